@@ -1,0 +1,1 @@
+"""homma: real-time candlesticks from ticks, through Kafka, exactly once."""

@@ -1,0 +1,1 @@
+"""`stock_ticks` to `candle_*`: the engine."""

@@ -1,0 +1,293 @@
+"""A partition's window out of the topics: at assignment, and when a dormant series wakes.
+
+At assignment the month topic is read whole: it names every series and gives its event clock. The
+finer ones are read from where the mark says, which covers all open candles and every candle that
+a tick of an active series may still correct. A series that has been quiet is **dormant**: what of
+it could still be corrected may lie weeks back, so it is read only when a tick of it turns up.
+"""
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, replace
+from typing import Final
+
+import polars as pl
+
+from homma.aggregate.mark import RUN, TICKS_BEFORE, Mark, read_mark
+from homma.aggregate.ticks import valid_ticks
+from homma.core.interval import COARSEST, INTERVALS, MINUTE_US
+from homma.core.series import BEFORE_ALL_US, NAMES
+from homma.core.window import Rules, Window
+from homma.errors import StateError
+from homma.topics import codec
+from homma.topics.contract import Topics
+from homma.topics.kafka.reading import Committed, Message, Range, Reader
+
+# Nothing readable for so long: an open transaction ends within its timeout of 10 s.
+_PATIENCE_S: Final = 30.0
+
+
+@dataclass(frozen=True, slots=True)
+class Source:
+    """Where a partition's state comes from, and by which rules."""
+
+    reader: Reader
+    topics: Topics
+    partition: int
+    rules: Rules
+    max_future_us: int
+    topic_id: str
+
+    @property
+    def where(self) -> str:
+        """The partition in words."""
+        return f"{self.topics.ticks} partition {self.partition}"
+
+
+#: Dormant series (source, symbol) and the input offset before which all their ticks are.
+Dormant = Mapping[tuple[str, str], int]
+
+
+@dataclass(frozen=True, slots=True)
+class Restored:
+    """A partition to go on with."""
+
+    window: Window
+    offset: int
+    clock_us: int
+    run: str
+    began: tuple[int, ...]
+    dormant: Dormant
+
+
+def fresh(source: Source, run: str) -> Restored:
+    """A first run, at the oldest tick kept; StateError where there are candles already."""
+    kept = _candles_kept(source)
+    for code, records in _records(source, dict(enumerate(kept))):
+        raise StateError(
+            f"{source.topics.candles[code]} partition {source.partition} holds {len(records)} or "
+            "more candles, but the group has no committed offset for them",
+            "name the --group that made them, or another --candle-topic, or start with --rebuild",
+        )
+    return Restored(
+        window=Window(source.rules),
+        offset=source.reader.kept(source.topics.ticks, source.partition).start,
+        clock_us=0,
+        run=run,
+        began=tuple(span.end for span in kept),
+        dormant={},
+    )
+
+
+def rebuilt(source: Source, run: str) -> Restored:
+    """A new run at the oldest tick kept, whatever candles and offsets there are.
+
+    Where older ticks are gone, candles that begin before the oldest tick kept would lack them:
+    those are left alone.
+    """
+    ticks = source.reader.kept(source.topics.ticks, source.partition)
+    kept = _candles_kept(source)
+    rules = source.rules
+    if ticks.start > 0 and any(span.start < span.end for span in kept):
+        rules = replace(rules, begin_us=_first_event_us(source, ticks))
+    return Restored(
+        window=Window(rules),
+        offset=ticks.start,
+        clock_us=0,
+        run=run,
+        began=tuple(span.end for span in kept),
+        dormant={},
+    )
+
+
+def left_alone(begin_us: int) -> list[tuple[str, int]]:
+    """Which candles a rebuild leaves alone: the interval's name and the start, microseconds."""
+    at = pl.select(pl.lit(begin_us, pl.Int64).alias("at"))
+    starts = [(i.name, int(at.select(i.floor(pl.col("at"))).item())) for i in INTERVALS]
+    return [(name, start) for name, start in starts if start < begin_us]
+
+
+def restored(source: Source, committed: Committed) -> Restored:
+    """The state as of a committed offset; StateError where the two don't belong together."""
+    mark = read_mark(committed.metadata, source.where)
+    ticks = source.reader.kept(source.topics.ticks, source.partition)
+    _check(source, mark, committed, ticks)
+    begin_us = BEFORE_ALL_US if mark.begin is None else mark.begin
+    window = Window(replace(source.rules, begin_us=begin_us))
+    spans = {
+        code: _since(source, code, 0 if code == COARSEST else mark.candlesFrom[code], mark)
+        for code in range(len(INTERVALS))
+    }
+    candles = _candles(source, spans, mark.run, committed.offset)
+    window = window.adopt(candles)
+    dormant = _dormant(candles, mark.clock - source.rules.correct_for_us)
+    for batch in _ticks(source, Range(max(mark.recallFrom, ticks.start), committed.offset)):
+        window = window.remember(batch)
+    return Restored(window, committed.offset, mark.clock, mark.run, mark.began, dormant)
+
+
+def awake(
+    source: Source, window: Window, waking: Dormant, run: str, began: tuple[int, ...]
+) -> Window:
+    """The window with all that it may need of series that were dormant.
+
+    A tick's dateTime is at most `max_future` after its Kafka timestamp, and a candle carries the
+    partition's clock, so neither can lie further back in Kafka than the event clock says.
+    """
+    names = pl.DataFrame(list(waking), schema=dict.fromkeys(NAMES, pl.String()), orient="row")
+    clocks = names.join(window.series, on=NAMES, how="left")
+    oldest_us = int(clocks.select(pl.col("clock_us").min()).item()) - source.max_future_us
+    oldest_us -= source.rules.correct_for_us
+    spans = {
+        code: _after(source, code, (oldest_us - interval.longest_us) // 1000, began[code])
+        for code, interval in enumerate(INTERVALS)
+    }
+    found = _candles(source, spans, run, None).join(names, on=NAMES, how="semi")
+    window = window.adopt(found)
+    kept = source.reader.kept(source.topics.ticks, source.partition)
+    first = source.reader.since(
+        source.topics.ticks, source.partition, max(0, (oldest_us - MINUTE_US) // 1000)
+    )
+    span = Range(kept.start if first is None else first, min(max(waking.values()), kept.end))
+    for batch in _ticks(source, span):
+        window = window.remember(batch.join(names, on=NAMES, how="semi"))
+    return _refuse_lost(window, clocks, found)
+
+
+def _refuse_lost(window: Window, clocks: pl.DataFrame, found: pl.DataFrame) -> Window:
+    """Retention may have taken a candle that a tick would change: such ticks are too late."""
+    for row in clocks.iter_rows(named=True):
+        its = found.filter(
+            (pl.col("source") == row["source"])
+            & (pl.col("symbol") == row["symbol"])
+            & (pl.col("end_us") > row["clock_us"])
+        )
+        there = set(its["interval"].to_list())
+        at = pl.select(pl.lit(row["clock_us"], pl.Int64).alias("at"))
+        for code, interval in enumerate(INTERVALS):
+            start = interval.floor(pl.col("at"))
+            start_us, end_us = at.select(start.alias("s"), interval.next(start).alias("e")).row(0)
+            if code not in there and start_us >= window.rules.begin_us:
+                window = window.refuse_before(row["source"], row["symbol"], int(end_us))
+    return window
+
+
+def _check(source: Source, mark: Mark, committed: Committed, ticks: Range) -> None:
+    """Refuse an offset that does not belong to the ticks that are there, or to the settings."""
+    anew = "start with --rebuild to make all candles anew from the ticks that are kept"
+    if mark.lastTicksBefore != committed.offset:
+        raise StateError(
+            f"the group's offset for {source.where} is {committed.offset}, but the candles are "
+            f"those of the ticks before {mark.lastTicksBefore}",
+            f"set it back to that, or {anew}",
+        )
+    if mark.topicId != source.topic_id or committed.offset > ticks.end:
+        raise StateError(f"{source.topics.ticks} was deleted and made again", anew)
+    if committed.offset < ticks.start:
+        raise StateError(
+            f"{ticks.start - committed.offset} ticks of {source.where} were deleted by retention "
+            "before they were read",
+            f"raise --tick-retention, and {anew}",
+        )
+    if mark.price != source.rules.price:
+        raise StateError(
+            f"the candles are made of {mark.price}, and --price says {source.rules.price}",
+            f"use --price {mark.price}, or other topics and another --group, or {anew}",
+        )
+
+
+def _candles_kept(source: Source) -> list[Range]:
+    return [source.reader.kept(topic, source.partition) for topic in source.topics.candles]
+
+
+def _since(source: Source, code: int, timestamp_ms: int, mark: Mark) -> Range:
+    return _after(source, code, timestamp_ms, mark.began[code])
+
+
+def _after(source: Source, code: int, timestamp_ms: int, began: int) -> Range:
+    """The records of an interval from a timestamp, and of this run only."""
+    topic = source.topics.candles[code]
+    kept = source.reader.kept(topic, source.partition)
+    first: int | None = kept.start
+    if timestamp_ms > 0:
+        first = source.reader.since(topic, source.partition, timestamp_ms)
+    return Range(max(kept.end if first is None else first, began, kept.start), kept.end)
+
+
+def _records(source: Source, spans: Mapping[int, Range]) -> Iterable[tuple[int, list[Message]]]:
+    """Records by interval, in the order of their offsets."""
+    codes = {topic: code for code, topic in enumerate(source.topics.candles)}
+    wanted = {source.topics.candles[code]: span for code, span in spans.items()}
+    for batch in source.reader.read(source.partition, wanted, _PATIENCE_S):
+        by_topic: dict[str, list[Message]] = {}
+        for message in batch:
+            by_topic.setdefault(str(message.topic()), []).append(message)
+        for topic, messages in by_topic.items():
+            yield codes[topic], messages
+
+
+def _candles(
+    source: Source, spans: Mapping[int, Range], run: str, offset: int | None
+) -> pl.DataFrame:
+    """The newest candle of each key (columns as `Window.adopt` takes them, and ticks_before)."""
+    frames: list[pl.DataFrame] = []
+    for code, messages in _records(source, spans):
+        frames.append(_frame(source, code, messages, run, offset))
+    if not frames:
+        return _frame(source, COARSEST, [], run, offset)
+    newest = pl.concat(frames).unique(
+        (*NAMES, "interval", "start_us"), keep="last", maintain_order=True
+    )
+    return newest.filter(pl.col("volume").is_not_null())
+
+
+def _frame(
+    source: Source, code: int, messages: list[Message], run: str, offset: int | None
+) -> pl.DataFrame:
+    """The candles of records of one interval; a tombstone's volume is null."""
+    topic = source.topics.candles[code]
+    before: list[int] = []
+    for message in messages:
+        headers = dict(message.headers() or ())
+        if headers.get(RUN) != run.encode():
+            raise StateError(
+                f"{topic} partition {source.partition} holds candles of another run or engine "
+                f"(offset {message.offset()})",
+                "stop the other engine, or start with --rebuild to make all candles anew",
+            )
+        before.append(int(headers.get(TICKS_BEFORE) or 0))
+    if offset is not None and before and max(before) > offset:
+        raise StateError(
+            f"{topic} partition {source.partition} holds candles of ticks before {max(before)}, "
+            f"but the group's offset is {offset}",
+            "start with --rebuild to make all candles anew from the ticks that are kept",
+        )
+    # A tombstone's key is a candle's value without its other fields, which come out null.
+    values = [message.value() or message.key() or b"{}" for message in messages]
+    return codec.candles_from(values, code).with_columns(
+        published_us=pl.Series([m.timestamp()[1] * 1000 for m in messages], dtype=pl.Int64),
+        ticks_before=pl.Series(before, dtype=pl.Int64),
+    )
+
+
+def _dormant(candles: pl.DataFrame, since_us: int) -> dict[tuple[str, str], int]:
+    """The series whose month was last written before; as `Window.active` counts it."""
+    months = candles.filter(pl.col("interval") == COARSEST).group_by(NAMES).agg(
+        pl.col("published_us").max(), pl.col("ticks_before").max()
+    )  # fmt: skip
+    quiet = months.filter(pl.col("published_us") < since_us)
+    return {(source, symbol): before for source, symbol, _, before in quiet.iter_rows()}
+
+
+def _ticks(source: Source, span: Range) -> Iterable[pl.DataFrame]:
+    """The valid ticks of a range, as they were when they were first read."""
+    topic = source.topics.ticks
+    for batch in source.reader.read(source.partition, {topic: span}, _PATIENCE_S):
+        yield valid_ticks(batch, source.max_future_us)[0]
+
+
+def _first_event_us(source: Source, ticks: Range) -> int:
+    """The dateTime of the oldest valid tick kept; BEFORE_ALL_US where there is none."""
+    for batch in _ticks(source, ticks):
+        if not batch.is_empty():
+            return int(batch["event_us"][0])
+    return BEFORE_ALL_US

@@ -1,0 +1,1 @@
+"""The command line: the one place that reads flags, builds clients and prints."""

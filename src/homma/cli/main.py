@@ -1,0 +1,58 @@
+"""`homma`: verbs, and how errors become one sentence and an exit status."""
+
+import logging
+import os
+import sys
+from pathlib import Path
+from typing import Final
+
+import click
+
+from homma.cli.aggregate import aggregate
+from homma.cli.options import check_environment, read_file
+from homma.errors import HommaError, SettingError
+
+FAILED: Final = 1
+WRONG_USAGE: Final = 2
+INTERRUPTED: Final = 130
+DEFAULT_FILE: Final = Path("homma.toml")
+
+
+@click.group(context_settings={"help_option_names": ["-h", "--help"]})
+@click.option("--config", type=click.Path(path_type=Path), help="settings, default homma.toml")
+@click.version_option(package_name="homma")
+@click.pass_context
+def homma(context: click.Context, config: Path | None) -> None:
+    r"""Real-time candlesticks from ticks.
+
+    \b
+    Example:
+      homma up                 all of it on this machine
+      homma tail m1 BNBUSD     the newest candles in the terminal
+    """
+    check_environment(os.environ)
+    path = config or (DEFAULT_FILE if DEFAULT_FILE.exists() else None)
+    settings, properties = read_file(path) if path else ({}, {})
+    context.default_map = dict.fromkeys(homma.commands, settings)
+    context.obj = properties
+
+
+for verb in (aggregate,):
+    homma.add_command(verb)
+
+
+def main() -> None:
+    """Run, and end with the status that the contract names."""
+    logging.basicConfig(
+        level=logging.INFO, stream=sys.stderr, format="%(asctime)s %(name)s: %(message)s"
+    )
+    try:
+        sys.exit(homma.main(standalone_mode=False) or 0)
+    except click.ClickException as error:
+        error.show()
+        sys.exit(error.exit_code)
+    except (click.Abort, KeyboardInterrupt):
+        sys.exit(INTERRUPTED)
+    except HommaError as error:
+        click.echo(f"homma: {error}", err=True)
+        sys.exit(WRONG_USAGE if isinstance(error, SettingError) else FAILED)

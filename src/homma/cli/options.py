@@ -1,0 +1,162 @@
+"""Settings as flags: how a verb says what it takes.
+
+    @click.command()
+    @takes(KafkaSettings, TopicSettings, AggregateSettings)
+    def aggregate(kafka, topics, settings): ...
+
+A verb is handed one frozen value a class, in the order named. For each of their fields there is
+a flag, a HOMMA_ variable and an entry in homma.toml, and they count in that order. A name that is
+not in the tables is an error wherever it stands.
+"""
+
+import difflib
+import os
+import tomllib
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import Field, fields
+from datetime import timedelta
+from pathlib import Path
+from typing import Any, Final, get_args
+
+import click
+
+from homma.errors import SettingError
+from homma.settings import (
+    KafkaSettings,
+    all_settings,
+    duration_text,
+    has_default,
+    parse,
+)
+from homma.topics.kafka.connection import Connection, connection
+
+PREFIX: Final = "HOMMA_"
+#: The table of homma.toml that holds librdkafka's own names.
+KAFKA_TABLE: Final = "kafka"
+
+
+class SettingType(click.ParamType[Any]):
+    """A click type that parses as the setting's row says."""
+
+    def __init__(self, row: Field[Any]) -> None:
+        self._row = row
+        self.name = _kind(row)
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Any:
+        """The value, or click's usage error, which names the flag."""
+        if not isinstance(value, str | int | float) or isinstance(value, bool):
+            return value
+        try:
+            return parse(self._row, str(value))
+        except ValueError as error:
+            self.fail(str(error), param, ctx)
+
+
+def takes(*stages: type) -> Callable[[Callable[..., None]], Callable[..., None]]:
+    """Give a verb the flags of these settings, and the settings as its first arguments."""
+
+    def decorate(verb: Callable[..., None]) -> Callable[..., None]:
+        def run(**given: Any) -> None:
+            values = [stage(**{row.name: given.pop(row.name) for row in fields(stage)})
+                      for stage in stages]  # fmt: skip
+            if KafkaSettings in stages:
+                extra = given.pop("kafka_properties")
+                kafka = next(v for v in values if isinstance(v, KafkaSettings))
+                values[values.index(kafka)] = _connection(kafka, extra)
+            verb(*values, **given)
+
+        run.__name__, run.__doc__ = verb.__name__, verb.__doc__
+        # A verb's own options stand on it already.
+        run.__click_params__ = getattr(verb, "__click_params__", [])  # type: ignore[attr-defined]
+        decorated: Callable[..., None] = run
+        if KafkaSettings in stages:
+            decorated = click.option(
+                "-X",
+                "kafka_properties",
+                multiple=True,
+                metavar="NAME=VALUE",
+                help="any other property of librdkafka",
+            )(decorated)
+        for stage in reversed(stages):
+            for row in reversed(fields(stage)):
+                decorated = _option(stage, row)(decorated)
+        return decorated
+
+    return decorate
+
+
+def _option(stage: type, row: Field[Any]) -> Callable[..., Any]:
+    # Kafka's settings keep librdkafka's names.
+    flag = "--" + row.name.replace("_", "." if stage is KafkaSettings else "-")
+    common: dict[str, Any] = {
+        "envvar": PREFIX + row.name.upper(),
+        "help": row.metadata["help"] + (f"  [{shown(row)}]" if has_default(row) else ""),
+    }
+    if row.type is bool:
+        return click.option(flag, row.name, is_flag=True, default=row.default, **common)
+    if has_default(row):
+        common["default"] = row.default
+    else:
+        common["required"] = True
+    return click.option(flag, row.name, type=SettingType(row), metavar=_kind(row), **common)
+
+
+def shown(row: Field[Any]) -> str:
+    """A setting's default as one would type it."""
+    if isinstance(row.default, timedelta):
+        return duration_text(row.default)
+    if isinstance(row.default, bool):
+        return str(row.default).lower()
+    return "none" if row.default in (None, "", ()) else str(row.default)
+
+
+def _kind(row: Field[Any]) -> str:
+    choices = [c for c in get_args(row.type) if isinstance(c, str)]
+    if choices:
+        return "|".join(choices)
+    names: dict[Any, str] = {timedelta: "DURATION", int: "N", float: "X", Path: "PATH"}
+    return names.get(row.type, "TEXT")
+
+
+def _connection(settings: KafkaSettings, extra: Iterable[str]) -> Connection:
+    properties: dict[str, str] = dict(click.get_current_context().obj or {})
+    for text in extra:
+        name, equals, value = text.partition("=")
+        if not equals:
+            raise SettingError(f"-X {text} has no value", "write it as -X NAME=VALUE")
+        properties[name] = value
+    return connection(
+        settings,
+        properties,
+        os.environ.get("KAFKA_SASL_USERNAME"),
+        os.environ.get("KAFKA_SASL_PASSWORD"),
+    )
+
+
+def read_file(path: Path) -> tuple[dict[str, Any], dict[str, str]]:
+    """Settings, and librdkafka's properties, of a homma.toml."""
+    try:
+        found = tomllib.loads(path.read_text(encoding="utf-8"))
+    except OSError as error:
+        raise SettingError(f"{path} cannot be read ({error.strerror})", "name another") from error
+    except tomllib.TOMLDecodeError as error:
+        raise SettingError(f"{path} is not TOML ({error})", "mend that line") from error
+    properties = {name: str(value) for name, value in found.pop(KAFKA_TABLE, {}).items()}
+    for name in found:
+        if name not in all_settings():
+            raise _unknown(f"{name} in {path}", name, all_settings())
+    return found, properties
+
+
+def check_environment(environment: Mapping[str, str]) -> None:
+    """Refuse HOMMA_ variables that mean nothing: most likely a typo."""
+    known = {PREFIX + name.upper() for name in all_settings()}
+    for name in environment:
+        if name.startswith(PREFIX) and name not in known:
+            raise _unknown(f"the variable {name}", name, known)
+
+
+def _unknown(what: str, name: str, known: Iterable[str]) -> SettingError:
+    near = difflib.get_close_matches(name, list(known), 1)
+    remedy = f"did you mean {near[0]}?" if near else "docs/settings.md lists all there are"
+    return SettingError(f"{what} is no setting of homma's", remedy)

@@ -1,0 +1,110 @@
+"""A candle as a mergeable value.
+
+A frame of candles has these columns:
+
+    series      u32   code of the (source, symbol), see `core/series.py`
+    interval    u8    place in INTERVALS
+    start_us    i64   the interval's start, and
+    end_us      i64   the start of the one after it
+    open, high, low, close   f64
+    volume      i64   count of ticks
+    open_place, close_place  i128  the places of the ticks that gave open and close
+
+A tick's **place** is (dateTime, number) in one integer, so that "first" and "last" are the
+smallest and largest of a column: ties in dateTime cannot depend on the order of arrival. That
+makes `merge` commutative and associative, and a tick is simply a candle of volume one: the one
+merge below serves ticks, roll-up, restoring and repair alike. Prices are copied, never computed.
+"""
+
+from typing import Final
+
+import polars as pl
+
+from homma.core.interval import FINEST, INTERVALS
+
+KEY: Final = ("series", "interval", "start_us")
+CANDLE: Final = pl.Schema(
+    {
+        "series": pl.UInt32,
+        "interval": pl.UInt8,
+        "start_us": pl.Int64,
+        "end_us": pl.Int64,
+        "open": pl.Float64,
+        "high": pl.Float64,
+        "low": pl.Float64,
+        "close": pl.Float64,
+        "volume": pl.Int64,
+        "open_place": pl.Int128,
+        "close_place": pl.Int128,
+    }
+)
+
+# `number` takes the lower 63 bits: it is never negative.
+_NUMBER_SPAN: Final = 1 << 63
+
+
+def place(event_us: pl.Expr, number: pl.Expr) -> pl.Expr:
+    """(dateTime, number) as one Int128 that sorts alike."""
+    return event_us.cast(pl.Int128) * pl.lit(_NUMBER_SPAN, pl.Int128) + number.cast(pl.Int128)
+
+
+def place_us(at: pl.Expr) -> pl.Expr:
+    """The dateTime of a place, microseconds."""
+    return (at // pl.lit(_NUMBER_SPAN, pl.Int128)).cast(pl.Int64)
+
+
+def place_number(at: pl.Expr) -> pl.Expr:
+    """The number of a place."""
+    return (at % pl.lit(_NUMBER_SPAN, pl.Int128)).cast(pl.Int64)
+
+
+#: How two candles of one key become one.
+MERGE: Final = (
+    pl.col("end_us").first(),
+    pl.col("open").min_by("open_place"),
+    pl.col("high").max(),
+    pl.col("low").min(),
+    pl.col("close").max_by("close_place"),
+    pl.col("volume").sum(),
+    pl.col("open_place").min(),
+    pl.col("close_place").max(),
+)
+
+
+def merge(candles: pl.DataFrame) -> pl.DataFrame:
+    """One candle a key, in no particular order."""
+    return candles.group_by(KEY).agg(MERGE).select(CANDLE.names())
+
+
+def minutes(ticks: pl.DataFrame) -> pl.DataFrame:
+    """The 1-minute candles of ticks (columns series, event_us, place, price), no tick twice."""
+    finest = INTERVALS[FINEST]
+    price, at = pl.col("price"), pl.col("place")
+    start = finest.floor(pl.col("event_us"))
+    single = ticks.select(
+        "series",
+        pl.lit(FINEST, pl.UInt8).alias("interval"),
+        start.alias("start_us"),
+        finest.next(start).alias("end_us"),
+        price.alias("open"),
+        price.alias("high"),
+        price.alias("low"),
+        price.alias("close"),
+        pl.lit(1, pl.Int64).alias("volume"),
+        at.alias("open_place"),
+        at.alias("close_place"),
+    )
+    return merge(single)
+
+
+def roll_up(minute_candles: pl.DataFrame) -> pl.DataFrame:
+    """The candles of all intervals that 1-minute candles add up to, the minutes included."""
+    coarser = [
+        minute_candles.with_columns(
+            pl.lit(code, pl.UInt8).alias("interval"),
+            interval.floor(pl.col("start_us")).alias("start_us"),
+        ).with_columns(interval.next(pl.col("start_us")).alias("end_us"))
+        for code, interval in enumerate(INTERVALS)
+        if code != FINEST
+    ]
+    return merge(pl.concat([minute_candles, *coarser]))

@@ -1,0 +1,260 @@
+"""The candles of one partition that can still change: ticks go in, candles to publish come out.
+
+    apply(ticks)      counts valid ticks, sets aside duplicates and those that are too late
+    publish(clock)    closes what is over, and gives every candle that has changed since
+    adopt(candles)    takes candles back after a restart; remember(ticks) their identities
+
+The rules:
+
+- A series' event clock is the largest dateTime it has shown. A tick is **too late** when the end
+  of its minute lies `correct_for` or more behind that clock, whatever any other clock says.
+- A candle is **final** once its series' event clock, minus `lateness`, has passed its end; or,
+  when its series has been quiet for `idle_after`, once the event clock plus the time gone by
+  since has. That time is the partition's clock, an argument.
+- A final candle that a late tick corrects stays final, and its revision grows by one.
+
+A Window never changes: every step gives a new one, and whoever holds the old one can go back to
+it. That is how an aborted transaction leaves no trace.
+"""
+
+from dataclasses import dataclass, field, replace
+from typing import Final
+
+import polars as pl
+
+from homma.core import candle
+from homma.core.candle import CANDLE, KEY
+from homma.core.identity import IDENTITY, Identities
+from homma.core.interval import COARSEST, INTERVALS, MINUTE_US
+from homma.core.series import BEFORE_ALL_US, SERIES, advance, encode, enrol, names
+from homma.core.tick import Price, minute_end_us
+
+#: A candle as it was last published: `published_us` is the partition's clock then.
+HELD: Final = pl.Schema(
+    [
+        *CANDLE.items(),
+        ("is_final", pl.Boolean()),
+        ("revision", pl.Int32()),
+        ("published_us", pl.Int64()),
+    ]
+)
+_MERGE_HELD: Final = (
+    *candle.MERGE,
+    pl.col("is_final").any(),
+    pl.col("revision").max(),
+    pl.col("published_us").max(),
+    pl.col("changed").any(),
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Rules:
+    """What decides about candles. Durations in microseconds."""
+
+    price: Price = "mid"
+    lateness_us: int = 2_000_000
+    correct_for_us: int = 600_000_000
+    idle_after_us: int = 5_000_000
+    #: Candles that start before are never published: ticks that made them are gone (a rebuild).
+    begin_us: int = BEFORE_ALL_US
+
+
+@dataclass(frozen=True, slots=True)
+class Applied:
+    """What became of a batch of valid ticks."""
+
+    accepted: int
+    duplicates: int
+    #: The ticks that were too late, as they came.
+    late: pl.DataFrame
+
+
+@dataclass(frozen=True, slots=True)
+class Window:
+    """One partition's candles and clocks. Immutable."""
+
+    rules: Rules
+    series: pl.DataFrame = field(default_factory=SERIES.to_frame)
+    held: pl.DataFrame = field(default_factory=HELD.to_frame)
+    #: 1-minute candles of ticks counted since the last publish, one frame a batch.
+    pending: tuple[pl.DataFrame, ...] = ()
+    identities: Identities = field(default_factory=Identities)
+
+    def apply(self, ticks: pl.DataFrame) -> tuple["Window", Applied]:
+        """Count valid ticks (columns of the tick, event_us, timestamp_us, offset), by offset."""
+        if ticks.is_empty():
+            return self, Applied(0, 0, ticks)
+        series = enrol(self.series, ticks)
+        coded = encode(series, ticks).with_columns(
+            candle.place(pl.col("event_us"), pl.col("number")).alias("place"),
+            pl.col(self.rules.price).alias("price"),
+        )
+        late = self._late(series, coded)
+        in_time = coded.filter(~late) if late.any() else coded
+        fresh = self._fresh(series, in_time)
+        moved = advance(
+            series,
+            coded.with_columns(pl.col("timestamp_us").cum_max())
+            .group_by("series")
+            .agg(clock_us=pl.col("event_us").max(), seen_us=pl.col("timestamp_us").last()),
+        )
+        alive = fresh.filter(pl.col("event_us") >= self._alive_us(moved).gather(fresh["series"]))
+        window = replace(
+            self,
+            series=moved,
+            pending=(*self.pending, candle.minutes(fresh)) if fresh.height else self.pending,
+            identities=self.identities.add(alive),
+        )
+        return window, Applied(fresh.height, in_time.height - fresh.height, ticks.filter(late))
+
+    def _late(self, series: pl.DataFrame, coded: pl.DataFrame) -> pl.Series:
+        """Which ticks are too late, each by the clock as it stood when it came."""
+        clock = series["clock_us"].gather(coded["series"])
+        floor = series["floor_us"].gather(coded["series"])
+        due = minute_end_us(pl.col("event_us")) + self.rules.correct_for_us
+        # The clock at the batch's end bounds the clock at each tick, and nearly always suffices.
+        newest = pl.max_horizontal(clock, pl.col("event_us").max().over("series"))
+        none_can_be = ~((due <= newest) | (pl.col("event_us") < floor))
+        if coded.select(none_can_be.all()).item():
+            return pl.repeat(value=False, n=coded.height, eager=True)
+        running = pl.max_horizontal(clock, pl.col("event_us").cum_max().over("series"))
+        return coded.select(((due <= running) | (pl.col("event_us") < floor)).alias("late"))["late"]
+
+    def _fresh(self, series: pl.DataFrame, ticks: pl.DataFrame) -> pl.DataFrame:
+        """The ticks not counted before; of copies the first."""
+        first = ticks.unique(IDENTITY, keep="first", maintain_order=True)
+        # What is newer than all that the series has shown needs no looking up.
+        older = first.filter(pl.col("event_us") <= series["clock_us"].gather(first["series"]))
+        known = self.identities.known(older)
+        if known.is_empty():
+            return first
+        return first.join(known, on=IDENTITY, how="anti", maintain_order="left")
+
+    def _alive_us(self, series: pl.DataFrame) -> pl.Series:
+        """By series: the start of the oldest minute whose ticks are still in time."""
+        behind = pl.col("clock_us") - self.rules.correct_for_us
+        return series.select(behind - behind % MINUTE_US)["clock_us"]
+
+    def publish(self, clock_us: int) -> tuple["Window", pl.DataFrame]:
+        """Every candle that changed since the last time (columns source, symbol and HELD's).
+
+        `clock_us` is the partition's clock. Candles that can no longer change are let go.
+        """
+        merged = self._merged()
+        clock = self.series["clock_us"].gather(merged["series"])
+        final_to = self._final_to(clock_us).gather(merged["series"])
+        # A withheld candle is never published, but it must look the same to the rows below.
+        shown = pl.col("start_us") >= self.rules.begin_us
+        judged = merged.with_columns(
+            was_final=pl.col("is_final"),
+            is_final=pl.col("is_final") | (pl.col("end_us") <= final_to),
+        ).with_columns(changed=pl.col("changed") | (pl.col("is_final") & ~pl.col("was_final")))
+        counted = judged.with_columns(
+            revision=pl.when(pl.col("changed") & pl.col("is_final"))
+            .then(pl.col("revision") + 1)
+            .otherwise(pl.col("revision")),
+            published_us=pl.when(pl.col("changed")).then(clock_us).otherwise("published_us"),
+        )
+        out = names(self.series, counted.filter(pl.col("changed") & shown).select(HELD.names()))
+        correctable = pl.col("end_us") > clock - self.rules.correct_for_us
+        held = counted.filter(correctable | ~pl.col("is_final")).select(HELD.names())
+        window = replace(self, held=held.cast(HELD), pending=())
+        identities = window.identities.forget(
+            window._alive_us(window.series), window.active(clock_us)
+        )
+        return replace(window, identities=identities), out
+
+    def _merged(self) -> pl.DataFrame:
+        """Held candles and pending ones as one, with the column `changed`."""
+        held = self.held.with_columns(changed=pl.lit(value=False))
+        if not self.pending:
+            return held
+        minutes = self.pending[0] if len(self.pending) == 1 else pl.concat(self.pending)
+        news = candle.roll_up(minutes).with_columns(
+            is_final=pl.lit(value=False),
+            revision=pl.lit(0, pl.Int32),
+            published_us=pl.lit(BEFORE_ALL_US),
+            changed=pl.lit(value=True),
+        )
+        touched = held.join(news, on=KEY, how="semi")
+        if touched.is_empty():
+            return pl.concat([held, news])
+        untouched = held.join(news, on=KEY, how="anti")
+        both = pl.concat([touched, news]).group_by(KEY).agg(_MERGE_HELD).select(held.columns)
+        return pl.concat([untouched, both])
+
+    def _final_to(self, clock_us: int) -> pl.Series:
+        """By series: candles that end by then are final."""
+        gone_by = clock_us - pl.col("seen_us")
+        by_event = pl.col("clock_us") - self.rules.lateness_us
+        by_clock = pl.when(gone_by >= self.rules.idle_after_us).then(pl.col("clock_us") + gone_by)
+        return self.series.select(pl.max_horizontal(by_event, by_clock).alias("to"))["to"]
+
+    def active(self, clock_us: int) -> pl.Series:
+        """By series: whether it was published lately, so that a restart takes it back at once.
+
+        Reads what a restart can read too: when the series' month was last written.
+        """
+        months = self.held.filter(pl.col("interval") == COARSEST)
+        latest = months.group_by("series").agg(pl.col("published_us").max())
+        known = self.series.select(pl.int_range(pl.len(), dtype=pl.UInt32).alias("series")).join(
+            latest, on="series", how="left", maintain_order="left"
+        )
+        lately = pl.col("published_us") >= clock_us - self.rules.correct_for_us
+        # No month published yet: just arrived, or withheld.
+        return known.select(lately.fill_null(value=True))["published_us"]
+
+    def candles_from_us(self, clock_us: int) -> list[int]:
+        """By interval: no candle to be taken back at a restart was published before.
+
+        Those are the open ones, which the clock may close, and all that a tick of an active
+        series may still change.
+        """
+        if self.rules.begin_us > BEFORE_ALL_US:
+            return [0] * len(INTERVALS)
+        wanted = ~pl.col("is_final") | self.active(clock_us).gather(self.held["series"])
+        oldest = dict(
+            self.held.filter(wanted).group_by("interval").agg(pl.col("published_us").min()).rows()
+        )
+        return [max(0, min(clock_us, oldest.get(code, clock_us))) for code in range(len(INTERVALS))]
+
+    def adopt(self, candles: pl.DataFrame) -> "Window":
+        """With candles as they were published (columns source, symbol and HELD's but series).
+
+        What the window holds already is newer and stays. Event clocks follow the candles.
+        """
+        series = enrol(self.series, candles)
+        coded = encode(series, candles).select(HELD.names()).cast(HELD)
+        clocks = coded.group_by("series").agg(
+            clock_us=candle.place_us(pl.col("close_place").max()),
+            seen_us=pl.col("published_us").max(),
+        )
+        series = advance(series, clocks)
+        clock = series["clock_us"].gather(coded["series"])
+        alive = coded.filter(
+            (pl.col("end_us") > clock - self.rules.correct_for_us) | ~pl.col("is_final")
+        ).join(self.held, on=KEY, how="anti")
+        return replace(self, series=series, held=pl.concat([self.held, alive]))
+
+    def remember(self, ticks: pl.DataFrame) -> "Window":
+        """With the identities of ticks that were counted before (valid ticks, any series)."""
+        coded = encode(self.series, ticks).drop_nulls("series")
+        placed = coded.with_columns(
+            candle.place(pl.col("event_us"), pl.col("number")).alias("place")
+        ).unique(IDENTITY, keep="first", maintain_order=True)
+        alive = placed.filter(
+            pl.col("event_us") >= self._alive_us(self.series).gather(placed["series"])
+        )
+        unknown = alive.join(self.identities.known(alive), on=IDENTITY, how="anti")
+        return replace(self, identities=self.identities.add(unknown))
+
+    def refuse_before(self, source: str, symbol: str, floor_us: int) -> "Window":
+        """With ticks of a series before `floor_us` too late: candles they belong to are gone."""
+        its = (pl.col("source") == source) & (pl.col("symbol") == symbol)
+        raised = pl.max_horizontal("floor_us", pl.lit(floor_us))
+        return replace(
+            self,
+            series=self.series.with_columns(
+                pl.when(its).then(raised).otherwise("floor_us").alias("floor_us")
+            ),
+        )

@@ -1,0 +1,82 @@
+"""Every error that homma raises on purpose, in one tree.
+
+HommaError                 says what happened, where, and what to do
+├── SettingError           a flag, variable or file entry that cannot be used (exit status 2)
+├── FeedError              a file of recorded ticks that cannot be read or sent
+├── KafkaError             a broker said no, or did not answer
+│   ├── Unreachable        no broker answered
+│   ├── TopicMismatch      a topic is there, but not as the contract wants it
+│   └── Fenced             another owner has taken over the partition
+├── StateError             candles, offsets and ticks that do not belong together
+│   └── SplitSeries        one series stands in two partitions
+└── StackError             an embedded server
+    ├── PortInUse
+    ├── FolderInUse
+    ├── JarChanged
+    └── ServerFailed
+"""
+
+
+class HommaError(Exception):
+    """What happened and where, then what to do about it, as one sentence."""
+
+    def __init__(self, what: str, remedy: str) -> None:
+        self.what = what
+        self.remedy = remedy
+        super().__init__(f"{what}; {remedy}")
+
+    def __reduce__(self) -> tuple[type["HommaError"], tuple[str, str]]:
+        """Keep both parts when the error crosses a process."""
+        return type(self), (self.what, self.remedy)
+
+
+class SettingError(HommaError):
+    """A flag, variable or file entry that cannot be used."""
+
+
+class FeedError(HommaError):
+    """A file of recorded ticks that cannot be read or sent."""
+
+
+class KafkaError(HommaError):
+    """A broker said no, or did not answer."""
+
+
+class Unreachable(KafkaError):
+    """No broker answered."""
+
+
+class TopicMismatch(KafkaError):
+    """A topic is there, but not as the contract wants it."""
+
+
+class Fenced(KafkaError):
+    """Another owner has taken over the partition."""
+
+
+class StateError(HommaError):
+    """Candles, offsets and ticks that do not belong together."""
+
+
+class SplitSeries(StateError):
+    """One series stands in two partitions, which would give two half candles of one key."""
+
+
+class StackError(HommaError):
+    """An embedded server cannot be had, started or stopped."""
+
+
+class PortInUse(StackError):
+    """Another program listens where a server should."""
+
+
+class FolderInUse(StackError):
+    """Another homma owns the data folder."""
+
+
+class JarChanged(StackError):
+    """A jar's bytes are not those of the lock file."""
+
+
+class ServerFailed(StackError):
+    """A server ended, or did not become ready."""

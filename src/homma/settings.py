@@ -1,0 +1,146 @@
+"""Every setting, once: its name, its default, what it means.
+
+A class holds the settings of one stage and is frozen. Its fields are the table from which the
+command line makes `--emit-every`, the environment `HOMMA_EMIT_EVERY` and homma.toml
+`emit_every = "1s"`; in that order they count. docs/settings.md is rendered from here.
+"""
+
+import re
+from dataclasses import MISSING, Field, dataclass, field, fields
+from datetime import timedelta
+from pathlib import Path
+from typing import Any, Final, Literal, get_args
+
+from homma.errors import SettingError
+
+UNITS: Final = {
+    "ms": timedelta(milliseconds=1),
+    "s": timedelta(seconds=1),
+    "min": timedelta(minutes=1),
+    "h": timedelta(hours=1),
+    "d": timedelta(days=1),
+}
+
+
+def setting(default: Any, meaning: str) -> Any:
+    """A row of the table; without a default (MISSING) it must be given."""
+    return field(default=default, metadata={"help": meaning})
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class KafkaSettings:
+    """How to reach Kafka. Everything else is librdkafka's own, by `-X name=value`."""
+
+    bootstrap_servers: str = setting("127.0.0.1:9092", "brokers, host:port, comma-separated")
+    security_protocol: Literal["PLAINTEXT", "SSL", "SASL_PLAINTEXT", "SASL_SSL"] = setting(
+        "PLAINTEXT", "how to talk to them; the SASL ones read KAFKA_SASL_USERNAME and _PASSWORD"
+    )
+    sasl_mechanism: str = setting("PLAIN", "how to log in: PLAIN, SCRAM-SHA-256, SCRAM-SHA-512")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class TopicSettings:
+    """What the topics are called and how long they keep what they hold."""
+
+    topic: str = setting("stock_ticks", "where ticks come in")
+    dead_topic: str = setting("{topic}_dead", "where ticks go that break a rule")
+    late_topic: str = setting("{topic}_late", "where ticks go that are too late")
+    candle_topic: str = setting("candle_{name}", "where candles go; {name} is the interval's")
+    partitions: int = setting(4, "partitions of a topic of ticks that does not exist yet")
+    replication_factor: int = setting(-1, "copies of each topic; -1: as the brokers have it")
+    tick_retention: timedelta = setting(timedelta(days=7), "how long ticks stay in Kafka")
+    minute_retention: timedelta = setting(timedelta(days=7), "likewise candles up to 30min")
+    hour_retention: timedelta = setting(timedelta(days=90), "likewise candles of hours")
+    day_retention: timedelta = setting(timedelta(days=800), "likewise candles of days and more")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class AggregateSettings:
+    """What candles are made of, and when they are written."""
+
+    group: str = setting("homma", "consumer group, the owner of the committed offsets")
+    price: Literal["mid", "bid", "ask"] = setting("mid", "which price candles are made of")
+    emit_every: timedelta = setting(timedelta(seconds=1), "changed candles are written this often")
+    lateness: timedelta = setting(
+        timedelta(seconds=2), "a candle is final when its series is this far past its end"
+    )
+    correct_for: timedelta = setting(
+        timedelta(minutes=10), "ticks this far behind their series are too late"
+    )
+    idle_after: timedelta = setting(
+        timedelta(seconds=5), "a series quiet for so long is closed by the clock"
+    )
+    max_future: timedelta = setting(
+        timedelta(minutes=5), "a tick dated further ahead of its record's timestamp is refused"
+    )
+    until_end: bool = setting(False, "work off what is there now, then exit")
+    rebuild: bool = setting(False, "forget candles and offsets, start anew with the oldest tick")
+
+    def __post_init__(self) -> None:
+        """Refuse a combination that would make ticks late before their candle is final."""
+        least = self.max_future + self.lateness
+        if self.correct_for < least:
+            raise SettingError(
+                f"correct_for is {duration_text(self.correct_for)}, less than max_future plus "
+                f"lateness ({duration_text(least)})",
+                "give it more, or lower those two",
+            )
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class MetricsSettings:
+    """Where Prometheus finds the stage."""
+
+    metrics_port: int = setting(0, "port of /metrics; 0: none")
+    metrics_host: str = setting("127.0.0.1", "address it binds")
+
+
+STAGES: Final = (KafkaSettings, TopicSettings, AggregateSettings, MetricsSettings)
+
+
+def all_settings() -> dict[str, Field[Any]]:
+    """Every setting by name."""
+    return {row.name: row for stage in STAGES for row in fields(stage)}
+
+
+def has_default(row: Field[Any]) -> bool:
+    """Whether a setting may be left out."""
+    return row.default is not MISSING
+
+
+def duration(text: str) -> timedelta:
+    """A duration such as 250ms, 2s, 10min, 4h or 7d; ValueError says what it may be."""
+    found = re.fullmatch(r"\s*([0-9]+(?:\.[0-9]+)?)\s*([a-z]+)\s*", text)
+    if not found or found[2] not in UNITS:
+        raise ValueError(f"{text!r} is no duration: a number and one of {', '.join(UNITS)}")
+    return float(found[1]) * UNITS[found[2]]
+
+
+def duration_text(value: timedelta) -> str:
+    """The shortest text that `duration` reads back."""
+    for unit in reversed(UNITS):
+        if value >= UNITS[unit] and value % UNITS[unit] == timedelta(0):
+            return f"{value // UNITS[unit]}{unit}"
+    return f"{value / UNITS['ms']:g}ms"
+
+
+def parse(row: Field[Any], text: str) -> Any:
+    """The value of a setting from its text; ValueError says what it may be."""
+    kind = row.type
+    if kind is timedelta:
+        return duration(text)
+    if kind is bool:
+        if text.lower() not in ("true", "false", "1", "0"):
+            raise ValueError(f"{text!r} is neither true nor false")
+        return text.lower() in ("true", "1")
+    if kind in (int, float, Path):
+        return kind(text)
+    choices = get_args(kind)
+    if choices and text not in choices:
+        raise ValueError(f"{text!r} is not one of {', '.join(choices)}")
+    return text
+
+
+def microseconds(value: timedelta) -> int:
+    """A duration as core wants it."""
+    return value // timedelta(microseconds=1)

@@ -1,0 +1,1 @@
+"""Kafka, by librdkafka: the only package that imports confluent_kafka."""

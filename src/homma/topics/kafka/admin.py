@@ -1,0 +1,89 @@
+"""Topics: made idempotently, compared with the contract, never silently used otherwise."""
+
+from collections.abc import Sequence
+from typing import Final
+
+from confluent_kafka import KafkaError as Code
+from confluent_kafka import KafkaException, TopicCollection
+from confluent_kafka.admin import AdminClient
+from confluent_kafka.cimpl import NewTopic
+
+from homma.errors import KafkaError, TopicMismatch
+from homma.topics.contract import TopicSpec
+from homma.topics.kafka.connection import Connection, calling, client_config, create, explained
+
+_TIMEOUT_S: Final = 10.0
+
+
+class Admin:
+    """What is asked of a cluster beside reading and writing. Timeouts are seconds."""
+
+    def __init__(self, config: Connection) -> None:
+        self._config = config
+        self._client = create(AdminClient, client_config(config))
+
+    def partitions(self, timeout_s: float = _TIMEOUT_S) -> dict[str, int]:
+        """Every topic with its partition count; the plain proof that a broker answers."""
+        metadata = calling(
+            "asking for the topics",
+            self._config,
+            lambda: self._client.list_topics(timeout=timeout_s),
+        )
+        return {name: len(topic.partitions) for name, topic in metadata.topics.items()}
+
+    def topic_id(self, topic: str) -> str:
+        """The id that a topic gets when it is made: made again, it has another."""
+        future = self._client.describe_topics(TopicCollection([topic]), request_timeout=_TIMEOUT_S)[
+            topic
+        ]
+        return str(calling(f"describing topic {topic}", self._config, future.result).topic_id)
+
+    def ensure(self, specs: Sequence[TopicSpec], replication_factor: int) -> list[str]:
+        """Make the topics that are missing and return their names.
+
+        Raises TopicMismatch where one is there with another partition count: series would move,
+        and candles would stand in other partitions than the state they belong to.
+        """
+        found = self.partitions()
+        for spec in specs:
+            count = found.get(spec.name)
+            if count is not None and count != spec.partitions:
+                raise TopicMismatch(
+                    f"topic {spec.name} has {count} partitions where {spec.partitions} are needed",
+                    "delete it, or choose another name or number of partitions for it",
+                )
+        missing = [spec for spec in specs if spec.name not in found]
+        if missing:
+            self._make(missing, replication_factor)
+        return [spec.name for spec in missing]
+
+    def _make(self, specs: Sequence[TopicSpec], replication_factor: int) -> None:
+        futures = self._client.create_topics(
+            [
+                NewTopic(
+                    spec.name,
+                    num_partitions=spec.partitions,
+                    replication_factor=replication_factor,
+                    config=dict(spec.config),
+                )
+                for spec in specs
+            ],
+            request_timeout=_TIMEOUT_S,
+        )
+        for name, future in futures.items():
+            try:
+                future.result()
+            except KafkaException as error:
+                # Another process made it at the same moment, of the same contract.
+                if error.args[0].code() != Code.TOPIC_ALREADY_EXISTS:
+                    raise explained(error, f"making topic {name}", self._config) from error
+
+    def require(self, topic: str) -> int:
+        """The partition count of a topic; KafkaError where there is none of that name."""
+        count = self.partitions().get(topic)
+        if not count:
+            raise KafkaError(
+                f"there is no topic {topic} at {self._config['bootstrap.servers']}",
+                "start `homma generate` or `homma up`, which make it, or name another with --topic",
+            )
+        return count
