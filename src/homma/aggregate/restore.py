@@ -65,7 +65,8 @@ def fresh(source: Source, run: str) -> Restored:
     for code, records in _records(source, dict(enumerate(kept))):
         raise StateError(
             f"{source.topics.candles[code]} partition {source.partition} holds {len(records)} or "
-            "more candles, but the group has no committed offset for them",
+            "more candles, but the group has no committed offset for them (it was reset, "
+            f"or {source.topics.ticks} made again)",
             "name the --group that made them, or another --candle-topic, or start with --rebuild",
         )
     return Restored(

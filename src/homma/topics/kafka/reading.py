@@ -103,7 +103,9 @@ class Reader:
         )
         try:
             while left:
-                batch = self._consumer.consume(_BATCH, idle_s)
+                # `consume` waits until it has as many as asked for: wait for one, take the rest.
+                batch = self._consumer.consume(1, idle_s)
+                batch += self._consumer.consume(_BATCH, 0)
                 if not batch:
                     raise KafkaError(
                         f"nothing more could be read of {', '.join(sorted(left))}, "

@@ -1,0 +1,38 @@
+# Every target sets up by itself what it needs: Python 3.11 or later and make are enough.
+
+PYTHON ?= python3
+# uv from the machine, or else one of our own in a private venv.
+UV := $(or $(shell command -v uv 2>/dev/null),.uv/bin/uv)
+RUN := .venv/bin
+
+.PHONY: help demo test check bench clean
+
+help:                        ## what there is
+	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):[^#]*## */  make \1\t/' | expand -t 16
+
+demo: .venv/ready            ## the whole pipeline on this machine, live; Ctrl-C ends it
+	$(RUN)/homma up $(ARGS)
+
+test: .venv/ready            ## every test, with real servers
+	$(RUN)/pytest $(ARGS)
+
+check: .venv/ready           ## style, types, import rules, and what is rendered from the code
+	$(RUN)/ruff check .
+	$(RUN)/ruff format --check .
+	$(RUN)/mypy
+	$(RUN)/lint-imports
+	$(RUN)/homma render --check
+
+bench: .venv/ready           ## how fast, against what
+	$(RUN)/python -m bench.end_to_end $(ARGS)
+
+clean:                       ## forget what the targets have set up, and the demo's data
+	rm -rf .venv .uv .homma
+
+.venv/ready: pyproject.toml uv.lock | $(filter .uv/bin/uv,$(UV))
+	$(UV) sync --locked --quiet
+	@touch $@
+
+.uv/bin/uv:
+	$(PYTHON) -m venv .uv
+	.uv/bin/pip install --quiet --disable-pip-version-check uv==0.13.9

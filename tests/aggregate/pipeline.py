@@ -1,0 +1,192 @@
+"""A pipeline of its own on the shared broker: topics, ticks in, engine, candles out."""
+
+import json
+import os
+import subprocess
+import sys
+import threading
+import time
+import uuid
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, field, replace
+from typing import Any
+
+import polars as pl
+
+from homma.aggregate.job import Engine, Sources
+from homma.core.interval import INTERVALS
+from homma.metrics import AGGREGATE, Metrics
+from homma.settings import AggregateSettings, TopicSettings
+from homma.topics import codec, contract
+from homma.topics.contract import Topics
+from homma.topics.kafka.admin import Admin
+from homma.topics.kafka.reading import Message, Reader
+from homma.topics.kafka.writing import Sender, Transactions
+
+KEY = ["source", "symbol", "interval", "start_us"]
+VALUES = ["open", "high", "low", "close", "volume", "open_place", "close_place"]
+
+
+def tick(
+    at: str, price: float = 1.0, number: int = 1, symbol: str = "AAA", source: str = "S", **more: Any
+) -> dict[str, Any]:
+    """A valid tick as its JSON object; `at` is the dateTime."""
+    return {
+        "source": source, "symbol": symbol, "ask": price + 0.5, "bid": price - 0.5, "mid": price,
+        "number": number, "dateTime": at, **more,
+    }  # fmt: skip
+
+
+@dataclass
+class Pipeline:
+    """Topics of one test."""
+
+    bootstrap: str
+    partitions: int = 1
+    name: str = field(default_factory=lambda: "t" + uuid.uuid4().hex[:10])
+
+    def __post_init__(self) -> None:
+        self.config = {"bootstrap.servers": self.bootstrap}
+        self.topic_settings = TopicSettings(
+            topic=f"{self.name}_ticks", candle_topic=self.name + "_{name}", replication_factor=1
+        )
+        self.topics: Topics = contract.topics(self.topic_settings)
+        Admin(self.config).ensure(contract.specs(self.topic_settings, self.partitions), 1)
+        self.settings = AggregateSettings(group=self.name)
+        self.metrics = Metrics(AGGREGATE)
+
+    def send(self, *ticks: dict[str, Any] | bytes) -> None:
+        """Ticks in, keyed by series; bytes go as they stand, without a key."""
+        sender = Sender(self.config)
+        for one in ticks:
+            if isinstance(one, bytes):
+                sender.send(self.topics.ticks, [None], [one])  # type: ignore[list-item]
+            else:
+                key = f"{one['source']}:{one['symbol']}".encode()
+                sender.send(self.topics.ticks, [key], [json.dumps(one).encode()])
+        assert sender.flush(30) == 0
+
+    def send_frame(self, ticks: pl.DataFrame) -> None:
+        """Many ticks in."""
+        sender = Sender(self.config)
+        for part in ticks.iter_slices(50_000):
+            sender.send(self.topics.ticks, *codec.ticks_to(part))
+        assert sender.flush(60) == 0
+
+    def engine(self, **settings: Any) -> Engine:
+        """An engine in this process."""
+        admin = Admin(self.config)
+        sources = Sources(self.config, self.topics, admin.topic_id(self.topics.ticks))
+        return Engine(sources, replace(self.settings, **settings), self.metrics)
+
+    def work_off(self, **settings: Any) -> None:
+        """Aggregate what is there, to its end."""
+        self.engine(until_end=True, **settings).run(lambda: False)
+
+    @contextmanager
+    def running(self, **settings: Any) -> Iterator[threading.Thread]:
+        """An engine in a thread, as long as the block lasts."""
+        stop = threading.Event()
+        engine = self.engine(**settings)
+        thread = threading.Thread(target=engine.run, args=(stop.is_set,))
+        thread.start()
+        try:
+            yield thread
+        finally:
+            stop.set()
+            thread.join(60)
+
+    def process(self, *flags: str) -> subprocess.Popen[bytes]:
+        """`homma aggregate` as a process of its own."""
+        argv = [
+            sys.executable, "-m", "homma", "aggregate", "--bootstrap.servers", self.bootstrap,
+            "--topic", self.topics.ticks, "--candle-topic", self.name + "_{name}",
+            "--group", self.settings.group, *flags,
+        ]  # fmt: skip
+        return subprocess.Popen(argv, env=os.environ.copy(), stderr=subprocess.DEVNULL)
+
+    def records(self, *topics: str) -> list[Message]:
+        """All committed records of topics, partition by partition."""
+        reader = Reader(self.config)
+        try:
+            found: list[Message] = []
+            for partition in range(self.partitions):
+                kept = {topic: reader.kept(topic, partition) for topic in topics}
+                for batch in reader.read(partition, kept, 20):
+                    found.extend(batch)
+            return found
+        finally:
+            reader.close()
+
+    def candles(self) -> pl.DataFrame:
+        """The newest record of every key, with `revision` and `is_final`."""
+        found = self.records(*self.topics.candles)
+        frames = [
+            codec.candles_from([m.value() or b"" for m in found if m.topic() == topic], code)
+            for code, topic in enumerate(self.topics.candles)
+        ]
+        return pl.concat(frames).unique(KEY, keep="last", maintain_order=True).sort(KEY)
+
+    def candle(self, code: str, start: str, symbol: str = "AAA") -> dict[str, Any]:
+        """One candle, by the interval's code and the start's text."""
+        interval = next(n for n, i in enumerate(INTERVALS) if i.code == code)
+        at = pl.Series([start]).str.to_datetime(time_unit="us").cast(pl.Int64)[0]
+        found = self.candles().filter(
+            (pl.col("interval") == interval)
+            & (pl.col("start_us") == at)
+            & (pl.col("symbol") == symbol)
+        )
+        assert found.height == 1, f"no candle {code} {start} {symbol}"
+        return found.row(0, named=True)
+
+    def counted(self, name: str) -> float:
+        """The value of a counter."""
+        return self.metrics.registry.get_sample_value(f"{name}_total") or 0.0
+
+    def foreign_transaction(self, partition: int = 0) -> Transactions:
+        """A producer that takes over the engine's transactional id, as a successor would."""
+        name = f"homma-{self.settings.group}-{self.topics.ticks}-{partition}"
+        return Transactions(self.config, name, 10_000)
+
+
+def until(met: Callable[[], bool], within_s: float = 60.0) -> None:
+    """Wait for something to come true."""
+    end_s = time.monotonic() + within_s
+    while not met():
+        assert time.monotonic() < end_s, "it did not come true"
+        time.sleep(0.1)
+
+
+def same_candles(left: pl.DataFrame, right: pl.DataFrame) -> None:
+    """Equal in all fields that depend on the ticks alone."""
+    columns = [*KEY, "end_us", *VALUES]
+    assert left.select(columns).sort(KEY).equals(right.select(columns).sort(KEY))
+
+
+def batch_candles(ticks: Sequence[dict[str, Any]] | pl.DataFrame, price: str = "mid") -> pl.DataFrame:
+    """Candles of all ticks at once, by a plain group_by over sorted ticks."""
+    frame = ticks if isinstance(ticks, pl.DataFrame) else pl.DataFrame(ticks)
+    at = pl.col("dateTime").str.to_datetime(time_unit="us").cast(pl.Int64)
+    place = at.cast(pl.Int128) * (1 << 63) + pl.col("number").cast(pl.Int128)
+    unique = frame.with_columns(at=at, place=place).unique(
+        ["source", "symbol", "place"], keep="first", maintain_order=True
+    )
+    ordered = unique.sort("place")
+    return pl.concat(
+        ordered.with_columns(
+            interval=pl.lit(code, pl.UInt8), start_us=interval.floor(pl.col("at"))
+        )
+        .with_columns(end_us=interval.next(pl.col("start_us")))
+        .group_by([*KEY, "end_us"])
+        .agg(
+            open=pl.col(price).first(),
+            high=pl.col(price).max(),
+            low=pl.col(price).min(),
+            close=pl.col(price).last(),
+            volume=pl.len().cast(pl.Int64),
+            open_place=pl.col("place").first(),
+            close_place=pl.col("place").last(),
+        )
+        for code, interval in enumerate(INTERVALS)
+    )

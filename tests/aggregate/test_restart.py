@@ -1,0 +1,214 @@
+"""What a restart takes back, and what it refuses to go on with."""
+
+import json
+import time
+from dataclasses import replace
+from datetime import timedelta
+from typing import Any
+
+import pytest
+from confluent_kafka import ConsumerGroupTopicPartitions, Producer, TopicPartition
+from confluent_kafka.admin import AdminClient
+
+from homma.errors import SplitSeries, StateError
+from homma.settings import TopicSettings
+from homma.topics import contract
+from homma.topics.kafka.admin import Admin
+from homma.topics.kafka.writing import Sender
+from tests.aggregate.pipeline import Pipeline, batch_candles, same_candles, tick, until
+
+DAY = "2025-03-20T"
+#: Lateness so short that a series is dormant after a second.
+SHORT = {
+    "max_future": timedelta(0), "lateness": timedelta(0), "correct_for": timedelta(seconds=1)
+}  # fmt: skip
+
+
+@pytest.fixture
+def pipeline(bootstrap: str) -> Pipeline:
+    return Pipeline(bootstrap)
+
+
+def test_a_restart_goes_on_with_open_candles(pipeline: Pipeline) -> None:
+    ticks = [tick(f"{DAY}14:{m:02}:{s:02}", m + s / 100, m * 60 + s) for m in (30, 31) for s in (5, 50)]
+    for one in ticks:
+        pipeline.send(one)
+        pipeline.work_off()
+    same_candles(pipeline.candles(), batch_candles(ticks))
+    runs = {dict(m.headers() or [])["run"] for m in pipeline.records(*pipeline.topics.candles)}
+    assert len(runs) == 1
+
+
+def test_a_dormant_series_is_taken_back_when_it_wakes(pipeline: Pipeline) -> None:
+    first = tick(DAY + "14:30:10", 10, 7)
+    pipeline.send(first)
+    pipeline.work_off(**SHORT)
+    time.sleep(1.5)
+    other = tick(DAY + "14:30:00", 1, 1, "BBB")
+    pipeline.send(other)
+    pipeline.work_off(**SHORT)
+    late = tick(DAY + "14:30:05", 20, 6)
+    pipeline.send(first, late)
+    pipeline.work_off(**SHORT)
+    same_candles(pipeline.candles(), batch_candles([first, other, late]))
+    assert pipeline.counted("homma_ticks_duplicate") == 1
+    assert pipeline.counted("homma_ticks_late") == 0
+
+
+def test_a_predecessors_open_transaction_is_ended_and_forgotten(pipeline: Pipeline) -> None:
+    pipeline.send(tick(DAY + "14:30:10", 10, 1))
+    pipeline.work_off()
+    predecessor = pipeline.foreign_transaction()
+    predecessor.init()
+    predecessor.begin()
+    for topic in pipeline.topics.candles:
+        predecessor.send(topic, 0, [b"{}"], [b"never seen"], 0, [("run", b"other")])
+    time.sleep(0.5)
+    pipeline.send(tick(DAY + "14:30:20", 11, 2))
+    pipeline.work_off()
+    assert pipeline.candle("m1", DAY + "14:30:00")["volume"] == 2
+    predecessor.close()
+
+
+def test_two_engines_share_the_partitions_and_hand_them_over(bootstrap: str) -> None:
+    pipeline = Pipeline(bootstrap, partitions=4)
+    ticks: list[dict[str, Any]] = []
+
+    def feed(minute: int) -> None:
+        some = [tick(f"{DAY}14:{minute:02}:00", minute + n, minute, f"SYM{n}") for n in range(16)]
+        pipeline.send(*some)
+        ticks.extend(some)
+
+    def counted() -> bool:
+        return int(pipeline.candles().filter(interval=8)["volume"].sum()) == len(ticks)
+
+    often = {"emit_every": timedelta(milliseconds=100)}
+    with pipeline.running(**often):
+        feed(30)
+        until(counted)
+        with pipeline.running(**often):
+            feed(31)
+            until(counted)
+            feed(32)
+        feed(33)
+        until(counted)
+    same_candles(pipeline.candles(), batch_candles(ticks))
+
+
+def test_candles_without_an_offset_are_refused(pipeline: Pipeline) -> None:
+    pipeline.send(tick(DAY + "14:30:10"))
+    pipeline.work_off()
+    with pytest.raises(StateError, match=r"no committed offset.*--rebuild"):
+        pipeline.work_off(group=pipeline.name + "_other")
+
+
+def reset(pipeline: Pipeline, offset: int) -> None:
+    client = AdminClient(pipeline.config)
+    position = TopicPartition(pipeline.topics.ticks, 0, offset)
+    group = ConsumerGroupTopicPartitions(pipeline.settings.group, [position])
+    for future in client.alter_consumer_group_offsets([group]).values():
+        future.result(10)
+
+
+def test_a_reset_group_is_refused(pipeline: Pipeline) -> None:
+    pipeline.send(tick(DAY + "14:30:10"))
+    pipeline.work_off()
+    reset(pipeline, 0)
+    with pytest.raises(StateError, match=r"not been written by homma.*--rebuild"):
+        pipeline.work_off()
+
+
+def test_a_topic_made_again_is_refused(pipeline: Pipeline) -> None:
+    pipeline.send(tick(DAY + "14:30:10"))
+    pipeline.work_off()
+    client = AdminClient(pipeline.config)
+    client.delete_topics([pipeline.topics.ticks])[pipeline.topics.ticks].result(10)
+    until(lambda: pipeline.topics.ticks not in Admin(pipeline.config).partitions())
+    time.sleep(1)
+    Admin(pipeline.config).ensure(contract.specs(pipeline.topic_settings, 1), 1)
+    pipeline.send(tick(DAY + "14:31:10"), tick(DAY + "14:32:10"))
+    with pytest.raises(StateError, match="made again"):
+        pipeline.work_off()
+
+
+def drop_before(pipeline: Pipeline, offset: int) -> None:
+    position = TopicPartition(pipeline.topics.ticks, 0, offset)
+    client = AdminClient(pipeline.config)
+    for future in client.delete_records([position]).values():
+        future.result(10)
+
+
+def test_ticks_lost_before_they_were_read_are_not_skipped(pipeline: Pipeline) -> None:
+    pipeline.send(tick(DAY + "14:30:10"))
+    pipeline.work_off()
+    pipeline.send(tick(DAY + "14:31:10"), tick(DAY + "14:32:10"))
+    drop_before(pipeline, 2)
+    with pytest.raises(StateError, match="1 ticks of .* deleted by retention"):
+        pipeline.work_off()
+
+
+def test_another_price_is_refused(pipeline: Pipeline) -> None:
+    pipeline.send(tick(DAY + "14:30:10"))
+    pipeline.work_off()
+    with pytest.raises(StateError, match=r"made of mid.*--price mid"):
+        pipeline.work_off(price="bid")
+
+
+def test_another_engines_candle_is_refused(pipeline: Pipeline) -> None:
+    pipeline.send(tick(DAY + "14:30:10"))
+    pipeline.work_off()
+    [mine] = pipeline.records(pipeline.topics.candles[0])
+    producer = Producer(pipeline.config)
+    producer.produce(pipeline.topics.candles[0], mine.value(), mine.key())
+    producer.flush(10)
+    with pytest.raises(StateError, match="candles of another run or engine"):
+        pipeline.work_off()
+
+
+def test_a_rebuild_starts_anew(pipeline: Pipeline) -> None:
+    ticks = [tick(DAY + "14:30:10", 10, 1), tick(DAY + "14:31:10", 11, 2)]
+    pipeline.send(*ticks)
+    pipeline.work_off()
+    pipeline.work_off(rebuild=True, price="bid")
+    same_candles(pipeline.candles(), batch_candles(ticks, "bid"))
+    more = tick(DAY + "14:31:20", 12, 3)
+    pipeline.send(more)
+    pipeline.work_off(price="bid")
+    same_candles(pipeline.candles(), batch_candles([*ticks, more], "bid"))
+
+
+def test_a_rebuild_leaves_candles_alone_whose_ticks_are_gone(pipeline: Pipeline) -> None:
+    gone = tick("2025-03-19T10:00:00", 50, 1)
+    kept = [tick(DAY + "14:30:10", 10, 2), tick(DAY + "14:31:10", 11, 3)]
+    pipeline.send(gone, *kept)
+    pipeline.work_off()
+    drop_before(pipeline, 1)
+    pipeline.work_off(rebuild=True)
+    # The week and the month hold the lost tick as before; the minutes are made anew.
+    assert pipeline.candle("M1", "2025-03-01T00:00:00")["volume"] == 3
+    assert pipeline.candle("W1", "2025-03-17T00:00:00")["high"] == 50
+    more = tick(DAY + "14:31:20", 12, 4)
+    pipeline.send(more)
+    pipeline.work_off()
+    assert pipeline.candle("m1", DAY + "14:31:00")["volume"] == 2
+    assert pipeline.candle("M1", "2025-03-01T00:00:00")["volume"] == 3
+    after = tick("2025-04-01T00:00:01", 13, 5)
+    pipeline.send(after)
+    pipeline.work_off()
+    assert pipeline.candle("M1", "2025-04-01T00:00:00")["volume"] == 1
+
+
+def test_a_series_in_two_partitions_stops_the_engine(bootstrap: str) -> None:
+    pipeline = Pipeline(bootstrap, partitions=2)
+    sender = Sender(pipeline.config)
+    for key in (b"one", b"two", b"three", b"four"):
+        sender.send(pipeline.topics.ticks, [key], [json.dumps(tick(DAY + "14:30:10")).encode()])
+    sender.flush(10)
+    with pytest.raises(SplitSeries, match=r"series S:AAA .* partitions"):
+        pipeline.work_off()
+
+
+def test_a_topic_with_another_partition_count_is_refused(pipeline: Pipeline) -> None:
+    other: TopicSettings = replace(pipeline.topic_settings)
+    with pytest.raises(Exception, match=r"has 1 partitions where 2 are needed"):
+        Admin(pipeline.config).ensure(contract.specs(other, 2), 1)

@@ -1,0 +1,37 @@
+"""What tests of several folders share: one embedded Kafka for the whole run."""
+
+import os
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from homma.errors import KafkaError
+from homma.stack import kafka
+from homma.stack.jars import fetch, read_lock
+from homma.topics.kafka.admin import Admin
+from tests.stack.waiting import free_ports
+
+
+@pytest.fixture(scope="session")
+def jars() -> list[Path]:
+    """Kafka's class path, from a cache that outlives the test run."""
+    cache = Path(os.environ.get("HOMMA_TEST_CACHE", "~/.cache/homma/jars")).expanduser()
+    return fetch(read_lock("kafka"), cache)
+
+
+@pytest.fixture(scope="session")
+def bootstrap(jars: list[Path], tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+    """The address of a real broker; tests take topics of their own."""
+    port, controller_port = free_ports(2)
+    address = f"127.0.0.1:{port}"
+
+    def ready() -> bool:
+        try:
+            return Admin({"bootstrap.servers": address}).partitions(2) is not None
+        except KafkaError:
+            return False
+
+    folder = tmp_path_factory.mktemp("kafka")
+    with kafka.running(folder, port, controller_port, jars, ready):
+        yield address

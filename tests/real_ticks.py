@@ -1,0 +1,61 @@
+"""Real quotes with another vendor's bars; absent from the project, present in CI."""
+
+import random
+from pathlib import Path
+
+import polars as pl
+import pytest
+
+from homma.core.interval import BY_NAME
+
+FOLDER = Path(__file__).parents[2] / "shared" / "data"
+TICKS = FOLDER / "fxcm-eurusd-ticks.parquet"
+BARS = FOLDER / "fxcm-eurusd-bars.parquet"
+INTERVAL_OF = {"minute": "1min", "hour": "1hour", "daily": "1day"}
+
+needs_real_ticks = pytest.mark.skipif(
+    not TICKS.exists(), reason="the real quotes (../shared/data) are not here"
+)
+
+
+def real_ticks() -> pl.DataFrame:
+    """The quotes as ticks, dateTime as text."""
+    return pl.read_parquet(TICKS).with_columns(
+        pl.col("dateTime").dt.to_string("%Y-%m-%dT%H:%M:%S%.3f")
+    )
+
+
+def disturbed(ticks: pl.DataFrame, within_us: int, duplicates: float, seed: int) -> pl.DataFrame:
+    """Shuffled within so much event time, some of them twice."""
+    chance = random.Random(seed)
+    at = pl.col("dateTime").str.to_datetime(time_unit="us").cast(pl.Int64)
+
+    def delayed(frame: pl.DataFrame) -> pl.DataFrame:
+        delays = [chance.randrange(within_us) for _ in range(frame.height)]
+        return frame.with_columns(at=at + pl.Series(delays, dtype=pl.Int64))
+
+    again = ticks.sample(fraction=duplicates, seed=seed)
+    return pl.concat([delayed(ticks), delayed(again)]).sort("at").drop("at")
+
+
+def bars(price: str) -> pl.DataFrame:
+    """The vendor's bars: interval (place in INTERVALS), start_us, open, high, low, close."""
+    names = list(BY_NAME)
+    codes = {resolution: names.index(name) for resolution, name in INTERVAL_OF.items()}
+    return pl.read_parquet(BARS).select(
+        pl.col("resolution").replace_strict(codes, return_dtype=pl.UInt8).alias("interval"),
+        pl.col("dateTime").cast(pl.Datetime("us")).cast(pl.Int64).alias("start_us"),
+        *(pl.col(f"{price}_{field}").alias(field) for field in ("open", "high", "low", "close")),
+    )
+
+
+def equal_bars(candles: pl.DataFrame, price: str) -> dict[str, int]:
+    """How many candles equal the vendor's, by resolution; none may be missing or extra."""
+    wanted = bars(price)
+    fields = ["interval", "start_us", "open", "high", "low", "close"]
+    found = candles.filter(pl.col("interval").is_in(wanted["interval"].unique().to_list()))
+    assert found.height == wanted.height
+    equal = found.select(fields).join(wanted, on=fields, how="inner")
+    counts = dict(equal.group_by("interval").len().iter_rows())
+    names = list(BY_NAME)
+    return {r: counts.get(names.index(name), 0) for r, name in INTERVAL_OF.items()}
