@@ -95,7 +95,73 @@ class MetricsSettings:
     metrics_host: str = setting("127.0.0.1", "address it binds")
 
 
-STAGES: Final = (KafkaSettings, TopicSettings, AggregateSettings, MetricsSettings)
+@dataclass(frozen=True, slots=True, kw_only=True)
+class UpSettings:
+    """What `homma up` starts on this machine, and where. Stages read their own settings too."""
+
+    dir: Path = setting(Path(".homma"), "folder of all data, logs and records")
+    cache: Path = setting(Path("~/.cache/homma"), "folder of what is downloaded once")
+    maven: str = setting("https://repo.maven.apache.org/maven2", "where Kafka's jars come from")
+    kafka_port: int = setting(9092, "port of the broker")
+    kafka_controller_port: int = setting(9093, "port of Kafka's controller")
+    aggregate_metrics_port: int = setting(9301, "port of the engine's /metrics")
+    generate_metrics_port: int = setting(9302, "port of the generator's /metrics")
+    no_generate: bool = setting(False, "make no synthetic ticks")
+
+
+# Rows of more than one stage.
+_LIMIT: Final = (0, "stop after so many ticks; 0: never before the end")
+_SPEED: Final = ("1", "the ticks' own time over wall time, or max: as fast as can be")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class GenerateSettings:
+    """What synthetic ticks are like."""
+
+    rate: float = setting(100.0, "ticks a second, all series together; 0: as many as can be")
+    limit: int = setting(*_LIMIT)
+    sources: int = setting(2, "how many sources there are: SOURCE_1, SOURCE_2 and so on")
+    symbols: int = setting(10, "how many instruments each source quotes: crypto, FX, shares")
+    seed: str = setting("", "the same seed gives the same quotes; none: others every time")
+    start: str = setting("", "date of the first tick, as 2025-03-20T14:31:28; none: now")
+    speed: str = setting(*_SPEED)
+    late: float = setting(0.0, "share of ticks (0 to 1) that are late_by behind their time")
+    late_by: timedelta = setting(timedelta(minutes=15), "how far the late ticks are behind")
+    out_of_order: float = setting(0.0, "share of ticks sent after ticks that follow them")
+    duplicates: float = setting(0.0, "share of ticks sent twice")
+    disorder: timedelta = setting(
+        timedelta(milliseconds=1500), "within which ticks come out of order or again"
+    )
+    broken: float = setting(0.0, "share of ticks that break the contract, in many ways")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ReplaySettings:
+    """How recorded ticks are read and sent."""
+
+    speed: str = setting(*_SPEED)
+    limit: int = setting(*_LIMIT)
+    rebase: Literal["none", "now"] = setting(
+        "none", "now: move all dates so that the last tick is dated when it is sent"
+    )
+    source: str = setting("", "source of the ticks of files that have no such column")
+    symbol: str = setting("", "symbol of the ticks of files that have no such column")
+    time_unit: Literal["text", "s", "ms", "us", "ns"] = setting(
+        "text", "what dates count that are whole numbers since 1970"
+    )
+    separator: str = setting(",", "what stands between the columns of a CSV file")
+    skip_bad_rows: bool = setting(False, "leave out rows that lack a value, and count them")
+
+
+STAGES: Final = (
+    UpSettings,
+    KafkaSettings,
+    TopicSettings,
+    GenerateSettings,
+    ReplaySettings,
+    AggregateSettings,
+    MetricsSettings,
+)
 
 
 def all_settings() -> dict[str, Field[Any]]:

@@ -29,7 +29,12 @@ VALUES = ["open", "high", "low", "close", "volume", "open_place", "close_place"]
 
 
 def tick(
-    at: str, price: float = 1.0, number: int = 1, symbol: str = "AAA", source: str = "S", **more: Any
+    at: str,
+    price: float = 1.0,
+    number: int = 1,
+    symbol: str = "AAA",
+    source: str = "S",
+    **more: Any,
 ) -> dict[str, Any]:
     """A valid tick as its JSON object; `at` is the dateTime."""
     return {
@@ -47,7 +52,7 @@ class Pipeline:
     name: str = field(default_factory=lambda: "t" + uuid.uuid4().hex[:10])
 
     def __post_init__(self) -> None:
-        self.config = {"bootstrap.servers": self.bootstrap}
+        self.config: dict[str, Any] = {"bootstrap.servers": self.bootstrap}
         self.topic_settings = TopicSettings(
             topic=f"{self.name}_ticks", candle_topic=self.name + "_{name}", replication_factor=1
         )
@@ -164,7 +169,9 @@ def same_candles(left: pl.DataFrame, right: pl.DataFrame) -> None:
     assert left.select(columns).sort(KEY).equals(right.select(columns).sort(KEY))
 
 
-def batch_candles(ticks: Sequence[dict[str, Any]] | pl.DataFrame, price: str = "mid") -> pl.DataFrame:
+def batch_candles(
+    ticks: Sequence[dict[str, Any]] | pl.DataFrame, price: str = "mid"
+) -> pl.DataFrame:
     """Candles of all ticks at once, by a plain group_by over sorted ticks."""
     frame = ticks if isinstance(ticks, pl.DataFrame) else pl.DataFrame(ticks)
     at = pl.col("dateTime").str.to_datetime(time_unit="us").cast(pl.Int64)
@@ -174,9 +181,7 @@ def batch_candles(ticks: Sequence[dict[str, Any]] | pl.DataFrame, price: str = "
     )
     ordered = unique.sort("place")
     return pl.concat(
-        ordered.with_columns(
-            interval=pl.lit(code, pl.UInt8), start_us=interval.floor(pl.col("at"))
-        )
+        ordered.with_columns(interval=pl.lit(code, pl.UInt8), start_us=interval.floor(pl.col("at")))
         .with_columns(end_us=interval.next(pl.col("start_us")))
         .group_by([*KEY, "end_us"])
         .agg(

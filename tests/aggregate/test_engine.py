@@ -3,9 +3,9 @@
 import json
 
 import pytest
+from tests.aggregate.pipeline import Pipeline, batch_candles, same_candles, tick, until
 
 from homma.core.interval import INTERVALS
-from tests.aggregate.pipeline import Pipeline, batch_candles, same_candles, tick, until
 
 DAY = "2025-03-20T"
 
@@ -60,10 +60,9 @@ def test_a_bad_tick_goes_to_the_dead_topic_as_it_was(pipeline: Pipeline) -> None
     told = [dict(m.headers() or []) for m in dead]
     assert [t["offset"] for t in told] == [b"1", b"2", b"3", b"4"]
     assert all(t["topic"] == pipeline.topics.ticks.encode() for t in told)
-    assert [bytes(t["error"] or b"").split(b":")[0] for t in told] == [
-        b"not a JSON object in UTF-8", b"dateTime", b"not a JSON object in UTF-8",
-        b"not a JSON object in UTF-8",
-    ]  # fmt: skip
+    reasons = [str(t["error"]) for t in told]
+    assert "dateTime: required" in reasons.pop(1)
+    assert all("not a JSON object in UTF-8" in reason for reason in reasons)
     assert pipeline.candle("m1", DAY + "14:31:00")["volume"] == 2
     assert pipeline.counted("homma_ticks_bad") == 4
     assert pipeline.counted("homma_ticks_read") == 6

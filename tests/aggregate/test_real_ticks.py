@@ -6,7 +6,6 @@ import time
 import pytest
 from confluent_kafka import ConsumerGroupTopicPartitions, TopicPartition
 from confluent_kafka.admin import AdminClient
-
 from tests.aggregate.pipeline import Pipeline, batch_candles, same_candles
 from tests.real_ticks import disturbed, equal_bars, needs_real_ticks, real_ticks
 
@@ -35,7 +34,7 @@ def committed(client: AdminClient, pipeline: Pipeline) -> int:
     wanted = ConsumerGroupTopicPartitions(pipeline.settings.group, [position])
     future = client.list_consumer_group_offsets([wanted])[pipeline.settings.group]
     [found] = future.result(10).topic_partitions
-    return max(0, found.offset)
+    return max(0, int(found.offset))
 
 
 @needs_real_ticks

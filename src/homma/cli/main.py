@@ -9,7 +9,12 @@ from typing import Final
 import click
 
 from homma.cli.aggregate import aggregate
+from homma.cli.down import down
+from homma.cli.generate import generate
 from homma.cli.options import check_environment, read_file
+from homma.cli.replay import replay
+from homma.cli.status import status
+from homma.cli.up import up
 from homma.errors import HommaError, SettingError
 
 FAILED: Final = 1
@@ -37,7 +42,7 @@ def homma(context: click.Context, config: Path | None) -> None:
     context.obj = properties
 
 
-for verb in (aggregate,):
+for verb in (up, down, status, generate, replay, aggregate):
     homma.add_command(verb)
 
 

@@ -76,6 +76,15 @@ class Reader:
             )
         return self._watermarks
 
+    def partitions(self, topic: str) -> int:
+        """How many partitions a topic has."""
+        metadata = calling(
+            f"asking for {topic}",
+            self._config,
+            lambda: self._consumer.list_topics(topic, timeout=_TIMEOUT_S),
+        )
+        return len(metadata.topics[topic].partitions)
+
     def since(self, topic: str, partition: int, timestamp_ms: int) -> int | None:
         """The first offset at or after a record timestamp; None where there is none."""
         [found] = calling(

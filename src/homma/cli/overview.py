@@ -1,0 +1,175 @@
+"""What runs, how fast, how far behind, and the newest candles: for people."""
+
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Final
+
+import polars as pl
+from rich.console import Group, RenderableType
+from rich.table import Table
+from rich.text import Text
+
+from homma.cli.local import Local, measured
+from homma.core.interval import FINEST, INTERVALS
+from homma.errors import KafkaError
+from homma.settings import TopicSettings
+from homma.stack.process import State, Status
+from homma.topics import codec, contract
+from homma.topics.kafka.reading import Range, Reader
+
+Stopped = Callable[[], bool]
+_NEWEST: Final = 12
+_LOOK_BACK: Final = 200
+_COLOURS: Final = {
+    State.RUNNING: "green",
+    State.FAILED: "red",
+    State.WAITING: "yellow",
+    State.STARTING: "yellow",
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Reading:
+    """A stage's metrics at a moment, seconds."""
+
+    at_s: float
+    values: dict[str, float]
+
+
+@dataclass(frozen=True, slots=True)
+class StageView:
+    """One line: how a process stands, and what it does a second."""
+
+    status: Status
+    ticks_per_s: float | None
+    lag: float | None
+    more: str
+
+
+class Overview:
+    """Looks at a running pipeline again and again."""
+
+    def __init__(
+        self, runs: Local, topics: TopicSettings, clock_s: Callable[[], float] = time.monotonic
+    ) -> None:
+        self._runs = runs
+        self._names = contract.topics(topics)
+        self._clock_s = clock_s
+        self._reader = Reader({"bootstrap.servers": runs.bootstrap})
+        self._before: dict[str, Reading] = {}
+
+    def table(self, home: Path) -> RenderableType:
+        """The live table."""
+        head = Text.assemble(
+            ("homma ", "bold"), f"Kafka {self._runs.bootstrap} · data {home} · Ctrl-C stops"
+        )
+        return Group(head, stage_table(self.stages()), candle_table(self.newest()))
+
+    def line(self) -> str:
+        """The same in one line of a log."""
+        said = []
+        for view in self.stages():
+            rate = "" if view.ticks_per_s is None else f" {view.ticks_per_s:,.0f} ticks/s"
+            lag = "" if view.lag is None else f" lag {view.lag:,.0f}"
+            said.append(f"{view.status.name} {view.status.state}{rate}{lag}")
+        return " · ".join(said)
+
+    def stages(self) -> list[StageView]:
+        """How each process stands."""
+        return [self._stage(process.status) for process in self._runs.processes]
+
+    def _stage(self, status: Status) -> StageView:
+        port = self._runs.ports.get(status.name, {}).get("metrics")
+        values = measured(port) if port else None
+        if values is None:
+            return StageView(status, None, None, "")
+        now = Reading(self._clock_s(), values)
+        before = self._before.get(status.name)
+        self._before[status.name] = now
+        counter = (
+            "homma_ticks_read_total" if status.name == "aggregate" else "homma_ticks_sent_total"
+        )
+        rate = None
+        if before is not None and now.at_s > before.at_s:
+            gained = values.get(counter, 0) - before.values.get(counter, 0)
+            rate = max(0.0, gained) / (now.at_s - before.at_s)
+        return StageView(status, rate, values.get("homma_lag_ticks"), _details(values))
+
+    def newest(self) -> pl.DataFrame:
+        """The newest 1-minute candle of each series, as many as fit."""
+        topic, frames = self._names.candles[FINEST], []
+        try:
+            for partition in range(self._partitions()):
+                end = self._reader.kept(topic, partition)
+                span = Range(max(end.start, end.end - _LOOK_BACK), end.end)
+                for batch in self._reader.read(partition, {topic: span}, 5.0):
+                    values = [value for m in batch if (value := m.value())]
+                    frames.append(codec.candles_from(values, FINEST))
+        except KafkaError:
+            # The broker is being restarted; the next look will tell.
+            return pl.DataFrame()
+        if not frames:
+            return pl.DataFrame()
+        latest = pl.concat(frames).unique(["source", "symbol"], keep="last", maintain_order=True)
+        return latest.sort("symbol", "source").head(_NEWEST)
+
+    def _partitions(self) -> int:
+        return self._reader.partitions(self._names.candles[FINEST])
+
+    def close(self) -> None:
+        """Let go of the connections."""
+        self._reader.close()
+
+
+def _details(values: dict[str, float]) -> str:
+    written = values.get("homma_candles_written_total")
+    if written is None:
+        return ""
+    refused = {
+        word: values.get(f"homma_ticks_{word}_total", 0) for word in ("bad", "late", "duplicate")
+    }
+    series = values.get("homma_series", 0)
+    told = [f"{series:,.0f} series", f"{written:,.0f} candles written"]
+    return ", ".join(told + [f"{count:,.0f} {word}" for word, count in refused.items() if count])
+
+
+def stage_table(views: list[StageView]) -> Table:
+    """The stages as a table."""
+    table = Table(box=None, pad_edge=False)
+    for column in ("stage", "state", "process", "restarts"):
+        table.add_column(column)
+    for column in ("ticks/s", "lag"):
+        table.add_column(column, justify="right")
+    table.add_column("")
+    for view in views:
+        status = view.status
+        table.add_row(
+            status.name,
+            Text(status.state, style=_COLOURS.get(status.state, "")),
+            str(status.pid or ""),
+            str(status.restarts or ""),
+            "" if view.ticks_per_s is None else f"{view.ticks_per_s:,.0f}",
+            "" if view.lag is None else f"{view.lag:,.0f}",
+            status.trouble or view.more,
+        )
+    return table
+
+
+def candle_table(candles: pl.DataFrame) -> Table:
+    """Candles as a table, rising ones green."""
+    table = Table(box=None, pad_edge=False, title_justify="left")
+    table.title = f"newest {INTERVALS[FINEST].code} candles" if len(candles) else "no candles yet"
+    for column in ("source", "symbol", "minute"):
+        table.add_column(column)
+    for column in ("open", "high", "low", "close", "ticks"):
+        table.add_column(column, justify="right")
+    for row in candles.iter_rows(named=True):
+        start = datetime.fromtimestamp(row["start_us"] / 1e6, UTC)
+        colour = "green" if row["close"] >= row["open"] else "red"
+        prices = [Text(f"{row[name]:g}", style=colour) for name in ("open", "high", "low", "close")]
+        count = str(row["volume"])
+        table.add_row(row["source"], row["symbol"], f"{start:%H:%M}", *prices, count)
+    return table

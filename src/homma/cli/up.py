@@ -1,0 +1,142 @@
+"""`homma up`: the whole pipeline on this machine, with a live view."""
+
+import logging
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+from types import FrameType
+from typing import Final
+
+import click
+from rich.console import Console
+from rich.live import Live
+from rich.progress import BarColumn, DownloadColumn, Progress, TextColumn, TimeRemainingColumn
+
+from homma.cli import local, overview
+from homma.cli.options import takes
+from homma.cli.signals import stop_on_signals
+from homma.errors import StackError
+from homma.settings import GenerateSettings, TopicSettings, UpSettings
+from homma.stack.folder import owner_of
+from homma.stack.process import State
+from homma.stack.record import read_record
+
+log = logging.getLogger("homma.up")
+
+_REFRESH_S: Final = 0.5
+_LINE_S: Final = 10.0
+_DETACH_S: Final = 180.0
+
+
+@click.command()
+@takes(UpSettings, TopicSettings, GenerateSettings)
+@click.option("--detach", is_flag=True, help="in the background; `homma down` ends it")
+@click.pass_context
+def up(
+    context: click.Context,
+    settings: UpSettings,
+    topics: TopicSettings,
+    ticks: GenerateSettings,
+    detach: bool,
+) -> None:
+    r"""Start Kafka, the engine and a source of ticks here, and show what goes on.
+
+    Ctrl-C stops all of it in order. A second start goes on where the first stopped.
+
+    \b
+    Example:
+      homma up --rate 1000
+      homma up --no-generate --dir /data/homma --kafka-port 19092
+      homma up --detach && homma status && homma down
+    """
+    if detach:
+        _detached(settings.dir)
+        return
+    signal.signal(signal.SIGTERM, _interrupt)
+    console = Console(stderr=True)
+    config: Path | None = context.parent.params["config"] if context.parent else None
+    bar = _bar(console)
+    with bar:
+        fetching = bar.add_task("fetching Kafka", total=None, visible=False)
+
+        def on_fetch(done: int, total: int) -> None:
+            bar.update(fetching, completed=done, total=total, visible=True)
+
+        def say(what: str) -> None:
+            bar.update(fetching, visible=False)
+            log.info("%s", what)
+
+        pipeline = local.running(settings, topics, ticks, config, on_fetch, say)
+        runs = pipeline.__enter__()
+    try:
+        _watch(console, settings, topics, runs)
+        log.info("stopping")
+    finally:
+        pipeline.__exit__(None, None, None)
+    log.info("stopped; `homma up` goes on from here")
+
+
+def _watch(
+    console: Console, settings: UpSettings, topics: TopicSettings, runs: local.Local
+) -> None:
+    stopped = stop_on_signals()
+    view = overview.Overview(runs, topics)
+    try:
+        if not console.is_terminal:
+            _lines(view, stopped)
+            return
+        with Live(console=console, auto_refresh=False, screen=False) as live:
+            while not stopped():
+                live.update(view.table(settings.dir), refresh=True)
+                time.sleep(_REFRESH_S)
+    finally:
+        view.close()
+
+
+def _lines(view: overview.Overview, stopped: overview.Stopped) -> None:
+    due_s = time.monotonic()
+    while not stopped():
+        if time.monotonic() >= due_s:
+            log.info("%s", view.line())
+            due_s += _LINE_S
+        time.sleep(0.1)
+
+
+def _bar(console: Console) -> Progress:
+    columns = (TextColumn("{task.description}"), BarColumn(), DownloadColumn())
+    return Progress(*columns, TimeRemainingColumn(), console=console, transient=True)
+
+
+def _interrupt(number: int, frame: FrameType | None) -> None:
+    del number, frame
+    raise KeyboardInterrupt
+
+
+def _detached(home: Path) -> None:
+    """Start the same command without --detach in a session of its own, and wait for it."""
+    home.mkdir(mode=0o700, parents=True, exist_ok=True)
+    path = home / "up.log"
+    argv = [sys.executable, "-m", "homma", *(a for a in sys.argv[1:] if a != "--detach")]
+    with path.open("ab") as out:
+        child = subprocess.Popen(
+            argv, stdin=subprocess.DEVNULL, stdout=out, stderr=out, start_new_session=True
+        )
+    until_s = time.monotonic() + _DETACH_S
+    while time.monotonic() < until_s:
+        if child.poll() is not None:
+            lines = path.read_text(errors="replace").strip().splitlines()
+            raise StackError(lines[-1] if lines else "homma up ended", f"see {path}")
+        owner = owner_of(home)
+        if owner is not None and owner.pid == child.pid and _all_run(home):
+            click.echo(f"homma runs in the background (process {child.pid}); see `homma status`")
+            return
+        time.sleep(0.2)
+    raise StackError("homma up has not come up", f"see {path}")
+
+
+def _all_run(home: Path) -> bool:
+    entries = read_record(home).entries
+    names = {entry.status.name for entry in entries if entry.status.state is State.RUNNING}
+    return {"kafka", "aggregate"} <= names and len(names) == len(entries)

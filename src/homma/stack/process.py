@@ -1,0 +1,246 @@
+"""One supervised process: started, watched, restarted after a crash, stopped in order.
+
+Its states: stopped ──start──▶ starting ──ready──▶ running ──stop──▶ stopping ──▶ stopped
+                                   ▲                  │ crash
+                                   └──── waiting ◀────┴──too often──▶ failed
+"""
+
+import threading
+import time
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, replace
+from enum import StrEnum
+from pathlib import Path
+from typing import Final
+
+from homma.errors import ServerFailed
+from homma.stack.backoff import Backoff
+from homma.stack.child import Child
+from homma.stack.log import lines_since, open_log, size_of
+
+POLL_S: Final = 0.05
+# Beyond the grace period: the guard's own SIGKILL comes first.
+KILL_MARGIN_S: Final = 5.0
+
+
+class State(StrEnum):
+    """Where a process stands."""
+
+    STOPPED = "stopped"
+    STARTING = "starting"
+    RUNNING = "running"
+    WAITING = "waiting"
+    STOPPING = "stopping"
+    FAILED = "failed"
+
+
+@dataclass(frozen=True, slots=True)
+class Status:
+    """What can be said of a process.
+
+    `pid` and `created` (epoch seconds, as psutil has it) are those of the running process, or
+    None; `since` is when `state` began, in epoch seconds; `last_exit` is the return code of the
+    last run that ended by itself (negative: the signal's number); `trouble` says why, if known.
+    """
+
+    name: str
+    state: State
+    since: float
+    pid: int | None = None
+    created: float | None = None
+    restarts: int = 0
+    last_exit: int | None = None
+    trouble: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Program:
+    """What to run and how to treat it.
+
+    `env` and `cwd` default to this process's own. `ready` is polled until it says True, for
+    `ready_within_s`; without it a process counts as ready at once. A stop is SIGTERM and, after
+    `stop_within_s`, SIGKILL. `restart` makes the policy for crashes; without it a crash is final.
+    Output goes to `log`; a program that writes a log file of its own names it as `own_log`. From
+    what a failed run left in both, `explain` picks the line that says why; by default the last.
+    """
+
+    name: str
+    argv: Sequence[str]
+    log: Path
+    own_log: Path | None = None
+    env: Mapping[str, str] | None = None
+    cwd: Path | None = None
+    ready: Callable[[], bool] | None = None
+    ready_within_s: float = 60.0
+    stop_within_s: float = 10.0
+    restart: Callable[[], Backoff] | None = None
+    explain: Callable[[Sequence[str]], str] | None = None
+
+
+class Process:
+    """A program under supervision.
+
+    `on_change` is told each new status, from the thread that brought it about. `clock` measures
+    time (monotonic seconds), `now` dates it (epoch seconds), and `wait` waits for an event or
+    some seconds and says whether the event came.
+    """
+
+    def __init__(
+        self,
+        program: Program,
+        on_change: Callable[[Status], None] | None = None,
+        clock: Callable[[], float] = time.monotonic,
+        now: Callable[[], float] = time.time,
+        wait: Callable[[threading.Event, float], bool] = threading.Event.wait,
+    ) -> None:
+        self.program = program
+        self._on_change = on_change
+        self._clock = clock
+        self._now = now
+        self._wait = wait
+        self._stopping = threading.Event()
+        # One spawn or stop at a time: a stop must not miss a process that is just being started.
+        self._turn = threading.Lock()
+        self._child: Child | None = None
+        self._started = 0.0
+        self._offsets: dict[Path, int] = {}
+        self._watcher: threading.Thread | None = None
+        self._status = Status(program.name, State.STOPPED, now())
+
+    @property
+    def status(self) -> Status:
+        """How it stands now."""
+        return self._status
+
+    def start(self) -> None:
+        """Start it and wait until it is ready; from then on it is watched.
+
+        Raises ServerFailed when it ends before, or is not ready in time: nothing is left running.
+        """
+        self._stopping.clear()
+        try:
+            child = self._spawn()
+            self._until_ready(child)
+        except BaseException:
+            # Ctrl-C too.
+            self.stop()
+            raise
+        policy = self.program.restart
+        self._watcher = threading.Thread(
+            target=self._watch,
+            args=[child, policy() if policy else None],
+            name=f"watch {self.program.name}",
+            daemon=True,
+        )
+        self._watcher.start()
+
+    def stop(self) -> None:
+        """Stop it in order, then hard; returns when it is gone. Harmless when it does not run."""
+        self._stopping.set()
+        with self._turn:
+            child = self._child
+        if child is not None and not child.wait(0):
+            self._tell(State.STOPPING)
+            child.ask_to_stop()
+            if not child.wait(self.program.stop_within_s + KILL_MARGIN_S):
+                child.kill()
+                child.wait()
+        if self._watcher is not None:
+            self._watcher.join()
+            self._watcher = None
+        if self._status.state is not State.FAILED:
+            self._tell(State.STOPPED, pid=None, created=None)
+
+    def _spawn(self) -> Child:
+        program = self.program
+        with self._turn:
+            if self._stopping.is_set():
+                raise ServerFailed(f"{program.name} was stopped", "start it again")
+            with open_log(program.log) as log:
+                self._offsets = {path: size_of(path) for path in self._logs()}
+                child = Child(program.argv, log, program.stop_within_s, program.env, program.cwd)
+            self._child = child
+            self._started = self._clock()
+        self._tell(State.STARTING, pid=child.pid, created=child.created)
+        return child
+
+    def _until_ready(self, child: Child) -> None:
+        """Poll readiness; raises ServerFailed when it will not come."""
+        program = self.program
+        deadline = self._clock() + program.ready_within_s
+        while not child.wait(0):
+            if program.ready is None or program.ready():
+                self._tell(State.RUNNING, trouble=None)
+                return
+            if self._stopping.is_set():
+                raise ServerFailed(f"{program.name} was stopped", "start it again")
+            if self._clock() >= deadline:
+                raise self._failure(f"was not ready within {program.ready_within_s:g} s")
+            child.wait(POLL_S)
+        self._status = replace(self._status, last_exit=child.code)
+        raise self._failure(f"ended with {exit_text(child.code)} before it was ready")
+
+    def _logs(self) -> list[Path]:
+        logs = (self.program.log, self.program.own_log)
+        return [path for path in logs if path is not None]
+
+    def _failure(self, what: str) -> ServerFailed:
+        """Say what happened, with the last meaningful line that this run left in a log."""
+        written = {path: lines_since(path, offset) for path, offset in self._offsets.items()}
+        lines = [line for path in written for line in written[path]]
+        why = (self.program.explain or _last)(lines) if lines else ""
+        path = next((path for path in written if why in written[path]), self._logs()[-1])
+        said = f": {why}" if why else " and said nothing"
+        return ServerFailed(f"{self.program.name} {what}{said}", f"see {path}")
+
+    def _watch(self, child: Child, backoff: Backoff | None) -> None:
+        """Wait for the end of one run after the other, and start the next, until told to stop."""
+        trouble: str | None = None
+        while True:
+            child.wait()
+            if self._stopping.is_set():
+                return
+            code = child.code
+            trouble = trouble or f"ended with {exit_text(code)}"
+            delay = backoff.after(self._clock() - self._started) if backoff else None
+            state = State.FAILED if delay is None else State.WAITING
+            self._tell(state, pid=None, created=None, last_exit=code, trouble=trouble)
+            if delay is None or self._wait(self._stopping, delay):
+                return
+            child, trouble = self._again(child)
+
+    def _again(self, ended: Child) -> tuple[Child, str | None]:
+        """Start it once more; give the run, and what went wrong if it is not ready."""
+        self._status = replace(self._status, restarts=self._status.restarts + 1)
+        child = ended
+        try:
+            child = self._spawn()
+            self._until_ready(child)
+        except Exception as error:  # noqa: BLE001 - whatever fails counts as one more crash
+            if child is not ended:
+                child.ask_to_stop()
+                if not child.wait(self.program.stop_within_s + KILL_MARGIN_S):
+                    child.kill()
+            return child, str(error)
+        return child, None
+
+    def _tell(self, state: State, **changes: object) -> None:
+        since = self._status.since if state is self._status.state else self._now()
+        self._status = replace(self._status, state=state, since=since, **changes)  # type: ignore[arg-type]
+        if self._on_change is None:
+            return
+        try:
+            self._on_change(self._status)
+        except Exception as error:  # noqa: BLE001 - a listener's trouble must not end the watch
+            self._status = replace(self._status, trouble=f"its status was not recorded: {error}")
+
+
+def _last(lines: Sequence[str]) -> str:
+    return lines[-1]
+
+
+def exit_text(code: int | None) -> str:
+    """Say a return code in words."""
+    if code is None:
+        return "an unknown exit"
+    return f"signal {-code}" if code < 0 else f"exit status {code}"

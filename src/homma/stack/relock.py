@@ -1,0 +1,98 @@
+"""Write the lock files anew: `python -m homma.stack.relock`.
+
+Resolves the coordinates below with jgo from Maven Central (only developers need jgo's resolver),
+downloads every jar, checks it against the SHA-1 that the repository publishes, and writes
+`<name>.lock.toml` beside this file. Takes a minute; look at the diff before you commit it.
+"""
+
+import hashlib
+import sys
+import tempfile
+import urllib.request
+from pathlib import Path
+from typing import Final
+
+from jgo.maven import MavenContext
+
+from homma.errors import JarChanged
+from homma.stack.jars import MAVEN_CENTRAL, Jar, Lock, maven_path
+
+KAFKA: Final = "4.3.1"
+# The line of log4j that Kafka was built with; its slf4j-api is 1.7, hence slf4j-impl, not slf4j2.
+LOG4J: Final = "2.25.5"
+ROOTS: Final = {
+    "kafka": (
+        KAFKA,
+        (
+            f"org.apache.kafka:kafka_2.13:{KAFKA}",
+            f"org.apache.logging.log4j:log4j-slf4j-impl:{LOG4J}",
+            f"org.apache.logging.log4j:log4j-core:{LOG4J}",
+        ),
+    ),
+}
+
+
+def resolve(roots: tuple[str, ...], cache: Path) -> list[str]:
+    """Give the coordinates of `roots` and all they need at run time, each version the root's."""
+    context = MavenContext(repo_cache=cache, remote_repos={"central": MAVEN_CENTRAL})
+    dependencies = [context.create_dependency(root) for root in roots]
+    for dependency in dependencies:
+        # Otherwise jgo takes every root's parent as a bill of materials, and log4j's parent pins
+        # kafka-clients to 3.9: a broker that does not start.
+        dependency.raw = True
+    inputs, others = context.resolver.resolve(dependencies)
+    found = [*inputs, *(one for one in others if one.scope in ("compile", "runtime"))]
+    return [f"{one.groupId}:{one.artifactId}:{one.version}" for one in found]
+
+
+def lock_of(name: str, version: str, coordinates: list[str]) -> Lock:
+    """Download every coordinate and note its size and sha256. Raises JarChanged on a bad SHA-1."""
+    return Lock(name, version, tuple(_jar(coordinate) for coordinate in coordinates))
+
+
+def _jar(coordinate: str) -> Jar:
+    url = f"{MAVEN_CENTRAL}/{maven_path(coordinate)}"
+    body = _get(url)
+    published = _get(f"{url}.sha1").decode("ascii").split()[0]
+    # Not for safety: the repository publishes nothing stronger for all of its jars.
+    if hashlib.sha1(body, usedforsecurity=False).hexdigest() != published:
+        raise JarChanged(f"{url} does not have the published SHA-1", "try again later")
+    return Jar(coordinate, hashlib.sha256(body).hexdigest(), len(body))
+
+
+def _get(url: str) -> bytes:
+    with urllib.request.urlopen(url, timeout=60) as response:  # noqa: S310 - Maven Central's URL
+        body: bytes = response.read()
+        return body
+
+
+def render(lock: Lock) -> str:
+    """Give a lock as TOML."""
+    lines = [
+        "# Written by `python -m homma.stack.relock`; every start verifies these checksums.",
+        f'name = "{lock.name}"',
+        f'version = "{lock.version}"',
+    ]
+    for jar in lock.jars:
+        lines += [
+            "",
+            "[[jar]]",
+            f'coordinate = "{jar.coordinate}"',
+            f'sha256 = "{jar.sha256}"',
+            f"size = {jar.size}",
+        ]
+    return "\n".join(lines) + "\n"
+
+
+def main() -> int:
+    """Resolve and write all locks."""
+    with tempfile.TemporaryDirectory() as folder:
+        for name, (version, roots) in ROOTS.items():
+            lock = lock_of(name, version, resolve(roots, Path(folder)))
+            path = Path(__file__).with_name(f"{name}.lock.toml")
+            path.write_text(render(lock), encoding="utf-8")
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
