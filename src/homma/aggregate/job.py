@@ -91,6 +91,11 @@ class Engine:
         finally:
             self._close()
 
+    @property
+    def reading(self) -> bool:
+        """Whether a partition is open."""
+        return bool(self._open)
+
     # --- the group -----------------------------------------------------------------------------
 
     def _assigned(self, partitions: Sequence[int]) -> None:

@@ -20,7 +20,7 @@ def aggregate(
     settings: AggregateSettings,
     metrics: MetricsSettings,
 ) -> None:
-    r"""Make candles of the ticks in Kafka, exactly once.
+    """Make candles of the ticks in Kafka, exactly once.
 
     \b
     Example:

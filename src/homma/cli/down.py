@@ -10,7 +10,7 @@ from homma.stack.folder import end_owner
 @click.command()
 @takes(UpSettings)
 def down(settings: UpSettings) -> None:
-    r"""Stop the homma that owns a folder, and whatever it left running.
+    """Stop the homma that owns a folder, and whatever it left running.
 
     \b
     Example:

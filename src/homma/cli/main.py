@@ -28,7 +28,7 @@ DEFAULT_FILE: Final = Path("homma.toml")
 @click.version_option(package_name="homma")
 @click.pass_context
 def homma(context: click.Context, config: Path | None) -> None:
-    r"""Real-time candlesticks from ticks.
+    """Real-time candlesticks from ticks.
 
     \b
     Example:
@@ -51,6 +51,8 @@ def main() -> None:
     logging.basicConfig(
         level=logging.INFO, stream=sys.stderr, format="%(asctime)s %(name)s: %(message)s"
     )
+    # What librdkafka warns of it mends itself; what it cannot mend comes as an exception.
+    logging.getLogger("homma.kafka").setLevel(logging.ERROR)
     try:
         sys.exit(homma.main(standalone_mode=False) or 0)
     except click.ClickException as error:

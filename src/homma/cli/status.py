@@ -20,7 +20,7 @@ _SECOND_LOOK_S = 1.0
 @takes(UpSettings)
 @click.option("--json", "as_json", is_flag=True, help="in machine form")
 def status(settings: UpSettings, as_json: bool) -> None:
-    r"""Say what runs: stages, rates, lag. Exit status 1 when nothing does.
+    """Say what runs: stages, rates, lag. Exit status 1 when nothing does.
 
     \b
     Example:

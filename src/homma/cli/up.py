@@ -41,7 +41,7 @@ def up(
     ticks: GenerateSettings,
     detach: bool,
 ) -> None:
-    r"""Start Kafka, the engine and a source of ticks here, and show what goes on.
+    """Start Kafka, the engine and a source of ticks here, and show what goes on.
 
     Ctrl-C stops all of it in order. A second start goes on where the first stopped.
 

@@ -1,0 +1,34 @@
+"""`homma generate`: made-up ticks into Kafka."""
+
+import time
+
+import click
+
+from homma.cli.options import takes
+from homma.cli.sending import send
+from homma.feed.opening import synthetic
+from homma.settings import GenerateSettings, KafkaSettings, MetricsSettings, TopicSettings
+from homma.topics.kafka.connection import Connection
+
+
+@click.command()
+@takes(KafkaSettings, TopicSettings, GenerateSettings, MetricsSettings)
+@click.option("--json", "as_json", is_flag=True, help="say at the end in JSON what was sent")
+def generate(
+    kafka: Connection,
+    topics: TopicSettings,
+    settings: GenerateSettings,
+    metrics: MetricsSettings,
+    as_json: bool,
+) -> None:
+    """Make up ticks and send them to Kafka, until Ctrl-C.
+
+    \b
+    Example:
+      homma generate --rate 1000 --sources 2 --symbols 10
+      homma generate --late 0.01 --out-of-order 0.05 --duplicates 0.01 --broken 0.01
+      homma generate --seed 7 --start 2025-03-20T00:00:00 --speed max --limit 1000000
+      homma generate --bootstrap.servers HOST:9092 --topic T --security.protocol SASL_SSL
+    """
+    source = synthetic(settings, time.time_ns() // 1_000)
+    send(kafka, topics, metrics, source, settings.limit, as_json=as_json)

@@ -1,0 +1,43 @@
+"""`homma replay`: recorded ticks into Kafka."""
+
+from pathlib import Path
+
+import click
+
+from homma.cli.options import takes
+from homma.cli.sending import send
+from homma.feed import opening
+from homma.settings import KafkaSettings, MetricsSettings, ReplaySettings, TopicSettings
+from homma.topics.kafka.connection import Connection
+
+
+@click.command()
+@takes(KafkaSettings, TopicSettings, ReplaySettings, MetricsSettings)
+@click.argument("file", nargs=-1, required=True, type=click.Path(path_type=Path))
+@click.option(
+    "--column", multiple=True, metavar="FIELD=COLUMN", help="what the files call a tick's field"
+)
+@click.option("--json", "as_json", is_flag=True, help="say at the end in JSON what was sent")
+def replay(
+    kafka: Connection,
+    topics: TopicSettings,
+    settings: ReplaySettings,
+    metrics: MetricsSettings,
+    file: tuple[Path, ...],
+    column: tuple[str, ...],
+    as_json: bool,
+) -> None:
+    """Send recorded ticks to Kafka: Parquet, CSV or NDJSON, the last two also .gz or .zst.
+
+    \b
+    Example:
+      homma replay ticks.parquet --speed 60
+      homma replay ticks.csv.gz --speed max --rebase now
+      homma replay quotes.csv --column mid=price --source LSE --symbol VOD
+      homma replay trades.ndjson.zst --column dateTime=time --time-unit ms
+    """
+    source, recording = opening.replay(file, column, settings)
+    send(
+        kafka, topics, metrics, source, settings.limit, as_json=as_json,
+        extra=lambda: {"rows_skipped": recording.skipped} if settings.skip_bad_rows else {},
+    )  # fmt: skip

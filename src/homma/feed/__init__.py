@@ -1,0 +1,1 @@
+"""Ticks into `stock_ticks`: made up, or recorded."""

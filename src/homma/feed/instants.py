@@ -1,0 +1,72 @@
+"""Recorded dates, in the ways people write them, as microseconds since the epoch, UTC."""
+
+from typing import Final, Literal
+
+import polars as pl
+
+from homma.core.tick import INSTANT_PATTERN, instant_us
+
+#: Of a whole number; `text` where dates are no numbers.
+Unit = Literal["text", "s", "ms", "us", "ns"]
+_US_EACH: Final = {"s": 1_000_000.0, "ms": 1_000.0, "us": 1.0, "ns": 0.001}
+_SECOND_US: Final = 1_000_000
+# 2014-05-01 00:00:01.787, 2014.05.01T00:00:01,787+02:00, 20140501 000001787, 2014/05/01 …
+_LOOSE: Final = (
+    r"^\s*(?<y>[0-9]{4})[-/.]?(?<m>[0-9]{2})[-/.]?(?<d>[0-9]{2})[T _]"
+    r"(?<H>[0-9]{2}):?(?<M>[0-9]{2}):?(?<S>[0-5][0-9])(?:[.,]?(?<f>[0-9]{1,9}))?"
+    r"\s*(?<z>Z|UTC|[+-][0-9]{2}:?[0-9]{2})?\s*$"
+)
+
+
+def recorded_us(dates: pl.Series, unit: Unit) -> pl.Series:
+    """Microseconds of a column of dates; null where there is none or it is no date.
+
+    Dates without a zone are UTC. Below a microsecond they are cut.
+    """
+    if dates.dtype.is_temporal():
+        # A zoned column holds UTC underneath.
+        return dates.cast(pl.Datetime("us")).cast(pl.Int64)
+    if unit != "text":
+        return _epoch_us(dates, unit)
+    return _text_us(dates.cast(pl.String))
+
+
+def _epoch_us(dates: pl.Series, unit: Unit) -> pl.Series:
+    factor = _US_EACH[unit]
+    whole = dates.cast(pl.Int64, strict=False) if not dates.dtype.is_float() else None
+    if whole is not None and whole.null_count() == dates.null_count():
+        # Nanoseconds of today are more than a double holds exactly.
+        return whole * int(factor) if factor >= 1 else whole // int(1 / factor)
+    return (dates.cast(pl.Float64, strict=False) * factor).round().cast(pl.Int64, strict=False)
+
+
+def _text_us(dates: pl.Series) -> pl.Series:
+    frame = dates.alias("text").to_frame()
+    if dates.str.contains(INSTANT_PATTERN).all():
+        return frame.select(instant_us(pl.col("text"))).to_series()
+    part = pl.col("text").str.extract_groups(_LOOSE).struct
+    pieces = frame.select(
+        whole=pl.format("{}-{}-{}T{}:{}:{}", *(part.field(piece) for piece in "ymdHMS")),
+        us=part.field("f").fill_null("0").str.pad_end(6, "0").str.head(6).cast(pl.Int64),
+        zone=part.field("z").fill_null("Z").str.replace("UTC", "Z").str.replace(":", ""),
+    )  # fmt: skip
+    # Of +0530; of Z there is nothing to cut.
+    hours, minutes = (pl.col("zone").str.slice(at, 2).cast(pl.Int64, strict=False) for at in (1, 3))
+    offset_min = hours * 60 + minutes
+    offset_us = (
+        pl.when(pl.col("zone") == "Z").then(0)
+        .when(pl.col("zone").str.starts_with("-")).then(-offset_min)
+        .otherwise(offset_min)
+    ) * (60 * _SECOND_US)  # fmt: skip
+    begun = instant_us(pl.col("whole"))
+    return pieces.select(begun + pl.col("us") - offset_us).to_series()
+
+
+def dated(us: pl.Expr) -> pl.Expr:
+    """The contract's text of an instant: with three fractional digits, or six where needed."""
+    instant = us.cast(pl.Datetime("us"))
+    return (
+        pl.when(us % 1_000 == 0)
+        .then(instant.dt.to_string("%Y-%m-%dT%H:%M:%S%.3f"))
+        .otherwise(instant.dt.to_string("%Y-%m-%dT%H:%M:%S%.6f"))
+    )

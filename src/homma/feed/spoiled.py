@@ -1,0 +1,83 @@
+"""Broken ticks: the ways in which a record breaks the contract, to try a pipeline with."""
+
+import json
+from collections.abc import Callable
+from typing import Any, Final
+
+Fields = dict[str, Any]
+#: Takes a tick's record, gives one that every engine must refuse.
+Spoil = Callable[[bytes], bytes]
+
+
+def _with(**changes: object) -> Spoil:
+    """The tick with some fields changed."""
+
+    def spoil(value: bytes) -> bytes:
+        # NaN and Infinity come out as the bare words that careless writers emit.
+        return json.dumps(json.loads(value) | changes).encode()
+
+    return spoil
+
+
+def _without(name: str) -> Spoil:
+    def spoil(value: bytes) -> bytes:
+        fields: Fields = json.loads(value)
+        del fields[name]
+        return json.dumps(fields).encode()
+
+    return spoil
+
+
+def _misdated(year: str) -> Spoil:
+    """The tick in another year."""
+
+    def spoil(value: bytes) -> bytes:
+        return _with(dateTime=year + str(json.loads(value)["dateTime"])[4:])(value)
+
+    return spoil
+
+
+#: Each by the name that tests and people call it by.
+WAYS: Final[dict[str, Spoil]] = {
+    "empty record": lambda _: b"",
+    "not JSON": lambda _: b"ERROR: no quote",
+    "cut off": lambda value: value[: len(value) // 2],
+    "binary": lambda value: b"\x00\x01\xff\xfe" + value[:16],
+    "not UTF-8": lambda value: value.replace(b'"source":"', b'"source":"\xff', 1),
+    "list": lambda value: b"[" + value + b"]",
+    "bare null": lambda _: b"null",
+    "two objects": lambda value: value + value,
+    "single quotes": lambda value: value.replace(b'"', b"'"),
+    "price as text": _with(ask="high"),
+    "price null": _with(mid=None),
+    "price NaN": _with(mid=float("nan")),
+    "price infinite": _with(bid=float("inf")),
+    "price zero": _with(bid=0),
+    "price negative": _with(mid=-1.5),
+    "price as list": _with(ask=[1.0]),
+    "number negative": _with(number=-1),
+    "number too large": _with(number=1 << 63),
+    "number as text": _with(number="twelve"),
+    "tradable as text": _with(isTradable="maybe"),
+    "markup as text": _with(askMarkup="none"),
+    "source empty": _with(source=""),
+    "symbol empty": _with(symbol=""),
+    "symbol too long": _with(symbol="X" * 65),
+    "symbol with quote": _with(symbol='EUR"USD'),
+    "symbol with newline": _with(symbol="EUR\nUSD"),
+    "source missing": _without("source"),
+    "symbol missing": _without("symbol"),
+    "mid missing": _without("mid"),
+    "number missing": _without("number"),
+    "dateTime missing": _without("dateTime"),
+    "dateTime empty": _with(dateTime=""),
+    "dateTime in words": _with(dateTime="yesterday"),
+    "dateTime epoch": _with(dateTime=1742481088000),
+    "dateTime no such day": _with(dateTime="2025-02-30T10:00:00.000"),
+    "dateTime leap second": _with(dateTime="2016-12-31T23:59:60.000"),
+    "dateTime with offset": _with(dateTime="2025-03-20T14:31:28.000+01:00"),
+    "dateTime with space": _with(dateTime="2025-03-20 14:31:28.000"),
+    "dateTime before 1970": _misdated("1969"),
+    "dateTime far ahead": _misdated("2999"),
+    "receiveDateTime in words": _with(receiveDateTime="soon"),
+}

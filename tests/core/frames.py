@@ -1,0 +1,51 @@
+"""Between the oracle's dicts and the engine's frames."""
+
+import json
+from collections.abc import Sequence
+from datetime import datetime, timedelta
+
+import polars as pl
+from tests.oracle import EPOCH, Candle, Key, Tick, at_of
+
+from homma.core.interval import INTERVALS
+from homma.core.tick import JSON_SCHEMA
+from homma.topics.codec import candles_to
+
+READ = pl.Schema(
+    {**JSON_SCHEMA, "event_us": pl.Int64(), "timestamp_us": pl.Int64(), "offset": pl.Int64()}
+)
+
+
+def us(at: datetime) -> int:
+    return (at - EPOCH) // timedelta(microseconds=1)
+
+
+def tick_frame(ticks: Sequence[tuple[int, Tick, datetime]]) -> pl.DataFrame:
+    """Valid ticks as `Window.apply` takes them, from (offset, tick, Kafka timestamp)."""
+    rows = [
+        tick | {"event_us": us(at_of(tick)), "timestamp_us": us(at), "offset": offset}
+        for offset, tick, at in ticks
+    ]
+    return pl.DataFrame(rows, schema=READ)
+
+
+def told(published: pl.DataFrame) -> dict[Key, Candle]:
+    """What readers are told by published candles: the records' values, by the oracle's keys."""
+    _, values = candles_to(published, 0)
+    result: dict[Key, Candle] = {}
+    for code, value in zip(published["interval"], values, strict=True):
+        candle = json.loads(value)
+        del candle["updateDateTime"]
+        start = datetime.fromisoformat(candle["dateTime"])
+        key = (INTERVALS[code].name, candle["source"], candle["symbol"], start)
+        assert key not in result, "published twice at once"
+        result[key] = candle
+    return result
+
+
+def without_finality(candles: dict[Key, Candle]) -> dict[Key, Candle]:
+    """The fields that the same ticks always give."""
+    return {
+        key: {name: value for name, value in c.items() if name not in ("isFinal", "revision")}
+        for key, c in candles.items()
+    }

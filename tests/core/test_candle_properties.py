@@ -1,0 +1,115 @@
+"""What makes `merge` safe to use everywhere: it does not care how candles are grouped."""
+
+from datetime import datetime, timedelta
+from random import Random
+
+import polars as pl
+from hypothesis import given
+from hypothesis import strategies as st
+from tests import oracle
+from tests.core.effort import effort
+from tests.core.frames import us
+from tests.oracle import Tick
+
+from homma.core import candle
+from homma.core.candle import CANDLE, KEY
+
+NOON = datetime(2024, 2, 29, 23, 59)
+MOMENTS = st.sampled_from([timedelta(), timedelta(microseconds=1), timedelta(seconds=60)])
+PRICES = st.floats(min_value=0, exclude_min=True, allow_infinity=False)
+
+
+@st.composite
+def distinct_ticks(draw: st.DrawFn) -> list[Tick]:
+    places = st.tuples(MOMENTS, st.sampled_from([0, 1, 2**62, 2**63 - 1]), st.sampled_from("AB"))
+    return [
+        {
+            "source": "S",
+            "symbol": symbol,
+            "mid": draw(PRICES),
+            "number": number,
+            "dateTime": (NOON + moment).isoformat(timespec="microseconds"),
+        }
+        for moment, number, symbol in draw(st.lists(places, unique=True, min_size=1, max_size=12))
+    ]
+
+
+def frame(ticks: list[Tick]) -> pl.DataFrame:
+    rows = {
+        "series": ["AB".index(tick["symbol"]) for tick in ticks],
+        "event_us": [us(oracle.at_of(tick)) for tick in ticks],
+        "number": [tick["number"] for tick in ticks],
+        "price": [tick["mid"] for tick in ticks],
+    }
+    types = {"series": pl.UInt32, "event_us": pl.Int64, "number": pl.Int64, "price": pl.Float64}
+    return pl.DataFrame(rows, schema=types).with_columns(
+        place=candle.place(pl.col("event_us"), pl.col("number"))
+    )
+
+
+def rows(candles: pl.DataFrame) -> list[tuple[object, ...]]:
+    assert candles.schema == CANDLE
+    assert candles.select(KEY).is_unique().all()
+    return candles.sort(KEY).rows()
+
+
+def expected(ticks: list[Tick]) -> list[tuple[object, ...]]:
+    made = oracle.candles(ticks)
+    result: list[tuple[object, ...]] = []
+    for (interval, _, symbol, start), one in made.items():
+        places = [
+            us(datetime.fromisoformat(one[f"{end}DateTime"])) * 2**63 + one[f"{end}Number"]
+            for end in ("open", "close")
+        ]
+        result.append(
+            (
+                "AB".index(symbol),
+                oracle.NAMES.index(interval),
+                us(start),
+                us(oracle.end_of(interval, start)),
+                *(one[name] for name in ("open", "high", "low", "close", "volume")),
+                *places,
+            )
+        )
+    return sorted(result, key=lambda row: row[:3])
+
+
+@effort(2)
+@given(distinct_ticks())
+def test_a_roll_up_is_the_oracles(ticks: list[Tick]) -> None:
+    assert rows(candle.roll_up(candle.minutes(frame(ticks)))) == expected(ticks)
+
+
+@effort(2)
+@given(distinct_ticks(), st.randoms(use_true_random=False), st.integers(1, 5))
+def test_any_order_and_grouping_is_one_merge(
+    ticks: list[Tick], random: Random, groups: int
+) -> None:
+    """Commutative and associative: merged parts, merged in any order, are the whole merged."""
+    singles = [candle.roll_up(candle.minutes(frame([tick]))) for tick in ticks]
+    random.shuffle(singles)
+    parts = [singles[i::groups] for i in range(groups)]
+    merged = [candle.merge(pl.concat(part)) for part in parts if part]
+    random.shuffle(merged)
+    whole = merged[0]
+    for part in merged[1:]:
+        whole = candle.merge(pl.concat([part, whole]))
+    assert rows(whole) == rows(candle.merge(pl.concat(merged))) == expected(ticks)
+
+
+@effort()
+@given(distinct_ticks())
+def test_merging_what_is_merged_changes_nothing(ticks: list[Tick]) -> None:
+    once = candle.roll_up(candle.minutes(frame(ticks)))
+    assert rows(candle.merge(once)) == rows(once)
+    assert rows(candle.merge(once.clear())) == []
+
+
+@effort()
+@given(st.lists(st.tuples(st.integers(0, 4 * 10**15), st.integers(0, 2**63 - 1))))
+def test_places_sort_like_their_parts_and_come_apart_again(parts: list[tuple[int, int]]) -> None:
+    both = pl.DataFrame(parts, schema={"us": pl.Int64, "number": pl.Int64}, orient="row")
+    at = both.with_columns(place=candle.place(pl.col("us"), pl.col("number")))
+    assert at.sort("place").select("us", "number").rows() == sorted(parts)
+    apart = at.select(candle.place_us(pl.col("place")), number=candle.place_number(pl.col("place")))
+    assert apart.rows() == parts

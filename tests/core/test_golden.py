@@ -1,0 +1,192 @@
+"""The golden cases (tests/golden/README.md) on the window, and on the oracle."""
+
+import base64
+import json
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from pathlib import Path
+from typing import Any
+
+import polars as pl
+import pytest
+from tests import oracle
+from tests.core.frames import told, us
+from tests.oracle import Candle, Key
+
+from homma.core.interval import BY_NAME
+from homma.core.tick import check
+from homma.core.window import Rules, Window
+from homma.topics.codec import ticks_from
+
+FOLDER = Path(__file__).parent.parent / "golden"
+Case = dict[str, Any]
+CASES: list[Case] = [
+    case | {"file": path.name}
+    for path in sorted(FOLDER.glob("*.json"))
+    for case in json.loads(path.read_text(encoding="utf-8"))["cases"]
+]
+NAMED = [pytest.param(case, id=f"{case['file']}: {case['name']}") for case in CASES]
+DEFAULTS = {"price": "mid", "correctFor": 600, "lateness": 2, "idleAfter": 5, "maxFuture": 300}
+
+
+@dataclass(frozen=True)
+class Record:
+    """A record of the input: where it stands, its value, its Kafka timestamp."""
+
+    index: int
+    value: bytes
+    timestamp: datetime
+
+
+@dataclass
+class Outcome:
+    """What an engine made of a case."""
+
+    candles: dict[Key, Candle]
+    dead: dict[int, str]
+    late: list[int]
+    duplicates: int
+
+
+def value_of(step: Case) -> bytes:
+    if "base64" in step:
+        return base64.b64decode(step["base64"])
+    text = step["text"] if "text" in step else json.dumps(step["record"], ensure_ascii=False)
+    return str(text).encode()
+
+
+def instant(text: str) -> datetime:
+    at = oracle.instant(text)
+    assert at is not None, text
+    return at
+
+
+def acts(case: Case) -> list[tuple[list[Record], datetime]]:
+    """The records up to each clock step, and up to the end, with the clock then."""
+    result: list[tuple[list[Record], datetime]] = []
+    records: list[Record] = []
+    clock = oracle.EPOCH
+    for index, step in enumerate(case["ticks"]):
+        if "advance" in step:
+            clock = max(clock, instant(step["advance"]))
+            result.append((records, clock))
+            records = []
+            continue
+        value = value_of(step)
+        tick = oracle.read(value)
+        if "timestamp" in step:
+            at = instant(step["timestamp"])
+        elif isinstance(tick, dict):
+            at = max(clock, oracle.at_of(tick) + timedelta(milliseconds=100))
+        else:
+            at = clock
+        clock = max(clock, at)
+        records.append(Record(index, value, at))
+    return [*result, (records, clock)]
+
+
+def settings_of(case: Case) -> dict[str, Any]:
+    return {**DEFAULTS, **case.get("settings", {})}
+
+
+def on_the_oracle(case: Case) -> Outcome:
+    settings = settings_of(case)
+    publisher = oracle.Publisher(
+        settings["price"],
+        correct_for=timedelta(seconds=settings["correctFor"]),
+        lateness=timedelta(seconds=settings["lateness"]),
+        idle_after=timedelta(seconds=settings["idleAfter"]),
+    )
+    max_future = timedelta(seconds=settings["maxFuture"])
+    valid: list[int] = []
+    dead: dict[int, str] = {}
+    for records, clock in acts(case):
+        for record in records:
+            tick = oracle.read(record.value)
+            if isinstance(tick, str):
+                dead[record.index] = tick
+            elif oracle.at_of(tick) - record.timestamp > max_future:
+                dead[record.index] = "dateTime"
+            else:
+                valid.append(record.index)
+                publisher.take(tick, record.timestamp)
+        publisher.publish(clock)
+    fates = oracle.fates(publisher.ticks, publisher.correct_for)
+    late = [index for index, fate in zip(valid, fates, strict=True) if fate == "late"]
+    return Outcome(publisher.published, dead, late, fates.count("duplicate"))
+
+
+def on_the_window(case: Case, size: int | None) -> Outcome:
+    """All records between two clock steps in one batch, or so many a batch."""
+    settings = settings_of(case)
+    second = 1_000_000
+    window = Window(
+        Rules(
+            price=settings["price"],
+            correct_for_us=settings["correctFor"] * second,
+            lateness_us=settings["lateness"] * second,
+            idle_after_us=settings["idleAfter"] * second,
+        )
+    )
+    outcome = Outcome({}, {}, [], 0)
+    for records, clock in acts(case):
+        step = size or max(1, len(records))
+        for start in range(0, len(records), step):
+            batch = records[start : start + step]
+            raw = ticks_from([record.value for record in batch]).with_columns(
+                timestamp_us=pl.Series([us(r.timestamp) for r in batch], dtype=pl.Int64),
+                offset=pl.Series([r.index for r in batch], dtype=pl.Int64),
+            )
+            judged = check(raw, settings["maxFuture"] * second)
+            fine = pl.col("error").is_null()
+            outcome.dead |= dict(judged.filter(~fine).select("offset", "error").rows())
+            window, applied = window.apply(judged.filter(fine))
+            outcome.late += applied.late["offset"].to_list()
+            outcome.duplicates += applied.duplicates
+        window, published = window.publish(us(clock))
+        outcome.candles |= told(published)
+    return outcome
+
+
+def assert_expected(case: Case, outcome: Outcome) -> None:
+    expect = case["expect"]
+    reasons = {entry["tick"]: entry["reason"] for entry in expect["dead"]}
+    assert {i: case["ticks"][i]["comment"] for i in outcome.dead} == {
+        i: case["ticks"][i]["comment"] for i in reasons
+    }
+    for index, reason in reasons.items():
+        assert outcome.dead[index].startswith(reason), case["ticks"][index]
+    assert outcome.late == expect["late"]
+    assert outcome.duplicates == expect["duplicates"]
+    for interval, candles in expect["candles"].items():
+        made = [outcome.candles[key] for key in sorted(outcome.candles) if key[0] == interval]
+        assert made == candles, interval
+
+
+@pytest.mark.parametrize("case", NAMED)
+def test_the_oracle(case: Case) -> None:
+    assert_expected(case, on_the_oracle(case))
+
+
+@pytest.mark.parametrize("case", NAMED)
+@pytest.mark.parametrize("size", [None, 1, 3], ids=["at once", "one by one", "by threes"])
+def test_the_window(case: Case, size: int | None) -> None:
+    assert_expected(case, on_the_window(case, size))
+
+
+def test_the_cases_are_well_formed() -> None:
+    """What another engine's runner may rely on."""
+    assert len({(case["file"], case["name"]) for case in CASES}) == len(CASES) > 50
+    for case in CASES:
+        assert set(case) <= {"file", "name", "settings", "ticks", "expect"}
+        assert set(case.get("settings", {})) <= set(DEFAULTS)
+        assert set(case["expect"]) == {"candles", "dead", "late", "duplicates"}
+        assert set(case["expect"]["candles"]) <= set(oracle.NAMES)
+        for step in case["ticks"]:
+            assert len({"record", "text", "base64", "advance"} & set(step)) == 1
+            assert set(step) <= {"comment", "record", "text", "base64", "advance", "timestamp"}
+
+
+def test_every_interval_is_covered() -> None:
+    whole = {name for case in CASES for name, made in case["expect"]["candles"].items() if made}
+    assert whole == set(BY_NAME) == set(oracle.NAMES)

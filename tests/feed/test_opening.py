@@ -1,0 +1,95 @@
+"""From settings to sources."""
+
+from math import inf
+from pathlib import Path
+from typing import Any
+
+import polars as pl
+import pytest
+from tests.feed.market import SECOND_US, START_US, judged, taken
+
+from homma.errors import FeedError, SettingError
+from homma.feed import opening
+from homma.settings import GenerateSettings, ReplaySettings
+
+
+def test_made_up_ticks_begin_now_and_only_the_walks_differ() -> None:
+    settings = GenerateSettings(rate=1_000, symbols=5)
+    later_us = START_US + 60 * SECOND_US
+    one, two = (
+        opening.synthetic(settings, now_us).take(now_us + SECOND_US, 1_000)
+        for now_us in (START_US, later_us)
+    )
+    assert one is not None
+    assert two is not None
+    assert judged(one.values)["mid"].to_list() != judged(two.values)["mid"].to_list()
+    ticks = judged(one.values)
+    assert ticks["event_us"][0] == ticks["number"][0] == START_US
+    assert set(ticks["symbol"]) == set(judged(two.values)["symbol"])
+
+
+def test_a_seed_and_a_start_give_the_same_bytes_at_any_time() -> None:
+    settings = GenerateSettings(seed="7", start="2025-03-20T14:31:28", speed="max", broken=0.1)
+    first = taken(opening.synthetic(settings, START_US), 1_000)
+    assert taken(opening.synthetic(settings, 2 * START_US), 1_000) == first
+    assert judged(first[:1])["number"][0] == START_US
+    other = GenerateSettings(seed="8", start="2025-03-20T14:31:28", speed="max", broken=0.1)
+    assert taken(opening.synthetic(other, START_US), 1_000) != first
+
+
+@pytest.mark.parametrize(
+    ("given", "told"),
+    [
+        ({"sources": 0}, "sources is 0"),
+        ({"symbols": -1}, "symbols is -1"),
+        ({"rate": -1.0}, "rate is -1"),
+        ({"start": "soon"}, "start is 'soon'"),
+        ({"start": "1970-01-02T00:00:00"}, "from 1971"),
+        ({"start": "2025-03-20T14:31:28", "rate": 0.0}, "rate is 0 where a start is given"),
+        ({"speed": "fast"}, "speed is 'fast'"),
+        ({"late": 2.0}, "late is 2"),
+    ],
+)
+def test_settings_that_cannot_be_are_refused(given: dict[str, Any], told: str) -> None:
+    with pytest.raises(SettingError, match=told):
+        opening.synthetic(GenerateSettings(**given), START_US)
+
+
+def test_speeds() -> None:
+    assert [opening.speed_of(text) for text in ("1", "0.5", "max")] == [1.0, 0.5, inf]
+    for text in ("0", "-1", "nan", "", "x60"):
+        with pytest.raises(SettingError, match="speed is"):
+            opening.speed_of(text)
+
+
+@pytest.fixture
+def file(tmp_path: Path) -> Path:
+    path = tmp_path / "t.csv"
+    pl.DataFrame({"price": [1.0, 2.0], "time": [0, 10]}).write_csv(path)
+    return path
+
+
+def test_files_are_read_as_the_settings_say(file: Path) -> None:
+    settings = ReplaySettings(
+        source="S", symbol="X", time_unit="s", speed="max", rebase="now", skip_bad_rows=True
+    )
+    replay, recording = opening.replay([file], ["mid=price", "dateTime=time"], settings)
+    records = replay.take(START_US, 10)
+    assert records is not None
+    assert judged(records.values)["event_us"].to_list() == [START_US - 10 * SECOND_US, START_US]
+    assert (recording.skipped, replay.total) == (0, 2)
+
+
+@pytest.mark.parametrize("pair", ["mid", "mid=", "=price", ""])
+def test_a_mapping_without_a_column_is_refused(pair: str, file: Path) -> None:
+    with pytest.raises(SettingError, match="names no column"):
+        opening.replay([file], [pair], ReplaySettings())
+
+
+def test_other_mistakes(file: Path, tmp_path: Path) -> None:
+    with pytest.raises(SettingError, match="separator is ',,'"):
+        opening.replay([file], [], ReplaySettings(separator=",,"))
+    empty = tmp_path / "empty.csv"
+    empty.write_text("source,symbol,mid,dateTime\n", encoding="utf-8")
+    with pytest.raises(FeedError, match="no ticks in the files"):
+        opening.replay([empty], [], ReplaySettings(rebase="now"))

@@ -1,0 +1,281 @@
+"""What the candles must be, in plain Python: the specification that every engine is held to.
+
+Nothing here is fast or clever, and nothing is shared with the engine. Ticks come in the order of
+their offsets. Instants are naive datetimes in UTC.
+"""
+
+import json
+import math
+import re
+from collections.abc import Iterable
+from dataclasses import dataclass, field
+from datetime import datetime, timedelta
+from typing import Any, Literal
+
+Tick = dict[str, Any]
+Candle = dict[str, Any]
+Series = tuple[str, str]
+Fate = Literal["accepted", "duplicate", "late"]
+
+MINUTE = timedelta(minutes=1)
+EPOCH = datetime(1970, 1, 1)
+
+
+# --- the intervals ----------------------------------------------------------------------------
+MINUTES_LONG = {
+    "1min": 1, "5min": 5, "10min": 10, "15min": 15, "30min": 30,
+    "1hour": 60, "3hour": 180, "4hour": 240, "1day": 1440,
+}  # fmt: skip
+NAMES = (*MINUTES_LONG, "1week", "1month")
+
+
+def start_of(interval: str, at: datetime) -> datetime:
+    """The start of the interval that an instant lies in."""
+    midnight = at.replace(hour=0, minute=0, second=0, microsecond=0)
+    if interval == "1month":
+        return midnight.replace(day=1)
+    if interval == "1week":
+        return midnight - timedelta(days=midnight.weekday())
+    length = MINUTES_LONG[interval]
+    return midnight + timedelta(minutes=(at.hour * 60 + at.minute) // length * length)
+
+
+def end_of(interval: str, start: datetime) -> datetime:
+    """The start of the next interval, which no longer belongs to this one."""
+    if interval == "1month":
+        return start.replace(year=start.year + start.month // 12, month=start.month % 12 + 1)
+    if interval == "1week":
+        return start + timedelta(days=7)
+    return start + timedelta(minutes=MINUTES_LONG[interval])
+
+
+# --- reading a tick ---------------------------------------------------------------------------
+NOT_JSON = "not a JSON object"
+NAME = re.compile(r'[^\x00-\x1f\x7f-\x9f"\\{}\[\]]{1,64}')
+INSTANT = re.compile(r"[0-9]{4}-[0-9]{2}-[0-9]{2}T[0-9]{2}:[0-9]{2}:[0-5][0-9](\.[0-9]{1,6})?Z?")
+
+
+@dataclass(frozen=True)
+class Number:
+    """A JSON number as it is written."""
+
+    text: str
+
+    def whole(self) -> int | None:
+        """Its value, if it is written as a whole number that 64 bits may hold."""
+        return int(self.text) if re.fullmatch(r"-?[0-9]{1,19}", self.text) else None
+
+
+def _first_of_each(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    first: dict[str, Any] = {}
+    for key, value in pairs:
+        first.setdefault(key, value)
+    return first
+
+
+def _no_constant(text: str) -> Any:
+    raise ValueError(text)
+
+
+def json_object(value: bytes | None) -> dict[str, Any] | None:
+    """The JSON object that a record's value is, numbers as they are written; else None."""
+    try:
+        parsed = json.loads(
+            (value or b"").decode(),
+            object_pairs_hook=_first_of_each,
+            parse_int=Number,
+            parse_float=Number,
+            parse_constant=_no_constant,
+        )
+    except ValueError:
+        return None
+    return parsed if isinstance(parsed, dict) else None
+
+
+def instant(text: str) -> datetime | None:
+    """The instant that a text says by the contract's rule; else None."""
+    if not INSTANT.fullmatch(text):
+        return None
+    seconds, _, fraction = text.removesuffix("Z").partition(".")
+    try:
+        at = datetime.strptime(seconds, "%Y-%m-%dT%H:%M:%S")
+    except ValueError:
+        return None
+    at += timedelta(microseconds=int(fraction.ljust(6, "0") or 0))
+    return at if at >= EPOCH else None
+
+
+def _name(value: Any) -> str | None:
+    if isinstance(value, Number):
+        value = value.text
+    elif isinstance(value, bool):
+        value = "true" if value else "false"
+    # A lone surrogate cannot be written in UTF-8, so it is no character.
+    whole = isinstance(value, str) and NAME.fullmatch(value)
+    return value if whole and not re.search(r"[\ud800-\udfff]", value) else None
+
+
+def _price(value: Any) -> float | None:
+    number = _number(value)
+    return number if number is not None and number > 0 else None
+
+
+def _number(value: Any) -> float | None:
+    number = float(value.text) if isinstance(value, Number) else math.nan
+    return number if math.isfinite(number) else None
+
+
+def _count(value: Any) -> int | None:
+    number = value.whole() if isinstance(value, Number) else None
+    return number if number is not None and 0 <= number < 1 << 63 else None
+
+
+def _instant(value: Any) -> str | None:
+    return value if isinstance(value, str) and instant(value) is not None else None
+
+
+def _truth(value: Any) -> bool | None:
+    return value if isinstance(value, bool) else None
+
+
+REQUIRED = {
+    "source": _name, "symbol": _name, "ask": _price, "bid": _price, "mid": _price,
+    "number": _count, "dateTime": _instant,
+}  # fmt: skip
+OPTIONAL = {
+    "receiveDateTime": _instant, "askMarkup": _number, "bidMarkup": _number,
+    "isTradable": _truth,
+}  # fmt: skip
+
+
+def read(value: bytes | None) -> Tick | str:
+    """The tick that a record's value is, absent optional fields None; or why it is none.
+
+    The reason is NOT_JSON or the name of a field that breaks its rule.
+    """
+    parsed = json_object(value)
+    if parsed is None:
+        return NOT_JSON
+    tick: Tick = {}
+    for name, rule in (REQUIRED | OPTIONAL).items():
+        given = parsed.get(name)
+        tick[name] = None if given is None else rule(given)
+        if tick[name] is None and (name in REQUIRED or given is not None):
+            return name
+    return tick
+
+
+# --- which ticks count ------------------------------------------------------------------------
+def series_of(tick: Tick) -> Series:
+    """Whose tick it is."""
+    return (tick["source"], tick["symbol"])
+
+
+def at_of(tick: Tick) -> datetime:
+    """A valid tick's event time."""
+    at = instant(tick["dateTime"])
+    assert at is not None, tick
+    return at
+
+
+def fates(ticks: Iterable[Tick], correct_for: timedelta | None = None) -> list[Fate]:
+    """What becomes of valid ticks, one after the other; without `correct_for` none is late."""
+    clocks: dict[Series, datetime] = {}
+    seen: set[tuple[Series, datetime, int]] = set()
+    result: list[Fate] = []
+    for tick in ticks:
+        series, at = series_of(tick), at_of(tick)
+        clock = clocks[series] = max(at, clocks.get(series, at))
+        minute_end = start_of("1min", at) + MINUTE
+        identity = (series, at, tick["number"])
+        if correct_for is not None and minute_end + correct_for <= clock:
+            result.append("late")
+        elif identity in seen:
+            result.append("duplicate")
+        else:
+            seen.add(identity)
+            result.append("accepted")
+    return result
+
+
+# --- the candles ------------------------------------------------------------------------------
+Key = tuple[str, str, str, datetime]
+
+
+def candles(ticks: Iterable[Tick], price: str = "mid") -> dict[Key, Candle]:
+    """Candles by (interval, source, symbol, start), from ticks that count."""
+    members: dict[Key, list[Tick]] = {}
+    for tick in ticks:
+        for interval in NAMES:
+            key = (interval, *series_of(tick), start_of(interval, at_of(tick)))
+            members.setdefault(key, []).append(tick)
+    return {key: _candle(key, those, price) for key, those in members.items()}
+
+
+def _candle(key: Key, ticks: list[Tick], price: str) -> Candle:
+    _, source, symbol, start = key
+    first = min(ticks, key=lambda tick: (at_of(tick), tick["number"]))
+    last = max(ticks, key=lambda tick: (at_of(tick), tick["number"]))
+    prices = [tick[price] for tick in ticks]
+    return {
+        "source": source,
+        "symbol": symbol,
+        "dateTime": start.isoformat(timespec="milliseconds"),
+        "open": first[price],
+        "high": max(prices),
+        "low": min(prices),
+        "close": last[price],
+        "volume": len(ticks),
+        "openDateTime": at_of(first).isoformat(timespec="microseconds"),
+        "openNumber": first["number"],
+        "closeDateTime": at_of(last).isoformat(timespec="microseconds"),
+        "closeNumber": last["number"],
+    }
+
+
+def counted(ticks: list[Tick], correct_for: timedelta | None = None) -> list[Tick]:
+    """The ticks that are in the candles."""
+    both = zip(ticks, fates(ticks, correct_for), strict=True)
+    return [tick for tick, fate in both if fate == "accepted"]
+
+
+# --- when they are final ----------------------------------------------------------------------
+@dataclass
+class Publisher:
+    """The candles as they are published, with isFinal and revision, for valid ticks."""
+
+    price: str = "mid"
+    correct_for: timedelta = timedelta(minutes=10)
+    lateness: timedelta = timedelta(seconds=2)
+    idle_after: timedelta = timedelta(seconds=5)
+    ticks: list[Tick] = field(default_factory=list)
+    #: By series: its largest dateTime, and the partition's clock when its newest tick was read.
+    shown: dict[Series, tuple[datetime, datetime]] = field(default_factory=dict)
+    published: dict[Key, Candle] = field(default_factory=dict)
+
+    def take(self, tick: Tick, clock: datetime) -> None:
+        """Read one more tick, at the partition's clock."""
+        self.ticks.append(tick)
+        at, series = at_of(tick), series_of(tick)
+        self.shown[series] = (max(at, self.shown.get(series, (at, clock))[0]), clock)
+
+    def publish(self, clock: datetime) -> dict[Key, Candle]:
+        """The candles that have changed since the last time."""
+        changed: dict[Key, Candle] = {}
+        for key, made in candles(counted(self.ticks, self.correct_for), self.price).items():
+            before = self.published.get(key, {"isFinal": False, "revision": 0})
+            is_final = before["isFinal"] or self._is_over(key, clock)
+            now = {**made, "isFinal": is_final, "revision": before["revision"]}
+            if now != before:
+                now["revision"] += is_final
+                changed[key] = now
+        self.published |= changed
+        return changed
+
+    def _is_over(self, key: Key, clock: datetime) -> bool:
+        interval, source, symbol, start = key
+        end = end_of(interval, start)
+        event_clock, seen = self.shown[source, symbol]
+        gone = clock - seen
+        quiet = gone >= self.idle_after
+        return event_clock - self.lateness >= end or (quiet and event_clock + gone >= end)
