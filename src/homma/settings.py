@@ -121,7 +121,7 @@ class GenerateSettings:
     rate: float = setting(100.0, "ticks a second, all series together; 0: as many as can be")
     limit: int = setting(*_LIMIT)
     sources: int = setting(2, "how many sources there are: SOURCE_1, SOURCE_2 and so on")
-    symbols: int = setting(10, "how many instruments each source quotes: crypto, FX, shares")
+    series: int = setting(20, "how many series in all: each source quotes as many instruments")
     seed: str = setting("", "the same seed gives the same quotes; none: others every time")
     start: str = setting("", "date of the first tick, as 2025-03-20T14:31:28; none: now")
     speed: str = setting(*_SPEED)

@@ -247,7 +247,7 @@ ANCHORS = st.sampled_from(
         datetime(1970, 1, 1, 0, 4),
     ]
 )
-NAMES = st.sampled_from([("S", "A"), ("S", "B"), ("T", "A")])
+NAMES = st.sampled_from([("S", "A")] * 4 + [("S", "B"), ("T", "A")])
 MOMENTS = st.sampled_from(
     [timedelta(), timedelta(microseconds=1), timedelta(seconds=2), timedelta(seconds=30),
      timedelta(seconds=59, milliseconds=999), timedelta(seconds=59, microseconds=999_999)]
@@ -259,15 +259,16 @@ GAPS = st.sampled_from(
 
 
 @st.composite
-def logs(draw: st.DrawFn, max_size: int = 24) -> Log:
+def logs(draw: st.DrawFn) -> Log:
     """Ticks of few series around one boundary, with growing Kafka timestamps."""
     anchor = draw(ANCHORS)
     log: Log = []
     clock = anchor
     one = st.tuples(
-        NAMES, st.integers(-4, 4), MOMENTS, st.integers(0, 2), st.sampled_from([1.5, 2.5, 3.5])
+        NAMES, st.integers(-3, 3), MOMENTS, st.integers(0, 2), st.sampled_from([1.5, 2.5, 3.5])
     )
-    for (source, symbol), minute, moment, number, price in draw(st.lists(one, max_size=max_size)):
+    drawn = draw(st.lists(one, min_size=4, max_size=24))
+    for (source, symbol), minute, moment, number, price in drawn:
         clock += draw(GAPS)
         at = anchor + timedelta(minutes=minute) + moment
         log.append((tick(source, symbol, at, number, price), clock))
@@ -286,24 +287,34 @@ def tick(source: str, symbol: str, at: datetime, number: int, price: float = 1.0
     }
 
 
-def scripts(*more: Action) -> st.SearchStrategy[list[Step]]:
-    """Batches of all sizes, time going by, publish points, and more."""
-    step: st.SearchStrategy[Step] = st.one_of(
-        st.tuples(st.just("take"), st.integers(1, 9)),
-        st.tuples(st.just("wait"), GAPS.map(timedelta.total_seconds)),
-        *(st.tuples(st.just(action), st.just(0.0)) for action in ("publish", "publish", *more)),
-    )
-    return st.lists(step, max_size=16)
+WAITS: st.SearchStrategy[list[Step]] = GAPS.map(lambda gap: [("wait", gap.total_seconds())])
+PUBLISH: Step = ("publish", 0)
 
 
-SPANS = st.sampled_from([LATENESS, timedelta(seconds=59), timedelta(minutes=1),
-                         timedelta(minutes=1, microseconds=1), timedelta(minutes=3)])  # fmt: skip
+@st.composite
+def scripts(draw: st.DrawFn, *more: Action) -> list[Step]:
+    """Batches of all sizes, and after each: nothing, time going by, a publish point, or more."""
+    fault = [[(action, 0.0)] for action in more]
+    then = st.sampled_from([[PUBLISH], *([PUBLISH, *one] for one in fault), *fault])
+    chunk = st.tuples(st.integers(1, 5), st.just([]) | WAITS, st.just([]) | then)
+    script: list[Step] = []
+    for count, wait, after in draw(st.lists(chunk, min_size=2, max_size=12)):
+        script += [("take", count), *wait, *after]
+    return script
+
+
+#: Some short enough for late ticks, and some in which dormant series can still be corrected.
+SPANS = st.sampled_from(
+    [LATENESS, timedelta(minutes=1), timedelta(minutes=1, microseconds=1), timedelta(minutes=2),
+     timedelta(minutes=3), timedelta(minutes=3)]
+)  # fmt: skip
+LONG = timedelta(days=366)
 
 
 @effort()
 @given(logs(), scripts("abort"))
 def test_batches_publish_points_and_aborts_change_nothing(log: Log, script: list[Step]) -> None:
-    Engine(log, timedelta(days=366)).run(script)
+    Engine(log, LONG).run(script)
 
 
 @effort()
@@ -312,14 +323,14 @@ def test_with_late_ticks(log: Log, script: list[Step], correct_for: timedelta) -
     Engine(log, correct_for).run(script)
 
 
-@effort()
-@given(logs(), scripts("abort", "restart", "restart"), SPANS | st.just(timedelta(days=366)))
+@effort(2)
+@given(logs(), scripts("abort", "restart"), SPANS | st.just(LONG))
 def test_restarts_change_nothing(log: Log, script: list[Step], correct_for: timedelta) -> None:
     Engine(log, correct_for).run(script)
 
 
-@effort(2)
-@given(logs(), scripts("abort", "return", "return"), SPANS | st.just(timedelta(days=366)))
+@effort(4)
+@given(logs(), scripts("abort", "return"), SPANS | st.just(LONG))
 def test_restarts_from_what_the_mark_says_change_nothing(
     log: Log, script: list[Step], correct_for: timedelta
 ) -> None:
@@ -339,19 +350,19 @@ def test_any_order_gives_the_same_candles(log: Log, random: Random) -> None:
     random.shuffle(shuffled)
     published = []
     for order in (firsts, shuffled):
-        engine = Engine([(t, datetime(2030, 1, 1)) for t in order], timedelta(days=366))
-        engine.run([("take", 3), ("publish", 0), ("take", 5)])
+        engine = Engine([(t, datetime(2030, 1, 1)) for t in order], LONG)
+        engine.run([("take", 3), PUBLISH, ("take", 5)])
         published.append(without_finality(engine.published))
     assert published[0] == published[1]
 
 
 @effort()
-@given(logs(), scripts(), SPANS | st.just(timedelta(days=366)))
+@given(logs(), scripts(), SPANS | st.just(LONG))
 def test_finality_and_revisions(log: Log, script: list[Step], correct_for: timedelta) -> None:
     """Record by record, with isFinal and revision, what the oracle publishes."""
     engine = Engine(log, correct_for)
     publisher = Publisher(correct_for=correct_for, lateness=LATENESS, idle_after=IDLE_AFTER)
-    everything: list[Step] = [*script, ("take", len(log)), ("publish", 0)]
+    everything: list[Step] = [*script, ("take", len(log)), PUBLISH]
     for action, amount in everything:
         if action == "publish":
             assert engine.publish() == publisher.publish(engine.clock)

@@ -14,7 +14,7 @@ from homma.settings import GenerateSettings, ReplaySettings
 
 
 def test_made_up_ticks_begin_now_and_only_the_walks_differ() -> None:
-    settings = GenerateSettings(rate=1_000, symbols=5)
+    settings = GenerateSettings(rate=1_000, series=10)
     later_us = START_US + 60 * SECOND_US
     one, two = (
         opening.synthetic(settings, now_us).take(now_us + SECOND_US, 1_000)
@@ -41,7 +41,8 @@ def test_a_seed_and_a_start_give_the_same_bytes_at_any_time() -> None:
     ("given", "told"),
     [
         ({"sources": 0}, "sources is 0"),
-        ({"symbols": -1}, "symbols is -1"),
+        ({"series": -1}, "series is -1"),
+        ({"series": 7}, "series is 7, which 2 sources cannot share"),
         ({"rate": -1.0}, "rate is -1"),
         ({"start": "soon"}, "start is 'soon'"),
         ({"start": "1970-01-02T00:00:00"}, "from 1971"),
@@ -53,6 +54,14 @@ def test_a_seed_and_a_start_give_the_same_bytes_at_any_time() -> None:
 def test_settings_that_cannot_be_are_refused(given: dict[str, Any], told: str) -> None:
     with pytest.raises(SettingError, match=told):
         opening.synthetic(GenerateSettings(**given), START_US)
+
+
+@pytest.mark.parametrize(("sources", "series"), [(2, 20), (1, 7), (5, 1)])
+def test_there_are_as_many_series_as_asked_for(sources: int, series: int) -> None:
+    settings = GenerateSettings(sources=sources, series=series, rate=1_000)
+    made = opening.synthetic(settings, START_US).take(START_US + SECOND_US, 1_000)
+    assert made is not None
+    assert judged(made.values).select("source", "symbol").n_unique() == series
 
 
 def test_speeds() -> None:

@@ -25,7 +25,7 @@ def generate(
 
     \b
     Example:
-      homma generate --rate 1000 --sources 2 --symbols 10
+      homma generate --rate 1000 --sources 2 --series 20
       homma generate --late 0.01 --out-of-order 0.05 --duplicates 0.01 --broken 0.01
       homma generate --seed 7 --start 2025-03-20T00:00:00 --speed max --limit 1000000
       homma generate --bootstrap.servers HOST:9092 --topic T --security.protocol SASL_SSL

@@ -46,19 +46,22 @@ def _price(field: str) -> Field:
     return Field(field, pl.Float64, True, "required, a finite number above 0", valid)
 
 
-def _instant(field: str, required: bool) -> Field:
+def _instant(field: str, column: str, *, required: bool) -> Field:
     rule = "YYYY-MM-DDTHH:MM:SS with up to 6 fractional digits, UTC, from 1970"
-    valid = pl.col(field).str.contains(INSTANT_PATTERN) & (instant_us(pl.col(field)) >= 0)
+    # `check` has put its microseconds in that column: they are wanted once more.
+    valid = pl.col(field).str.contains(INSTANT_PATTERN) & (pl.col(column) >= 0)
     return Field(field, pl.String, required, f"required, {rule}" if required else rule, valid)
 
 
 def instant_us(text: pl.Expr) -> pl.Expr:
     """Microseconds of a text that keeps INSTANT_PATTERN; null where there is no such date."""
-    return (
-        text.str.strip_suffix("Z")
-        .str.to_datetime("%Y-%m-%dT%H:%M:%S%.f", time_unit="us", strict=False)
-        .cast(pl.Int64)
+    # Whole seconds and their fraction apart: polars parses formats without a fraction ten times
+    # as fast.
+    whole = text.str.slice(0, 19).str.to_datetime(
+        "%Y-%m-%dT%H:%M:%S", time_unit="us", strict=False
     )
+    fraction = text.str.slice(20).str.strip_suffix("Z").str.pad_end(6, "0")
+    return whole.cast(pl.Int64) + fraction.cast(pl.Int64, strict=False).fill_null(0)
 
 
 FIELDS: Final = (
@@ -69,8 +72,8 @@ FIELDS: Final = (
     _price("mid"),
     Field("number", pl.Int64, True, "required, a whole number from 0 below 2^63",
           pl.col("number") >= 0),
-    _instant("dateTime", required=True),
-    _instant("receiveDateTime", required=False),
+    _instant("dateTime", "event_us", required=True),
+    _instant("receiveDateTime", "receive_us", required=False),
     Field("askMarkup", pl.Float64, False, "a number", pl.col("askMarkup").is_finite()),
     Field("bidMarkup", pl.Float64, False, "a number", pl.col("bidMarkup").is_finite()),
     Field("isTradable", pl.Boolean, False, "true or false", pl.lit(value=True)),
@@ -86,8 +89,9 @@ def broken(field: Field) -> str:
 
 
 def _keeps(field: Field) -> pl.Expr:
-    # null stands for absent; a comparison with null is null, hence the fill.
-    return field.valid.fill_null(value=not field.required)
+    # null stands for absent; a check of null, or of a date that does not exist, is null.
+    kept = field.valid.fill_null(value=False)
+    return kept if field.required else pl.col(field.name).is_null() | kept
 
 
 def check(raw: pl.DataFrame, max_future_us: int) -> pl.DataFrame:
@@ -95,9 +99,11 @@ def check(raw: pl.DataFrame, max_future_us: int) -> pl.DataFrame:
 
     `raw` has the columns of JSON_SCHEMA, `timestamp_us` (the record's own Kafka timestamp) and
     `error`, not null where the parser has already refused the record. Comes back with `event_us`
-    and with `error` null where, and only where, the tick is valid.
+    and `receive_us`, and with `error` null where, and only where, the tick is valid.
     """
-    timed = raw.with_columns(instant_us(pl.col("dateTime")).alias("event_us"))
+    timed = raw.with_columns(
+        event_us=instant_us(pl.col("dateTime")), receive_us=instant_us(pl.col("receiveDateTime"))
+    )
     future = pl.col("event_us") - pl.col("timestamp_us") > max_future_us
     fine = pl.all_horizontal(
         pl.col("error").is_null(), ~future.fill_null(value=True), *(_keeps(f) for f in FIELDS)

@@ -27,16 +27,14 @@ _EARLIEST_US: Final = 366 * DAY_US
 
 def synthetic(settings: GenerateSettings, now_us: int) -> Synthetic:
     """Made-up ticks, the first dated `start`, or now."""
-    for name, count in (("sources", settings.sources), ("symbols", settings.symbols)):
-        if count < 1:
-            raise SettingError(f"{name} is {count}", "there must be one at least")
+    count, symbols = _shares(settings)
     speed = speed_of(settings.speed)
     pace = Pace(start_us(settings.start), speed, now_us) if settings.start else None
     if pace and not settings.rate:
         raise SettingError(
             "rate is 0 where a start is given", "give a rate: it says how far apart the dates are"
         )
-    sources, instruments = market(settings.seed or _INSTRUMENTS, settings.sources, settings.symbols)
+    sources, instruments = market(settings.seed or _INSTRUMENTS, count, symbols)
     return Synthetic(
         sources,
         instruments,
@@ -53,6 +51,20 @@ def synthetic(settings: GenerateSettings, now_us: int) -> Synthetic:
         ),
         pace,
     )
+
+
+def _shares(settings: GenerateSettings) -> tuple[int, int]:
+    """How many sources, and how many instruments each of them quotes."""
+    for name, count in (("sources", settings.sources), ("series", settings.series)):
+        if count < 1:
+            raise SettingError(f"{name} is {count}", "there must be one at least")
+    sources = min(settings.sources, settings.series)
+    if settings.series % sources:
+        raise SettingError(
+            f"series is {settings.series}, which {sources} sources cannot share evenly",
+            "give a multiple of the sources, or --sources 1",
+        )
+    return sources, settings.series // sources
 
 
 def replay(

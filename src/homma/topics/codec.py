@@ -24,6 +24,10 @@ _PAIR: Final = rf'[ \t\r]*"[^"\\\x00-\x1f]*"[ \t\r]*:[ \t\r]*{_SCALAR}[ \t\r]*'
 #: A flat JSON object of plain scalars. What does not match may still be JSON.
 PLAIN: Final = rf"^[ \t\r]*\{{(?:{_PAIR},)*{_PAIR}\}}[ \t\r]*$"
 # Fields of which a wrong type would pass for an absent value once errors are ignored.
+_SYNTAX: Final = pl.Schema({"source": pl.String()})
+# So few lines are asked about one by one.
+_SINGLY: Final = 64
+_DEEP: Final = 500
 _LENIENT: Final = tuple(f for f in FIELDS if not f.required and f.dtype != pl.String)
 
 
@@ -108,28 +112,34 @@ def _well_formed(lines: list[bytes], joined: bytes) -> list[bool]:
 
 
 def _each(lines: list[bytes]) -> list[bool]:
-    """Ask the parser about lines: all at once, and by halves where it refuses."""
-    if not lines:
-        return []
-    if _takes(lines):
+    """Ask the parser about lines: all at once, by halves where it refuses, at last one by one."""
+    if not lines or _formed(b"\n".join(lines), len(lines)):
         return [True] * len(lines)
-    if len(lines) == 1:
-        return [False]
+    if len(lines) <= _SINGLY:
+        return [_takes(line) for line in lines]
     half = len(lines) // 2
     return _each(lines[:half]) + _each(lines[half:])
 
 
-_NOTHING: Final = pl.Struct({"source": pl.String})
-
-
-def _takes(lines: list[bytes]) -> bool:
-    # The same JSON parser as the NDJSON reader's, without its cost of starting threads.
+def _formed(joined: bytes, height: int) -> bool:
+    """Whether the parser takes all these lines, whatever the types of their values."""
     try:
-        texts = [line.decode() for line in lines]
-        pl.Series(texts, dtype=pl.String).str.json_decode(_NOTHING)
+        return _ndjson(joined, _SYNTAX, ignore_errors=True).height == height
+    except ComputeError:
+        return False
+
+
+def _takes(line: bytes) -> bool:
+    """Whether the parser takes one line."""
+    if line.count(b"[") + line.count(b"{") > _DEEP:
+        return _formed(line, 1)
+    # The same JSON parser without the NDJSON reader's cost of starting. It reads the line as the
+    # element of an array, hence the count, and nests one deeper, hence the line above.
+    try:
+        found = pl.Series([line.decode()], dtype=pl.String).str.json_decode(pl.Struct([]))
     except (ComputeError, UnicodeDecodeError):
         return False
-    return True
+    return found.len() == 1
 
 
 def ticks_to(ticks: pl.DataFrame) -> tuple[list[bytes], list[bytes]]:
