@@ -18,11 +18,12 @@ from homma.errors import KafkaError
 from homma.settings import TopicSettings
 from homma.stack.process import State, Status
 from homma.topics import codec, contract
-from homma.topics.kafka.reading import Range, Reader
+from homma.topics.kafka.reading import Message, Range, Reader
 
 Stopped = Callable[[], bool]
-_NEWEST: Final = 12
+_SERIES: Final = 6
 _LOOK_BACK: Final = 200
+
 _COLOURS: Final = {
     State.RUNNING: "green",
     State.FAILED: "red",
@@ -66,7 +67,13 @@ class Overview:
         head = Text.assemble(
             ("homma ", "bold"), f"Kafka {self._runs.bootstrap} · data {home} · Ctrl-C stops"
         )
-        return Group(head, stage_table(self.stages()), candle_table(self.newest()))
+        candles = self.newest()
+        return Group(
+            head,
+            stage_table(self.stages()),
+            newest_minutes(candles),
+            all_intervals(candles),
+        )
 
     def line(self) -> str:
         """The same in one line of a log."""
@@ -99,25 +106,27 @@ class Overview:
         return StageView(status, rate, values.get("homma_lag_ticks"), _details(values))
 
     def newest(self) -> pl.DataFrame:
-        """The newest 1-minute candle of each series, as many as fit."""
-        topic, frames = self._names.candles[FINEST], []
+        """The newest candle of each series and interval, as far as recent records tell."""
+        found: list[Message] = []
         try:
-            for partition in range(self._partitions()):
-                end = self._reader.kept(topic, partition)
-                span = Range(max(end.start, end.end - _LOOK_BACK), end.end)
-                for batch in self._reader.read(partition, {topic: span}, 5.0):
-                    values = [value for m in batch if (value := m.value())]
-                    frames.append(codec.candles_from(values, FINEST))
+            for partition in range(self._reader.partitions(self._names.candles[FINEST])):
+                found += self._recent(partition)
         except KafkaError:
             # The broker is being restarted; the next look will tell.
-            return pl.DataFrame()
-        if not frames:
-            return pl.DataFrame()
-        latest = pl.concat(frames).unique(["source", "symbol"], keep="last", maintain_order=True)
-        return latest.sort("symbol", "source").head(_NEWEST)
+            return codec.candles_from([], FINEST)
+        frames = []
+        for code, topic in enumerate(self._names.candles):
+            values = [value for m in found if m.topic() == topic and (value := m.value())]
+            frames.append(codec.candles_from(values, code))
+        keys = ["source", "symbol", "interval"]
+        return pl.concat(frames).unique(keys, keep="last", maintain_order=True).sort(keys)
 
-    def _partitions(self) -> int:
-        return self._reader.partitions(self._names.candles[FINEST])
+    def _recent(self, partition: int) -> list[Message]:
+        spans = {}
+        for topic in self._names.candles:
+            kept = self._reader.kept(topic, partition)
+            spans[topic] = Range(max(kept.start, kept.end - _LOOK_BACK), kept.end)
+        return [m for batch in self._reader.read(partition, spans, 5.0) for m in batch]
 
     def close(self) -> None:
         """Let go of the connections."""
@@ -158,18 +167,39 @@ def stage_table(views: list[StageView]) -> Table:
     return table
 
 
-def candle_table(candles: pl.DataFrame) -> Table:
-    """Candles as a table, rising ones green."""
-    table = Table(box=None, pad_edge=False, title_justify="left")
-    table.title = f"newest {INTERVALS[FINEST].code} candles" if len(candles) else "no candles yet"
-    for column in ("source", "symbol", "minute"):
+def newest_minutes(candles: pl.DataFrame) -> Table:
+    """The newest minute of several series."""
+    minutes = candles.filter(pl.col("interval") == FINEST).sort("symbol", "source").head(_SERIES)
+    title = "newest minutes" if minutes.height else "no candles yet"
+    return candle_table(title, minutes, "minute")
+
+
+def all_intervals(candles: pl.DataFrame) -> Table:
+    """The newest candle of every interval of one series."""
+    first = candles.sort("symbol", "source").select("source", "symbol").head(1)
+    its = candles.join(first, on=["source", "symbol"], how="semi").sort("interval")
+    return candle_table("one series, all intervals" if its.height else "", its, "start")
+
+
+def candle_table(title: str, candles: pl.DataFrame, start_name: str) -> Table:
+    """Candles as a table: rising ones green, open ones marked."""
+    table = Table(box=None, pad_edge=False, title=title, title_justify="left")
+    for column in ("source", "symbol", "interval", start_name):
         table.add_column(column)
     for column in ("open", "high", "low", "close", "ticks"):
         table.add_column(column, justify="right")
+    table.add_column("")
     for row in candles.iter_rows(named=True):
         start = datetime.fromtimestamp(row["start_us"] / 1e6, UTC)
         colour = "green" if row["close"] >= row["open"] else "red"
         prices = [Text(f"{row[name]:g}", style=colour) for name in ("open", "high", "low", "close")]
-        count = str(row["volume"])
-        table.add_row(row["source"], row["symbol"], f"{start:%H:%M}", *prices, count)
+        table.add_row(
+            row["source"],
+            row["symbol"],
+            INTERVALS[row["interval"]].code,
+            f"{start:%m-%d %H:%M}",
+            *prices,
+            f"{row['volume']:,}",
+            "" if row["is_final"] else "open",
+        )
     return table

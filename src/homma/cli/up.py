@@ -25,7 +25,7 @@ from homma.stack.record import read_record
 
 log = logging.getLogger("homma.up")
 
-_REFRESH_S: Final = 0.5
+_REFRESH_S: Final = 1.0
 _LINE_S: Final = 10.0
 _DETACH_S: Final = 180.0
 
@@ -65,7 +65,7 @@ def up(
             bar.update(fetching, completed=done, total=total, visible=True)
 
         def say(what: str) -> None:
-            bar.update(fetching, visible=False)
+            bar.stop()
             log.info("%s", what)
 
         pipeline = local.running(settings, topics, ticks, config, on_fetch, say)

@@ -1,0 +1,84 @@
+"""A pipeline on this machine with a folder and ports of a test's own."""
+
+import json
+import os
+import signal
+import subprocess
+import sys
+from pathlib import Path
+
+import psutil
+
+from homma.topics.kafka.reading import Reader
+from tests.stack.waiting import free_ports
+
+
+class Machine:
+    """What `homma up` starts, moved out of everybody's way."""
+
+    def __init__(self, home: Path, cache: Path) -> None:
+        broker, controller, aggregate, generate = free_ports(4)
+        self.home = home
+        self.broker = broker
+        self.bootstrap = f"127.0.0.1:{broker}"
+        moved = {
+            "DIR": home, "CACHE": cache, "KAFKA_PORT": broker, "KAFKA_CONTROLLER_PORT": controller,
+            "AGGREGATE_METRICS_PORT": aggregate, "GENERATE_METRICS_PORT": generate,
+            "BOOTSTRAP_SERVERS": self.bootstrap, "RATE": 200,
+        }  # fmt: skip
+        self.env = os.environ | {f"HOMMA_{name}": str(value) for name, value in moved.items()}
+        self.started: list[subprocess.Popen[str]] = []
+
+    def start(self, *words: str) -> subprocess.Popen[str]:
+        """A verb that goes on until it is told to end."""
+        argv = [sys.executable, "-m", "homma", *words]
+        process = subprocess.Popen(
+            argv, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, env=self.env
+        )
+        self.started.append(process)
+        return process
+
+    def homma(self, *words: str) -> subprocess.CompletedProcess[str]:
+        """A verb that ends by itself."""
+        argv = [sys.executable, "-m", "homma", *words]
+        return subprocess.run(
+            argv, capture_output=True, text=True, timeout=150, check=False, env=self.env
+        )
+
+    def status(self) -> dict[str, object]:
+        found: dict[str, object] = json.loads(self.homma("status", "--json").stdout)
+        return found
+
+    def lives(self) -> bool:
+        """Whether ticks go all the way."""
+        stages = self.status().get("stages", [])
+        assert isinstance(stages, list)
+        # Kafka, the engine and the generator.
+        return len(stages) == 3 and all((s["ticksPerSecond"] or 0) > 0 for s in stages[1:])
+
+    def records(self, topic: str) -> int:
+        """The end offsets of a topic, added up."""
+        reader = Reader({"bootstrap.servers": self.bootstrap})
+        try:
+            return sum(reader.kept(topic, p).end for p in range(reader.partitions(topic)))
+        finally:
+            reader.close()
+
+    def processes(self) -> list[psutil.Process]:
+        """All that was started for the folder, guards and servers too."""
+        found = []
+        for process in psutil.process_iter(["cmdline", "environ"]):
+            named = " ".join(process.info["cmdline"] or [])
+            place = (process.info["environ"] or {}).get("HOMMA_DIR")
+            mine = str(self.home) in named or place == str(self.home)
+            if process.pid != os.getpid() and mine:
+                found.append(process)
+        return found
+
+    def end(self) -> None:
+        """Stop what a test has left."""
+        for process in self.started:
+            if process.poll() is None:
+                process.send_signal(signal.SIGTERM)
+                process.communicate(timeout=60)
+        self.homma("down")

@@ -1,0 +1,335 @@
+"""`homma tail` against the real broker."""
+
+import contextlib
+import fcntl
+import json
+import os
+import pty
+import re
+import select
+import signal
+import struct
+import subprocess
+import sys
+import termios
+import time
+from collections.abc import Callable, Iterator
+from typing import Any
+
+import pytest
+from click.testing import CliRunner, Result
+from tests.aggregate.pipeline import Pipeline, tick, until
+
+from homma.cli.main import homma
+from homma.core.interval import INTERVALS
+from homma.errors import KafkaError, SettingError
+from homma.topics.kafka.following import Follower
+from homma.topics.kafka.reading import GroupReader
+from homma.topics.kafka.writing import Sender, Transactions
+
+CSI = re.compile(r"\x1b(\[[0-9;?]*[a-zA-Z]|\][^\x07]*\x07)")
+
+
+@pytest.fixture
+def pipeline(bootstrap: str) -> Pipeline:
+    return Pipeline(bootstrap, partitions=2)
+
+
+def flags(pipeline: Pipeline) -> list[str]:
+    return ["--bootstrap.servers", pipeline.bootstrap, "--candle-topic", pipeline.name + "_{name}"]
+
+
+def once(pipeline: Pipeline, *args: str, json_lines: bool = True) -> Result:
+    more = ["--json"] if json_lines else []
+    return CliRunner().invoke(homma, ["tail", *args, *flags(pipeline), "--once", *more])
+
+
+def shown(result: Result) -> list[dict[str, Any]]:
+    assert result.exit_code == 0, result.output
+    return [json.loads(line) for line in result.stdout.splitlines()]
+
+
+def minutes(count: int, symbol: str = "AAA", source: str = "S", price: float = 10) -> list[Any]:
+    """A tick in the middle of each of so many minutes."""
+    return [
+        tick(f"2025-03-20T{9 + n // 60:02}:{n % 60:02}:30", price + n, n, symbol, source)
+        for n in range(count)
+    ]
+
+
+def a_candle(minute: int, **more: Any) -> dict[str, Any]:
+    found = {
+        "source": "S", "symbol": "AAA", "dateTime": f"2025-03-20T{9 + minute // 60:02}:"
+        f"{minute % 60:02}:00.000", "open": 1.0, "high": 2.0, "low": 0.5, "close": 1.5,
+        "volume": 1, "isFinal": True, "revision": 1,
+    }  # fmt: skip
+    return found | more
+
+
+def key(candle: dict[str, Any]) -> bytes:
+    return json.dumps([candle["source"], candle["symbol"], candle["dateTime"]]).encode()
+
+
+def write(pipeline: Pipeline, *candles: dict[str, Any], gone: bool = False) -> None:
+    """Candle records of 1min, or their tombstones, committed."""
+    producer = opened(pipeline, *candles, gone=gone)
+    producer.commit(pipeline.topics.ticks, 0, 0, "", producer_owner(pipeline))
+    producer.close()
+
+
+def opened(pipeline: Pipeline, *candles: dict[str, Any], gone: bool = False) -> Transactions:
+    """The same in a transaction that is still open."""
+    producer = Transactions(pipeline.config, pipeline.name, 10_000)
+    producer.init()
+    producer.begin()
+    values = [None if gone else json.dumps(candle).encode() for candle in candles]
+    # An old date would let retention take them away.
+    now_ms = time.time_ns() // 1_000_000
+    producer.send(pipeline.topics.candles[0], 0, [key(c) for c in candles], values, now_ms, [])
+    return producer
+
+
+def producer_owner(pipeline: Pipeline) -> object:
+    reader = GroupReader(pipeline.config, pipeline.name + "-test", pipeline.topics.ticks, 6000)
+    try:
+        return reader.owner()
+    finally:
+        reader.close()
+
+
+def test_it_shows_the_engines_candles(pipeline: Pipeline) -> None:
+    pipeline.send(*minutes(30), *minutes(30, "BBB"))
+    pipeline.work_off()
+    found = shown(once(pipeline, "m1", "AAA", "--last", "5"))
+    assert [c["open"] for c in found] == [35, 36, 37, 38, 39]
+    assert {c["symbol"] for c in found} == {"AAA"}
+    assert [c["isFinal"] for c in found] == [True] * 4 + [False]
+    [hour] = shown(once(pipeline, "h1", "AAA"))
+    assert (hour["open"], hour["close"], hour["volume"]) == (10, 39, 30)
+
+
+def test_m1_and_the_month_differ(pipeline: Pipeline) -> None:
+    pipeline.send(*minutes(2))
+    pipeline.work_off()
+    [month] = shown(once(pipeline, "M1", "AAA"))
+    assert month["dateTime"] == "2025-03-01T00:00:00.000"
+    assert len(shown(once(pipeline, "m1", "AAA"))) == 2
+
+
+def test_a_wrong_interval_is_wrong_usage() -> None:
+    for wrong in ("x1", "M5", "1min", "d1"):
+        result = CliRunner().invoke(homma, ["tail", wrong, "AAA"])
+        assert isinstance(result.exception, SettingError)
+        assert all(f" {i.code} " in f" {result.exception} " for i in INTERVALS)
+    run = subprocess.run(
+        [sys.executable, "-m", "homma", "tail", "M5"], capture_output=True, text=True, check=False
+    )
+    assert run.returncode == 2
+    assert len(run.stderr.strip().splitlines()) == 1
+
+
+def test_of_several_sources_the_most_recent_or_the_one_named(pipeline: Pipeline) -> None:
+    pipeline.send(*minutes(3, source="S1"), *minutes(5, source="S2"), *minutes(2, source="S3"))
+    pipeline.work_off()
+    assert {c["source"] for c in shown(once(pipeline, "m1", "AAA"))} == {"S2"}
+    assert {c["source"] for c in shown(once(pipeline, "m1", "AAA", "--source", "S3"))} == {"S3"}
+
+
+def test_without_a_symbol_the_newest_of_every_series(pipeline: Pipeline) -> None:
+    pipeline.send(*minutes(3), *minutes(2, "BBB"), *minutes(4, source="S2"))
+    pipeline.work_off()
+    found = [(c["symbol"], c["source"], c["open"]) for c in shown(once(pipeline, "m1"))]
+    assert found == [("AAA", "S", 12), ("AAA", "S2", 13), ("BBB", "S", 11)]
+
+
+def test_no_such_series_and_which_there_are(pipeline: Pipeline) -> None:
+    pipeline.send(*minutes(2))
+    pipeline.work_off()
+    result = once(pipeline, "m1", "aaa")
+    assert isinstance(result.exception, KafkaError)
+    assert "AAA (S)" in str(result.exception)
+
+
+def test_no_such_topic(bootstrap: str) -> None:
+    result = CliRunner().invoke(
+        homma, ["tail", "m1", "--candle-topic", "nope_{name}", "--bootstrap.servers", bootstrap]
+    )
+    assert isinstance(result.exception, KafkaError)
+    assert "nope_1min" in str(result.exception)
+
+
+def test_the_newest_record_counts_and_tombstones_do(pipeline: Pipeline) -> None:
+    candles = [a_candle(n, close=1.0) for n in range(4)]
+    write(pipeline, *candles)
+    write(pipeline, candles[1] | {"close": 9.0, "revision": 2})
+    write(pipeline, candles[2], gone=True)
+    found = [(c["dateTime"][14:16], c["close"]) for c in shown(once(pipeline, "m1", "AAA"))]
+    assert found == [("00", 1.0), ("01", 9.0), ("03", 1.0)]
+
+
+def test_only_what_is_committed(pipeline: Pipeline) -> None:
+    write(pipeline, a_candle(0))
+    open_one = opened(pipeline, a_candle(1))
+    try:
+        found = shown(once(pipeline, "m1", "AAA"))
+        assert [c["dateTime"] for c in found] == [a_candle(0)["dateTime"]]
+    finally:
+        open_one.abort()
+        open_one.close()
+    assert len(shown(once(pipeline, "m1", "AAA"))) == 1
+
+
+def many(pipeline: Pipeline, count: int) -> None:
+    """Candles of a series that is busier than AAA, after those of AAA, on both partitions."""
+    sender, topic = Sender(pipeline.config), pipeline.topics.candles[0]
+    candles = [a_candle(n % 600, symbol="BUSY", volume=n + 1) for n in range(count)]
+    sender.send(topic, [str(n).encode() for n in range(count)],
+                [json.dumps(candle).encode() for candle in candles])  # fmt: skip
+    assert sender.flush(60) == 0
+
+
+def test_a_large_topic_is_read_from_its_end(pipeline: Pipeline) -> None:
+    write(pipeline, *(a_candle(n) for n in range(3)))
+    many(pipeline, 12_000)
+    follower = Follower(pipeline.config, pipeline.topics.candles[0])
+    try:
+        steps = list(follower.steps())
+        first = sum(len(batch) for batch in follower.read(steps[0]))
+        every = sum(len(batch) for step in steps for batch in follower.read(step))
+    finally:
+        follower.close()
+    assert len(steps) > 1
+    assert 0 < first <= 2_000
+    assert every == 12_003  # each record once: no step reads what another has read
+    assert len(shown(once(pipeline, "m1", "BUSY", "--last", "7"))) == 7
+    # A quiet series is found all the same.
+    assert len(shown(once(pipeline, "m1", "AAA"))) == 3
+
+
+@contextlib.contextmanager
+def started(pipeline: Pipeline, *args: str) -> Iterator[subprocess.Popen[str]]:
+    argv = [sys.executable, "-m", "homma", "tail", *args, *flags(pipeline)]
+    with subprocess.Popen(argv, stdout=subprocess.PIPE, text=True) as process:
+        try:
+            yield process
+        finally:
+            process.kill()
+
+
+def test_each_change_is_a_line_until_ctrl_c(pipeline: Pipeline) -> None:
+    write(pipeline, a_candle(0))
+    with started(pipeline, "m1", "AAA", "--json") as process:
+        assert process.stdout is not None
+        line = process.stdout.readline
+        assert json.loads(line()) == a_candle(0)
+        write(pipeline, a_candle(1, symbol="BBB"), a_candle(1, isFinal=False, revision=0))
+        assert json.loads(line())["isFinal"] is False
+        write(pipeline, a_candle(1, close=7.5))
+        assert json.loads(line())["close"] == 7.5
+        write(pipeline, a_candle(1), gone=True)
+        assert json.loads(line()) == {
+            "source": "S", "symbol": "AAA", "dateTime": a_candle(1)["dateTime"], "deleted": True,
+        }  # fmt: skip
+        process.send_signal(signal.SIGINT)
+        assert process.wait() == 0
+
+
+def test_lines_without_a_terminal(pipeline: Pipeline) -> None:
+    write(pipeline, a_candle(0), a_candle(1, revision=3), a_candle(2, isFinal=False, revision=0))
+    lines = once(pipeline, "m1", "AAA", json_lines=False).stdout.splitlines()
+    assert lines[0] == "2025-03-20T09:00 AAA S O 1.0 H 2.0 L 0.5 C 1.5 V 1 final"
+    assert lines[1].endswith("corrected (2x)")
+    assert lines[2].endswith("open")
+
+
+def test_a_reader_that_goes_away_is_no_error(pipeline: Pipeline) -> None:
+    write(pipeline, a_candle(0))
+    with started(pipeline, "m1", "AAA") as process:
+        assert process.stdout is not None
+        process.stdout.readline()
+        process.stdout.close()
+        write(pipeline, *(a_candle(n) for n in range(1, 5)))
+        assert process.wait() == 0
+
+
+class Terminal:
+    """`homma tail` in a terminal of our own."""
+
+    def __init__(self, pipeline: Pipeline, *args: str) -> None:
+        # A child between fork and exec would share librdkafka's threads, hence Popen.
+        self._ours, theirs = pty.openpty()
+        self.resize(24, 80)
+        self.process = subprocess.Popen(
+            [sys.executable, "-m", "homma", "tail", *args, *flags(pipeline)],
+            stdin=theirs, stdout=theirs, stderr=theirs,
+            env={**os.environ, "TERM": "xterm-256color"},
+        )  # fmt: skip
+        os.close(theirs)
+        self._bytes = b""
+
+    def resize(self, rows: int, columns: int) -> None:
+        fcntl.ioctl(self._ours, termios.TIOCSWINSZ, struct.pack("HHHH", rows, columns, 0, 0))
+
+    def text(self) -> str:
+        """All that was written so far."""
+        with contextlib.suppress(OSError):  # at the other side's end
+            while select.select([self._ours], [], [], 0)[0]:
+                self._bytes += os.read(self._ours, 1 << 16)
+        return self._bytes.decode(errors="replace")
+
+    def picture(self) -> str:
+        """What was drawn last, without colours."""
+        return CSI.sub("", self.text().rpartition("\x1b[H")[2]).replace("\r", "")
+
+    def until(self, met: Callable[[str], bool]) -> None:
+        until(lambda: met(self.picture()))
+
+    def close(self) -> None:
+        self.process.kill()
+        self.process.wait()
+        os.close(self._ours)
+
+
+def test_a_terminal_shows_a_chart_that_follows(pipeline: Pipeline) -> None:
+    write(pipeline, *(a_candle(n) for n in range(5)), a_candle(5, source="T"))
+    terminal = Terminal(pipeline, "m1", "AAA", "--source", "S")
+    try:
+        terminal.until(lambda p: p.count("┃") >= 5)
+        assert "also from T" in terminal.picture()
+        assert "║" not in terminal.picture()
+        write(pipeline, a_candle(6, close=1.75, isFinal=False, revision=0))
+        terminal.until(lambda p: "║" in p and "C 1.75" in p)
+        write(pipeline, a_candle(6, close=1.25, revision=2))
+        terminal.until(lambda p: "║" not in p and "C 1.25" in p and "corrected" in p)
+        terminal.resize(12, 50)
+        terminal.until(lambda p: 0 < max(len(line) for line in p.split("\n")) <= 50)
+        assert terminal.picture().count("\n") < 12
+        terminal.process.send_signal(signal.SIGINT)
+        assert terminal.process.wait() == 0
+        assert terminal.text().endswith("\x1b[?1049l")  # the screen from before is back
+    finally:
+        terminal.close()
+
+
+def test_a_terminal_waits_for_a_series_that_is_not_there_yet(pipeline: Pipeline) -> None:
+    write(pipeline, a_candle(0, symbol="BBB"))
+    terminal = Terminal(pipeline, "m1", "AAA")
+    try:
+        terminal.until(lambda p: "no candles of AAA" in p and "BBB (S)" in p)
+        write(pipeline, a_candle(1))
+        terminal.until(lambda p: "┃" in p)
+        assert "no candles" not in terminal.picture()
+    finally:
+        terminal.close()
+
+
+def test_a_terminal_shows_a_table_of_all_series(pipeline: Pipeline) -> None:
+    write(pipeline, *(a_candle(0, symbol=f"A{n:02}") for n in range(40)))
+    terminal = Terminal(pipeline, "m1")
+    try:
+        terminal.until(lambda p: "A00" in p and "more series" in p)
+        assert terminal.picture().count("\n") < 24
+        write(pipeline, a_candle(1, symbol="A00", close=1.75, isFinal=False, revision=0))
+        terminal.until(lambda p: "1.75" in p and "open" in p)
+    finally:
+        terminal.close()
