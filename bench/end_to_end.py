@@ -25,9 +25,9 @@ from rich.progress import track
 from rich.table import Table
 
 from homma.cli.local import answers
+from homma.settings import AggregateSettings, TopicSettings
 from homma.stack import jars, kafka
 from homma.topics import codec, contract
-from homma.settings import AggregateSettings, TopicSettings
 
 PARTITIONS = 4
 TOPICS = TopicSettings(replication_factor=1)

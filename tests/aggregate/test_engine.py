@@ -3,9 +3,9 @@
 import json
 
 import pytest
-from tests.aggregate.pipeline import Pipeline, batch_candles, same_candles, tick, until
 
 from homma.core.interval import INTERVALS
+from tests.aggregate.pipeline import Pipeline, batch_candles, same_candles, tick, until
 
 DAY = "2025-03-20T"
 

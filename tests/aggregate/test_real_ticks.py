@@ -6,6 +6,7 @@ import time
 import pytest
 from confluent_kafka import ConsumerGroupTopicPartitions, TopicPartition
 from confluent_kafka.admin import AdminClient
+
 from tests.aggregate.pipeline import Pipeline, batch_candles, same_candles
 from tests.real_ticks import disturbed, equal_bars, needs_real_ticks, real_ticks
 

@@ -9,13 +9,13 @@ from typing import Any
 import pytest
 from confluent_kafka import ConsumerGroupTopicPartitions, Producer, TopicPartition
 from confluent_kafka.admin import AdminClient
-from tests.aggregate.pipeline import Pipeline, batch_candles, same_candles, tick, until
 
 from homma.errors import SplitSeries, StateError, TopicMismatch
 from homma.settings import TopicSettings
 from homma.topics import contract
 from homma.topics.kafka.admin import Admin
 from homma.topics.kafka.writing import Sender
+from tests.aggregate.pipeline import Pipeline, batch_candles, same_candles, tick, until
 
 DAY = "2025-03-20T"
 #: Lateness so short that a series is dormant after a second.
@@ -64,7 +64,7 @@ def test_a_predecessors_open_transaction_is_ended_and_forgotten(pipeline: Pipeli
     predecessor.init()
     predecessor.begin()
     for topic in pipeline.topics.candles:
-        predecessor.send(topic, 0, [b"{}"], [b"never seen"], 0, [("run", b"other")])
+        predecessor.send(topic, 0, [b"{}"], [b"never seen"], [0], [("run", b"other")])
     time.sleep(0.5)
     pipeline.send(tick(DAY + "14:30:20", 11, 2))
     pipeline.work_off()

@@ -5,11 +5,11 @@ from collections.abc import Sequence
 from datetime import datetime, timedelta
 
 import polars as pl
-from tests.oracle import EPOCH, Candle, Key, Tick, at_of
 
 from homma.core.interval import INTERVALS
 from homma.core.tick import JSON_SCHEMA
 from homma.topics.codec import candles_to
+from tests.oracle import EPOCH, Candle, Key, Tick, at_of
 
 READ = pl.Schema(
     {**JSON_SCHEMA, "event_us": pl.Int64(), "timestamp_us": pl.Int64(), "offset": pl.Int64()}

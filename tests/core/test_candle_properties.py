@@ -6,13 +6,13 @@ from random import Random
 import polars as pl
 from hypothesis import given
 from hypothesis import strategies as st
+
+from homma.core import candle
+from homma.core.candle import CANDLE, KEY
 from tests import oracle
 from tests.core.effort import effort
 from tests.core.frames import us
 from tests.oracle import Tick
-
-from homma.core import candle
-from homma.core.candle import CANDLE, KEY
 
 NOON = datetime(2024, 2, 29, 23, 59)
 MOMENTS = st.sampled_from([timedelta(), timedelta(microseconds=1), timedelta(seconds=60)])

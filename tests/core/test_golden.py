@@ -9,14 +9,14 @@ from typing import Any
 
 import polars as pl
 import pytest
-from tests import oracle
-from tests.core.frames import told, us
-from tests.oracle import Candle, Key
 
 from homma.core.interval import BY_NAME
 from homma.core.tick import check
 from homma.core.window import Rules, Window
 from homma.topics.codec import ticks_from
+from tests import oracle
+from tests.core.frames import told, us
+from tests.oracle import Candle, Key
 
 FOLDER = Path(__file__).parent.parent / "golden"
 Case = dict[str, Any]

@@ -5,11 +5,11 @@ from collections.abc import Sequence
 import polars as pl
 from hypothesis import given
 from hypothesis import strategies as st
-from tests.core.effort import effort
 
 from homma.core.candle import place
 from homma.core.identity import Identities
 from homma.core.interval import MINUTE_US
+from tests.core.effort import effort
 
 #: (series, minute, microsecond of it, number)
 Identity = tuple[int, int, int, int]

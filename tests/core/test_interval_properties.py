@@ -6,11 +6,11 @@ import polars as pl
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+
+from homma.core.interval import BY_CODE, BY_NAME, COARSEST, FINEST, INTERVALS, Interval
 from tests import oracle
 from tests.core.effort import effort
 from tests.core.frames import us
-
-from homma.core.interval import BY_CODE, BY_NAME, COARSEST, FINEST, INTERVALS, Interval
 
 LAST = datetime(2101, 1, 1)
 INSTANTS = st.datetimes(oracle.EPOCH, LAST)

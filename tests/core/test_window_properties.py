@@ -11,15 +11,16 @@ from random import Random
 from typing import Literal
 
 import polars as pl
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+
+from homma.core.interval import COARSEST
+from homma.core.window import Rules, Window
 from tests import oracle
 from tests.core.effort import effort
 from tests.core.frames import tick_frame, told, us, without_finality
 from tests.oracle import Candle, Key, Publisher, Tick
-
-from homma.core.interval import COARSEST
-from homma.core.window import Rules, Window
 
 SECOND = timedelta(seconds=1)
 LATENESS = timedelta(seconds=2)
@@ -323,13 +324,13 @@ def test_with_late_ticks(log: Log, script: list[Step], correct_for: timedelta) -
     Engine(log, correct_for).run(script)
 
 
-@effort(2)
+@effort(1.5)
 @given(logs(), scripts("abort", "restart"), SPANS | st.just(LONG))
 def test_restarts_change_nothing(log: Log, script: list[Step], correct_for: timedelta) -> None:
     Engine(log, correct_for).run(script)
 
 
-@effort(4)
+@effort(2.5)
 @given(logs(), scripts("abort", "return"), SPANS | st.just(LONG))
 def test_restarts_from_what_the_mark_says_change_nothing(
     log: Log, script: list[Step], correct_for: timedelta
@@ -363,14 +364,18 @@ def test_finality_and_revisions(log: Log, script: list[Step], correct_for: timed
     engine = Engine(log, correct_for)
     publisher = Publisher(correct_for=correct_for, lateness=LATENESS, idle_after=IDLE_AFTER)
     everything: list[Step] = [*script, ("take", len(log)), PUBLISH]
+    # The window learns of the clock by timestamps and when it publishes.
+    clock = datetime.min
     for action, amount in everything:
         if action == "publish":
+            clock = max(clock, engine.clock)
             assert engine.publish() == publisher.publish(engine.clock)
             continue
         taken = engine.now.offset
         engine.do((action, amount))
         for one, at in log[taken : engine.now.offset]:
-            publisher.take(one, at)
+            clock = max(clock, at)
+            publisher.take(one, clock)
 
 
 # --- what a restart must not forget, case by case ---------------------------------------------
@@ -379,6 +384,63 @@ NOON = datetime(2025, 3, 20, 12)
 
 def _at(seconds: float) -> datetime:
     return NOON + timedelta(seconds=seconds)
+
+
+def run(engine: Engine, *actions: Action) -> None:
+    """Take one tick at a time, and publish after each."""
+    for action in actions:
+        engine.do((action, 1))
+        if action == "take":
+            engine.publish()
+
+
+RESTARTS = pytest.mark.parametrize("again", ["restart", "return"])
+
+
+@RESTARTS
+def test_a_restart_at_the_last_moment_of_a_correction(again: Action) -> None:
+    """Final candles and identities that a tick in time could still need are there again."""
+    log = [
+        (tick("S", "A", _at(0), 1), _at(0)),
+        (tick("S", "A", _at(659.999999), 2), _at(660)),
+        (tick("S", "B", _at(700), 1), _at(700)),
+        (tick("S", "A", _at(0), 1), _at(701)),
+        (tick("S", "A", _at(59.999999), 3), _at(702)),
+    ]
+    engine = Engine(log, timedelta(minutes=10))
+    run(engine, "take", "take", "take", again, "take", "take")
+    assert engine.now.duplicates == 1
+    assert engine.published["1min", "S", "A", NOON]["volume"] == 2
+    assert engine.published["1min", "S", "A", NOON]["revision"] == 2
+
+
+@RESTARTS
+def test_a_restart_knows_the_largest_datetime(again: Action) -> None:
+    """That of the last tick, not of the last minute's first."""
+    log = [(tick("S", "A", _at(s), 1), _at(150)) for s in (130, 150, 59)]
+    engine = Engine(log, timedelta(seconds=90))
+    run(engine, "take", "take", again, "take")
+    assert engine.now.late == {2}
+
+
+@RESTARTS
+def test_a_dormant_series_is_closed_and_wakes(again: Action) -> None:
+    """The clock closes its open candles after a restart, and its next tick adds to them."""
+    night = 12 * 3600
+    log = [
+        (tick("S", "A", _at(0), 1), _at(0)),
+        (tick("S", "A", _at(1), 2), _at(1)),
+        (tick("S", "B", _at(1200), 1), _at(1200)),
+        (tick("S", "A", _at(2), 3), _at(1201)),
+        (tick("S", "B", _at(2400), 2), _at(2400)),
+        (tick("S", "B", _at(night + 3600), 3), _at(night + 3600)),
+    ]
+    engine = Engine(log, timedelta(minutes=10))
+    run(engine, "take", "take", "take", again, "take")
+    midnight = NOON - timedelta(hours=12)
+    assert engine.published["1day", "S", "A", midnight]["volume"] == 3
+    run(engine, "take", again, "take")
+    assert engine.published["1day", "S", "A", midnight]["isFinal"]
 
 
 def test_a_restart_does_not_put_off_the_end_of_a_quiet_series() -> None:

@@ -4,13 +4,13 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 
 import pytest
-from tests.feed.market import SECOND_US, START_US, made_up
 
 from homma.errors import FeedError
 from homma.feed.job import Progress, prepare, run
 from homma.feed.source import AT_ONCE_US, MOST_BEHIND_US, Pace, Records, Source
 from homma.settings import TopicSettings
 from homma.topics.contract import TopicSpec, topics
+from tests.feed.market import SECOND_US, START_US, made_up
 
 
 @dataclass

@@ -6,11 +6,11 @@ from typing import Any
 
 import polars as pl
 import pytest
-from tests.feed.market import SECOND_US, START_US, judged, taken
 
 from homma.errors import FeedError, SettingError
 from homma.feed import opening
 from homma.settings import GenerateSettings, ReplaySettings
+from tests.feed.market import SECOND_US, START_US, judged, taken
 
 
 def test_made_up_ticks_begin_now_and_only_the_walks_differ() -> None:

@@ -10,12 +10,12 @@ from typing import Any
 
 import polars as pl
 import pytest
-from tests.feed.market import START_US, judged, made_up, taken
 
 from homma.errors import FeedError, SettingError
 from homma.feed.files import BATCH
 from homma.feed.recorded import Layout
 from homma.feed.replay import Recording
+from tests.feed.market import START_US, judged, made_up, taken
 
 Write = Callable[[pl.DataFrame, Path], object]
 

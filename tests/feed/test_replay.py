@@ -7,11 +7,11 @@ from typing import Any
 
 import polars as pl
 import pytest
-from tests.feed.market import SECOND_US, START_US, judged
 
 from homma.feed.recorded import Layout
 from homma.feed.replay import Recording, Replay, Span, survey
 from homma.feed.source import MOST_BEHIND_US
+from tests.feed.market import SECOND_US, START_US, judged
 
 #: Two ticks of one second, then one dated back, then others; seconds since START_US.
 SECONDS = [0, 0, 10, 4, 20, 60]

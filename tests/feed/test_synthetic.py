@@ -6,12 +6,12 @@ from math import log
 
 import polars as pl
 import pytest
-from tests.feed.market import SECOND_US, START_US, judged, made_up, taken
 
 from homma.errors import SettingError
 from homma.feed.instruments import CRYPTO, FX, market
 from homma.feed.spoiled import WAYS
 from homma.feed.synthetic import MOST_PER_S, Flaws
+from tests.feed.market import SECOND_US, START_US, judged, made_up, taken
 
 ALL_FLAWS = Flaws(late=0.02, out_of_order=0.05, duplicates=0.03, broken=0.04)
 IDENTITY = ("source", "symbol", "dateTime", "number")

@@ -14,13 +14,13 @@ from pathlib import Path
 
 import polars as pl
 import pytest
-from tests.feed.market import START_US, judged, made_up, taken
 
 from homma.errors import KafkaError
 from homma.settings import TopicSettings
 from homma.topics.contract import topics
 from homma.topics.kafka.admin import Admin
 from homma.topics.kafka.reading import Range, Reader
+from tests.feed.market import START_US, judged, made_up, taken
 
 PROGRAM = """
 from homma.cli.generate import generate

@@ -12,8 +12,6 @@ import pytest
 from confluent_kafka import Consumer, Producer
 from confluent_kafka.admin import AdminClient
 from confluent_kafka.cimpl import NewTopic
-from tests.stack.answering import answers
-from tests.stack.waiting import free_ports, until
 
 from homma.errors import PortInUse, ServerFailed, StackError
 from homma.stack import kafka
@@ -22,6 +20,8 @@ from homma.stack.kafka import Broker, explain, running
 from homma.stack.kafka_settings import log4j2_properties, server_properties
 from homma.stack.ports import must_be_free
 from homma.stack.process import State
+from tests.stack.answering import answers
+from tests.stack.waiting import free_ports, until
 
 HERE = Path(__file__).parent
 

@@ -12,13 +12,13 @@ from pathlib import Path
 
 import psutil
 import pytest
-from tests.stack.waiting import NEVER_S, until
 
 from homma.errors import ServerFailed
 from homma.stack.alive import alive, end
 from homma.stack.backoff import Backoff
 from homma.stack.log import KEEP_BYTES, lines_since, open_log
 from homma.stack.process import Process, Program, State, Status
+from tests.stack.waiting import NEVER_S, until
 
 Supervise = Callable[..., Process]
 SLEEPER = ["sleep", "600"]

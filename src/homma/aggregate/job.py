@@ -9,7 +9,7 @@ import logging
 import time
 import uuid
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Final
 
 from homma.aggregate import restore
@@ -32,6 +32,8 @@ _SESSION_MS: Final = 6_000
 # Who was fenced waits this long for the group to say whether the partition is still its own.
 _FENCED_US: Final = (_SESSION_MS + 1_000) * 1000
 _AGAIN_US: Final = 1_000_000
+# No longer without asking whether to stop.
+_POLL_US: Final = 200_000
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,6 +43,16 @@ class Sources:
     config: Connection
     topics: Topics
     topic_id: str
+
+
+@dataclass(slots=True)
+class Taken:
+    """Records of a partition that are not applied yet. Monotonic microseconds."""
+
+    began_us: int
+    messages: list[Message] = field(default_factory=list)
+    #: When the partition's end was reached, if it was.
+    ended_us: int | None = None
 
 
 class Engine:
@@ -68,6 +80,7 @@ class Engine:
         #: Partitions that are read, and those to open, with when to try.
         self._open: dict[int, Partition] = {}
         self._waiting: dict[int, int] = {}
+        self._taken: dict[int, Taken] = {}
         self._rebuilt: set[int] = set()
         self._ends: dict[int, int] = {}
         self._owners: dict[tuple[str, str], int] = {}
@@ -83,10 +96,12 @@ class Engine:
                 self._open_waiting()
                 self._poll(max(0, due_us - self._now_us()))
                 if self._now_us() >= due_us:
+                    self._apply()
                     self._publish_all()
                     due_us = self._now_us() + every_us
                 if self._finished():
                     break
+            self._apply()
             self._publish_all()
         finally:
             self._close()
@@ -105,6 +120,7 @@ class Engine:
 
     def _revoked(self, partitions: Sequence[int]) -> None:
         log.info("revoked: partitions %s", list(partitions))
+        self._apply()
         for number in partitions:
             if number in self._open:
                 self._publish(self._open[number])
@@ -117,6 +133,7 @@ class Engine:
 
     def _drop(self, number: int) -> None:
         partition = self._open.pop(number, None)
+        self._taken.pop(number, None)
         if partition is not None:
             partition.close()
             self._known.pop(number, None)
@@ -193,22 +210,33 @@ class Engine:
     # --- the way of a tick ---------------------------------------------------------------------
 
     def _poll(self, most_us: int) -> None:
-        messages, ended = self._ticks.consume(_BATCH, min(most_us, 200_000) / 1e6)
+        """Take what there is; it is applied when it is much, or when it is due."""
+        messages, ended = self._ticks.consume(_BATCH, min(most_us, _POLL_US) / 1e6)
         now_us = self._now_us()
         for number, batch in _by_partition(messages).items():
-            partition = self._open.get(number)
-            if partition is not None:
-                partition.take(batch, now_us)
-                self._enrol(partition)
+            if number in self._open:
+                taken = self._taken.setdefault(number, Taken(now_us))
+                taken.messages.extend(batch)
+                taken.ended_us = None
         for number in ended:
-            self._ends_reached(number, now_us)
+            if number in self._open:
+                self._taken.setdefault(number, Taken(now_us)).ended_us = now_us
+        if self._settings.until_end or sum(len(t.messages) for t in self._taken.values()) >= _BATCH:
+            self._apply()
 
-    def _ends_reached(self, number: int, now_us: int) -> None:
-        if number in self._open:
+    def _apply(self) -> None:
+        waiting, self._taken = self._taken, {}
+        for number, taken in waiting.items():
+            partition = self._open[number]
+            if taken.messages:
+                partition.take(taken.messages, taken.began_us)
+                self._enrol(partition)
+            if taken.ended_us is None:
+                continue
             if self._settings.until_end:
-                self._ends[number] = min(self._ends[number], self._open[number].offset)
+                self._ends[number] = min(self._ends[number], partition.offset)
             else:
-                self._open[number].at_end(now_us)
+                partition.at_end(taken.ended_us)
 
     def _enrol(self, partition: Partition) -> None:
         """One series in two partitions would give two half candles of one key."""

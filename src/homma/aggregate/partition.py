@@ -161,22 +161,28 @@ class Partition:
         return True
 
     def _write(self, candles: pl.DataFrame, done: Progress) -> None:
-        timestamp_ms = done.clock.largest_us // 1000
         headers = candle_headers(self._run, done.offset)
         for (code,), rows in candles.partition_by("interval", as_dict=True).items():
             topic = self._source.topics.candles[int(code)]
             keys, values = codec.candles_to(rows, self._wall_us())
-            self._transactions.send(topic, self.number, keys, values, timestamp_ms, headers)
-        for topic, message, error in ((r.topic, r.message, r.error) for r in done.refused):
+            timestamps_ms = (rows["published_us"] // 1000).to_list()
+            self._transactions.send(topic, self.number, keys, values, timestamps_ms, headers)
+        for refused in done.refused:
+            message = refused.message
             told = refused_headers(
                 message.headers(),  # type: ignore[arg-type]
-                error,
+                refused.error,
                 self._source.topics.ticks,
                 self.number,
                 message.offset() or 0,
             )
             self._transactions.send(
-                topic, self.number, [message.key()], [message.value()], message.timestamp()[1], told
+                refused.topic,
+                self.number,
+                [message.key()],
+                [message.value()],
+                [message.timestamp()[1]],
+                told,
             )
 
     def _mark(self, done: Progress, clock_us: int) -> Mark:

@@ -113,7 +113,7 @@ def restored(source: Source, committed: Committed) -> Restored:
     ticks = source.reader.kept(source.topics.ticks, source.partition)
     _check(source, mark, committed, ticks)
     begin_us = BEFORE_ALL_US if mark.begin is None else mark.begin
-    window = Window(replace(source.rules, begin_us=begin_us))
+    window = Window(replace(source.rules, begin_us=begin_us), clock_us=mark.clock)
     spans = {
         code: _since(source, code, 0 if code == COARSEST else mark.candlesFrom[code], mark)
         for code in range(len(INTERVALS))
@@ -141,6 +141,8 @@ def awake(
     spans = {
         code: _after(source, code, (oldest_us - interval.longest_us) // 1000, began[code])
         for code, interval in enumerate(INTERVALS)
+        # Its months were taken back at assignment, and their timestamps are not the clock's.
+        if code != COARSEST
     }
     found = _candles(source, spans, run, None).join(names, on=NAMES, how="semi")
     window = window.adopt(found)
@@ -162,7 +164,7 @@ def _refuse_lost(window: Window, clocks: pl.DataFrame, found: pl.DataFrame) -> W
             & (pl.col("symbol") == row["symbol"])
             & (pl.col("end_us") > row["clock_us"])
         )
-        there = set(its["interval"].to_list())
+        there = {*its["interval"].to_list(), COARSEST}
         at = pl.select(pl.lit(row["clock_us"], pl.Int64).alias("at"))
         for code, interval in enumerate(INTERVALS):
             start = interval.floor(pl.col("at"))
@@ -271,7 +273,7 @@ def _frame(
 
 
 def _dormant(candles: pl.DataFrame, since_us: int) -> dict[tuple[str, str], int]:
-    """The series whose month was last written before; as `Window.active` counts it."""
+    """The series that have shown no tick since; as `Window.active` counts it."""
     months = candles.filter(pl.col("interval") == COARSEST).group_by(NAMES).agg(
         pl.col("published_us").max(), pl.col("ticks_before").max()
     )  # fmt: skip

@@ -57,9 +57,7 @@ def instant_us(text: pl.Expr) -> pl.Expr:
     """Microseconds of a text that keeps INSTANT_PATTERN; null where there is no such date."""
     # Whole seconds and their fraction apart: polars parses formats without a fraction ten times
     # as fast.
-    whole = text.str.slice(0, 19).str.to_datetime(
-        "%Y-%m-%dT%H:%M:%S", time_unit="us", strict=False
-    )
+    whole = text.str.slice(0, 19).str.to_datetime("%Y-%m-%dT%H:%M:%S", time_unit="us", strict=False)
     fraction = text.str.slice(20).str.strip_suffix("Z").str.pad_end(6, "0")
     return whole.cast(pl.Int64) + fraction.cast(pl.Int64, strict=False).fill_null(0)
 

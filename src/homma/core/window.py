@@ -29,7 +29,9 @@ from homma.core.interval import COARSEST, INTERVALS, MINUTE_US
 from homma.core.series import BEFORE_ALL_US, SERIES, advance, encode, enrol, names
 from homma.core.tick import Price, minute_end_us
 
-#: A candle as it was last published: `published_us` is the partition's clock then.
+#: A candle as it was last published: `published_us` is the partition's clock then. Of a month it
+#: is the clock at its series' newest tick, which a restart has to know: when a series was quiet is
+#: not to be told from when the clock has closed one of its candles.
 HELD: Final = pl.Schema(
     [
         *CANDLE.items(),
@@ -79,6 +81,8 @@ class Window:
     #: 1-minute candles of ticks counted since the last publish, one frame a batch.
     pending: tuple[pl.DataFrame, ...] = ()
     identities: Identities = field(default_factory=Identities)
+    #: The partition's clock as far as it has been told. It never goes back; timestamps may.
+    clock_us: int = 0
 
     def apply(self, ticks: pl.DataFrame) -> tuple["Window", Applied]:
         """Count valid ticks (columns of the tick, event_us, timestamp_us, offset), by offset."""
@@ -94,9 +98,11 @@ class Window:
         fresh = self._fresh(series, in_time)
         moved = advance(
             series,
-            coded.with_columns(pl.col("timestamp_us").cum_max())
+            coded.with_columns(
+                seen_us=pl.max_horizontal(pl.col("timestamp_us").cum_max(), self.clock_us)
+            )
             .group_by("series")
-            .agg(clock_us=pl.col("event_us").max(), seen_us=pl.col("timestamp_us").last()),
+            .agg(clock_us=pl.col("event_us").max(), seen_us=pl.col("seen_us").max()),
         )
         alive = fresh.filter(pl.col("event_us") >= self._alive_us(moved).gather(fresh["series"]))
         window = replace(
@@ -104,6 +110,7 @@ class Window:
             series=moved,
             pending=(*self.pending, candle.minutes(fresh)) if fresh.height else self.pending,
             identities=self.identities.add(alive),
+            clock_us=max(self.clock_us, int(ticks["timestamp_us"].max())),  # type: ignore[arg-type]
         )
         return window, Applied(fresh.height, in_time.height - fresh.height, ticks.filter(late))
 
@@ -153,12 +160,17 @@ class Window:
             revision=pl.when(pl.col("changed") & pl.col("is_final"))
             .then(pl.col("revision") + 1)
             .otherwise(pl.col("revision")),
-            published_us=pl.when(pl.col("changed")).then(clock_us).otherwise("published_us"),
+            published_us=pl.when(pl.col("interval") == COARSEST)
+            .then(self.series["seen_us"].gather(merged["series"]))
+            .when(pl.col("changed"))
+            .then(clock_us)
+            .otherwise("published_us"),
         )
         out = names(self.series, counted.filter(pl.col("changed") & shown).select(HELD.names()))
         correctable = pl.col("end_us") > clock - self.rules.correct_for_us
         held = counted.filter(correctable | ~pl.col("is_final")).select(HELD.names())
-        window = replace(self, held=held.cast(HELD), pending=())
+        latest_us = max(self.clock_us, clock_us)
+        window = replace(self, held=held.cast(HELD), pending=(), clock_us=latest_us)
         identities = window.identities.forget(
             window._alive_us(window.series), window.active(clock_us)
         )
@@ -191,9 +203,9 @@ class Window:
         return self.series.select(pl.max_horizontal(by_event, by_clock).alias("to"))["to"]
 
     def active(self, clock_us: int) -> pl.Series:
-        """By series: whether it was published lately, so that a restart takes it back at once.
+        """By series: whether it has shown a tick lately, so that a restart takes it back at once.
 
-        Reads what a restart can read too: when the series' month was last written.
+        Reads what a restart can read too: the series' month.
         """
         months = self.held.filter(pl.col("interval") == COARSEST)
         latest = months.group_by("series").agg(pl.col("published_us").max())
@@ -225,9 +237,13 @@ class Window:
         """
         series = enrol(self.series, candles)
         coded = encode(series, candles).select(HELD.names()).cast(HELD)
+        month = pl.col("interval") == COARSEST
         clocks = coded.group_by("series").agg(
             clock_us=candle.place_us(pl.col("close_place").max()),
-            seen_us=pl.col("published_us").max(),
+            # After a rebuild a series may have no month yet.
+            seen_us=pl.coalesce(
+                pl.col("published_us").filter(month).max(), pl.col("published_us").max()
+            ),
         )
         series = advance(series, clocks)
         clock = series["clock_us"].gather(coded["series"])

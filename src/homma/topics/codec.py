@@ -203,9 +203,10 @@ def candles_from(values: Sequence[bytes], interval: int) -> pl.DataFrame:
     Columns source, symbol, those of CANDLE but series, is_final and revision (both null where
     another engine wrote the record). Raises ComputeError where a value is no candle.
     """
-    frame = (
-        pl.read_ndjson(b"\n".join(values), schema=CANDLE_JSON) if values else CANDLE_JSON.to_frame()
-    )
+    lines = [value.replace(b"\n", b"\r") for value in values]
+    frame = _ndjson(b"\n".join(lines), CANDLE_JSON, ignore_errors=False)
+    if frame.height != len(values):
+        raise ComputeError("a blank value is no candle")
     start = instant_us(pl.col("dateTime"))
     return frame.select(
         "source",

@@ -1,6 +1,7 @@
 """How clients are configured, and what their errors become."""
 
 import logging
+import time
 from collections.abc import Callable, Mapping
 from typing import Any, Final, TypeVar
 
@@ -30,6 +31,15 @@ _UNREACHABLE: Final = {
     Code._TIMED_OUT,
     Code._RESOLVE,
 }
+_SETTLING: Final = {
+    Code.NOT_LEADER_FOR_PARTITION,
+    Code.LEADER_NOT_AVAILABLE,
+    Code.COORDINATOR_LOAD_IN_PROGRESS,
+    Code.COORDINATOR_NOT_AVAILABLE,
+    Code.NOT_COORDINATOR,
+}
+_SETTLED_WITHIN_S: Final = 10.0
+_LOOK_AGAIN_S: Final = 0.1
 _LOGIN: Final = {Code._AUTHENTICATION, Code.SASL_AUTHENTICATION_FAILED}
 
 
@@ -96,8 +106,15 @@ def explained(error: KafkaException, doing: str, config: Connection) -> HommaErr
 
 
 def calling(doing: str, config: Connection, call: Callable[[], T]) -> T:
-    """The result of a client's call; one of our errors where librdkafka raises its own."""
-    try:
-        return call()
-    except KafkaException as error:
-        raise explained(error, doing, config) from error
+    """The result of a client's call; one of our errors where librdkafka raises its own.
+
+    A topic that was made a moment ago, or whose broker has just started, is waited for.
+    """
+    until_s = time.monotonic() + _SETTLED_WITHIN_S
+    while True:
+        try:
+            return call()
+        except KafkaException as error:
+            if error.args[0].code() not in _SETTLING or time.monotonic() > until_s:
+                raise explained(error, doing, config) from error
+        time.sleep(_LOOK_AGAIN_S)

@@ -121,11 +121,11 @@ class Transactions:
 
     def send(
         self, topic: str, partition: int, keys: Sequence[bytes | None],
-        values: Sequence[bytes | None], timestamp_ms: int, headers: Headers,
+        values: Sequence[bytes | None], timestamps_ms: Sequence[int], headers: Headers,
     ) -> None:  # fmt: skip
-        """Records of one topic, all with the same timestamp and headers."""
+        """Records of one topic, all with the same headers."""
         produce, fixed = self._producer.produce, list(headers)
-        for key, value in zip(keys, values, strict=True):
+        for key, value, timestamp_ms in zip(keys, values, timestamps_ms, strict=True):
             while True:
                 try:
                     produce(topic, value, key, partition, timestamp=timestamp_ms, headers=fixed)
@@ -134,13 +134,6 @@ class Transactions:
                     self._producer.poll(0.05)
                 except KafkaException as error:
                     raise self._judged(error, "writing candles") from error
-
-    def send_one(
-        self, topic: str, partition: int, key: bytes | None, value: bytes | None,
-        timestamp_ms: int, headers: Headers,
-    ) -> None:  # fmt: skip
-        """One record with headers of its own."""
-        self.send(topic, partition, [key], [value], timestamp_ms, headers)
 
     def commit(self, topic: str, partition: int, offset: int, metadata: str, owner: object) -> None:
         """Commit what was sent together with the input offset; `owner` from the group's reader."""

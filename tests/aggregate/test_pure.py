@@ -1,0 +1,90 @@
+"""The parts of the engine that need no broker: marks, clocks, latencies."""
+
+import polars as pl
+import pytest
+
+from homma.aggregate.clock import PartitionClock
+from homma.aggregate.latency import Arrivals
+from homma.aggregate.mark import Mark, read_mark, refused_headers
+from homma.aggregate.restore import left_alone
+from homma.core.interval import INTERVALS
+from homma.errors import StateError
+from homma.metrics import AGGREGATE, SECONDS, Metric, Metrics
+
+MARK = Mark("r", 7, 3, 5, (1,) * 11, (0,) * 11, None, "id", "mid")
+
+
+def test_a_mark_comes_back_as_it_was() -> None:
+    assert read_mark(MARK.text(), "here") == MARK
+    # The broker's limit for the metadata of an offset.
+    long = Mark("r" * 12, 1 << 62, 1 << 62, 1 << 62, (1 << 62,) * 11, (1 << 62,) * 11, 1 << 62,
+                "i" * 22, "mid")  # fmt: skip
+    assert len(long.text()) < 4096
+
+
+@pytest.mark.parametrize("text", ["", "{}", "x", "[]", '{"run":1}'])
+def test_another_metadata_is_refused(text: str) -> None:
+    with pytest.raises(StateError, match=r"of here has not been written by homma.*--rebuild"):
+        read_mark(text, "here")
+
+
+def test_a_refused_record_keeps_its_headers() -> None:
+    told = refused_headers([("a", b"1"), ("error", b"its own")], "why", "t", 2, 9)
+    assert list(told) == [
+        ("a", b"1"), ("error", b"its own"), ("error", "why"), ("topic", "t"),
+        ("partition", "2"), ("offset", "9"),
+    ]  # fmt: skip
+
+
+def test_before_the_end_the_clock_stands_at_the_largest_timestamp() -> None:
+    clock = PartitionClock().read(50, 1_000).read(40, 2_000)
+    assert clock.now_us(9_000) == 50
+
+
+def test_at_the_end_it_runs_on_and_never_back() -> None:
+    clock = PartitionClock().read(50, 1_000).at_end(2_000)
+    assert clock.now_us(2_030) == 80
+    assert clock.at_end(2_020).now_us(2_030) == 80
+    # A record from before what it has run on to: it stands until Kafka's time is there again.
+    assert clock.read(60, 2_030).now_us(9_999) == 80
+    assert clock.read(90, 2_030).now_us(9_999) == 90
+
+
+def test_the_machines_clock_may_not_run_back() -> None:
+    assert PartitionClock().read(50, 1_000).at_end(2_000).now_us(1_000) == 50
+
+
+def test_latencies_fall_into_the_histograms_buckets() -> None:
+    arrivals = Arrivals().with_(pl.Series([0, 990_000])).with_(pl.Series([-100_000_000]))
+    counts, sum_s = arrivals.since(1_000_000)
+    found = {edge: count for edge, count in zip((*SECONDS, None), counts, strict=True) if count}
+    # 1 s, 10 ms and 101 s: an edge belongs to the bucket below it.
+    assert found == {1: 1, 0.01: 1, None: 1}
+    assert sum_s == pytest.approx(102.01)
+    assert sum(Arrivals().since(1)[0]) == 0
+
+
+def test_a_bulk_histogram_reads_like_any_other() -> None:
+    metrics = Metrics([Metric("waits", "bulk histogram", "how long")])
+    metrics.observe_all("waits", [1, 0, 2] + [0] * (len(SECONDS) - 2), 0.5)
+    value = metrics.registry.get_sample_value
+    assert value("waits_bucket", {"le": str(SECONDS[0])}) == 1
+    assert value("waits_bucket", {"le": str(SECONDS[2])}) == 3
+    assert value("waits_bucket", {"le": "+Inf"}) == 3
+    assert value("waits_sum") == 0.5
+
+
+def test_no_metric_has_a_label_by_symbol() -> None:
+    assert {label for row in AGGREGATE for label in row.labels} <= {
+        "interval", "partition", "outcome"
+    }  # fmt: skip
+
+
+def test_a_rebuild_names_the_candles_it_leaves_alone() -> None:
+    at = 1_742_481_088_000_000  # 2025-03-20T14:31:28
+    named = dict(left_alone(at))
+    assert list(named) == [interval.name for interval in INTERVALS]
+    assert named["1min"] == at - 28_000_000
+    # Exactly at an interval's start nothing of it is missing.
+    midnight = 1_742_428_800_000_000
+    assert list(dict(left_alone(midnight))) == ["1week", "1month"]

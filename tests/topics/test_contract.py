@@ -1,0 +1,63 @@
+"""The names and settings of the topics."""
+
+from datetime import timedelta
+
+import pytest
+
+from homma.core.interval import INTERVALS
+from homma.errors import SettingError
+from homma.settings import TopicSettings
+from homma.topics.contract import REFUSED_BYTES, TICK_BYTES, specs, topics
+
+NAMES = ["candle_1min", "candle_5min", "candle_10min", "candle_15min", "candle_30min",
+         "candle_1hour", "candle_3hour", "candle_4hour", "candle_1day", "candle_1week",
+         "candle_1month"]  # fmt: skip
+
+
+def test_the_names_of_the_contract() -> None:
+    named = topics(TopicSettings())
+    assert (named.ticks, named.dead, named.late) == (
+        "stock_ticks", "stock_ticks_dead", "stock_ticks_late"
+    )  # fmt: skip
+    assert list(named.candles) == NAMES
+
+
+def test_no_two_names_differ_by_case_alone() -> None:
+    assert len({name.lower() for name in topics(TopicSettings()).all()}) == 14
+
+
+def test_patterns_are_settings() -> None:
+    named = topics(TopicSettings(topic="t", candle_topic="x-{name}-y", dead_topic="bad"))
+    assert named.dead == "bad"
+    assert named.late == "t_late"
+    assert named.candles[0] == "x-1min-y"
+
+
+@pytest.mark.parametrize(
+    "settings", [{"candle_topic": "same"}, {"dead_topic": "{topic}"}, {"late_topic": "candle_1min"}]
+)
+def test_names_must_differ(settings: dict[str, str]) -> None:
+    with pytest.raises(SettingError, match="not all different"):
+        topics(TopicSettings(**settings))  # type: ignore[arg-type]
+
+
+def test_every_topic_has_the_partitions_of_the_ticks() -> None:
+    assert {spec.partitions for spec in specs(TopicSettings(), 7)} == {7}
+
+
+def test_retention_and_cleanup() -> None:
+    found = {spec.name: spec.config for spec in specs(TopicSettings(), 1)}
+    day_ms = timedelta(days=1) // timedelta(milliseconds=1)
+    assert found["stock_ticks"]["retention.ms"] == str(7 * day_ms)
+    assert found["stock_ticks"]["message.timestamp.type"] == "LogAppendTime"
+    days = [int(found[name]["retention.ms"]) // day_ms for name in NAMES]
+    assert days == [7] * 5 + [90] * 3 + [800] * 3
+    assert {found[name]["cleanup.policy"] for name in NAMES} == {"compact,delete"}
+    assert len(INTERVALS) == len(NAMES)
+
+
+def test_refused_ticks_fit_with_their_headers() -> None:
+    found = {spec.name: spec.config for spec in specs(TopicSettings(), 1)}
+    room = int(found["stock_ticks_dead"]["max.message.bytes"])
+    assert room - int(found["stock_ticks"]["max.message.bytes"]) == 64 * 1024
+    assert room == REFUSED_BYTES == TICK_BYTES + 64 * 1024
