@@ -1,4 +1,4 @@
-"""Every metric, once. docs/metrics.md is rendered from this table. Never a label by symbol."""
+"""Every metric, once. docs/reference/metrics.md is rendered from this table. Never a label by symbol."""
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass

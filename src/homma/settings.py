@@ -2,7 +2,7 @@
 
 A class holds the settings of one stage and is frozen. Its fields are the table from which the
 command line makes `--emit-every`, the environment `HOMMA_EMIT_EVERY` and homma.toml
-`emit_every = "1s"`; in that order they count. docs/settings.md is rendered from here.
+`emit_every = "1s"`; in that order they count. docs/reference/settings.md is rendered from here.
 """
 
 import re

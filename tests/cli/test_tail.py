@@ -18,7 +18,6 @@ from typing import Any
 
 import pytest
 from click.testing import CliRunner, Result
-from tests.aggregate.pipeline import Pipeline, tick, until
 
 from homma.cli.main import homma
 from homma.core.interval import INTERVALS
@@ -26,6 +25,7 @@ from homma.errors import KafkaError, SettingError
 from homma.topics.kafka.following import Follower
 from homma.topics.kafka.reading import GroupReader
 from homma.topics.kafka.writing import Sender, Transactions
+from tests.aggregate.pipeline import Pipeline, tick, until
 
 CSI = re.compile(r"\x1b(\[[0-9;?]*[a-zA-Z]|\][^\x07]*\x07)")
 
@@ -79,13 +79,14 @@ def write(pipeline: Pipeline, *candles: dict[str, Any], gone: bool = False) -> N
 
 def opened(pipeline: Pipeline, *candles: dict[str, Any], gone: bool = False) -> Transactions:
     """The same in a transaction that is still open."""
-    producer = Transactions(pipeline.config, pipeline.name, 10_000)
+    producer = Transactions(pipeline.config, pipeline.name, 60_000)
     producer.init()
     producer.begin()
     values = [None if gone else json.dumps(candle).encode() for candle in candles]
     # An old date would let retention take them away.
     now_ms = time.time_ns() // 1_000_000
-    producer.send(pipeline.topics.candles[0], 0, [key(c) for c in candles], values, now_ms, [])
+    keys, dates = [key(c) for c in candles], [now_ms] * len(candles)
+    producer.send(pipeline.topics.candles[0], 0, keys, values, dates, [])
     return producer
 
 

@@ -16,7 +16,7 @@ from homma.aggregate.clock import PartitionClock
 from homma.aggregate.latency import Arrivals
 from homma.aggregate.mark import Mark, candle_headers, refused_headers
 from homma.aggregate.restore import Restored, Source
-from homma.aggregate.ticks import valid_ticks
+from homma.aggregate.ticks import sort
 from homma.core.interval import INTERVALS
 from homma.core.series import BEFORE_ALL_US, NAMES
 from homma.core.window import Window
@@ -86,22 +86,21 @@ class Partition:
 
     def take(self, messages: list[Message], monotonic_us: int) -> None:
         """Apply records, in the order of their offsets."""
-        ticks, bad = valid_ticks(messages, self._source.max_future_us)
-        now = self._wake(ticks)
-        window, applied = now.window.apply(ticks)
+        found = sort(messages, self._source.max_future_us)
+        now = self._wake(found.valid)
+        window, applied = now.window.apply(found.valid)
         topics = self._source.topics
         refused = [
-            *(Refused(topics.dead, messages[row], error) for row, error in bad.iter_rows()),
+            *(Refused(topics.dead, messages[row], error) for row, error in found.bad.iter_rows()),
             *(Refused(topics.late, messages[row], LATE) for row in applied.late["row"].to_list()),
         ]
-        newest_us = max(m.timestamp()[1] for m in messages) * 1000
         self._now = replace(
             now,
             window=window,
             offset=(messages[-1].offset() or 0) + 1,
-            clock=now.clock.read(newest_us, monotonic_us),
+            clock=now.clock.read(found.newest_us, monotonic_us),
             refused=(*now.refused, *refused),
-            arrivals=now.arrivals.with_(ticks["timestamp_us"]),
+            arrivals=now.arrivals.with_(found.valid["timestamp_us"]),
             duplicates=now.duplicates + applied.duplicates,
             read=now.read + len(messages),
             counted=now.counted + applied.accepted,

@@ -13,7 +13,7 @@ from typing import Final
 import polars as pl
 
 from homma.aggregate.mark import RUN, TICKS_BEFORE, Mark, read_mark
-from homma.aggregate.ticks import valid_ticks
+from homma.aggregate.ticks import sort
 from homma.core.interval import COARSEST, INTERVALS, MINUTE_US
 from homma.core.series import BEFORE_ALL_US, NAMES
 from homma.core.window import Rules, Window
@@ -285,7 +285,7 @@ def _ticks(source: Source, span: Range) -> Iterable[pl.DataFrame]:
     """The valid ticks of a range, as they were when they were first read."""
     topic = source.topics.ticks
     for batch in source.reader.read(source.partition, {topic: span}, _PATIENCE_S):
-        yield valid_ticks(batch, source.max_future_us)[0]
+        yield sort(batch, source.max_future_us).valid
 
 
 def _first_event_us(source: Source, ticks: Range) -> int:

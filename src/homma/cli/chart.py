@@ -89,7 +89,7 @@ def decimals(candles: Sequence[Candle]) -> int:
     """Fractional digits that show these prices as they are, 8 at most."""
     prices = {p for c in candles for p in (c.open, c.high, c.low, c.close)}
     exponents = (Decimal(repr(price)).normalize().as_tuple().exponent for price in prices)
-    return min(8, max((-e for e in exponents if isinstance(e, int)), default=0))
+    return min(8, max([0, *(-e for e in exponents if isinstance(e, int))]))
 
 
 def draw(candles: Sequence[Candle], interval: Interval, width: int, height: int) -> Text:

@@ -9,11 +9,14 @@ from typing import Final
 import click
 
 from homma.cli.aggregate import aggregate
+from homma.cli.doctor import doctor
 from homma.cli.down import down
 from homma.cli.generate import generate
 from homma.cli.options import check_environment, read_file
+from homma.cli.render import render
 from homma.cli.replay import replay
 from homma.cli.status import status
+from homma.cli.tail import tail
 from homma.cli.up import up
 from homma.errors import HommaError, SettingError
 
@@ -42,7 +45,7 @@ def homma(context: click.Context, config: Path | None) -> None:
     context.obj = properties
 
 
-for verb in (up, down, status, generate, replay, aggregate):
+for verb in (up, down, status, generate, replay, aggregate, tail, doctor, render):
     homma.add_command(verb)
 
 

@@ -44,7 +44,7 @@ def tail(
     once: bool,
     as_json: bool,
 ) -> None:
-    r"""Show the newest candles, live, until Ctrl-C.
+    """Show the newest candles, live, until Ctrl-C.
 
     INTERVAL is one of m1 m5 m10 m15 m30 h1 h3 h4 D1 W1 M1. With a SYMBOL, a chart of its candles;
     without, the newest candle of every series. Candles that are still open are hollow. Where the
@@ -80,8 +80,9 @@ def tail(
         # `homma tail … | head`: nobody reads on. Python would complain again at its end.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
     finally:
-        output.close()
         follower.close()
+        # Last: what the clients log until then does not belong on the screen.
+        output.close()
 
 
 def _interval(code: str) -> Interval:

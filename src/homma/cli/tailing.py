@@ -12,7 +12,7 @@ from rich.table import Table
 from rich.text import Text
 
 from homma.cli import chart
-from homma.core.interval import Interval
+from homma.core.interval import DAY_US, Interval
 from homma.topics.latest import Candle, Gone, Latest, Series
 
 Change = Candle | Gone
@@ -122,12 +122,14 @@ def _json(change: Change) -> str:
 
 def _line(change: Change) -> str:
     candle = change.candle if isinstance(change, Gone) else change
-    what = "gone" if isinstance(change, Gone) else state(candle, newest=True)
+    what = "gone" if isinstance(change, Gone) else state(candle, newest=False)
+    # Another engine's, which does not say.
+    what = "" if candle.is_final is None and what == "final" else what
     return (
         f"{candle.start:%Y-%m-%dT%H:%M} {candle.symbol} {candle.source} "
         f"O {candle.open!r} H {candle.high!r} L {candle.low!r} C {candle.close!r} "
         f"V {candle.volume} {what}"
-    )
+    ).rstrip()
 
 
 def state(candle: Candle, *, newest: bool) -> str:
@@ -175,6 +177,9 @@ class Drawn:
 
     def show(self, latest: Latest, changes: Sequence[Change]) -> None:
         """Draw again, if anything has changed: candles, the terminal's size, what is said."""
+        if changes:
+            # What was amiss is over.
+            self._said.text = ""
         now = (self._console.size, self._said.text)
         if self._live is not None and (changes or now != self._drawn):
             self._drawn = now
@@ -202,7 +207,7 @@ class Drawn:
         candles = latest.candles(series)[-(wanted.last or chart.fitting(width)) :]
         # Printed once, it leaves a line for the prompt.
         rows = height - _AROUND - (self._live is None)
-        lines = [_title(latest, series, wanted.interval), _newest(candles[-1])]
+        lines = [_title(latest, series, wanted.interval), _newest(candles[-1], wanted.interval)]
         notes = Text(self._said.text.replace("\n", " "), "dim")
         for line in (*lines, notes):
             line.no_wrap, line.overflow = True, "ellipsis"
@@ -234,14 +239,14 @@ def _title(latest: Latest, series: Series, interval: Interval) -> Text:
     return text
 
 
-def _newest(candle: Candle) -> Text:
+def _newest(candle: Candle, interval: Interval) -> Text:
     digits = chart.decimals([candle])
     shown = zip("OHLC", (candle.open, candle.high, candle.low, candle.close), strict=True)
-    text = Text(f"{candle.start:%Y-%m-%d %H:%M} ", "dim")
+    start = f"{candle.start:%d %b %Y}" if interval.longest_us >= DAY_US else f"{candle.start:%H:%M}"
+    text = Text.assemble((f"{start} {state(candle, newest=True)} ", "dim"))
     for name, price in shown:
         text.append(f" {name} ", "dim").append(f"{price:.{digits}f}", chart.colour(candle))
-    text.append(" V ", "dim").append(f"{candle.volume:,}")
-    return text.append(f"  {state(candle, newest=True)}", "dim")
+    return text.append("  V ", "dim").append(f"{candle.volume:,}")
 
 
 def _table(latest: Latest, interval: Interval, height: int, whole: bool) -> RenderableType:

@@ -5,7 +5,7 @@ from typing import Final
 
 from confluent_kafka import KafkaError as Code
 from confluent_kafka import KafkaException, TopicCollection
-from confluent_kafka.admin import AdminClient
+from confluent_kafka.admin import AdminClient, ConfigResource  # type: ignore[attr-defined]
 from confluent_kafka.cimpl import NewTopic
 
 from homma.errors import KafkaError, TopicMismatch
@@ -37,6 +37,19 @@ class Admin:
             topic
         ]
         return str(calling(f"describing topic {topic}", self._config, future.result).topic_id)
+
+    def configs(self, topics: Sequence[str]) -> dict[str, dict[str, str]]:
+        """The settings of topics, defaults included, in Kafka's names and texts."""
+        asked = [ConfigResource(ConfigResource.Type.TOPIC, topic) for topic in topics]
+        futures = self._client.describe_configs(asked, request_timeout=_TIMEOUT_S) if asked else {}
+        found = {
+            resource.name: calling("asking for settings", self._config, future.result)
+            for resource, future in futures.items()
+        }
+        return {
+            topic: {entry.name: str(entry.value) for entry in entries.values()}
+            for topic, entries in found.items()
+        }
 
     def ensure(self, specs: Sequence[TopicSpec], replication_factor: int) -> list[str]:
         """Make the topics that are missing and return their names.

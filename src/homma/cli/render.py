@@ -1,0 +1,104 @@
+"""`homma render`: files that are written from the code's own tables, and the check of them."""
+
+import difflib
+import json
+import sys
+from collections.abc import Callable, Iterator
+from importlib import metadata
+from itertools import islice
+from pathlib import Path
+from typing import Any, Final
+
+import click
+
+from homma.cli import reference
+from homma.errors import SettingError
+from homma.topics import asyncapi, schemas
+
+#: Gives a file's text; the program is for those that show its verbs.
+Renderer = Callable[[click.Group], str]
+
+_DIFF_LINES: Final = 12
+
+
+def _json(table: dict[str, Any]) -> str:
+    return json.dumps(table, indent=2, ensure_ascii=False) + "\n"
+
+
+#: Every rendered file, by its path in the project.
+RENDERED: Final[dict[str, Renderer]] = {
+    "docs/reference/asyncapi.json": lambda _: _json(asyncapi.document(metadata.version("homma"))),
+    "docs/reference/tick.schema.json": lambda _: _json(schemas.tick()),
+    "docs/reference/candle.schema.json": lambda _: _json(schemas.candle()),
+    "docs/reference/settings.md": reference.settings,
+    "docs/reference/metrics.md": reference.metrics,
+    "docs/reference/topics.md": reference.topics,
+    "docs/reference/commands.md": reference.commands,
+}
+
+
+@click.command()
+@click.option("--check", is_flag=True, help="write nothing; exit status 1 if any file differs")
+@click.option(
+    "--root", type=click.Path(path_type=Path), default=Path(), show_default=True,
+    help="the project's folder",
+)  # fmt: skip
+@click.option("--json", "as_json", is_flag=True, help="in machine form")
+@click.pass_context
+def render(context: click.Context, check: bool, root: Path, as_json: bool) -> None:
+    """Write the files that are made from the code's own tables, or compare them.
+
+    For those who work on homma: run it after a change of settings, metrics, topics or verbs.
+
+    \b
+    Example:
+      homma render
+      homma render --check
+    """
+    if not (root / "pyproject.toml").exists():
+        raise SettingError(f"{root.absolute()} is not homma's project folder", "name it by --root")
+    program = context.find_root().command
+    assert isinstance(program, click.Group)
+    texts = {name: renderer(program) for name, renderer in RENDERED.items()}
+    differing = [name for name, text in texts.items() if _read(root / name) != text]
+    if check:
+        _say({"differ": differing}, as_json, (_difference(root, n, texts[n]) for n in differing))
+        sys.exit(1 if differing else 0)
+    for name in differing:
+        path = root / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text(texts[name], encoding="utf-8", newline="\n")
+    _say({"written": differing}, as_json, (f"wrote {name}" for name in differing))
+
+
+def _read(path: Path) -> str | None:
+    try:
+        return path.read_bytes().decode("utf-8")
+    except (FileNotFoundError, UnicodeDecodeError):
+        return None
+
+
+def _difference(root: Path, name: str, text: str) -> str:
+    """What a file lacks, shortly."""
+    before = _read(root / name)
+    if before is None:
+        return f"{name} is missing or no text: run `homma render`"
+    lines = difflib.unified_diff(
+        before.splitlines(), text.splitlines(), name, "as rendered", lineterm="", n=0
+    )
+    shown = list(islice(lines, 2, 2 + _DIFF_LINES + 1))
+    more = ["…"] if len(shown) > _DIFF_LINES else []
+    return "\n".join(
+        [f"{name} differs: run `homma render`",
+         *(f"  {line}" for line in [*shown[:_DIFF_LINES], *more])]
+    )  # fmt: skip
+
+
+def _say(table: dict[str, list[str]], as_json: bool, lines: Iterator[str]) -> None:
+    if as_json:
+        click.echo(json.dumps(table))
+        return
+    for line in lines:
+        click.echo(line)
+    if not any(table.values()):
+        click.echo(f"all {len(RENDERED)} files are as they should be")

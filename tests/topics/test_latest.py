@@ -1,0 +1,132 @@
+"""Which candles a topic's records say there are, whatever the order in which they are read."""
+
+import json
+from datetime import datetime
+from itertools import permutations
+from typing import Any
+
+from homma.topics.latest import Candle, Gone, Latest, Record, read_candle
+
+MINUTE = "2025-03-20T14:31:00.000"
+
+
+def value(start: str = MINUTE, source: str = "S", symbol: str = "A", **more: Any) -> bytes:
+    found = {
+        "source": source, "symbol": symbol, "dateTime": start, "open": 1.0, "high": 2.0,
+        "low": 0.5, "close": 1.5, "volume": 3, "isFinal": True, "revision": 1, **more,
+    }  # fmt: skip
+    return json.dumps({k: v for k, v in found.items() if v is not ...}).encode()
+
+
+def record(
+    offset: int, of: bytes | None, key: bytes = b"k", partition: int = 0, at: int = 0
+) -> Record:
+    return Record(partition, offset, at or offset, key, of)
+
+
+def closes(latest: Latest, source: str = "S", symbol: str = "A") -> list[float]:
+    return [candle.close for candle in latest.candles((source, symbol))]
+
+
+def test_the_newest_record_wins_in_any_order() -> None:
+    records = [record(n, value(close=float(n))) for n in range(4)]
+    for order in permutations(records):
+        latest = Latest(10)
+        for one in order:
+            latest.add(one)
+        assert closes(latest) == [3.0]
+
+
+def test_a_tombstone_takes_the_candle_away_in_any_order() -> None:
+    records = [record(0, value(close=1.0)), record(1, None)]
+    for order in permutations(records):
+        latest = Latest(10)
+        for one in order:
+            latest.add(one)
+        assert closes(latest) == []
+        assert latest.series() == []
+
+
+def test_a_candle_comes_back_after_its_tombstone_in_any_order() -> None:
+    records = [record(0, value(close=1.0)), record(1, None), record(2, value(close=2.0))]
+    for order in permutations(records):
+        latest = Latest(10)
+        for one in order:
+            latest.add(one)
+        assert closes(latest) == [2.0]
+
+
+def test_what_an_addition_says() -> None:
+    latest = Latest(10)
+    first = latest.add(record(1, value()))
+    assert isinstance(first, Candle)
+    assert first.start == datetime.fromisoformat("2025-03-20T14:31Z")
+    assert latest.add(record(0, value(close=9.0))) is None
+    assert latest.add(record(2, None, key=b"another")) is None
+    gone = latest.add(record(3, None))
+    assert gone == Gone(first)
+    assert latest.add(record(4, None)) is None
+
+
+def test_a_record_without_revision_never_replaces_a_larger_one() -> None:
+    ours, theirs = value(volume=5, close=5.0), value(volume=4, close=4.0, revision=...)
+    for order in permutations([record(0, ours, b"ours"), record(1, theirs, b"theirs")]):
+        latest = Latest(10)
+        for one in order:
+            latest.add(one)
+        assert closes(latest) == [5.0]
+    latest.add(record(2, value(volume=6, close=6.0, revision=None), b"theirs"))
+    assert closes(latest) == [6.0]
+
+
+def test_another_engines_key_is_the_same_candle() -> None:
+    latest = Latest(10)
+    latest.add(record(0, value(close=1.0), b'{"source":"S"}'))
+    latest.add(record(1, value(close=2.0), b'{"symbol":"A"}'))
+    assert closes(latest) == [2.0]
+    # The tombstone of the key that lost takes nothing away.
+    latest.add(record(2, None, b'{"source":"S"}'))
+    assert closes(latest) == [2.0]
+
+
+def test_only_the_newest_are_kept() -> None:
+    latest = Latest(3)
+    for n in range(59):
+        latest.add(record(n, value(f"2025-03-20T14:{n:02}:00.000", close=n + 1.0), b"%d" % n))
+    assert closes(latest) == [57.0, 58.0, 59.0]
+
+
+def test_one_symbol_only() -> None:
+    latest = Latest(3, "A/B")
+    latest.add(record(0, value(symbol="A"), b"0"))
+    latest.add(record(1, value(symbol="A/B").replace(b"/", b"\\/"), b"1"))
+    latest.add(record(2, value(symbol="A", source="A/B"), b"2"))
+    assert latest.series() == [("S", "A/B")]
+    plain = Latest(3, "BTC")
+    plain.add(record(0, b"no candle", b"0"))
+    plain.add(record(1, value(symbol="BTCUSD"), b"1"))
+    plain.add(record(2, value(symbol="BTC"), b"2"))
+    assert plain.series() == [("S", "BTC")]
+
+
+def test_series_are_by_symbol_then_source() -> None:
+    latest = Latest(1)
+    for n, (source, symbol) in enumerate([("T", "A"), ("S", "B"), ("S", "A")]):
+        latest.add(record(n, value(source=source, symbol=symbol), b"%d" % n))
+    assert latest.series() == [("S", "A"), ("T", "A"), ("S", "B")]
+
+
+def test_a_series_in_two_partitions_is_noticed() -> None:
+    latest = Latest(5)
+    latest.add(record(0, value(), b"0"))
+    assert not latest.split(("S", "A"))
+    latest.add(record(0, value("2025-03-20T14:32:00.000"), b"1", partition=1, at=5))
+    assert latest.split(("S", "A"))
+
+
+def test_what_is_no_candle_is_counted() -> None:
+    latest = Latest(5)
+    for bad in (b"", b"x", b"[]", b"7", b"{}", value(open="x"), value("yesterday")):
+        assert read_candle(bad) is None
+        latest.add(record(0, bad))
+    assert latest.bad == 7

@@ -1,0 +1,260 @@
+"""The schemas against core's own verdict, and the AsyncAPI document against its specification.
+
+`asyncapi-3.0.0.schema.json.gz` is the specification's own JSON Schema, whole, from the npm package
+@asyncapi/specs 6.11.1 (Apache-2.0, copyright AsyncAPI Initiative).
+"""
+
+import base64
+import gzip
+import json
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import polars as pl
+import pytest
+from jsonschema import Draft7Validator, Draft202012Validator
+
+from homma.aggregate.mark import candle_headers, refused_headers
+from homma.core.interval import INTERVALS
+from homma.core.tick import FIELDS, JSON_SCHEMA, check
+from homma.settings import TopicSettings
+from homma.topics import asyncapi, contract, schemas
+from homma.topics.codec import CANDLE_JSON, ticks_from
+from tests.aggregate.pipeline import Pipeline, tick
+from tests.topics.test_codec import NO_NUMBERS, NUMBERS, OTHERS, with_, without
+
+HERE = Path(__file__).parent
+GOLDEN = HERE.parent / "golden"
+TICK = Draft202012Validator(schemas.tick())
+CANDLE = Draft202012Validator(schemas.candle())
+KEY = Draft202012Validator(schemas.candle_key())
+#: What the schema of a golden tick cannot see, by words of its comment.
+BEYOND_A_SCHEMA = (
+    "number with a fraction", "number an exponent", "-02-30", "-02-29", "-04-31",
+    "of a repeated key", "ahead", "surrogate",
+)  # fmt: skip
+
+
+def parsed(value: bytes) -> Any:
+    """The value as JSON; ValueError where it is none."""
+
+    def no_number(text: str) -> None:
+        raise ValueError(text)
+
+    return json.loads(value.decode(), parse_constant=no_number)
+
+
+def refused_by_core(value: bytes) -> bool:
+    raw = ticks_from([value]).with_columns(timestamp_us=pl.lit(1 << 60))
+    return check(raw, 0)["error"][0] is not None
+
+
+def golden_ticks() -> Iterator[tuple[str, bytes, bool]]:
+    """Comment, value, and whether it must be refused."""
+    for path in sorted(GOLDEN.glob("*.json")):
+        for case in json.loads(path.read_text("utf-8"))["cases"]:
+            dead = {row["tick"] for row in case["expect"].get("dead", [])}
+            for number, step in enumerate(case["ticks"]):
+                if "record" in step:
+                    yield step["comment"], json.dumps(step["record"]).encode(), number in dead
+                elif "text" in step:
+                    yield step["comment"], step["text"].encode(), number in dead
+                elif "base64" in step:
+                    yield step["comment"], base64.b64decode(step["base64"]), number in dead
+
+
+def test_all_are_schemas() -> None:
+    for schema in (schemas.tick(), schemas.candle(), schemas.candle_key()):
+        Draft202012Validator.check_schema(schema)
+
+
+def test_golden_ticks() -> None:
+    seen = {True: 0, False: 0}
+    for comment, value, dead in golden_ticks():
+        try:
+            found = parsed(value)
+        except (ValueError, UnicodeDecodeError):
+            assert dead or "surrogate" in comment, comment
+            continue
+        valid = TICK.is_valid(found)
+        if any(words in comment for words in BEYOND_A_SCHEMA):
+            continue
+        if not dead and "even where the second is wrong" in comment:
+            continue
+        seen[dead] += 1
+        assert valid is not dead, comment
+    assert seen[True] > 100
+    assert seen[False] > 100
+
+
+@pytest.mark.parametrize("field", [field.name for field in FIELDS])
+def test_core_refuses_what_the_schema_refuses(field: str) -> None:
+    texts = [*NUMBERS, *NO_NUMBERS, *OTHERS, '"2025-03-20T14:31:28"', '"2025-03-20T14:31:28Z"',
+             '"2025-03-20T14:31:28\\n"', '"1969-12-31T23:59:59"', '"2025-13-20T14:31:28"',
+             '"2025-03-20T24:00:00"', '"2025-03-20T14:31:28.1234567"', '"a\\n"', '"a b"', '"é"',
+             '"' + "x" * 64 + '"', '"' + "é" * 64 + '"', '"' + "x" * 65 + '"']  # fmt: skip
+    both = {True: 0, False: 0}
+    for value in (*(with_(**{field: text}) for text in texts), without(field)):
+        try:
+            found = parsed(value)
+        except (ValueError, UnicodeDecodeError):
+            continue
+        valid = TICK.is_valid(found)
+        both[valid] += 1
+        if not valid:
+            assert refused_by_core(value), f"core takes {value!r}"
+    assert both[True]
+    assert both[False]
+
+
+def test_what_is_required_and_what_may_be_null() -> None:
+    schema = schemas.tick()
+    assert schema["required"] == [field.name for field in FIELDS if field.required]
+    assert list(schema["properties"]) == JSON_SCHEMA.names()
+    nullable = {n for n, s in schema["properties"].items() if "null" in s["type"]}
+    assert nullable == {field.name for field in FIELDS if not field.required}
+    assert schema["additionalProperties"] is True
+
+
+def test_the_types_are_those_of_the_codecs_columns() -> None:
+    kinds = {pl.String: "string", pl.Float64: "number", pl.Int64: "integer", pl.Int32: "integer",
+             pl.Boolean: "boolean"}  # fmt: skip
+    for schema, columns in ((schemas.tick(), JSON_SCHEMA), (schemas.candle(), CANDLE_JSON)):
+        assert list(schema["properties"]) == columns.names()
+        for name, dtype in columns.items():
+            kind = schema["properties"][name]["type"]
+            assert kinds[type(dtype)] in ([kind] if isinstance(kind, str) else kind), name
+
+
+def a_candle(**more: Any) -> dict[str, Any]:
+    """A final candle as the contract shows it."""
+    return {
+        "source": "S", "symbol": "A", "dateTime": "2025-03-20T14:31:00.000",
+        "open": 1.0, "high": 2.0, "low": 0.5, "close": 1.5, "volume": 7,
+        "openDateTime": "2025-03-20T14:31:00.000001", "openNumber": 1,
+        "closeDateTime": "2025-03-20T14:31:59.999999", "closeNumber": 9,
+        "isFinal": True, "revision": 1, "updateDateTime": "2025-03-20T14:32:02.000000", **more,
+    }  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    "more",
+    [
+        {},
+        {"isFinal": False, "revision": 0},
+        {"revision": 5},
+        {"isFinal": None, "revision": None, "updateDateTime": None},
+        {"more": [1]},
+    ],
+)
+def test_candles_that_are(more: dict[str, Any]) -> None:
+    CANDLE.validate(a_candle(**more))
+
+
+@pytest.mark.parametrize(
+    "more",
+    [
+        {"isFinal": True, "revision": 0},
+        {"isFinal": False, "revision": 1},
+        {"volume": 0},
+        {"volume": 1.5},
+        {"open": 0},
+        {"open": "1"},
+        {"dateTime": "2025-03-20T14:31:00"},
+        {"dateTime": "2025-03-20T14:31:00.000000"},
+        {"dateTime": "2025-03-20T14:31:00.000Z"},
+        {"openDateTime": "2025-03-20T14:31:00.000"},
+        {"openNumber": -1},
+        {"source": 'a"b'},
+        {"symbol": ""},
+        {"revision": 1 << 31},
+    ],
+)
+def test_candles_that_are_none(more: dict[str, Any]) -> None:
+    assert not CANDLE.is_valid(a_candle(**more))
+
+
+def test_what_a_candle_must_have() -> None:
+    optional = {"isFinal", "revision", "updateDateTime"}
+    for name in CANDLE_JSON:
+        less = {key: value for key, value in a_candle().items() if key != name}
+        assert CANDLE.is_valid(less) is (name in optional), name
+
+
+def test_candles_of_the_engine(bootstrap: str) -> None:
+    pipeline = Pipeline(bootstrap)
+    minutes = [f"2025-03-20T14:{m}:{s}.123456" for m in range(10, 15) for s in (10, 50)]
+    pipeline.send(*(tick(at, 1e-9, n, bid=5e-324) for n, at in enumerate(minutes)))
+    pipeline.send(tick(minutes[0], 3.5, 99, symbol="é B", source="7"))
+    pipeline.work_off()
+    pipeline.send(tick(minutes[1], 1e300, 77))  # corrects final candles
+    pipeline.work_off()
+    records = pipeline.records(*pipeline.topics.candles)
+    assert len(records) > 2 * len(INTERVALS)
+    states = set()
+    headers = asyncapi.document("0")["components"]["messages"]["candle"]["headers"]
+    for record in records:
+        value = json.loads(record.value() or b"")
+        CANDLE.validate(value)
+        KEY.validate(json.loads(record.key() or b""))
+        found: list[tuple[str, bytes]] = record.headers()  # type: ignore[assignment]
+        Draft202012Validator(headers).validate({name: text.decode() for name, text in found})
+        states.add((value["isFinal"], min(value["revision"], 2)))
+    assert states == {(False, 0), (True, 1), (True, 2)}
+
+
+def test_asyncapi_keeps_to_its_specification() -> None:
+    specification = json.loads(
+        gzip.decompress((HERE / "asyncapi-3.0.0.schema.json.gz").read_bytes())
+    )
+    document = asyncapi.document("1.2.3")
+    Draft7Validator(specification).validate(document)
+    document["channels"]["stock_ticks"]["adress"] = "a slip of the pen"
+    assert not Draft7Validator(specification).is_valid(document)
+
+
+def references(node: Any) -> Iterator[str]:
+    if isinstance(node, dict):
+        if "$ref" in node:
+            yield node["$ref"]
+        node = list(node.values())
+    if isinstance(node, list):
+        for child in node:
+            yield from references(child)
+
+
+def test_asyncapi_refers_to_what_is_there() -> None:
+    document = asyncapi.document("0")
+    found = set(references(document))
+    assert len(found) > 30
+    for reference in found:
+        assert reference.startswith("#/")
+        node = document
+        for part in reference[2:].split("/"):
+            node = node[part.replace("~1", "/").replace("~0", "~")]
+
+
+def test_asyncapi_knows_every_topic_as_it_is_made() -> None:
+    document = asyncapi.document("0")
+    specs = contract.specs(TopicSettings(), TopicSettings().partitions)
+    assert list(document["channels"]) == [spec.name for spec in specs]
+    for spec in specs:
+        bound = document["channels"][spec.name]["bindings"]["kafka"]
+        assert bound["partitions"] == spec.partitions
+        kept = bound["topicConfiguration"]
+        assert kept["retention.ms"] == int(spec.config["retention.ms"])
+        assert ",".join(kept["cleanup.policy"]) == spec.config["cleanup.policy"]
+    actions = {(o["action"], o["channel"]["$ref"]) for o in document["operations"].values()}
+    for topic in contract.topics(TopicSettings()).candles:
+        assert {("send", f"#/channels/{topic}"), ("receive", f"#/channels/{topic}")} <= actions
+
+
+def test_asyncapi_has_the_headers_that_are_written() -> None:
+    messages = asyncapi.document("0")["components"]["messages"]
+    written = dict(candle_headers("r", 1))
+    assert set(messages["candle"]["headers"]["properties"]) == set(written)
+    refused = dict(refused_headers(None, "e", "t", 0, 1))
+    for name in ("deadTick", "lateTick"):
+        assert set(messages[name]["headers"]["properties"]) == set(refused)
+        Draft202012Validator(messages[name]["headers"]).validate(refused)
