@@ -1,4 +1,4 @@
-"""Every metric, once. docs/reference/metrics.md is rendered from this table. Never a label by symbol."""
+"""Every metric, once. Never a label by symbol. docs/reference/metrics.md is rendered from here."""
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass

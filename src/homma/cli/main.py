@@ -54,8 +54,8 @@ def main() -> None:
     logging.basicConfig(
         level=logging.INFO, stream=sys.stderr, format="%(asctime)s %(name)s: %(message)s"
     )
-    # What librdkafka warns of it mends itself; what it cannot mend comes as an exception.
-    logging.getLogger("homma.kafka").setLevel(logging.ERROR)
+    # What librdkafka complains of it mends itself, or it comes as an exception.
+    logging.getLogger("homma.kafka").setLevel(logging.CRITICAL)
     try:
         sys.exit(homma.main(standalone_mode=False) or 0)
     except click.ClickException as error:

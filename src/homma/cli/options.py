@@ -158,5 +158,5 @@ def check_environment(environment: Mapping[str, str]) -> None:
 
 def _unknown(what: str, name: str, known: Iterable[str]) -> SettingError:
     near = difflib.get_close_matches(name, list(known), 1)
-    remedy = f"did you mean {near[0]}?" if near else "docs/reference/settings.md lists all there are"
+    remedy = f"did you mean {near[0]}?" if near else "see docs/reference/settings.md"
     return SettingError(f"{what} is no setting of homma's", remedy)

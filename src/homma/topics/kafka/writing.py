@@ -1,7 +1,9 @@
 """Producers: an idempotent one for ticks, a transactional one for candles."""
 
+import threading
 import time
 from collections.abc import Callable, Sequence
+from concurrent.futures import Future
 from typing import Final
 
 from confluent_kafka import KafkaError as Code
@@ -82,6 +84,55 @@ class Indefinite(KafkaError):
     """Nobody knows whether the transaction went through: a new producer, then look."""
 
 
+_AGAIN: Final = "nothing to do: the work is taken up again from the last commit"
+_INIT_S: Final = 10.0
+_STEP_S: Final = 5.0
+_GRACE_S: Final = 1.0
+
+
+class Bounded:
+    """Calls that may never come back, each in a thread that can be left behind.
+
+    librdkafka is told how long a step of a transaction may take. When its broker is killed in the
+    middle of one it can wait for ever all the same.
+    """
+
+    def __init__(self) -> None:
+        self._stuck: threading.Thread | None = None
+
+    def call(self, call: Callable[[], None], within_s: float) -> None:
+        """Do it and raise what it raises; TimeoutError where it has not come back in time."""
+        done: Future[None] = Future()
+
+        def run() -> None:
+            try:
+                call()
+                done.set_result(None)
+            except Exception as error:  # noqa: BLE001  raised in the caller's thread
+                done.set_exception(error)
+
+        thread = threading.Thread(target=run, name="transaction step", daemon=True)
+        thread.start()
+        try:
+            done.result(within_s)
+        except TimeoutError:
+            self._stuck = thread
+            raise
+
+    def afterwards(self, call: Callable[[], None]) -> None:
+        """Do it now, or when the call that has been left behind comes back."""
+        stuck = self._stuck
+        if stuck is None:
+            call()
+            return
+
+        def run() -> None:
+            stuck.join()
+            call()
+
+        threading.Thread(target=run, name="closing a producer", daemon=True).start()
+
+
 class Transactions:
     """One transactional producer. Raises Aborted, Fenced or Indefinite, in the order of facts.
 
@@ -94,7 +145,8 @@ class Transactions:
         clock_s: Callable[[], float] = time.monotonic,
     ) -> None:  # fmt: skip
         self._config = config
-        self._deadline_s = timeout_ms / 1000 * 2
+        self._deadline_s = timeout_ms / 1000
+        self._bounded = Bounded()
         self._clock_s = clock_s
         self._producer = create(
             Producer,
@@ -113,7 +165,9 @@ class Transactions:
 
     def init(self) -> None:
         """Take over the transactional id; ends the predecessor's transaction."""
-        self._step("taking over the partition", lambda: self._producer.init_transactions(15))
+        self._step(
+            "taking over the partition", lambda: self._producer.init_transactions(_INIT_S), _INIT_S
+        )
 
     def begin(self) -> None:
         """Open a transaction."""
@@ -140,16 +194,20 @@ class Transactions:
         position = TopicPartition(topic, partition, offset, metadata)
         self._step(
             "adding the offset to the transaction",
-            lambda: self._producer.send_offsets_to_transaction([position], owner, 10),
+            lambda: self._producer.send_offsets_to_transaction([position], owner, _STEP_S),
         )
-        self._step("committing a transaction", lambda: self._producer.commit_transaction(10))
+        self._step("committing a transaction", lambda: self._producer.commit_transaction(_STEP_S))
 
     def abort(self) -> None:
         """Roll back what was sent."""
-        self._step("aborting a transaction", lambda: self._producer.abort_transaction(10))
+        self._step("aborting a transaction", lambda: self._producer.abort_transaction(_STEP_S))
 
     def close(self) -> None:
         """Let go of the connections; what is not committed is rolled back, by whoever can."""
+        # Behind a call that has not come back: it would have to wait for it.
+        self._bounded.afterwards(self._close)
+
+    def _close(self) -> None:
         self._producer.purge()
         try:
             self._producer.close()
@@ -157,16 +215,20 @@ class Transactions:
             # Closing rolls back an open transaction, which a successor has done already.
             log.debug("closing a producer: %s", error)
 
-    def _step(self, doing: str, call: Callable[[], None]) -> None:
+    def _step(self, doing: str, call: Callable[[], None], within_s: float = _STEP_S) -> None:
         """Do it again as long as librdkafka says that this helps."""
         until_s = self._clock_s() + self._deadline_s
         while True:
             try:
-                return call()
+                return self._bounded.call(call, within_s + _GRACE_S)
             except KafkaException as error:
                 cause: Code = error.args[0]
                 if cause.txn_requires_abort() or not cause.retriable() or self._clock_s() > until_s:
                     raise self._judged(error, doing) from error
+            except TimeoutError as error:
+                raise Indefinite(
+                    f"{doing} at {self._config['bootstrap.servers']} has not come back", _AGAIN
+                ) from error
 
     def _judged(self, error: KafkaException, doing: str) -> KafkaError:
         cause: Code = error.args[0]
@@ -174,4 +236,4 @@ class Transactions:
         if isinstance(told, Fenced):
             return told
         kind = Aborted if cause.txn_requires_abort() else Indefinite
-        return kind(told.what, "nothing to do: the work is taken up again from the last commit")
+        return kind(told.what, _AGAIN)
