@@ -11,8 +11,8 @@ import pytest
 from homma.cli.local import answers
 from homma.stack import kafka
 from homma.stack.process import Process, State
-from tests.aggregate.pipeline import Pipeline, batch_candles, same_candles, tick
-from tests.stack.waiting import free_ports, until
+from tests.aggregate.pipeline import Pipeline, batch_candles, same_candles, tick, until
+from tests.stack.waiting import free_ports
 
 DAY = "2025-03-20T"
 KILLS = 2
@@ -53,6 +53,6 @@ def test_the_engine_goes_on_when_its_broker_was_killed(broker: tuple[Process, st
                 os.kill(pid, signal.SIGKILL)
                 until(lambda: process.status.restarts > kill)  # noqa: B023
                 until(lambda: process.status.state is State.RUNNING)
-        until(lambda: counted() == len(ticks))
+        until(lambda: counted() == len(ticks), within_s=150)
         assert engine.is_alive()
     same_candles(pipeline.candles(), batch_candles(ticks))
