@@ -101,7 +101,11 @@ def explained(error: KafkaException, doing: str, config: Connection) -> HommaErr
     if cause.code() in _LOGIN:
         return KafkaError(what, "check KAFKA_SASL_USERNAME, KAFKA_SASL_PASSWORD and sasl.mechanism")
     if cause.code() in _UNREACHABLE:
-        return Unreachable(what, "start Kafka there, or name another with --bootstrap.servers")
+        remedy = "start Kafka there, or name another with --bootstrap.servers"
+        if config.get("security.protocol", "").startswith("SASL"):
+            # A refused login looks the same from here.
+            remedy = f"check KAFKA_SASL_USERNAME and KAFKA_SASL_PASSWORD, or {remedy}"
+        return Unreachable(what, remedy)
     return KafkaError(what, "see the broker's log for the cause")
 
 
