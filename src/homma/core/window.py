@@ -150,7 +150,6 @@ class Window:
         merged = self._merged()
         clock = self.series["clock_us"].gather(merged["series"])
         final_to = self._final_to(clock_us).gather(merged["series"])
-        # A withheld candle is never published, but it must look the same to the rows below.
         shown = pl.col("start_us") >= self.rules.begin_us
         judged = merged.with_columns(
             was_final=pl.col("is_final"),
