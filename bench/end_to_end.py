@@ -15,7 +15,7 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -71,24 +71,21 @@ def fill(bootstrap: str, count: int, series: int, span_us: int) -> None:
 
 def raw_loop(bootstrap: str, count: int) -> None:
     """`consumer.consume` and nothing else."""
-    from homma.topics.kafka.reading import GroupReader
+    from confluent_kafka import Consumer, TopicPartition
 
-    reader = GroupReader({"bootstrap.servers": bootstrap}, "bench-raw", TOPICS.topic, 6_000)
-    waiting: list[int] = []
-
-    def assigned(partitions: Sequence[int]) -> None:
-        reader.hold(partitions)
-        waiting.extend(partitions)
-
-    reader.join(assigned, lambda _: None, lambda _: None)
-    while not waiting:
-        reader.consume(1, 0.1)
-    started, read = time.perf_counter(), 0
-    for partition in waiting:
-        reader.start(partition, 0)
+    consumer = Consumer(
+        {
+            "bootstrap.servers": bootstrap,
+            "group.id": "bench-raw",
+            "isolation.level": "read_committed",
+            "queued.min.messages": 200_000,
+        }
+    )
+    consumer.assign([TopicPartition(TOPICS.topic, p, 0) for p in range(PARTITIONS)])
+    read = len(consumer.consume(1, 10))
+    started = time.perf_counter()
     while read < count:
-        messages, _ = reader.consume(20_000, 0.2)
-        read += len(messages)
+        read += len(consumer.consume(20_000, 0.2))
     told(read, started)
 
 

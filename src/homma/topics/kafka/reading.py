@@ -171,7 +171,7 @@ class GroupReader:
                 session_timeout_ms=session_ms,
                 fetch_wait_max_ms=10,
                 queued_min_messages=200_000,
-                queued_max_messages_kbytes=131_072,
+                queued_max_messages_kbytes=32768,
                 fetch_max_bytes=16 << 20,
                 max_partition_fetch_bytes=4 << 20,
             ),
