@@ -7,7 +7,8 @@ from homma.aggregate.clock import PartitionClock
 from homma.aggregate.latency import Arrivals
 from homma.aggregate.mark import Mark, read_mark, refused_headers
 from homma.aggregate.restore import left_alone
-from homma.core.interval import INTERVALS
+from homma.core.interval import FINEST, INTERVALS
+from homma.core.series import BEFORE_ALL_US
 from homma.errors import StateError
 from homma.metrics import AGGREGATE, SECONDS, Metric, Metrics
 
@@ -82,9 +83,12 @@ def test_no_metric_has_a_label_by_symbol() -> None:
 
 def test_a_rebuild_names_the_candles_it_leaves_alone() -> None:
     at = 1_742_481_088_000_000  # 2025-03-20T14:31:28
-    named = dict(left_alone(at))
-    assert list(named) == [interval.name for interval in INTERVALS]
-    assert named["1min"] == at - 28_000_000
+    starts = dict(left_alone(at))
+    assert list(starts) == list(range(len(INTERVALS)))
+    assert starts[FINEST] == at - 28_000_000
     # Exactly at an interval's start nothing of it is missing.
     midnight = 1_742_428_800_000_000
-    assert list(dict(left_alone(midnight))) == ["1week", "1month"]
+    names = [INTERVALS[code].name for code, _ in left_alone(midnight)]
+    assert names == ["1week", "1month"]
+    # Nothing is gone, nothing is left alone.
+    assert left_alone(BEFORE_ALL_US) == []

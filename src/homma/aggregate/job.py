@@ -10,6 +10,7 @@ import time
 import uuid
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
+from datetime import UTC, datetime
 from typing import Final
 
 from homma.aggregate import restore
@@ -197,11 +198,13 @@ class Engine:
         if self._settings.rebuild and source.partition not in self._rebuilt:
             self._rebuilt.add(source.partition)
             state = restore.rebuilt(source, run)
-            for name, start_us in restore.left_alone(state.window.rules.begin_us):
+            for code, start_us in restore.left_alone(state.window.rules.begin_us):
                 log.warning(
-                    "partition %d: left alone: candle_%s from %d us; `homma repair` mends it",
-                    source.partition, name, start_us,
-                )  # fmt: skip
+                    "left alone, as ticks of it are gone: %s from %s, partition %d",
+                    self._sources.topics.candles[code],
+                    datetime.fromtimestamp(start_us / 1e6, UTC).strftime("%Y-%m-%dT%H:%M"),
+                    source.partition,
+                )
             return state
         if committed is None:
             return restore.fresh(source, run)

@@ -100,11 +100,13 @@ def rebuilt(source: Source, run: str) -> Restored:
     )
 
 
-def left_alone(begin_us: int) -> list[tuple[str, int]]:
-    """Which candles a rebuild leaves alone: the interval's name and the start, microseconds."""
+def left_alone(begin_us: int) -> list[tuple[int, int]]:
+    """Which candles a rebuild leaves alone: the place in INTERVALS and the start, microseconds."""
+    if begin_us == BEFORE_ALL_US:
+        return []
     at = pl.select(pl.lit(begin_us, pl.Int64).alias("at"))
-    starts = [(i.name, int(at.select(i.floor(pl.col("at"))).item())) for i in INTERVALS]
-    return [(name, start) for name, start in starts if start < begin_us]
+    starts = [int(at.select(interval.floor(pl.col("at"))).item()) for interval in INTERVALS]
+    return [(code, start) for code, start in enumerate(starts) if start < begin_us]
 
 
 def restored(source: Source, committed: Committed) -> Restored:
