@@ -91,14 +91,14 @@ def raw_loop(bootstrap: str, count: int) -> None:
 
 def engine(bootstrap: str, count: int) -> None:
     """The engine: 11 intervals, duplicates recognised, transactions on."""
-    from homma.aggregate.job import Engine, Sources
+    from homma.aggregate.job import Engine, sources
     from homma.metrics import AGGREGATE, Metrics
     from homma.topics.kafka.admin import Admin
 
     config = {"bootstrap.servers": bootstrap}
     metrics = Metrics(AGGREGATE)
-    sources = Sources(config, contract.topics(TOPICS), Admin(config).topic_id(TOPICS.topic))
-    running = Engine(sources, AggregateSettings(group="bench", until_end=True), metrics)
+    found = sources(config, contract.topics(TOPICS), Admin(config))
+    running = Engine(found, AggregateSettings(group="bench", until_end=True), metrics)
     started = [0.0]
 
     def stopped() -> bool:

@@ -14,7 +14,7 @@ from typing import Any
 
 import polars as pl
 
-from homma.aggregate.job import Engine, Sources
+from homma.aggregate.job import Engine, sources
 from homma.core.interval import INTERVALS
 from homma.metrics import AGGREGATE, Metrics
 from homma.settings import AggregateSettings, TopicSettings
@@ -81,9 +81,8 @@ class Pipeline:
 
     def engine(self, **settings: Any) -> Engine:
         """An engine in this process."""
-        admin = Admin(self.config)
-        sources = Sources(self.config, self.topics, admin.topic_id(self.topics.ticks))
-        return Engine(sources, replace(self.settings, **settings), self.metrics)
+        found = sources(self.config, self.topics, Admin(self.config))
+        return Engine(found, replace(self.settings, **settings), self.metrics)
 
     def work_off(self, **settings: Any) -> None:
         """Aggregate what is there, to its end."""

@@ -17,10 +17,11 @@ from homma.aggregate import restore
 from homma.aggregate.partition import Partition
 from homma.aggregate.restore import Restored, Source
 from homma.core.window import Rules
-from homma.errors import Fenced, KafkaError, SplitSeries
+from homma.errors import Fenced, KafkaError, SplitSeries, StateError, TopicMismatch
 from homma.metrics import Metrics
 from homma.settings import AggregateSettings, microseconds
 from homma.topics.contract import Topics
+from homma.topics.kafka.admin import Admin
 from homma.topics.kafka.connection import Connection
 from homma.topics.kafka.reading import GroupReader, Message, Reader
 from homma.topics.kafka.writing import Indefinite, Transactions
@@ -35,6 +36,7 @@ _FENCED_US: Final = (_SESSION_MS + 1_000) * 1000
 _AGAIN_US: Final = 1_000_000
 # No longer without asking whether to stop.
 _POLL_US: Final = 200_000
+_GONE_US: Final = 10_000_000
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,7 +45,20 @@ class Sources:
 
     config: Connection
     topics: Topics
+    #: The topic of ticks as it was found.
     topic_id: str
+    partitions: int
+    #: Its id now, None where there is no such topic.
+    topic_id_now: Callable[[], str | None]
+
+
+def sources(config: Connection, topics: Topics, admin: Admin) -> Sources:
+    """The sources as they are found now; KafkaError where there is no topic of ticks."""
+    partitions = admin.require(topics.ticks)
+    topic_id = admin.topic_id(topics.ticks)
+    if topic_id is None:
+        raise KafkaError(f"topic {topics.ticks} has just been deleted", "make it, and start again")
+    return Sources(config, topics, topic_id, partitions, lambda: admin.topic_id(topics.ticks))
 
 
 @dataclass(slots=True)
@@ -83,6 +98,7 @@ class Engine:
         self._waiting: dict[int, int] = {}
         self._taken: dict[int, Taken] = {}
         self._rebuilt: set[int] = set()
+        self._gone_since_us: int | None = None
         self._ends: dict[int, int] = {}
         self._owners: dict[tuple[str, str], int] = {}
         self._known: dict[int, int] = {}
@@ -122,9 +138,10 @@ class Engine:
     def _revoked(self, partitions: Sequence[int]) -> None:
         log.info("revoked: partitions %s", list(partitions))
         self._apply()
-        for number in partitions:
-            if number in self._open:
-                self._publish(self._open[number])
+        if self._same_topic():
+            for number in partitions:
+                if number in self._open:
+                    self._publish(self._open[number])
         self._lost(partitions)
 
     def _lost(self, partitions: Sequence[int]) -> None:
@@ -150,6 +167,12 @@ class Engine:
         for number, from_us in list(self._waiting.items()):
             if self._now_us() < from_us:
                 continue
+            if number >= self._sources.partitions:
+                raise TopicMismatch(
+                    f"{self._sources.topics.ticks} had {self._sources.partitions} partitions and "
+                    f"has now {number + 1} or more",
+                    "series have moved: make topics of candles with as many, then --rebuild",
+                )
             try:
                 partition = self._opened(number)
             except KafkaError as error:
@@ -255,7 +278,34 @@ class Engine:
         self._known[partition.number] = series.height
         self._metrics.show("homma_series", len(self._owners))
 
+    def _same_topic(self) -> bool:
+        """Whether the ticks read are still those of the topic; StateError where it was made again.
+
+        Asked between reading and committing: what was read before is then the old topic's.
+        """
+        try:
+            now = self._sources.topic_id_now()
+        except KafkaError as error:
+            log.warning("nothing is committed until Kafka answers: %s", error)
+            return False
+        if now == self._sources.topic_id:
+            self._gone_since_us = None
+            return True
+        topic = self._sources.topics.ticks
+        if now is not None:
+            raise StateError(
+                f"{topic} was deleted and made again",
+                "start with --rebuild to make all candles anew from the ticks that are there",
+            )
+        # A broker that has just started may not know its topics yet.
+        self._gone_since_us = self._gone_since_us or self._now_us()
+        if self._now_us() - self._gone_since_us > _GONE_US:
+            raise StateError(f"{topic} was deleted", "make it again, then start with --rebuild")
+        return False
+
     def _publish_all(self) -> None:
+        if not self._open or not self._same_topic():
+            return
         for partition in list(self._open.values()):
             self._publish(partition)
             self._show_lag(partition)

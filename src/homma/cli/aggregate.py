@@ -2,7 +2,7 @@
 
 import click
 
-from homma.aggregate.job import Engine, Sources
+from homma.aggregate.job import Engine, sources
 from homma.cli.options import takes
 from homma.cli.signals import stop_on_signals
 from homma.metrics import AGGREGATE, Metrics
@@ -32,5 +32,4 @@ def aggregate(
     admin.ensure(contract.specs(topics, admin.require(names.ticks)), topics.replication_factor)
     measured = Metrics(AGGREGATE)
     measured.serve(metrics.metrics_host, metrics.metrics_port)
-    sources = Sources(kafka, names, admin.topic_id(names.ticks))
-    Engine(sources, settings, measured).run(stop_on_signals())
+    Engine(sources(kafka, names, admin), settings, measured).run(stop_on_signals())

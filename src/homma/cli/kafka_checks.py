@@ -155,7 +155,9 @@ def offsets(where: Cluster, partitions: int) -> Iterator[Finding]:
         yield Finding("offsets", "ok", found)
 
 
-def _offset(at: str, offset: int, metadata: str, oldest: int, topic_id: str) -> Iterator[Finding]:
+def _offset(
+    at: str, offset: int, metadata: str, oldest: int, topic_id: str | None
+) -> Iterator[Finding]:
     anew = "start `homma aggregate --rebuild`"
     if offset < oldest:
         yield Finding(

@@ -31,12 +31,17 @@ class Admin:
         )
         return {name: len(topic.partitions) for name, topic in metadata.topics.items()}
 
-    def topic_id(self, topic: str) -> str:
-        """The id that a topic gets when it is made: made again, it has another."""
+    def topic_id(self, topic: str) -> str | None:
+        """The id that a topic gets when it is made: made again, it has another. None: no topic."""
         future = self._client.describe_topics(TopicCollection([topic]), request_timeout=_TIMEOUT_S)[
             topic
         ]
-        return str(calling(f"describing topic {topic}", self._config, future.result).topic_id)
+        try:
+            return str(future.result().topic_id)
+        except KafkaException as error:
+            if error.args[0].code() == Code.UNKNOWN_TOPIC_OR_PART:
+                return None
+            raise explained(error, f"describing topic {topic}", self._config) from error
 
     def configs(self, topics: Sequence[str]) -> dict[str, dict[str, str]]:
         """The settings of topics, defaults included, in Kafka's names and texts."""

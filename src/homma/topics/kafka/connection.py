@@ -24,6 +24,8 @@ _FENCED: Final = {
     Code.UNKNOWN_MEMBER_ID,
     Code.ILLEGAL_GENERATION,
     Code.FENCED_INSTANCE_ID,
+    # What a producer says once it has been fenced, whatever it is asked.
+    Code._FATAL,
 }
 _UNREACHABLE: Final = {
     Code._ALL_BROKERS_DOWN,

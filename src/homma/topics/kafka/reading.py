@@ -169,6 +169,8 @@ class GroupReader:
                 auto_offset_reset="error",
                 partition_assignment_strategy="cooperative-sticky",
                 session_timeout_ms=session_ms,
+                # How soon it is noticed that the topic has changed.
+                topic_metadata_refresh_interval_ms=5_000,
                 fetch_wait_max_ms=10,
                 queued_min_messages=200_000,
                 queued_max_messages_kbytes=32768,

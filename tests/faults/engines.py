@@ -1,0 +1,342 @@
+"""Engines as processes of their own, ticks that keep coming, and what must hold afterwards."""
+
+import json
+import os
+import random
+import signal
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from datetime import datetime, timedelta
+from pathlib import Path
+from typing import Any
+
+import polars as pl
+from confluent_kafka import (
+    Consumer,
+    KafkaException,
+    TopicPartition,
+)
+
+from homma.topics.kafka.reading import Message
+from homma.topics.kafka.writing import Sender
+from tests import oracle
+from tests.aggregate.pipeline import Pipeline, batch_candles, same_candles, tick, until
+
+CORRECT_FOR = timedelta(minutes=10)
+MAX_FUTURE = timedelta(minutes=5)
+NOON = datetime(2025, 3, 20, 12)
+#: A tick record: key and value.
+Record = tuple[bytes | None, bytes]
+#: Partition and offset.
+Place = tuple[int, int]
+
+
+# --- processes --------------------------------------------------------------------------------
+@dataclass
+class Running:
+    """`homma aggregate` as a process, with what it says."""
+
+    process: subprocess.Popen[bytes]
+    log: Path
+
+    def said(self) -> str:
+        return self.log.read_text()
+
+    def sentences(self) -> list[str]:
+        """What it said at its end."""
+        return [line for line in self.said().splitlines() if line.startswith("homma: ")]
+
+    def send(self, number: signal.Signals) -> None:
+        self.process.send_signal(number)
+
+    def kill(self) -> None:
+        """End it by its own pid, frozen or not."""
+        if self.process.poll() is None:
+            self.process.kill()
+        self.process.wait()
+
+    def stop(self) -> None:
+        """Ask it to end: it does, and says that all is well."""
+        # Until it is a member of the group, the signal ends it as any program.
+        fine = (0,) if self.said() else (0, -signal.SIGTERM)
+        self.send(signal.SIGTERM)
+        assert self.process.wait(60) in fine, self.said()
+
+    def ended_with_a_sentence(self, within_s: float = 60) -> str:
+        """It ended by itself, failed, with one sentence and no traceback."""
+        assert self.process.wait(within_s) == 1, self.said()
+        [sentence] = self.sentences()
+        assert "Traceback" not in self.said(), self.said()
+        return sentence
+
+
+@dataclass
+class Engines:
+    """The engines of one test; whatever happens, none outlives it."""
+
+    pipeline: Pipeline
+    folder: Path
+    all: list[Running] = field(default_factory=list)
+
+    def start(self, *flags: str) -> Running:
+        pipeline, log = self.pipeline, self.folder / f"engine{len(self.all)}.log"
+        argv = [
+            sys.executable, "-m", "homma", "aggregate", "--bootstrap.servers", pipeline.bootstrap,
+            "--topic", pipeline.topics.ticks, "--candle-topic", pipeline.name + "_{name}",
+            "--group", pipeline.settings.group, "--emit-every", "20ms", *flags,
+        ]  # fmt: skip
+        with log.open("wb") as said:
+            process = subprocess.Popen(argv, env=os.environ.copy(), stderr=said)
+        running = Running(process, log)
+        self.all.append(running)
+        return running
+
+    def __enter__(self) -> "Engines":
+        return self
+
+    def __exit__(self, *failed: object) -> None:
+        for number, running in enumerate(self.all):
+            running.kill()
+            if failed[0] is not None:
+                print(f"--- engine {number}, status {running.process.returncode}")
+                print("\n".join(running.said().splitlines()[-40:]))
+
+
+# --- ticks ------------------------------------------------------------------------------------
+BROKEN = (
+    b"", b"{", b"[]", b"null", b"\xff\xfe", b'{"source":"S"}', b'{"source":"S","symbol":NaN}',
+)  # fmt: skip
+
+
+def record(one: dict[str, Any]) -> Record:
+    return f"{one['source']}:{one['symbol']}".encode(), json.dumps(one).encode()
+
+
+def market(seed: int, count: int, series: int, *, spoiled: bool = True) -> list[Record]:
+    """Ticks of some series; spoiled: with duplicates, out of order, late and broken ones."""
+    chance = random.Random(seed)
+    records: list[Record] = []
+    valid: list[dict[str, Any]] = []
+    for number in range(count):
+        kind = chance.random() if spoiled else 1.0
+        if kind < 0.02:
+            records.append((None, chance.choice(BROKEN)))
+            continue
+        if kind < 0.06 and valid:
+            # The same identity with another price: the first counts.
+            again = chance.choice(valid[-500:]) | {"mid": 999.0}
+            records.append(record(again))
+            continue
+        back = timedelta(0)
+        if kind < 0.08:
+            back = timedelta(minutes=chance.uniform(11, 300))
+        elif kind < 0.5:
+            back = timedelta(seconds=chance.uniform(0, 300))
+        at = NOON + number * timedelta(milliseconds=250) - back
+        one = tick(
+            at.isoformat(timespec="microseconds"),
+            round(chance.uniform(1, 100), 3),
+            number,
+            f"SYM{chance.randrange(series)}",
+        )
+        valid.append(one)
+        records.append(record(one))
+    return records
+
+
+class Feed:
+    """Sends records from a thread, evenly over some seconds."""
+
+    def __init__(self, pipeline: Pipeline, records: Sequence[Record], over_s: float) -> None:
+        self._pipeline, self._records, self._over_s = pipeline, records, over_s
+        self._thread = threading.Thread(target=self._run)
+        self.sent = 0
+
+    def _run(self) -> None:
+        sender = Sender(self._pipeline.config)
+        began_s = time.monotonic()
+        total = len(self._records)
+        while self.sent < total:
+            share = (time.monotonic() - began_s) / self._over_s if self._over_s else 1.0
+            due = min(total, int(share * total) + 1)
+            for key, value in self._records[self.sent : due]:
+                sender.send(self._pipeline.topics.ticks, [key], [value])  # type: ignore[list-item]
+            self.sent = due
+            sender.poll(0.01)
+        assert sender.flush(30) == 0
+
+    def __enter__(self) -> "Feed":
+        self._thread.start()
+        return self
+
+    def __exit__(self, *failed: object) -> None:
+        self._thread.join(120)
+
+    def join(self) -> None:
+        self._thread.join(120)
+        assert self.sent == len(self._records)
+
+
+# --- while it runs ----------------------------------------------------------------------------
+class Watch:
+    """A read_committed reader of all candles: what it was shown is never taken back."""
+
+    def __init__(self, pipeline: Pipeline) -> None:
+        self._consumer = Consumer(
+            {
+                **pipeline.config,
+                "group.id": "watch",
+                "enable.auto.commit": False,
+                "isolation.level": "read_committed",
+                "auto.offset.reset": "earliest",
+            }
+        )
+        self._consumer.assign(
+            [
+                TopicPartition(topic, partition, 0)
+                for topic in pipeline.topics.candles
+                for partition in range(pipeline.partitions)
+            ]
+        )
+        self._stop = threading.Event()
+        self._thread = threading.Thread(target=self._run)
+        self._newest: dict[tuple[str, bytes], tuple[int, int, int]] = {}
+        self.seen = 0
+        self.taken_back: list[str] = []
+
+    def _run(self) -> None:
+        while not self._stop.is_set():
+            for message in self._consumer.consume(5_000, 0.2):
+                if message.error() is None:
+                    self._look(message)
+
+    def _look(self, message: Message) -> None:
+        value = json.loads(message.value() or b"{}")
+        headers = dict(message.headers() or ())
+        key = (str(message.topic()), message.key() or b"")
+        now = (int(value["revision"]), int(value["volume"]), int(headers["ticksBefore"] or 0))
+        before = self._newest.get(key, (0, 0, 0))
+        if any(new < old for new, old in zip(now, before, strict=True)):
+            self.taken_back.append(f"{key} offset {message.offset()}: {before} then {now}")
+        self._newest[key] = now
+        self.seen += 1
+
+    def __enter__(self) -> "Watch":
+        self._thread.start()
+        return self
+
+    def __exit__(self, *failed: object) -> None:
+        self._stop.set()
+        self._thread.join(30)
+        self._consumer.close()
+        if failed[0] is None:
+            assert self.seen > 0
+            assert self.taken_back == []
+
+
+class Progress:
+    """How far the group is."""
+
+    def __init__(self, pipeline: Pipeline) -> None:
+        self._pipeline = pipeline
+        # Not an AdminClient: asked before the broker has a coordinator for the group, that one
+        # fails, never answers, or crashes.
+        self._consumer = Consumer({**pipeline.config, "group.id": pipeline.settings.group})
+
+    def committed(self) -> int:
+        """The sum of the committed offsets."""
+        wanted = [
+            TopicPartition(self._pipeline.topics.ticks, partition)
+            for partition in range(self._pipeline.partitions)
+        ]
+        try:
+            found = self._consumer.committed(wanted, timeout=10)
+        except KafkaException:
+            return 0
+        return sum(max(0, int(one.offset)) for one in found)
+
+    def reach(self, offset: int, within_s: float = 60) -> None:
+        until(lambda: self.committed() >= offset, within_s)
+
+
+@contextmanager
+def at_work(
+    pipeline: Pipeline, folder: Path, records: Sequence[Record], over_s: float
+) -> Iterator[tuple[Engines, Feed, Progress]]:
+    """Engines to start and end, ticks that keep coming, and a reader that watches."""
+    with Watch(pipeline), Engines(pipeline, folder) as engines:
+        feed = Feed(pipeline, records, over_s)
+        with feed:
+            yield engines, feed, Progress(pipeline)
+
+
+# --- afterwards -------------------------------------------------------------------------------
+def _places(pipeline: Pipeline, topic: str) -> list[Place]:
+    """Where the refused ticks of a topic came from."""
+    found = []
+    for message in pipeline.records(topic):
+        headers = dict(message.headers() or ())
+        assert headers["error"]
+        found.append((int(headers["partition"] or 0), int(headers["offset"] or 0)))
+    return sorted(found)
+
+
+def _read(message: Message) -> oracle.Tick | str:
+    try:
+        read = oracle.read(message.value())
+    except RecursionError:
+        return oracle.NOT_JSON
+    if isinstance(read, str):
+        return read
+    appended = oracle.EPOCH + timedelta(milliseconds=message.timestamp()[1])
+    return "future" if oracle.at_of(read) - appended > MAX_FUTURE else read
+
+
+def check(pipeline: Pipeline) -> None:
+    """Every tick went where the contract says, once, and the candles are of those that count."""
+    records = pipeline.records(pipeline.topics.ticks)
+    dead: list[Place] = []
+    late: list[Place] = []
+    duplicates = 0
+    accepted: list[oracle.Tick] = []
+    for partition in range(pipeline.partitions):
+        valid: list[tuple[Place, oracle.Tick]] = []
+        for message in records:
+            if message.partition() != partition:
+                continue
+            place, read = (partition, message.offset() or 0), _read(message)
+            if isinstance(read, str):
+                dead.append(place)
+            else:
+                valid.append((place, read))
+        fates = oracle.fates([read for _, read in valid], CORRECT_FOR)
+        for (place, read), fate in zip(valid, fates, strict=True):
+            if fate == "late":
+                late.append(place)
+            elif fate == "duplicate":
+                duplicates += 1
+            else:
+                accepted.append(read)
+    candles = pipeline.candles()
+    minutes = int(candles.filter(pl.col("interval") == 0)["volume"].sum())
+    assert _places(pipeline, pipeline.topics.dead) == sorted(dead)
+    assert _places(pipeline, pipeline.topics.late) == sorted(late)
+    assert len(records) == len(dead) + len(late) + duplicates + minutes
+    same_candles(candles, batch_candles(_frame(accepted)))
+
+
+def _frame(ticks: Sequence[oracle.Tick]) -> pl.DataFrame:
+    return pl.DataFrame(
+        {
+            "source": [one["source"] for one in ticks],
+            "symbol": [one["symbol"] for one in ticks],
+            "mid": [one["mid"] for one in ticks],
+            "number": pl.Series([one["number"] for one in ticks], dtype=pl.Int64),
+            "dateTime": [oracle.at_of(one).isoformat(timespec="microseconds") for one in ticks],
+        }
+    )
