@@ -211,8 +211,9 @@ class Transactions:
         self._producer.purge()
         try:
             self._producer.close()
-        except KafkaException as error:
-            # Closing rolls back an open transaction, which a successor has done already.
+        except (KafkaException, SystemError) as error:
+            # Closing rolls back an open transaction, which a successor has done already, or which
+            # no broker is there to do; then the client can fail to say so (its SystemError).
             log.debug("closing a producer: %s", error)
 
     def _step(self, doing: str, call: Callable[[], None], within_s: float = _STEP_S) -> None:
