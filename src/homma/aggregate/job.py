@@ -117,7 +117,10 @@ class Engine:
                     self._publish_all()
                     due_us = self._now_us() + every_us
                 if self._finished():
-                    break
+                    # A commit that was put off or rolled back is made up for in the next round.
+                    self._publish_all()
+                    if self._finished() and all(p.settled for p in self._open.values()):
+                        break
             self._apply()
             self._publish_all()
         finally:

@@ -80,6 +80,11 @@ class Partition:
         return self._now.offset
 
     @property
+    def settled(self) -> bool:
+        """Whether all that was applied is committed."""
+        return self._now.offset == self._then.offset
+
+    @property
     def series(self) -> pl.DataFrame:
         """The series known (columns as in core/series.py)."""
         return self._now.window.series
