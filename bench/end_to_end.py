@@ -91,14 +91,15 @@ def raw_loop(bootstrap: str, count: int) -> None:
 
 def engine(bootstrap: str, count: int) -> None:
     """The engine: 11 intervals, duplicates recognised, transactions on."""
-    from homma.aggregate.job import Engine, sources
+    from homma.aggregate.job import engine as candles_of
+    from homma.aggregate.loop import sources
     from homma.metrics import AGGREGATE, Metrics
     from homma.topics.kafka.admin import Admin
 
     config = {"bootstrap.servers": bootstrap}
     metrics = Metrics(AGGREGATE)
     found = sources(config, contract.topics(TOPICS), Admin(config))
-    running = Engine(found, AggregateSettings(group="bench", until_end=True), metrics)
+    running = candles_of(found, AggregateSettings(group="bench", until_end=True), metrics)
     started = [0.0]
 
     def stopped() -> bool:

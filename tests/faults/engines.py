@@ -22,6 +22,7 @@ from confluent_kafka import (
     TopicPartition,
 )
 
+from homma.aggregate.origin import origin, origin_of_rekeyed
 from homma.topics.kafka.reading import Message
 from homma.topics.kafka.writing import Sender
 from tests import oracle
@@ -297,23 +298,25 @@ def _read(message: Message) -> oracle.Tick | str:
     return "future" if oracle.at_of(read) - appended > MAX_FUTURE else read
 
 
-def check(pipeline: Pipeline) -> None:
-    """Every tick went where the contract says, once, and the candles are of those that count."""
+def check(pipeline: Pipeline, *, rekeyed: bool = False) -> None:
+    """Every tick went where the contract says, once, and the candles are of those that count.
+
+    Rekeyed ticks count in the order in which they were sent on.
+    """
     records = pipeline.records(pipeline.topics.ticks)
-    dead: list[Place] = []
+    dead = [_place(m) for m in records if isinstance(_read(m), str)]
     late: list[Place] = []
     duplicates = 0
     accepted: list[oracle.Tick] = []
+    origin_of = origin_of_rekeyed if rekeyed else origin
+    counted = pipeline.records(pipeline.topics.by_series) if rekeyed else records
     for partition in range(pipeline.partitions):
         valid: list[tuple[Place, oracle.Tick]] = []
-        for message in records:
-            if message.partition() != partition:
-                continue
-            place, read = (partition, message.offset() or 0), _read(message)
-            if isinstance(read, str):
-                dead.append(place)
-            else:
-                valid.append((place, read))
+        for message in counted:
+            read = _read(message)
+            if message.partition() == partition and not isinstance(read, str):
+                came = origin_of(message)
+                valid.append(((came.partition, came.offset), read))
         fates = oracle.fates([read for _, read in valid], CORRECT_FOR)
         for (place, read), fate in zip(valid, fates, strict=True):
             if fate == "late":
@@ -328,6 +331,10 @@ def check(pipeline: Pipeline) -> None:
     assert _places(pipeline, pipeline.topics.late) == sorted(late)
     assert len(records) == len(dead) + len(late) + duplicates + minutes
     same_candles(candles, batch_candles(_frame(accepted)))
+
+
+def _place(message: Message) -> Place:
+    return message.partition() or 0, message.offset() or 0
 
 
 def _frame(ticks: Sequence[oracle.Tick]) -> pl.DataFrame:

@@ -205,6 +205,10 @@ class GroupReader:
             self._consumer.incremental_assign(new)
         self._consumer.pause(parts)
 
+    def go_on(self, partition: int) -> None:
+        """Read on where `hold` has stopped it."""
+        self._consumer.resume([TopicPartition(self._topic, partition)])
+
     def start(self, partition: int, offset: int) -> None:
         """Read an owned partition, from an offset."""
         # Unlike a seek, which is refused while the first fetch is being set up, this always goes.
