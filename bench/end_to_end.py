@@ -63,7 +63,7 @@ class Round:
 
 def main() -> None:
     """Measure and show."""
-    parser = argparse.ArgumentParser(description=__doc__)
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0] if __doc__ else "")
     parser.add_argument("--ticks", type=int, default=2_000_000)
     parser.add_argument("--series", type=int, action="append", help="100 and 10000")
     parser.add_argument("--hours", type=float, action="append", help="event time the ticks span")

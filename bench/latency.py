@@ -159,7 +159,7 @@ def rows(emit_every: str, found: Measured) -> list[list[str]]:
 
 def main() -> None:
     """Measure and show."""
-    parser = argparse.ArgumentParser(description=__doc__)
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0] if __doc__ else "")
     parser.add_argument("--rate", type=int, default=20_000, help="ticks a second")
     parser.add_argument("--series", type=int, default=100)
     parser.add_argument("--emit-every", action="append", help="100ms and 1s")

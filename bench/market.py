@@ -15,7 +15,8 @@ from homma.topics.kafka.admin import Admin
 
 PARTITIONS = 4
 START_US = 1_742_428_800_000_000  # 2025-03-20, a Thursday
-_STEP = 50_000
+#: So many are made at once.
+STEP = 50_000
 # The most that a broker allows.
 _TRANSACTION_MS = 900_000
 _FLUSH_S = 120
@@ -50,10 +51,10 @@ class Market:
             receiveDateTime="at",
         )
 
-    def records(self) -> Iterator[tuple[list[bytes], list[bytes]]]:
-        """Keys and values of all, some at a time."""
-        for first in range(0, self.ticks, _STEP):
-            yield codec.ticks_to(self.frame(first, min(_STEP, self.ticks - first)))
+    def records(self, step: int = STEP) -> Iterator[tuple[list[bytes], list[bytes]]]:
+        """Keys and values of all, so many at a time."""
+        for first in range(0, self.ticks, step):
+            yield codec.ticks_to(self.frame(first, min(step, self.ticks - first)))
 
 
 def make_topics(bootstrap: str, topics: TopicSettings) -> contract.Topics:
@@ -83,7 +84,7 @@ def withheld(bootstrap: str, topic: str, market: Market) -> Iterator[Callable[[]
     )
     producer.init_transactions()
     producer.begin_transaction()
-    steps = -(-market.ticks // _STEP)
+    steps = -(-market.ticks // STEP)
     for keys, values in track(
         market.records(), f"{market.ticks:,} ticks into {topic}", total=steps,
         console=Console(stderr=True), transient=True,

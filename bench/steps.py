@@ -171,7 +171,7 @@ def row(step: Step, series: str, found: list[float]) -> list[str]:
 
 def main() -> None:
     """Measure and show."""
-    parser = argparse.ArgumentParser(description=__doc__)
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0] if __doc__ else "")
     parser.add_argument("--series", type=int, action="append", help="100 and 10000")
     parser.add_argument("--seconds", type=float, default=2.0, help="for each step")
     parser.add_argument("--thin", type=int, default=4, help="of so many ticks the window holds one")
