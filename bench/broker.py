@@ -1,6 +1,7 @@
 """A Kafka for the length of a measurement."""
 
 import argparse
+import logging
 import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -14,6 +15,8 @@ from homma.stack.kafka import Broker
 @contextmanager
 def broker(port: int) -> Iterator[tuple[str, Path]]:
     """Its address, and a folder that vanishes with it; its controller has the next port."""
+    # What librdkafka complains of it mends itself, or it comes as an exception.
+    logging.getLogger("homma.kafka").setLevel(logging.CRITICAL)
     bootstrap = f"127.0.0.1:{port}"
     class_path = jars.fetch(jars.read_lock("kafka"), Path("~/.cache/homma/jars").expanduser())
     with tempfile.TemporaryDirectory(prefix="homma-bench-") as home:

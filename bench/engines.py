@@ -65,7 +65,7 @@ class Engines:
     all: list[Engine] = field(default_factory=list)
 
     def __post_init__(self) -> None:
-        config: dict[str, Any] = {"bootstrap.servers": self.bootstrap, "log_level": 3}
+        config: dict[str, Any] = {"bootstrap.servers": self.bootstrap, "log_level": 0}
         self._admin = AdminClient(config)
         # Committed offsets are asked for as they stand: a pending transaction is not waited for.
         self._offsets = Consumer(

@@ -13,7 +13,7 @@ from bench import report
 
 #: What is run, with which flags, and with which when it only has to work.
 PLAN = (
-    ("end_to_end", "--rounds 2", "--ticks 200000 --quix-ticks 20000 --hours 0.1"),
+    ("end_to_end", "", "--ticks 200000 --quix-ticks 20000 --hours 0.1"),
     ("steps", "", "--seconds 0.2"),
     ("latency", "", "--seconds 10 --warm-up 5"),
     ("restart", "", "--series 50 --days 2 --fine-minutes 1"),

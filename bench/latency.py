@@ -31,6 +31,8 @@ from homma.topics import codec
 from homma.topics.kafka.reading import Reader
 
 SERIES = ["source", "symbol"]
+#: So long the last ticks' candles are waited for.
+TAIL_S = 5.0
 #: What the engine waits and does is told apart from what the feed's own client does.
 LEGS = {"tick made → candle readable": "made_us", "tick in Kafka → candle readable": "kept_us"}
 
@@ -130,13 +132,13 @@ def measure(
             group.until(lambda: group.committed() > 0)
             time.sleep(asked.warm_up)
             cpu_s, from_us = engine.cpu_s(), time.time_ns() // 1000
-            candles = arrivals(bootstrap, names.candles[FINEST], asked.seconds + 2)
+            candles = arrivals(bootstrap, names.candles[FINEST], asked.seconds + TAIL_S)
             cpu_s = engine.cpu_s() - cpu_s
     # The reader's first second goes by with finding its place; the last ticks' candles come later.
     began_us = from_us + 1_000_000
     made = ticks_made(bootstrap, names.ticks, began_us, began_us + int(asked.seconds * 1e6))
     return Measured(
-        waits(made, candles.filter(pl.col("read_us") > from_us)), cpu_s, asked.seconds + 2
+        waits(made, candles.filter(pl.col("read_us") > from_us)), cpu_s, asked.seconds + TAIL_S
     )
 
 
@@ -145,7 +147,10 @@ def rows(emit_every: str, found: Measured) -> list[list[str]]:
     seen = found.ticks.filter(pl.col("read_us").is_not_null())
     lost = found.ticks.height - seen.height
     if lost > found.ticks.height // 1000:
-        raise SystemExit(f"{lost:,} of {found.ticks.height:,} ticks are in no candle that was read")
+        raise SystemExit(
+            f"{lost:,} of {found.ticks.height:,} ticks were in no candle {TAIL_S:g} s later: the "
+            "machine is too busy"
+        )
     cells: list[list[str]] = []
     for leg, since in LEGS.items():
         ms = seen.select((pl.col("read_us") - pl.col(since)) / 1000).to_series()

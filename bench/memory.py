@@ -13,7 +13,6 @@ import argparse
 import time
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from itertools import accumulate
 from pathlib import Path
 
 from rich.console import Console
@@ -101,12 +100,12 @@ def row(market: Market, samples: Sequence[Sample], peak_mib: float) -> list[str]
 def drawn(samples: Sequence[Sample]) -> str:
     """The largest set of each part of the run, as a line."""
     length = samples[-1].minutes / _LINE
-    parts: list[float] = [0.0] * _LINE
-    for sample in samples:
-        place = min(_LINE - 1, int(sample.minutes / length))
-        parts[place] = max(parts[place], sample.rss_mib)
-    # Candles are committed about once a second: a part without a sample is as the one before.
-    return report.line(list(accumulate(parts, lambda before, now: now or before)))
+    parts: list[float] = []
+    for place in range(_LINE):
+        its = [s.rss_mib for s in samples if int(s.minutes / length) == place]
+        # Candles are committed about once a second: a part without a sample is as the one before.
+        parts.append(max(its, default=parts[-1] if parts else samples[0].rss_mib))
+    return report.line(parts)
 
 
 def main() -> None:
