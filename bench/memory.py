@@ -90,11 +90,9 @@ def row(market: Market, samples: Sequence[Sample], peak_mib: float) -> list[str]
     minutes = market.span_us / 6e7
     half = (FILLED_MIN + minutes) / 2
     spans = ((0.0, float(FILLED_MIN)), (FILLED_MIN, half), (half, minutes + 1))
-    most = (
-        max((s.rss_mib for s in samples if first <= s.minutes < last), default=0.0)
-        for first, last in spans
-    )
-    return [f"{market.series:,}", f"{peak_mib:,.0f}", *(f"{mib:,.0f}" for mib in most)]
+    sets = ([s.rss_mib for s in samples if first <= s.minutes < last] for first, last in spans)
+    most = (f"{max(found):,.0f}" if found else "" for found in sets)
+    return [f"{market.series:,}", f"{peak_mib:,.0f}", *most]
 
 
 def drawn(samples: Sequence[Sample]) -> str:
