@@ -10,11 +10,7 @@ which record was the first that had it.
 """
 
 import argparse
-import subprocess
-import sys
 import time
-from collections.abc import Iterator
-from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -24,6 +20,7 @@ from confluent_kafka import Consumer, TopicPartition
 from bench import report
 from bench.broker import broker, takes_port
 from bench.engines import engines
+from bench.live import feeding
 from bench.market import PARTITIONS, make_topics
 from homma.core.interval import FINEST
 from homma.settings import TopicSettings
@@ -44,20 +41,6 @@ class Measured:
     ticks: pl.DataFrame
     cpu_s: float
     seconds: float
-
-
-@contextmanager
-def feeding(
-    bootstrap: str, topic: str, rate_per_s: int, series: int, behind_us: int = 0
-) -> Iterator[subprocess.Popen[bytes]]:
-    """Live ticks, by a process of its own."""
-    argv = [sys.executable, "-m", "bench.live", bootstrap, topic, str(rate_per_s), str(series)]
-    process = subprocess.Popen([*argv, str(behind_us)])
-    try:
-        yield process
-    finally:
-        process.terminate()
-        process.wait()
 
 
 def arrivals(bootstrap: str, topic: str, seconds: float) -> pl.DataFrame:
