@@ -15,7 +15,7 @@ from bench import report
 PLAN = (
     ("end_to_end", "", "--ticks 200000 --quix-ticks 20000 --hours 0.1"),
     ("steps", "", "--seconds 0.2"),
-    ("latency", "", "--seconds 10 --warm-up 5"),
+    ("latency", "", "--rate 1000 --seconds 5 --warm-up 3"),
     ("restart", "", "--series 50 --days 2 --fine-minutes 1"),
     ("memory", "--minutes 20", "--minutes 13 --rate 1000"),
 )

@@ -10,11 +10,8 @@ which record was the first that had it.
 """
 
 import argparse
-import subprocess
-import sys
+import json
 import time
-from collections.abc import Iterator
-from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -24,6 +21,7 @@ from confluent_kafka import Consumer, TopicPartition
 from bench import report
 from bench.broker import broker, takes_port
 from bench.engines import engines
+from bench.live import feeding
 from bench.market import PARTITIONS, make_topics
 from homma.core.interval import FINEST
 from homma.settings import TopicSettings
@@ -31,37 +29,21 @@ from homma.topics import codec
 from homma.topics.kafka.reading import Reader
 
 SERIES = ["source", "symbol"]
-#: So long the last ticks' candles are waited for.
-TAIL_S = 5.0
+PATIENCE_US = 120_000_000
 #: What the engine waits and does is told apart from what the feed's own client does.
 LEGS = {"tick made → candle readable": "made_us", "tick in Kafka → candle readable": "kept_us"}
 
 
 @dataclass(frozen=True)
 class Measured:
-    """Milliseconds, one row a tick, and what the engine took meanwhile."""
+    """Ticks with the instants they passed by, and how much of a core the engine took."""
 
     ticks: pl.DataFrame
-    cpu_s: float
-    seconds: float
+    cpu_share: float
 
 
-@contextmanager
-def feeding(
-    bootstrap: str, topic: str, rate_per_s: int, series: int, behind_us: int = 0
-) -> Iterator[subprocess.Popen[bytes]]:
-    """Live ticks, by a process of its own."""
-    argv = [sys.executable, "-m", "bench.live", bootstrap, topic, str(rate_per_s), str(series)]
-    process = subprocess.Popen([*argv, str(behind_us)])
-    try:
-        yield process
-    finally:
-        process.terminate()
-        process.wait()
-
-
-def arrivals(bootstrap: str, topic: str, seconds: float) -> pl.DataFrame:
-    """The candle records that come within so many seconds, and when (`read_us`)."""
+def arrivals(bootstrap: str, topic: str, series: int, to_us: int) -> pl.DataFrame:
+    """The candle records that come, and when (`read_us`), until all ticks made by then have one."""
     consumer = Consumer(
         {
             "bootstrap.servers": bootstrap,
@@ -72,21 +54,22 @@ def arrivals(bootstrap: str, topic: str, seconds: float) -> pl.DataFrame:
         }
     )
     consumer.assign([TopicPartition(topic, partition) for partition in range(PARTITIONS)])
-    values: list[bytes] = []
-    read_us: list[int] = []
-    until_s = time.monotonic() + seconds
-    while time.monotonic() < until_s:
+    rows: list[tuple[str, str, int, int]] = []
+    through: set[tuple[str, str]] = set()
+    while len(through) < series:
+        if time.time_ns() // 1000 > to_us + PATIENCE_US:
+            raise SystemExit("candles are more than two minutes behind: the machine is too busy")
         message = consumer.poll(0.1)
-        if message is not None and message.error() is None:
-            read_us.append(time.time_ns() // 1000)
-            values.append(message.value() or b"")
+        if message is None or message.error() is not None:
+            continue
+        read_us = time.time_ns() // 1000
+        candle = json.loads(message.value() or b"")
+        name = candle["source"], candle["symbol"]
+        rows.append((*name, candle["closeNumber"], read_us))
+        if candle["closeNumber"] >= to_us:
+            through.add(name)
     consumer.close()
-    ends = pl.DataFrame({"value": values}).select(
-        pl.col("value").cast(pl.String).str.json_decode(
-            pl.Struct({"source": pl.String, "symbol": pl.String, "closeNumber": pl.Int64})
-        )
-    )  # fmt: skip
-    return ends.unnest("value").with_columns(read_us=pl.Series(read_us, dtype=pl.Int64))
+    return pl.DataFrame(rows, schema=[*SERIES, "closeNumber", "read_us"], orient="row")
 
 
 def ticks_made(bootstrap: str, topic: str, from_us: int, to_us: int) -> pl.DataFrame:
@@ -131,34 +114,23 @@ def measure(
         with feeding(bootstrap, names.ticks, asked.rate, asked.series):
             group.until(lambda: group.committed() > 0)
             time.sleep(asked.warm_up)
-            cpu_s, from_us = engine.cpu_s(), time.time_ns() // 1000
-            candles = arrivals(bootstrap, names.candles[FINEST], asked.seconds + TAIL_S)
-            cpu_s = engine.cpu_s() - cpu_s
-    # The reader's first second goes by with finding its place; the last ticks' candles come later.
-    began_us = from_us + 1_000_000
-    made = ticks_made(bootstrap, names.ticks, began_us, began_us + int(asked.seconds * 1e6))
-    return Measured(
-        waits(made, candles.filter(pl.col("read_us") > from_us)), cpu_s, asked.seconds + TAIL_S
-    )
+            # The reader has its first second to find its place.
+            from_us = time.time_ns() // 1000 + 1_000_000
+            to_us = from_us + int(asked.seconds * 1e6)
+            cpu_s, began_s = engine.cpu_s(), time.perf_counter()
+            candles = arrivals(bootstrap, names.candles[FINEST], asked.series, to_us)
+            cpu_share = (engine.cpu_s() - cpu_s) / (time.perf_counter() - began_s)
+    return Measured(waits(ticks_made(bootstrap, names.ticks, from_us, to_us), candles), cpu_share)
 
 
 def rows(emit_every: str, found: Measured) -> list[list[str]]:
     """A row a leg."""
-    seen = found.ticks.filter(pl.col("read_us").is_not_null())
-    lost = found.ticks.height - seen.height
-    if lost > found.ticks.height // 1000:
-        raise SystemExit(
-            f"{lost:,} of {found.ticks.height:,} ticks were in no candle {TAIL_S:g} s later: the "
-            "machine is too busy"
-        )
     cells: list[list[str]] = []
     for leg, since in LEGS.items():
-        ms = seen.select((pl.col("read_us") - pl.col(since)) / 1000).to_series()
-        half, most, slowest = (ms.quantile(share) for share in (0.5, 0.99, 1.0))
-        cells.append([
-            leg, emit_every, f"{seen.height:,}", f"{half:,.0f}", f"{most:,.0f}", f"{slowest:,.0f}",
-            f"{found.cpu_s / found.seconds * 100:.0f} %",
-        ])  # fmt: skip
+        ms = found.ticks.select((pl.col("read_us") - pl.col(since)) / 1000).to_series()
+        figures = [f"{ms.quantile(share):,.0f}" for share in (0.5, 0.99, 1.0)]
+        busy = f"{found.cpu_share * 100:.0f} %"
+        cells.append([leg, emit_every, f"{found.ticks.height:,}", *figures, busy])
     return cells
 
 

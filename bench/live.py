@@ -6,9 +6,11 @@ The dates may lie behind the wall clock by as much as is asked for: an event tim
 """
 
 import signal
+import subprocess
 import sys
 import time
-from contextlib import suppress
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
 from datetime import UTC, datetime, timedelta
 
 from homma.topics.kafka.writing import Sender
@@ -61,6 +63,20 @@ def send(bootstrap: str, topic: str, rate_per_s: int, series: int, behind_us: in
         else:
             sender.poll(0)
             time.sleep(_SLICE_S)
+
+
+@contextmanager
+def feeding(
+    bootstrap: str, topic: str, rate_per_s: int, series: int, behind_us: int = 0
+) -> Iterator[subprocess.Popen[bytes]]:
+    """Live ticks, by a process of its own."""
+    argv = [sys.executable, "-m", "bench.live", bootstrap, topic, str(rate_per_s), str(series)]
+    process = subprocess.Popen([*argv, str(behind_us)])
+    try:
+        yield process
+    finally:
+        process.terminate()
+        process.wait()
 
 
 if __name__ == "__main__":

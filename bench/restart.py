@@ -30,7 +30,6 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
-from typing import Any
 
 from confluent_kafka import Consumer, TopicPartition
 from rich.console import Console
@@ -39,7 +38,7 @@ from rich.progress import track
 from bench import report
 from bench.broker import broker, takes_port
 from bench.engines import Engine, Engines, engines
-from bench.latency import feeding
+from bench.live import feeding
 from bench.market import PARTITIONS, START_US, Market, make_topics
 from homma.core.interval import FINEST
 from homma.settings import TopicSettings
@@ -184,33 +183,51 @@ def _size(file: Path) -> int:
         return 0
 
 
-def episode(
-    bootstrap: str, folder: Path, group: Engines, names: Topics, history: History, label: str,
-    asked: argparse.Namespace, make: Callable[[], None],
-) -> list[list[str]]:  # fmt: skip
-    """Make some history, then restart twice; a row each."""
-    maker = group.start("--emit-every", "20ms")
-    group.until(group.ready)
-    make()
-    history.pass_by(
-        asked.fine_minutes * MINUTE_US, SECOND_US, 1, f"{asked.fine_minutes} min, by the second"
-    )
-    maker.end()
-    with live(bootstrap, history, names.ticks, asked.series):
-        engine = group.start()
-        group.until(group.ready)
-        time.sleep(SETTLE_S)
-        found = kept(bootstrap, names, folder / "kafka" / "data")
+@dataclass(frozen=True)
+class Scene:
+    """A group of engines, its topics, and the event time that has gone by in them."""
+
+    bootstrap: str
+    folder: Path
+    group: Engines
+    names: Topics
+    history: History
+    series: int
+
+    def make(self, fine_us: int, past: Callable[[], None]) -> None:
+        """Have the engine make some history and then, second by second, what a restart reads."""
+        maker = self.group.start("--emit-every", "20ms")
+        self.group.until(self.group.ready)
+        past()
+        self.history.pass_by(fine_us, SECOND_US, 1, f"{fine_us // MINUTE_US} min, by the second")
+        maker.end()
+
+    def restarts(self, label: str) -> list[list[str]]:
+        """With live ticks coming in, restart twice; a row each."""
         rows: list[list[str]] = []
-        for how, called in ((signal.SIGTERM, "asked to"), (signal.SIGKILL, "killed")):
-            engine, back = restart(bootstrap, group, engine, names, how)
-            rows.append([
-                label, called, f"{found.records:,}", f"{found.mib:,.0f}", f"{back.assigned_s:.1f}",
-                f"{back.restore_s:.1f}", f"{back.first_s:.1f}", f"{back.all_s:.1f}",
-            ])  # fmt: skip
+        with live(self.bootstrap, self.history, self.names.ticks, self.series):
+            engine = self.group.start()
+            self.group.until(self.group.ready)
             time.sleep(SETTLE_S)
-        engine.end()
-    return rows
+            found = kept(self.bootstrap, self.names, self.folder / "kafka" / "data")
+            for how, called in ((signal.SIGTERM, "asked to"), (signal.SIGKILL, "killed")):
+                engine, back = restart(self.bootstrap, self.group, engine, self.names, how)
+                rows.append([
+                    label, called, f"{found.records:,}", f"{found.mib:,.0f}",
+                    f"{back.assigned_s:.1f}", f"{back.restore_s:.1f}", f"{back.first_s:.1f}",
+                    f"{back.all_s:.1f}",
+                ])  # fmt: skip
+                time.sleep(SETTLE_S)
+            engine.end()
+        return rows
+
+
+def pasts(history: History, days: int, fine_us: int) -> Iterator[tuple[str, Callable[[], None]]]:
+    """What each history is called, and how it is made; each goes on after the one before."""
+    day_us, more_us = DAY_US - fine_us, (days - 1) * DAY_US - fine_us
+    yield "a day", lambda: history.pass_by(day_us, 5 * MINUTE_US, 5, "a day")
+    if days > 1:
+        yield f"{days} days", lambda: history.pass_by(more_us, HOUR_US, 1, f"{days} days")
 
 
 def main() -> None:
@@ -228,23 +245,12 @@ def main() -> None:
         names = make_topics(bootstrap, topics)
         with engines(bootstrap, topics, "restart", folder) as group:
             history = History(bootstrap, group, names.ticks, asked.series)
-            rest_us = DAY_US - asked.fine_minutes * MINUTE_US
-            plans: list[tuple[str, Any]] = [
-                ("a day", lambda: history.pass_by(rest_us, 5 * MINUTE_US, 5, "a day"))
-            ]
-            if asked.days > 1:
-                more_us = (asked.days - 1) * DAY_US - asked.fine_minutes * MINUTE_US
-                plans.append(
-                    (
-                        f"{asked.days} days",
-                        lambda: history.pass_by(more_us, HOUR_US, 1, f"{asked.days} days"),
-                    )
-                )
-            rows = [
-                row
-                for label, make in plans
-                for row in episode(bootstrap, folder, group, names, history, label, asked, make)
-            ]
+            scene = Scene(bootstrap, folder, group, names, history, asked.series)
+            fine_us = asked.fine_minutes * MINUTE_US
+            rows: list[list[str]] = []
+            for label, past in pasts(history, asked.days, fine_us):
+                scene.make(fine_us, past)
+                rows += scene.restarts(label)
     report.show(
         f"{asked.series:,} series, {asked.series:,} live ticks/s; seconds from the start of the "
         "process",
