@@ -1,9 +1,11 @@
 """A broker of a test's own, to be killed, stopped and started again."""
 
 import os
+import resource
 import signal
+import threading
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -46,6 +48,34 @@ class OwnBroker:
     def wait_restarted(self, kills: int) -> None:
         """Wait until it is back from its n-th end."""
         until(lambda: self.process.status.restarts >= kills and self.up)
+
+    @contextmanager
+    def full_disk(self, most_bytes: int = 50_000) -> Iterator[None]:
+        """No file of the broker may grow beyond that, nor a file of one that is started anew."""
+        stop = threading.Event()
+        limited: set[int] = set()
+
+        def limit() -> None:
+            while not stop.wait(0.01):
+                pid = self.process.status.pid
+                if pid is not None and pid not in limited:
+                    self._limit(pid, most_bytes)
+                    limited.add(pid)
+
+        thread = threading.Thread(target=limit)
+        thread.start()
+        try:
+            yield
+        finally:
+            stop.set()
+            thread.join()
+            if (pid := self.process.status.pid) is not None:
+                self._limit(pid, resource.RLIM_INFINITY)
+
+    def _limit(self, pid: int, most_bytes: int) -> None:
+        # It may just have ended.
+        with suppress(ProcessLookupError):
+            resource.prlimit(pid, resource.RLIMIT_FSIZE, (most_bytes, resource.RLIM_INFINITY))
 
 
 @contextmanager

@@ -3,6 +3,7 @@
 import click
 
 from homma.aggregate.job import Engine, sources
+from homma.cli.clock import end_when_set_back
 from homma.cli.options import takes
 from homma.cli.signals import stop_on_signals
 from homma.metrics import AGGREGATE, Metrics
@@ -27,6 +28,7 @@ def aggregate(
       homma aggregate --bootstrap.servers broker:9092 --price bid
       homma aggregate --until-end          work off what is there, then exit
     """
+    end_when_set_back()
     names = contract.topics(topics)
     admin = Admin(kafka)
     admin.ensure(contract.specs(topics, admin.require(names.ticks)), topics.replication_factor)

@@ -17,8 +17,8 @@ T = TypeVar("T")
 
 log = logging.getLogger("homma.kafka")
 
-# Not ILLEGAL_GENERATION: a member has come or gone, and this one is still there. Who is not any more
-# gets UNKNOWN_MEMBER_ID.
+# Not ILLEGAL_GENERATION: a member has come or gone, and this one is still there. To one that is
+# not any more the broker says UNKNOWN_MEMBER_ID.
 _FENCED: Final = {
     Code.PRODUCER_FENCED,
     Code._FENCED,
