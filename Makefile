@@ -23,8 +23,8 @@ check: .venv/ready           ## style, types, import rules, and what is rendered
 	$(RUN)/lint-imports
 	$(RUN)/homma render --check
 
-bench: .venv/ready           ## how fast, against what
-	$(RUN)/python -m bench.end_to_end $(ARGS)
+bench: .venv/ready           ## how fast, against what; WHAT=steps and others: bench/README.md
+	$(RUN)/python -m bench.$(or $(WHAT),end_to_end) $(ARGS)
 
 clean:                       ## forget what the targets have set up, and the demo's data
 	rm -rf .venv .uv .homma

@@ -1,183 +1,127 @@
-"""How fast the engine is, against the bare Kafka client on the same topic, in one run.
+"""How fast the engine is, against others on the same ticks, in one run.
 
-    make bench                      2 million ticks, 100 series, 4 partitions
-    make bench ARGS="--series 10000"
+    make bench                                      4 million ticks, 100 and 10,000 series
+    make bench ARGS="--series 100 --rounds 3"
 
-Each contender is a process of its own, so that CPU seconds and peak memory are its own. Machines
-differ: quote the ratios.
+Machines differ: quote the ratios.
 """
 
 import argparse
-import json
-import os
-import resource
-import subprocess
+import statistics
 import sys
-import tempfile
-import time
+from collections import defaultdict
 from collections.abc import Callable
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
-import polars as pl
-from rich.console import Console
-from rich.progress import track
-from rich.table import Table
+from bench import contenders, report
+from bench.broker import broker, takes_port
+from bench.contenders import Missing, Result
+from bench.market import Market
+from homma.settings import TopicSettings
 
-from homma.cli.local import answers
-from homma.settings import AggregateSettings, TopicSettings
-from homma.stack import jars, kafka
-from homma.topics import codec, contract
-
-PARTITIONS = 4
-TOPICS = TopicSettings(replication_factor=1)
-START_US = 1_742_428_800_000_000
+RAW = "raw loop"
+#: The event time that the ticks span where nothing else is asked. Of 4 million ticks 100 series
+#: have 5 a second and series in 2 h; 10,000 series have 2 in 200 s and, the hard case, one in 18 s
+#: in 2 h: about as many candle records as ticks.
+SPANS_S: dict[int, tuple[float, ...]] = {10_000: (200.0, 7200.0)}
+ANY_SPAN_S = (7200.0,)
 
 
-def ticks(first: int, count: int, total: int, series: int, span_us: int) -> pl.DataFrame:
-    """Ticks `first` to `first + count` of `total`, in order of time, series in turn."""
-    n = pl.int_range(first, first + count, eager=True).alias("n")
-    at = pl.from_epoch(START_US + pl.col("n") * span_us // total, time_unit="us")
-    cents = (pl.col("n") * 7919 % 1000).cast(pl.Float64)
-    return n.to_frame().select(
-        source=pl.format("SOURCE_{}", pl.col("n") % series % 2),
-        symbol=pl.format("SYM{}", pl.col("n") % series),
-        ask=(60_000 + cents + 1) / 100,
-        bid=(60_000 + cents) / 100,
-        mid=(60_000 + cents) / 100,
-        askMarkup=0,
-        bidMarkup=0,
-        isTradable=True,
-        number=pl.col("n") + START_US,
-        dateTime=at.dt.to_string("%Y-%m-%dT%H:%M:%S%.3f"),
-        receiveDateTime=at.dt.to_string("%Y-%m-%dT%H:%M:%S%.3f"),
-    )
+@dataclass(frozen=True)
+class Round:
+    """One turn of all contenders on one market."""
 
+    bootstrap: str
+    folder: Path
+    market: Market
+    number: int
+    quix_ticks: int
 
-def fill(bootstrap: str, count: int, series: int, span_us: int) -> None:
-    """The topics of the contract, and the ticks."""
-    from homma.topics.kafka.admin import Admin
-    from homma.topics.kafka.writing import Sender
+    def topics(self, name: str) -> TopicSettings:
+        """Topics of their own, for each engine's candles."""
+        own = f"{name}_{self.market.series}_{self.market.span_us}_{self.number}"
+        return TopicSettings(
+            topic=f"{own}_ticks", candle_topic=own + "_{name}", replication_factor=1
+        )
 
-    config = {"bootstrap.servers": bootstrap}
-    Admin(config).ensure(contract.specs(TOPICS, PARTITIONS), 1)
-    sender, step = Sender(config), 50_000
-    for first in track(range(0, count, step), "sending ticks", console=Console(stderr=True)):
-        some = ticks(first, min(step, count - first), count, series, span_us)
-        sender.send(TOPICS.topic, *codec.ticks_to(some))
-    if sender.flush(120):
-        raise SystemExit("the broker did not take all ticks")
-
-
-def raw_loop(bootstrap: str, count: int) -> None:
-    """`consumer.consume` and nothing else."""
-    from confluent_kafka import Consumer, TopicPartition
-
-    consumer = Consumer(
-        {
-            "bootstrap.servers": bootstrap,
-            "group.id": "bench-raw",
-            "isolation.level": "read_committed",
-            "queued.min.messages": 200_000,
+    def turns(self) -> dict[str, Callable[[], Result]]:
+        """Contenders by name, in their order. One engine's ticks are what the others read."""
+        one, two = self.topics("one"), self.topics("two")
+        return {
+            "homma": lambda: contenders.homma(self.bootstrap, one, self.market, self.folder, 1),
+            "kcat": lambda: contenders.kcat(self.bootstrap, one.topic, self.market),
+            RAW: lambda: contenders.raw_loop(self.bootstrap, one.topic, self.market),
+            "Quix Streams": lambda: contenders.quix(
+                self.bootstrap, one.topic, min(self.quix_ticks, self.market.ticks), self.folder
+            ),
+            "homma, 2 processes": lambda: contenders.homma(
+                self.bootstrap, two, self.market, self.folder, 2
+            ),
         }
-    )
-    consumer.assign([TopicPartition(TOPICS.topic, p, 0) for p in range(PARTITIONS)])
-    read = len(consumer.consume(1, 10))
-    started = time.perf_counter()
-    while read < count:
-        read += len(consumer.consume(20_000, 0.2))
-    told(read, started)
-
-
-def engine(bootstrap: str, count: int) -> None:
-    """The engine: 11 intervals, duplicates recognised, transactions on."""
-    from homma.aggregate.job import Engine, sources
-    from homma.metrics import AGGREGATE, Metrics
-    from homma.topics.kafka.admin import Admin
-
-    config = {"bootstrap.servers": bootstrap}
-    metrics = Metrics(AGGREGATE)
-    found = sources(config, contract.topics(TOPICS), Admin(config))
-    running = Engine(found, AggregateSettings(group="bench", until_end=True), metrics)
-    started = [0.0]
-
-    def stopped() -> bool:
-        # Joining the group takes its time whatever comes after: count from the first tick on.
-        if not started[0] and running.reading:
-            started[0] = time.perf_counter()
-        return False
-
-    running.run(stopped)
-    counted = metrics.registry.get_sample_value("homma_ticks_counted_total") or 0
-    if counted != count:
-        raise SystemExit(f"{counted:,.0f} of {count:,} ticks were counted")
-    told(int(counted), started[0])
-
-
-def told(count: int, started: float) -> None:
-    """A contender's result as JSON, for the process that has started it."""
-    seconds = time.perf_counter() - started
-    used = resource.getrusage(resource.RUSAGE_SELF)
-    result = {
-        "ticks_per_s": count / seconds,
-        "cpu_s_per_million": (used.ru_utime + used.ru_stime) / count * 1e6,
-        "peak_mib": used.ru_maxrss / 1024,
-    }
-    print(json.dumps(result))
-
-
-CONTENDERS: dict[str, Callable[[str, int], None]] = {"raw loop": raw_loop, "homma": engine}
-
-
-def measured(name: str, bootstrap: str, count: int) -> dict[str, Any]:
-    """Run a contender in a process of its own."""
-    argv = [sys.executable, "-m", "bench.end_to_end", "--only", name, "--bootstrap", bootstrap,
-            "--ticks", str(count)]  # fmt: skip
-    done = subprocess.run(argv, check=True, stdout=subprocess.PIPE, env=os.environ)
-    found: dict[str, Any] = json.loads(done.stdout.splitlines()[-1])
-    return found
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--ticks", type=int, default=2_000_000)
-    parser.add_argument("--series", type=int, default=100)
-    parser.add_argument("--hours", type=float, default=2.0, help="event time the ticks span")
-    parser.add_argument("--port", type=int, default=19192)
-    parser.add_argument("--only", choices=list(CONTENDERS))
-    parser.add_argument("--bootstrap")
+    """Measure and show."""
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0] if __doc__ else "")
+    parser.add_argument("--ticks", type=int, default=4_000_000)
+    parser.add_argument("--series", type=int, action="append", help="100 and 10000")
+    parser.add_argument("--hours", type=float, action="append", help="event time the ticks span")
+    parser.add_argument("--rounds", type=int, default=1, help="of which the median is shown")
+    parser.add_argument("--quix-ticks", type=int, default=200_000, help="its share of the ticks")
+    parser.add_argument("--only", action="append", help="contenders, by name")
+    takes_port(parser)
+    report.takes_markdown(parser)
     asked = parser.parse_args()
-    if asked.only:
-        CONTENDERS[asked.only](asked.bootstrap, asked.ticks)
-        return
-    bootstrap = f"127.0.0.1:{asked.port}"
-    class_path = jars.fetch(jars.read_lock("kafka"), Path("~/.cache/homma/jars").expanduser())
-    with (
-        tempfile.TemporaryDirectory() as home,
-        kafka.running(
-            Path(home), asked.port, asked.port + 1, class_path, lambda: answers(bootstrap)
-        ),
-    ):
-        fill(bootstrap, asked.ticks, asked.series, int(asked.hours * 3.6e9))
-        found = {name: measured(name, bootstrap, asked.ticks) for name in CONTENDERS}
-    show(found, asked)
+    print(report.machine())
+    for series in asked.series or (100, 10_000):
+        spans_s = tuple(hours * 3600 for hours in asked.hours or ())
+        for span_s in spans_s or SPANS_S.get(series, ANY_SPAN_S):
+            compare(asked, Market(asked.ticks, series, int(span_s * 1e6)))
 
 
-def show(found: dict[str, dict[str, Any]], asked: argparse.Namespace) -> None:
-    title = f"{asked.ticks:,} ticks, {asked.series:,} series, {asked.hours:g} h of event time"
-    table = Table("contender", title=title)
-    for column in ("ticks/s", "of the raw loop", "CPU s / million", "peak MiB"):
-        table.add_column(column, justify="right")
-    bare = found["raw loop"]["ticks_per_s"]
-    for name, result in found.items():
-        table.add_row(
+def compare(asked: argparse.Namespace, market: Market) -> None:
+    """All contenders on one market, round by round."""
+    found: dict[str, list[Result]] = defaultdict(list)
+    with broker(asked.port) as (bootstrap, folder):
+        for number in range(asked.rounds):
+            turns = Round(bootstrap, folder, market, number, asked.quix_ticks).turns()
+            for name, measure in turns.items():
+                if asked.only and name not in asked.only:
+                    continue
+                try:
+                    found[name].append(measure())
+                except Missing as missing:
+                    print(missing, file=sys.stderr)
+    show(found, market, markdown=asked.markdown)
+
+
+def show(found: dict[str, list[Result]], market: Market, *, markdown: bool) -> None:
+    """One row a contender."""
+    rates = {name: rate(results) for name, results in found.items()}
+    bare = rates.get(RAW)
+    rows = [
+        [
             name,
-            f"{result['ticks_per_s']:,.0f}",
-            f"{result['ticks_per_s'] / bare:.2f}",
-            f"{result['cpu_s_per_million']:.2f}",
-            f"{result['peak_mib']:,.0f}",
-        )
-    Console().print(table)
+            f"{rates[name]:,.0f}",
+            f"{rates[name] / bare:.2f}" if bare else "",
+            f"{statistics.median([r.cpu_s / r.ticks * 1e6 for r in results]):.2f}",
+            f"{statistics.median([r.peak_mib for r in results]):,.0f}",
+        ]
+        for name, results in found.items()
+    ]
+    report.show(
+        f"{market.ticks:,} ticks, {market.series:,} series, "
+        f"{report.span(market.span_us / 1e6)} of event time",
+        ("contender", "ticks/s", "÷ raw loop", "CPU s a million ticks", "peak MiB"),
+        rows,
+        markdown=markdown,
+    )
+
+
+def rate(results: list[Result]) -> float:
+    """Ticks a second."""
+    return statistics.median([result.ticks / result.seconds for result in results])
 
 
 if __name__ == "__main__":

@@ -46,6 +46,7 @@ class TopicSettings:
     dead_topic: str = setting("{topic}_dead", "where ticks go that break a rule")
     late_topic: str = setting("{topic}_late", "where ticks go that are too late")
     candle_topic: str = setting("candle_{name}", "where candles go; {name} is the interval's")
+    rekey_topic: str = setting("{topic}_by_series", "where --rekey puts ticks, keyed by series")
     partitions: int = setting(4, "partitions of a topic of ticks that does not exist yet")
     replication_factor: int = setting(-1, "copies of each topic; -1: as the brokers have it")
     tick_retention: timedelta = setting(timedelta(days=7), "how long ticks stay in Kafka")
@@ -74,6 +75,9 @@ class AggregateSettings:
         timedelta(minutes=5), "a tick dated further ahead of its record's timestamp is refused"
     )
     until_end: bool = setting(False, "work off what is there now, then exit")
+    rekey: bool = setting(
+        False, "first key the ticks by series anew, where a series is scattered over partitions"
+    )
     rebuild: bool = setting(False, "forget candles and offsets, start anew with the oldest tick")
 
     def __post_init__(self) -> None:

@@ -14,7 +14,8 @@ from typing import Any
 
 import polars as pl
 
-from homma.aggregate.job import Engine, sources
+from homma.aggregate.job import engine
+from homma.aggregate.loop import Loop, sources
 from homma.core.interval import INTERVALS
 from homma.metrics import AGGREGATE, Metrics
 from homma.settings import AggregateSettings, TopicSettings
@@ -79,10 +80,10 @@ class Pipeline:
             sender.send(self.topics.ticks, *codec.ticks_to(part))
         assert sender.flush(60) == 0
 
-    def engine(self, **settings: Any) -> Engine:
+    def engine(self, **settings: Any) -> Loop:
         """An engine in this process."""
         found = sources(self.config, self.topics, Admin(self.config))
-        return Engine(found, replace(self.settings, **settings), self.metrics)
+        return engine(found, replace(self.settings, **settings), self.metrics)
 
     def work_off(self, **settings: Any) -> None:
         """Aggregate what is there, to its end."""

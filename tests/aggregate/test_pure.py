@@ -1,11 +1,16 @@
 """The parts of the engine that need no broker: marks, clocks, latencies."""
 
+import math
+from collections.abc import Callable
+
 import polars as pl
 import pytest
 
 from homma.aggregate.clock import PartitionClock
 from homma.aggregate.latency import Arrivals
-from homma.aggregate.mark import Mark, read_mark, refused_headers
+from homma.aggregate.mark import Mark, Onward, read_mark, read_onward
+from homma.aggregate.origin import Origin
+from homma.aggregate.rekey import Front
 from homma.aggregate.restore import left_alone
 from homma.core.interval import FINEST, INTERVALS
 from homma.core.series import BEFORE_ALL_US
@@ -24,14 +29,35 @@ def test_a_mark_comes_back_as_it_was() -> None:
 
 
 @pytest.mark.parametrize("text", ["", "{}", "x", "[]", '{"run":1}'])
-def test_another_metadata_is_refused(text: str) -> None:
+@pytest.mark.parametrize("read", [read_mark, read_onward])
+def test_another_metadata_is_refused(text: str, read: Callable[[str, str], object]) -> None:
     with pytest.raises(StateError, match=r"of here has not been written by homma.*--rebuild"):
-        read_mark(text, "here")
+        read(text, "here")
+
+
+def test_the_mark_of_ticks_sent_on_comes_back_as_it_was() -> None:
+    mark = Onward(7, "from", "onto")
+    assert read_onward(mark.text(), "here") == mark
+
+
+def test_partitions_wait_for_the_one_that_is_behind() -> None:
+    front = Front(ahead_us=10)
+    assert front.limit_us == math.inf
+    front.stands(0, newest_us=1_000, oldest_us=900)
+    front.stands(1, newest_us=50, oldest_us=math.inf)
+    assert front.limit_us == 60
+    # Read to its end, with ticks that wait.
+    front.stands(1, newest_us=math.inf, oldest_us=50)
+    assert front.limit_us == 60
+    front.stands(1, newest_us=math.inf, oldest_us=math.inf)
+    assert front.limit_us == 910
+    front.gone(0)
+    assert front.limit_us == math.inf
 
 
 def test_a_refused_record_keeps_its_headers() -> None:
-    told = refused_headers([("a", b"1"), ("error", b"its own")], "why", "t", 2, 9)
-    assert list(told) == [
+    came = Origin("t", 2, 9, b"key", [("a", b"1"), ("error", b"its own")])
+    assert came.refused("why") == [
         ("a", b"1"), ("error", b"its own"), ("error", "why"), ("topic", "t"),
         ("partition", "2"), ("offset", "9"),
     ]  # fmt: skip

@@ -64,7 +64,7 @@ def test_a_predecessors_open_transaction_is_ended_and_forgotten(pipeline: Pipeli
     predecessor.init()
     predecessor.begin()
     for topic in pipeline.topics.candles:
-        predecessor.send(topic, 0, [b"{}"], [b"never seen"], [0], [("run", b"other")])
+        predecessor.send(topic, 0, [b"{}"], [b"never seen"], [0], [[("run", b"other")]])
     time.sleep(0.5)
     pipeline.send(tick(DAY + "14:30:20", 11, 2))
     pipeline.work_off()

@@ -24,6 +24,7 @@ from confluent_kafka import (
     TopicPartition,
 )
 
+from homma.aggregate.origin import origin, origin_of_rekeyed
 from homma.topics.kafka.reading import Message
 from homma.topics.kafka.writing import Sender
 from tests import oracle
@@ -348,26 +349,28 @@ def _read(message: Message) -> oracle.Tick | str:
     return "future" if oracle.at_of(read) - appended > MAX_FUTURE else read
 
 
-def check(pipeline: Pipeline, correct_for: timedelta = CORRECT_FOR) -> int:
+def check(
+    pipeline: Pipeline, correct_for: timedelta = CORRECT_FOR, *, rekeyed: bool = False
+) -> int:
     """Every tick went where the contract says, once, and the candles are of those that count.
 
-    How many candles were compared.
+    Rekeyed ticks count in the order in which they were sent on. How many candles were compared.
     """
     records = pipeline.records(pipeline.topics.ticks)
-    dead: list[Place] = []
+    dead = [_place(m) for m in records if isinstance(_read(m), str)]
     late: list[Place] = []
     duplicates = 0
     accepted: list[oracle.Tick] = []
+    origin_of = origin_of_rekeyed if rekeyed else origin
+    counted = pipeline.records(pipeline.topics.by_series) if rekeyed else records
     for partition in range(pipeline.partitions):
         valid: list[tuple[Place, oracle.Tick]] = []
-        for message in records:
+        for message in counted:
             if message.partition() != partition:
                 continue
-            place, read = (partition, message.offset() or 0), _read(message)
-            if isinstance(read, str):
-                dead.append(place)
-            else:
-                valid.append((place, read))
+            if not isinstance(read := _read(message), str):
+                came = origin_of(message)
+                valid.append(((came.partition, came.offset), read))
         fates = oracle.fates([read for _, read in valid], correct_for)
         for (place, read), fate in zip(valid, fates, strict=True):
             if fate == "late":
@@ -384,6 +387,10 @@ def check(pipeline: Pipeline, correct_for: timedelta = CORRECT_FOR) -> int:
     assert len(records) == len(dead) + len(late) + duplicates + minutes
     same_candles(candles, batch_candles(_frame(accepted)))
     return candles.height
+
+
+def _place(message: Message) -> Place:
+    return message.partition() or 0, message.offset() or 0
 
 
 def _frame(ticks: Sequence[oracle.Tick]) -> pl.DataFrame:

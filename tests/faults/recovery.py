@@ -13,7 +13,7 @@ from tests.faults.engines import Progress
 
 #: Epoch seconds, by partition: when its committed offset was seen to have moved.
 Advances = Sequence[Sequence[float]]
-_OPENED = re.compile(r"(\S+ \S+) homma\.aggregate: partition (\d+): .* goes on at offset")
+_OPENED = re.compile(r"(\S+ \S+) homma\.aggregate: partition (\d+)\b.* goes on at offset")
 _LOOK_S = 0.1
 
 

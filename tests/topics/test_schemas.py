@@ -15,7 +15,8 @@ import polars as pl
 import pytest
 from jsonschema import Draft7Validator, Draft202012Validator
 
-from homma.aggregate.mark import candle_headers, refused_headers
+from homma.aggregate.mark import candle_headers
+from homma.aggregate.origin import Origin
 from homma.core.interval import INTERVALS
 from homma.core.tick import FIELDS, JSON_SCHEMA, check
 from homma.settings import TopicSettings
@@ -254,7 +255,7 @@ def test_asyncapi_has_the_headers_that_are_written() -> None:
     messages = asyncapi.document("0")["components"]["messages"]
     written = dict(candle_headers("r", 1))
     assert set(messages["candle"]["headers"]["properties"]) == set(written)
-    refused = dict(refused_headers(None, "e", "t", 0, 1))
+    refused = dict(Origin("t", 0, 1, None, []).refused("e"))
     for name in ("deadTick", "lateTick"):
         assert set(messages[name]["headers"]["properties"]) == set(refused)
         Draft202012Validator(messages[name]["headers"]).validate(refused)

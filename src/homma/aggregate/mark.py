@@ -6,16 +6,14 @@ belong to the offset at all.
 """
 
 import json
-from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from typing import Final
 
+from homma.aggregate.origin import Headers
 from homma.errors import StateError
 
 RUN: Final = "run"
 TICKS_BEFORE: Final = "ticksBefore"
-
-Headers = Sequence[tuple[str, str | bytes | None]]
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,25 +56,39 @@ def read_mark(text: str, where: str) -> Mark:
             }
         )
     except (ValueError, KeyError, TypeError) as error:
-        raise StateError(
-            f"the committed offset of {where} has not been written by homma ({error!r})",
-            "if the group was reset on purpose start with --rebuild, else name another --group",
-        ) from error
+        raise _foreign(where, error) from error
+
+
+@dataclass(frozen=True, slots=True)
+class Onward:
+    """The metadata of an offset committed where ticks are only sent on."""
+
+    #: All ticks before this input offset have been sent on.
+    lastTicksBefore: int  # noqa: N815  as in Mark
+    #: The id of the topic they came from, and of the one they were sent to.
+    topicId: str  # noqa: N815
+    ontoId: str  # noqa: N815
+
+    def text(self) -> str:
+        """The metadata."""
+        return json.dumps(asdict(self), separators=(",", ":"))
+
+
+def read_onward(text: str, where: str) -> Onward:
+    """The mark of a metadata text; StateError where it is none of ours."""
+    try:
+        return Onward(**json.loads(text))
+    except (ValueError, TypeError) as error:
+        raise _foreign(where, error) from error
+
+
+def _foreign(where: str, error: Exception) -> StateError:
+    return StateError(
+        f"the committed offset of {where} has not been written by homma ({error!r})",
+        "if the group was reset on purpose start with --rebuild, else name another --group",
+    )
 
 
 def candle_headers(run: str, ticks_before: int) -> Headers:
     """The headers of a candle record."""
     return [(RUN, run), (TICKS_BEFORE, str(ticks_before))]
-
-
-def refused_headers(
-    headers: Headers | None, error: str, topic: str, partition: int, offset: int
-) -> Headers:
-    """The headers of a dead or late tick: its own, then why and where from."""
-    told = [
-        ("error", error),
-        ("topic", topic),
-        ("partition", str(partition)),
-        ("offset", str(offset)),
-    ]
-    return [*(headers or ()), *told]

@@ -4,9 +4,11 @@ Everything between two commits lives in `_now`; `_then` is the state as of the l
 commit makes the one the other, an abort goes back.
 """
 
+import logging
 import time
 from collections.abc import Callable
 from dataclasses import dataclass, field, replace
+from itertools import repeat
 from typing import Final
 
 import polars as pl
@@ -14,7 +16,8 @@ import polars as pl
 from homma.aggregate import restore
 from homma.aggregate.clock import PartitionClock
 from homma.aggregate.latency import Arrivals
-from homma.aggregate.mark import Mark, candle_headers, refused_headers
+from homma.aggregate.mark import Mark, candle_headers
+from homma.aggregate.origin import Origin, origin, origin_of_rekeyed
 from homma.aggregate.restore import Restored, Source
 from homma.aggregate.ticks import sort
 from homma.core.interval import INTERVALS
@@ -24,6 +27,8 @@ from homma.metrics import Metrics
 from homma.topics import codec
 from homma.topics.kafka.reading import Message
 from homma.topics.kafka.writing import Aborted, Transactions
+
+log = logging.getLogger("homma.aggregate")
 
 LATE: Final = "dateTime: its minute ended correct_for or more behind its series' newest tick"
 
@@ -61,13 +66,18 @@ class Partition:
         start: Restored,
         transactions: Transactions,
         metrics: Metrics,
+        *,
+        runs_on: bool,
         wall_us: Callable[[], int] = lambda: time.time_ns() // 1000,
     ) -> None:
         self.number = source.partition
         self._source = source
         self._transactions = transactions
         self._metrics = metrics
+        #: Whether time goes by at the partition's end.
+        self._runs_on = runs_on
         self._wall_us = wall_us
+        self._origin: Callable[[Message], Origin] = origin_of_rekeyed if source.rekeyed else origin
         self._run = start.run
         self._began = start.began
         self._then = self._now = Progress(
@@ -125,9 +135,20 @@ class Partition:
         # What was read from the topics is committed: an abort need not go behind it.
         return replace(now, window=window, dormant=asleep)
 
+    @property
+    def full(self) -> bool:
+        """It takes all there is."""
+        return False
+
+    @property
+    def more(self) -> bool:
+        """It publishes all there is."""
+        return False
+
     def at_end(self, monotonic_us: int) -> None:
         """No record is left for now: the partition's clock runs on with the machine's."""
-        self._now = replace(self._now, clock=self._now.clock.at_end(monotonic_us))
+        if self._runs_on:
+            self._now = replace(self._now, clock=self._now.clock.at_end(monotonic_us))
 
     def publish(self, monotonic_us: int, owner: object) -> bool:
         """Write what is due in one transaction; False if it was rolled back.
@@ -153,7 +174,8 @@ class Partition:
                 self._mark(done, clock_us).text(),
                 owner,
             )
-        except Aborted:
+        except Aborted as error:
+            log.warning("partition %d: %s", self.number, error)
             self._transactions.abort()
             self._now = self._then
             self._metrics.count("homma_transactions", 1, "aborted")
@@ -170,23 +192,18 @@ class Partition:
             topic = self._source.topics.candles[int(code)]
             keys, values = codec.candles_to(rows, self._wall_us())
             timestamps_ms = (rows["published_us"] // 1000).to_list()
-            self._transactions.send(topic, self.number, keys, values, timestamps_ms, headers)
-        for refused in done.refused:
-            message = refused.message
-            told = refused_headers(
-                message.headers(),  # type: ignore[arg-type]
-                refused.error,
-                self._source.topics.ticks,
-                self.number,
-                message.offset() or 0,
+            self._transactions.send(
+                topic, self.number, keys, values, timestamps_ms, repeat(headers)
             )
+        for refused in done.refused:
+            came = self._origin(refused.message)
             self._transactions.send(
                 refused.topic,
                 self.number,
-                [message.key()],
-                [message.value()],
-                [message.timestamp()[1]],
-                told,
+                [came.key],
+                [refused.message.value()],
+                [refused.message.timestamp()[1]],
+                [came.refused(refused.error)],
             )
 
     def _mark(self, done: Progress, clock_us: int) -> Mark:

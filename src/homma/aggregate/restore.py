@@ -36,6 +36,10 @@ class Source:
     rules: Rules
     max_future_us: int
     topic_id: str
+    #: Every (topic, partition) that its ticks come through, itself included.
+    feeds: tuple[tuple[str, int], ...]
+    #: Whether its ticks have been keyed anew (aggregate/rekey.py).
+    rekeyed: bool
 
     @property
     def where(self) -> str:
@@ -85,14 +89,13 @@ def rebuilt(source: Source, run: str) -> Restored:
     Where older ticks are gone, candles that begin before the oldest tick kept would lack them:
     those are left alone.
     """
-    ticks = source.reader.kept(source.topics.ticks, source.partition)
     kept = _candles_kept(source)
     rules = source.rules
-    if ticks.start > 0 and any(span.start < span.end for span in kept):
-        rules = replace(rules, begin_us=_first_event_us(source, ticks))
+    if any(span.start < span.end for span in kept):
+        rules = replace(rules, begin_us=_complete_from_us(source))
     return Restored(
         window=Window(rules),
-        offset=ticks.start,
+        offset=source.reader.kept(source.topics.ticks, source.partition).start,
         clock_us=0,
         run=run,
         began=tuple(span.end for span in kept),
@@ -179,24 +182,36 @@ def _refuse_lost(window: Window, clocks: pl.DataFrame, found: pl.DataFrame) -> W
 def _check(source: Source, mark: Mark, committed: Committed, ticks: Range) -> None:
     """Refuse an offset that does not belong to the ticks that are there, or to the settings."""
     anew = "start with --rebuild to make all candles anew from the ticks that are kept"
-    if mark.lastTicksBefore != committed.offset:
-        raise StateError(
-            f"the group's offset for {source.where} is {committed.offset}, but the candles are "
-            f"those of the ticks before {mark.lastTicksBefore}",
-            f"set it back to that, or {anew}",
-        )
-    if mark.topicId != source.topic_id or committed.offset > ticks.end:
-        raise StateError(f"{source.topics.ticks} was deleted and made again", anew)
-    if committed.offset < ticks.start:
-        raise StateError(
-            f"{ticks.start - committed.offset} ticks of {source.where} were deleted by retention "
-            "before they were read",
-            f"raise --tick-retention, and {anew}",
-        )
+    same = mark.topicId == source.topic_id
+    check_offset(source.where, committed.offset, mark.lastTicksBefore, ticks, same, anew)
     if mark.price != source.rules.price:
         raise StateError(
             f"the candles are made of {mark.price}, and --price says {source.rules.price}",
             f"use --price {mark.price}, or other topics and another --group, or {anew}",
+        )
+
+
+def check_offset(
+    where: str, committed: int, marked: int, ticks: Range, same_topic: bool, anew: str
+) -> None:
+    """Refuse a committed offset that does not belong to the ticks that are there.
+
+    `marked` is the offset that the metadata speaks of, `ticks` what the partition keeps, and
+    `anew` the remedy.
+    """
+    if marked != committed:
+        raise StateError(
+            f"the group's offset for {where} is {committed}, but what was made of the ticks is "
+            f"that of those before {marked}",
+            f"set it back to that, or {anew}",
+        )
+    if not same_topic or committed > ticks.end:
+        raise StateError(f"the topic of {where} was deleted and made again", anew)
+    if committed < ticks.start:
+        raise StateError(
+            f"{ticks.start - committed} ticks of {where} were deleted by retention before they "
+            "were read",
+            f"raise --tick-retention, and {anew}",
         )
 
 
@@ -285,14 +300,28 @@ def _dormant(candles: pl.DataFrame, since_us: int) -> dict[tuple[str, str], int]
 
 def _ticks(source: Source, span: Range) -> Iterable[pl.DataFrame]:
     """The valid ticks of a range, as they were when they were first read."""
-    topic = source.topics.ticks
-    for batch in source.reader.read(source.partition, {topic: span}, _PATIENCE_S):
+    return _valid(source, source.topics.ticks, source.partition, span)
+
+
+def _valid(source: Source, topic: str, partition: int, span: Range) -> Iterable[pl.DataFrame]:
+    for batch in source.reader.read(partition, {topic: span}, _PATIENCE_S):
         yield sort(batch, source.max_future_us).valid
 
 
-def _first_event_us(source: Source, ticks: Range) -> int:
-    """The dateTime of the oldest valid tick kept; BEFORE_ALL_US where there is none."""
-    for batch in _ticks(source, ticks):
+def _complete_from_us(source: Source) -> int:
+    """From which instant no tick has been deleted; BEFORE_ALL_US where none has at all."""
+    complete_us = BEFORE_ALL_US
+    for topic, partition in source.feeds:
+        kept = source.reader.kept(topic, partition)
+        if kept.start > 0:
+            first_us = _first_event_us(_valid(source, topic, partition, kept))
+            complete_us = max(complete_us, first_us)
+    return complete_us
+
+
+def _first_event_us(batches: Iterable[pl.DataFrame]) -> int:
+    """The dateTime of the oldest valid tick; BEFORE_ALL_US where there is none."""
+    for batch in batches:
         if not batch.is_empty():
             return int(batch["event_us"][0])
     return BEFORE_ALL_US

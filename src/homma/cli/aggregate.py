@@ -1,8 +1,12 @@
 """`homma aggregate`: the engine, against any Kafka."""
 
+from dataclasses import replace
+
 import click
 
-from homma.aggregate.job import Engine, sources
+from homma.aggregate.job import engine
+from homma.aggregate.loop import sources
+from homma.aggregate.rekey import beside, rekeying
 from homma.cli.clock import end_when_set_back
 from homma.cli.options import takes
 from homma.cli.signals import stop_on_signals
@@ -27,11 +31,27 @@ def aggregate(
     Example:
       homma aggregate --bootstrap.servers broker:9092 --price bid
       homma aggregate --until-end          work off what is there, then exit
+      homma aggregate --rekey              where ticks are not keyed SOURCE:SYMBOL
     """
     end_when_set_back()
     names = contract.topics(topics)
     admin = Admin(kafka)
-    admin.ensure(contract.specs(topics, admin.require(names.ticks)), topics.replication_factor)
+    partitions = admin.require(names.ticks)
+    admin.ensure(contract.specs(topics, partitions), topics.replication_factor)
     measured = Metrics(AGGREGATE)
     measured.serve(metrics.metrics_host, metrics.metrics_port)
-    Engine(sources(kafka, names, admin), settings, measured).run(stop_on_signals())
+    found = sources(kafka, names, admin)
+    if not settings.rekey:
+        engine(found, settings, measured).run(stop_on_signals())
+        return
+    by_series = contract.by_series_spec(topics, partitions)
+    admin.ensure([by_series], topics.replication_factor)
+    keyed = sources(kafka, replace(names, ticks=names.by_series), admin)
+    first = rekeying(found, settings, keyed.topic_id, measured)
+    candles = engine(keyed, settings, measured, raw=names.ticks)
+    stopped = stop_on_signals()
+    if settings.until_end:
+        first.run(stopped)
+        candles.run(stopped)
+    else:
+        beside(first.run, candles.run, stopped)

@@ -254,11 +254,9 @@ class Window:
     def remember(self, ticks: pl.DataFrame) -> "Window":
         """With the identities of ticks that were counted before (valid ticks, any series)."""
         coded = encode(self.series, ticks).drop_nulls("series")
-        placed = coded.with_columns(
-            candle.place(pl.col("event_us"), pl.col("number")).alias("place")
-        ).unique(IDENTITY, keep="first", maintain_order=True)
-        alive = placed.filter(
-            pl.col("event_us") >= self._alive_us(self.series).gather(placed["series"])
+        first = coded.unique(IDENTITY, keep="first", maintain_order=True)
+        alive = first.filter(
+            pl.col("event_us") >= self._alive_us(self.series).gather(first["series"])
         )
         unknown = alive.join(self.identities.known(alive), on=IDENTITY, how="anti")
         return replace(self, identities=self.identities.add(unknown))

@@ -16,8 +16,8 @@ _MIB: Final = 1 << 20
 #: The longest tick, and by how much the topics of refused ticks exceed it: their added headers.
 TICK_BYTES: Final = _MIB + 12
 REFUSED_BYTES: Final = TICK_BYTES + 64 * 1024
-# Kafka refuses records an hour ahead of the broker's clock. Candles carry the partition's clock,
-# which a jump of the broker's clock leaves ahead of it.
+# Kafka refuses records an hour ahead of the broker's clock. Candles carry the partition's clock and
+# refused ticks their own timestamp, which a jump of the broker's clock leaves ahead of it.
 _ANY_TIMESTAMP: Final = str((1 << 63) - 1)
 
 
@@ -29,9 +29,11 @@ class Topics:
     dead: str
     late: str
     candles: tuple[str, ...]
+    #: The ticks keyed anew, internal to the engine: only with --rekey it is there.
+    by_series: str
 
     def all(self) -> tuple[str, ...]:
-        """Every topic, the input first."""
+        """Every topic that others may read, the input first."""
         return (self.ticks, self.dead, self.late, *self.candles)
 
 
@@ -52,10 +54,12 @@ def topics(settings: TopicSettings) -> Topics:
         dead=settings.dead_topic.replace("{topic}", ticks),
         late=settings.late_topic.replace("{topic}", ticks),
         candles=tuple(settings.candle_topic.replace("{name}", i.name) for i in INTERVALS),
+        by_series=settings.rekey_topic.replace("{topic}", ticks),
     )
-    if len(set(named.all())) != len(named.all()):
+    names = (*named.all(), named.by_series)
+    if len(set(names)) != len(names):
         raise SettingError(
-            f"the topic names {', '.join(named.all())} are not all different",
+            f"the topic names {', '.join(names)} are not all different",
             "let candle_topic contain {name}, and give each of the others its own",
         )
     return named
@@ -66,7 +70,11 @@ def specs(settings: TopicSettings, partitions: int) -> tuple[TopicSpec, ...]:
     named = topics(settings)
     week = {"cleanup.policy": "delete", "retention.ms": _ms(settings.tick_retention)}
     appended = {**week, "message.timestamp.type": "LogAppendTime"}
-    refused = {**week, "max.message.bytes": str(REFUSED_BYTES)}
+    refused = {
+        **week,
+        "max.message.bytes": str(REFUSED_BYTES),
+        "message.timestamp.after.max.ms": _ANY_TIMESTAMP,
+    }
     return (
         TopicSpec(named.ticks, partitions, {**appended, "max.message.bytes": str(TICK_BYTES)}),
         TopicSpec(named.dead, partitions, refused),
@@ -76,6 +84,18 @@ def specs(settings: TopicSettings, partitions: int) -> tuple[TopicSpec, ...]:
             for name, interval in zip(named.candles, INTERVALS, strict=True)
         ),
     )
+
+
+def by_series_spec(settings: TopicSettings, partitions: int) -> TopicSpec:
+    """The topic of ticks keyed anew: they keep the timestamps they had."""
+    config = {
+        "cleanup.policy": "delete",
+        "retention.ms": _ms(settings.tick_retention),
+        "message.timestamp.type": "CreateTime",
+        "message.timestamp.after.max.ms": _ANY_TIMESTAMP,
+        "max.message.bytes": str(REFUSED_BYTES),
+    }
+    return TopicSpec(topics(settings).by_series, partitions, config)
 
 
 def _candle_config(settings: TopicSettings, interval: Interval) -> dict[str, str]:

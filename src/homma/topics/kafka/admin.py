@@ -1,5 +1,6 @@
 """Topics: made idempotently, compared with the contract, never silently used otherwise."""
 
+import time
 from collections.abc import Sequence
 from typing import Final
 
@@ -13,6 +14,7 @@ from homma.topics.contract import TopicSpec
 from homma.topics.kafka.connection import Connection, calling, client_config, create, explained
 
 _TIMEOUT_S: Final = 10.0
+_LOOK_AGAIN_S: Final = 0.05
 
 
 class Admin:
@@ -73,6 +75,7 @@ class Admin:
         missing = [spec for spec in specs if spec.name not in found]
         if missing:
             self._make(missing, replication_factor)
+            self._await({spec.name for spec in missing})
         return [spec.name for spec in missing]
 
     def _make(self, specs: Sequence[TopicSpec], replication_factor: int) -> None:
@@ -95,6 +98,17 @@ class Admin:
                 # Another process made it at the same moment, of the same contract.
                 if error.args[0].code() != Code.TOPIC_ALREADY_EXISTS:
                     raise explained(error, f"making topic {name}", self._config) from error
+
+    def _await(self, topics: set[str]) -> None:
+        """A broker knows of a topic a little later than its controller."""
+        until_s = time.monotonic() + _TIMEOUT_S
+        while left := topics - self.partitions().keys():
+            if time.monotonic() > until_s:
+                raise KafkaError(
+                    f"the broker does not know {', '.join(sorted(left))}, which it has made",
+                    "see the broker's log for the cause",
+                )
+            time.sleep(_LOOK_AGAIN_S)
 
     def require(self, topic: str) -> int:
         """The partition count of a topic; KafkaError where there is none of that name."""

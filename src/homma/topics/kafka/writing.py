@@ -2,7 +2,7 @@
 
 import threading
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from concurrent.futures import Future
 from typing import Final
 
@@ -12,7 +12,11 @@ from confluent_kafka import KafkaException, Message, Producer, TopicPartition
 from homma.errors import Fenced, KafkaError
 from homma.topics.kafka.connection import Connection, client_config, create, explained, log
 
-Headers = Sequence[tuple[str, str | bytes | None]]
+Headers = list[tuple[str, str | bytes | None]]
+#: The partition is that of the key.
+ANY_PARTITION: Final = -1
+# As Java's clients do it, so that a series stays where others of its producers put it.
+_PARTITIONER: Final = "murmur2_random"
 # librdkafka's queue: one publish of many series fits in.
 _QUEUE: Final = 1_000_000
 _QUEUE_KIB: Final = 512 * 1024
@@ -32,7 +36,7 @@ class Sender:
                 acks="all",
                 compression_type="lz4",
                 linger_ms=5,
-                partitioner="murmur2_random",
+                partitioner=_PARTITIONER,
                 delivery_report_only_error=True,
                 message_max_bytes=2_000_000,
             )
@@ -153,6 +157,7 @@ class Transactions:
             client_config(
                 config,
                 transactional_id=transactional_id,
+                partitioner=_PARTITIONER,
                 transaction_timeout_ms=timeout_ms,
                 compression_type="lz4",
                 linger_ms=5,
@@ -175,14 +180,15 @@ class Transactions:
 
     def send(
         self, topic: str, partition: int, keys: Sequence[bytes | None],
-        values: Sequence[bytes | None], timestamps_ms: Sequence[int], headers: Headers,
+        values: Sequence[bytes | None], timestamps_ms: Sequence[int], headers: Iterable[Headers],
     ) -> None:  # fmt: skip
-        """Records of one topic, all with the same headers."""
-        produce, fixed = self._producer.produce, list(headers)
-        for key, value, timestamp_ms in zip(keys, values, timestamps_ms, strict=True):
+        """Records of one topic, to a partition or, by their keys, to ANY_PARTITION."""
+        produce = self._producer.produce
+        rows = zip(keys, values, timestamps_ms, headers, strict=False)
+        for key, value, timestamp_ms, told in rows:
             while True:
                 try:
-                    produce(topic, value, key, partition, timestamp=timestamp_ms, headers=fixed)
+                    produce(topic, value, key, partition, timestamp=timestamp_ms, headers=told)
                     break
                 except BufferError:
                     self._producer.poll(0.05)

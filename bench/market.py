@@ -1,0 +1,108 @@
+"""The ticks that are measured with, and how they get into a topic."""
+
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+
+import polars as pl
+from confluent_kafka import Producer
+from rich.console import Console
+from rich.progress import track
+
+from homma.settings import TopicSettings
+from homma.topics import codec, contract
+from homma.topics.kafka.admin import Admin
+
+PARTITIONS = 4
+START_US = 1_742_428_800_000_000  # 2025-03-20, a Thursday
+#: So many are made at once.
+STEP = 50_000
+# The most that a broker allows.
+_TRANSACTION_MS = 900_000
+_FLUSH_S = 120
+
+
+@dataclass(frozen=True)
+class Market:
+    """So many ticks in order of time, evenly over `span_us`, the series in turn."""
+
+    ticks: int
+    series: int
+    span_us: int
+    start_us: int = START_US
+
+    def frame(self, first: int, count: int) -> pl.DataFrame:
+        """Ticks `first` to `first + count`, in the columns of a tick's JSON."""
+        n = pl.int_range(first, first + count, eager=True).alias("n")
+        at = pl.from_epoch(self.start_us + pl.col("n") * self.span_us // self.ticks, time_unit="us")
+        cents = (pl.col("n") * 7919 % 1000).cast(pl.Float64)
+        dated = n.to_frame().with_columns(at=at.dt.to_string("%Y-%m-%dT%H:%M:%S%.3f"))
+        return dated.select(
+            source=pl.format("SOURCE_{}", pl.col("n") % self.series % 2),
+            symbol=pl.format("SYM{}", pl.col("n") % self.series),
+            ask=(60_000 + cents + 1) / 100,
+            bid=(60_000 + cents) / 100,
+            mid=(60_000 + cents) / 100,
+            askMarkup=0,
+            bidMarkup=0,
+            isTradable=True,
+            number=pl.col("n") + self.start_us,
+            dateTime="at",
+            receiveDateTime="at",
+        )
+
+    def records(self, step: int = STEP) -> Iterator[tuple[list[bytes], list[bytes]]]:
+        """Keys and values of all, so many at a time."""
+        for first in range(0, self.ticks, step):
+            yield codec.ticks_to(self.frame(first, min(step, self.ticks - first)))
+
+
+def make_topics(bootstrap: str, topics: TopicSettings) -> contract.Topics:
+    """The topics of the contract."""
+    Admin({"bootstrap.servers": bootstrap}).ensure(contract.specs(topics, PARTITIONS), 1)
+    return contract.topics(topics)
+
+
+@contextmanager
+def withheld(bootstrap: str, topic: str, market: Market) -> Iterator[Callable[[], None]]:
+    """A market's ticks in a topic, which nobody sees before the callable is called: then all at
+    once.
+
+    They stand in a transaction that is still open. So a reader can be at its place, and its clock
+    started, before there is anything to read.
+    """
+    producer = Producer(
+        {
+            "bootstrap.servers": bootstrap,
+            "transactional.id": f"bench-{topic}",
+            "transaction.timeout.ms": _TRANSACTION_MS,
+            "compression.type": "lz4",
+            "linger.ms": 5,
+            "partitioner": "murmur2_random",
+            "log_level": 3,
+        }
+    )
+    producer.init_transactions()
+    producer.begin_transaction()
+    steps = -(-market.ticks // STEP)
+    for keys, values in track(
+        market.records(), f"{market.ticks:,} ticks into {topic}", total=steps,
+        console=Console(stderr=True), transient=True,
+    ):  # fmt: skip
+        hand_over(producer, topic, keys, values)
+    if producer.flush(_FLUSH_S):
+        raise SystemExit("the broker did not take all ticks: see whether its disk is full")
+    yield producer.commit_transaction
+    producer.close()
+
+
+def hand_over(producer: Producer, topic: str, keys: list[bytes], values: list[bytes]) -> None:
+    """Records to a producer; waits while its queue is full."""
+    for key, value in zip(keys, values, strict=True):
+        while True:
+            try:
+                producer.produce(topic, value, key)
+                break
+            except BufferError:
+                producer.poll(0.05)
+    producer.poll(0)

@@ -1,0 +1,32 @@
+"""`consumer.consume` and nothing with the result: what Python can reach at best.
+
+python -m bench.raw_loop BOOTSTRAP TOPIC PARTITIONS TICKS
+"""
+
+import sys
+
+from confluent_kafka import Consumer, TopicPartition
+
+from bench.stopwatch import Stopwatch
+
+
+def read(bootstrap: str, topic: str, partitions: int, ticks: int) -> None:
+    consumer = Consumer(
+        {
+            "bootstrap.servers": bootstrap,
+            "group.id": "bench-raw",
+            "isolation.level": "read_committed",
+            "queued.min.messages": 200_000,
+        }
+    )
+    consumer.assign([TopicPartition(topic, p, 0) for p in range(partitions)])
+    # The connection takes its time whatever comes after.
+    found = len(consumer.consume(1, 10))
+    watch = Stopwatch()
+    while found < ticks:
+        found += len(consumer.consume(20_000, 0.2))
+    watch.tell(found)
+
+
+if __name__ == "__main__":
+    read(sys.argv[1], sys.argv[2], int(sys.argv[3]), int(sys.argv[4]))

@@ -1,0 +1,382 @@
+"""The loop of a stage that works within transactions: poll, apply, publish, commit.
+
+It decides nothing. A partition is opened when the group assigns it: its producer takes over the
+transactional id, which ends whatever a predecessor left open, and its Stage says how to go on. It
+is closed when it is revoked, after a last commit. Whatever goes wrong in between ends in opening
+it again.
+"""
+
+import logging
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from datetime import timedelta
+from typing import Final, Protocol
+
+from homma.errors import Fenced, KafkaError, StateError, TopicMismatch
+from homma.metrics import Metrics
+from homma.settings import microseconds
+from homma.topics.contract import Topics
+from homma.topics.kafka.admin import Admin
+from homma.topics.kafka.connection import Connection
+from homma.topics.kafka.reading import Committed, GroupReader, Message, Reader
+from homma.topics.kafka.writing import Indefinite, Transactions
+
+log = logging.getLogger("homma.aggregate")
+
+_BATCH: Final = 20_000
+_TRANSACTION_MS: Final = 10_000
+_SESSION_MS: Final = 6_000
+# Who was fenced waits this long for the group to say whether the partition is still its own.
+_FENCED_US: Final = (_SESSION_MS + 1_000) * 1000
+_AGAIN_US: Final = 1_000_000
+# No longer without asking whether to stop.
+_POLL_US: Final = 200_000
+# No longer without asking for more ticks: the group wants to hear of its members.
+_AT_ONCE_US: Final = 1_000_000
+_GONE_US: Final = 10_000_000
+
+
+@dataclass(frozen=True, slots=True)
+class Sources:
+    """Where a stage reads and writes."""
+
+    config: Connection
+    topics: Topics
+    #: The topic of ticks as it was found.
+    topic_id: str
+    partitions: int
+    #: Its id now, None where there is no such topic.
+    topic_id_now: Callable[[], str | None]
+
+
+def sources(config: Connection, topics: Topics, admin: Admin) -> Sources:
+    """The sources as they are found now; KafkaError where there is no topic of ticks."""
+    partitions = admin.require(topics.ticks)
+    topic_id = admin.topic_id(topics.ticks)
+    if topic_id is None:
+        raise KafkaError(f"topic {topics.ticks} has just been deleted", "make it, and start again")
+    return Sources(config, topics, topic_id, partitions, lambda: admin.topic_id(topics.ticks))
+
+
+@dataclass(frozen=True, slots=True)
+class Pace:
+    """Who works, and how often."""
+
+    group: str
+    emit_every: timedelta
+    until_end: bool
+
+
+class Work(Protocol):
+    """What a stage does with one partition."""
+
+    number: int
+
+    @property
+    def offset(self) -> int:
+        """After the last tick applied."""
+
+    @property
+    def settled(self) -> bool:
+        """Whether all that was taken is committed."""
+
+    @property
+    def full(self) -> bool:
+        """Whether it wants no more for now."""
+
+    @property
+    def more(self) -> bool:
+        """Whether there is something left to publish at once."""
+
+    def take(self, messages: list[Message], monotonic_us: int) -> None:
+        """Apply records, in the order of their offsets."""
+
+    def at_end(self, monotonic_us: int) -> None:
+        """No record is left for now."""
+
+    def publish(self, monotonic_us: int, owner: object) -> bool:
+        """Write what is due in one transaction; False if it was rolled back.
+
+        Then ticks have to be read again from `offset`. After Fenced and Indefinite it is of no
+        more use.
+        """
+
+    def close(self) -> None:
+        """Let go of it; what was not committed is nobody's."""
+
+
+class Stage(Protocol):
+    """What is done with the partitions."""
+
+    def opened(
+        self, number: int, committed: Committed | None, reader: Reader, transactions: Transactions
+    ) -> Work:
+        """A partition to go on with. Raises StateError where it cannot be gone on with."""
+
+    def took(self, work: Work) -> None:
+        """A partition has been opened, or has taken ticks."""
+
+    def dropped(self, number: int) -> None:
+        """A partition is not this process's any more."""
+
+
+@dataclass(slots=True)
+class Taken:
+    """Records of a partition that are not applied yet. Monotonic microseconds."""
+
+    began_us: int
+    messages: list[Message] = field(default_factory=list)
+    #: When the partition's end was reached, if it was.
+    ended_us: int | None = None
+
+
+class Loop:
+    """Moves ticks through a stage, for the partitions that the group gives this process."""
+
+    def __init__(
+        self,
+        sources: Sources,
+        pace: Pace,
+        stage: Stage,
+        metrics: Metrics,
+        monotonic_us: Callable[[], int],
+    ) -> None:
+        self._sources = sources
+        self._pace = pace
+        self._stage = stage
+        self._metrics = metrics
+        self._now_us = monotonic_us
+        self._ticks = GroupReader(sources.config, pace.group, sources.topics.ticks, _SESSION_MS)
+        self._reader = Reader(sources.config)
+        #: Partitions that are read, those that want no more, and those to open, with when to try.
+        self._open: dict[int, Work] = {}
+        self._paused: set[int] = set()
+        self._waiting: dict[int, int] = {}
+        self._taken: dict[int, Taken] = {}
+        self._gone_since_us: int | None = None
+        self._ends: dict[int, int] = {}
+
+    def run(self, stopped: Callable[[], bool]) -> None:
+        """Work until `stopped`, or with `until_end` until all that was there is worked off."""
+        every_us = microseconds(self._pace.emit_every)
+        self._ticks.join(self._assigned, self._revoked, self._lost)
+        due_us = self._now_us() + every_us
+        try:
+            while not stopped():
+                self._open_waiting()
+                self._poll(max(0, due_us - self._now_us()))
+                if self._now_us() >= due_us:
+                    self._apply()
+                    self._publish_all()
+                    due_us = self._now_us() + every_us
+                if self._finished():
+                    # A commit that was put off or rolled back is made up for in the next round.
+                    self._publish_all()
+                    if self._finished() and all(work.settled for work in self._open.values()):
+                        break
+            self._apply()
+            self._publish_all()
+        finally:
+            self._close()
+
+    @property
+    def reading(self) -> bool:
+        """Whether a partition is open."""
+        return bool(self._open)
+
+    # --- the group -----------------------------------------------------------------------------
+
+    def _assigned(self, partitions: Sequence[int]) -> None:
+        log.info("assigned: partitions %s", list(partitions))
+        self._ticks.hold(partitions)
+        self._waiting.update(dict.fromkeys(partitions, 0))
+
+    def _revoked(self, partitions: Sequence[int]) -> None:
+        log.info("revoked: partitions %s", list(partitions))
+        self._apply()
+        if self._same_topic():
+            for number in partitions:
+                if number in self._open:
+                    self._publish(self._open[number])
+        self._lost(partitions)
+
+    def _lost(self, partitions: Sequence[int]) -> None:
+        for number in partitions:
+            self._waiting.pop(number, None)
+            self._drop(number)
+
+    def _drop(self, number: int) -> None:
+        work = self._open.pop(number, None)
+        self._taken.pop(number, None)
+        self._paused.discard(number)
+        if work is not None:
+            work.close()
+            self._stage.dropped(number)
+
+    def _reopen(self, number: int, error: KafkaError, after_us: int) -> None:
+        log.warning("partition %d: %s", number, error)
+        self._drop(number)
+        self._ticks.hold([number])
+        self._waiting[number] = self._now_us() + after_us
+
+    def _open_waiting(self) -> None:
+        for number, from_us in list(self._waiting.items()):
+            if self._now_us() < from_us:
+                continue
+            if number >= self._sources.partitions:
+                raise TopicMismatch(
+                    f"{self._sources.topics.ticks} had {self._sources.partitions} partitions and "
+                    f"has now {number + 1} or more",
+                    "series have moved: make topics of candles with as many, then --rebuild",
+                )
+            try:
+                work = self._opened(number)
+            except KafkaError as error:
+                log.warning("partition %d cannot be opened yet: %s", number, error)
+                self._waiting[number] = self._now_us() + _AGAIN_US
+                continue
+            del self._waiting[number]
+            self._open[number] = work
+            self._stage.took(work)
+            self._ticks.start(number, work.offset)
+
+    def _opened(self, number: int) -> Work:
+        """Take the partition over: producer first, then offset and what belongs to it."""
+        started = time.perf_counter()
+        topic = self._sources.topics.ticks
+        name = f"homma-{self._pace.group}-{topic}-{number}"
+        transactions = Transactions(self._sources.config, name, _TRANSACTION_MS)
+        try:
+            transactions.init()
+            committed = self._ticks.committed(number)
+            work = self._stage.opened(number, committed, self._reader, transactions)
+            if self._pace.until_end and number not in self._ends:
+                self._ends[number] = self._reader.kept(topic, number).end
+        except BaseException:
+            transactions.close()
+            raise
+        seconds = time.perf_counter() - started
+        self._metrics.observe("homma_restore_seconds", seconds)
+        log.info(
+            "partition %d of %s: goes on at offset %d (restored in %.2f s)",
+            number, topic, work.offset, seconds,
+        )  # fmt: skip
+        return work
+
+    # --- the way of a tick ---------------------------------------------------------------------
+
+    def _poll(self, most_us: int) -> None:
+        """Take what there is; it is applied when it is much, or when it is due."""
+        messages, ended = self._ticks.consume(_BATCH, min(most_us, _POLL_US) / 1e6)
+        now_us = self._now_us()
+        for number, batch in _by_partition(messages).items():
+            if number in self._open:
+                taken = self._taken.setdefault(number, Taken(now_us))
+                taken.messages.extend(batch)
+                taken.ended_us = None
+        for number in ended:
+            if number in self._open:
+                self._taken.setdefault(number, Taken(now_us)).ended_us = now_us
+        if self._pace.until_end or sum(len(t.messages) for t in self._taken.values()) >= _BATCH:
+            self._apply()
+
+    def _apply(self) -> None:
+        waiting, self._taken = self._taken, {}
+        for number, taken in waiting.items():
+            work = self._open[number]
+            if taken.messages:
+                work.take(taken.messages, taken.began_us)
+                self._stage.took(work)
+            if taken.ended_us is None:
+                continue
+            work.at_end(taken.ended_us)
+            if self._pace.until_end:
+                self._ends[number] = min(self._ends[number], work.offset)
+
+    def _same_topic(self) -> bool:
+        """Whether the ticks read are still those of the topic; StateError where it was made again.
+
+        Asked between reading and committing: what was read before is then the old topic's.
+        """
+        try:
+            now = self._sources.topic_id_now()
+        except KafkaError as error:
+            log.warning("nothing is committed until Kafka answers: %s", error)
+            return False
+        if now == self._sources.topic_id:
+            self._gone_since_us = None
+            return True
+        topic = self._sources.topics.ticks
+        if now is not None:
+            raise StateError(
+                f"{topic} was deleted and made again",
+                "start with --rebuild to make all candles anew from the ticks that are there",
+            )
+        # A broker that has just started may not know its topics yet.
+        self._gone_since_us = self._gone_since_us or self._now_us()
+        if self._now_us() - self._gone_since_us > _GONE_US:
+            raise StateError(f"{topic} was deleted", "make it again, then start with --rebuild")
+        return False
+
+    def _publish_all(self) -> None:
+        if not self._open or not self._same_topic():
+            return
+        until_us = self._now_us() + _AT_ONCE_US
+        while True:
+            for work in list(self._open.values()):
+                self._publish(work)
+                self._show_lag(work)
+            if self._now_us() > until_us or not any(work.more for work in self._open.values()):
+                break
+        for number, work in self._open.items():
+            self._hold_back(number, work)
+
+    def _hold_back(self, number: int, work: Work) -> None:
+        if work.full and number not in self._paused:
+            self._paused.add(number)
+            self._ticks.hold([number])
+        elif not work.full and number in self._paused:
+            self._paused.discard(number)
+            self._ticks.go_on(number)
+
+    def _publish(self, work: Work) -> None:
+        try:
+            if not work.publish(self._now_us(), self._ticks.owner()):
+                log.warning("partition %d: rolled back, reads again", work.number)
+                self._ticks.start(work.number, work.offset)
+                self._paused.discard(work.number)
+        except Fenced as error:
+            self._metrics.count("homma_transactions", 1, "fenced")
+            self._reopen(work.number, error, _FENCED_US)
+        except Indefinite as error:
+            self._metrics.count("homma_transactions", 1, "indefinite")
+            self._reopen(work.number, error, 0)
+
+    def _show_lag(self, work: Work) -> None:
+        end = self._ticks.end_seen(work.number)
+        if end is not None:
+            lag = max(0, end - work.offset)
+            self._metrics.show("homma_lag_ticks", lag, str(work.number))
+
+    def _finished(self) -> bool:
+        if not self._pace.until_end or self._waiting or not self._open:
+            return False
+        return all(work.offset >= self._ends[number] for number, work in self._open.items())
+
+    def _close(self) -> None:
+        for number in list(self._open):
+            self._drop(number)
+        self._ticks.close()
+        self._reader.close()
+
+
+def _by_partition(messages: list[Message]) -> dict[int, list[Message]]:
+    batches: dict[int, list[Message]] = {}
+    for message in messages:
+        number = message.partition() or 0
+        if number in batches:
+            batches[number].append(message)
+        else:
+            batches[number] = [message]
+    return batches

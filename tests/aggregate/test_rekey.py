@@ -1,0 +1,217 @@
+"""`--rekey`: series scattered over partitions, or ticks without a key, give the same candles."""
+
+import json
+import random
+import threading
+from collections.abc import Callable
+from dataclasses import replace
+from datetime import timedelta
+from typing import Any
+
+import pytest
+from confluent_kafka.admin import AdminClient
+
+from homma.aggregate.job import engine
+from homma.aggregate.loop import Loop, sources
+from homma.aggregate.rekey import beside, rekeying
+from homma.errors import SplitSeries, StateError
+from homma.topics import contract
+from homma.topics.kafka.admin import Admin
+from homma.topics.kafka.writing import Sender
+from tests.aggregate.pipeline import Pipeline, batch_candles, same_candles, tick, until
+from tests.faults.engines import NOON, check, market
+
+DAY = "2025-03-20T"
+#: Each goes to another of three partitions.
+KEYS = (b"0", b"1", b"4")
+
+
+@pytest.fixture
+def pipeline(bootstrap: str) -> Pipeline:
+    return Pipeline(bootstrap, partitions=3)
+
+
+def scatter(pipeline: Pipeline, ticks: list[dict[str, Any]], seed: int = 1) -> None:
+    """Send each tick with a key that says nothing of its series."""
+    chance = random.Random(seed)
+    sender = Sender(pipeline.config)
+    for one in ticks:
+        key = str(chance.random()).encode()
+        sender.send(pipeline.topics.ticks, [key], [json.dumps(one).encode()])
+    assert sender.flush(30) == 0
+
+
+def loops(pipeline: Pipeline, **settings: Any) -> tuple[Loop, Loop]:
+    """The one that keys anew, and the engine behind it."""
+    admin = Admin(pipeline.config)
+    admin.ensure([contract.by_series_spec(pipeline.topic_settings, pipeline.partitions)], 1)
+    asked = replace(pipeline.settings, **settings)
+    found = sources(pipeline.config, pipeline.topics, admin)
+    onto = replace(pipeline.topics, ticks=pipeline.topics.by_series)
+    keyed = sources(pipeline.config, onto, admin)
+    return (
+        rekeying(found, asked, keyed.topic_id, pipeline.metrics),
+        engine(keyed, asked, pipeline.metrics, raw=pipeline.topics.ticks),
+    )
+
+
+def work_off(pipeline: Pipeline, **settings: Any) -> None:
+    for loop in loops(pipeline, until_end=True, **settings):
+        loop.run(lambda: False)
+
+
+def walk(count: int, series: int = 4) -> list[dict[str, Any]]:
+    """Ticks in order of time."""
+    return [
+        tick(
+            (NOON + number * timedelta(seconds=1)).isoformat(),
+            1 + number % 97 / 8,
+            number,
+            f"SYM{number % series}",
+        )
+        for number in range(count)
+    ]
+
+
+def test_scattered_series_are_refused_without_it(pipeline: Pipeline) -> None:
+    scatter(pipeline, walk(50))
+    with pytest.raises(SplitSeries, match="--rekey --rebuild"):
+        pipeline.work_off()
+
+
+def test_candles_are_those_of_ticks_that_were_keyed(pipeline: Pipeline) -> None:
+    ticks = walk(2_000)
+    scatter(pipeline, ticks)
+    work_off(pipeline)
+    same_candles(pipeline.candles(), batch_candles(ticks))
+    keyed = pipeline.records(pipeline.topics.by_series)
+    assert len({m.key() for m in keyed}) == 4
+    assert {m.key(): m.partition() for m in keyed}.items() == {
+        (m.key(), m.partition()) for m in keyed
+    }
+
+
+def test_values_timestamps_and_headers_stay(pipeline: Pipeline) -> None:
+    scatter(pipeline, walk(20))
+    work_off(pipeline)
+    before = {
+        (m.partition(), m.offset()): (m.value(), m.timestamp()[1])
+        for m in pipeline.records(pipeline.topics.ticks)
+    }
+    after = {}
+    for message in pipeline.records(pipeline.topics.by_series):
+        told = dict(message.headers() or ())
+        place = (int(told["rekeyedPartition"] or 0), int(told["rekeyedOffset"] or 0))
+        after[place] = (message.value(), message.timestamp()[1])
+    assert after == before
+
+
+def test_refused_ticks_are_as_they_were_first(pipeline: Pipeline) -> None:
+    old = tick(DAY + "11:00:00", number=5, symbol="SYM0")
+    scatter(pipeline, walk(900))
+    work_off(pipeline)
+    sender = Sender(pipeline.config)
+    sender.send(pipeline.topics.ticks, [b"odd", b"key"], [json.dumps(old).encode(), b"{"])
+    assert sender.flush(30) == 0
+    work_off(pipeline)
+    sent = {m.key(): m for m in pipeline.records(pipeline.topics.ticks)}
+    [late] = pipeline.records(pipeline.topics.late)
+    [dead] = pipeline.records(pipeline.topics.dead)
+    for refused, first in ((late, sent[b"odd"]), (dead, sent[b"key"])):
+        told = dict(refused.headers() or ())
+        assert (refused.key(), refused.value()) == (first.key(), first.value())
+        assert refused.timestamp()[1] == first.timestamp()[1]
+        assert told.keys() == {"error", "topic", "partition", "offset"}
+        assert told["topic"] == pipeline.topics.ticks.encode()
+        assert (told["partition"], told["offset"]) == (
+            str(first.partition()).encode(),
+            str(first.offset()).encode(),
+        )
+
+
+def test_live_with_bad_late_and_repeated_ticks(pipeline: Pipeline) -> None:
+    records = market(3, 3_000, 5)
+    sender = Sender(pipeline.config)
+    over = threading.Event()
+    first, second = loops(pipeline, emit_every=timedelta(milliseconds=20))
+    running = threading.Thread(target=beside, args=(first.run, second.run, over.is_set))
+    running.start()
+    try:
+        for number, (_, value) in enumerate(records):
+            # A key of its own for each, and an order in time that every partition keeps.
+            sender.send(pipeline.topics.ticks, [str(number).encode()], [value])
+            if number % 100 == 0:
+                sender.flush(5)
+        assert sender.flush(30) == 0
+
+        def all_there() -> bool:
+            gone = len(pipeline.records(pipeline.topics.dead, pipeline.topics.late))
+            counted = int(pipeline.candles().filter(interval=0)["volume"].sum())
+            return gone + counted + pipeline.counted("homma_ticks_duplicate") >= len(records)
+
+        until(all_there)
+    finally:
+        over.set()
+        running.join(60)
+    keyed = len(pipeline.records(pipeline.topics.by_series))
+    dead = len(pipeline.records(pipeline.topics.dead))
+    assert keyed + dead == len(records)
+
+
+def test_partitions_that_are_ahead_wait_for_the_others(pipeline: Pipeline) -> None:
+    """Of an hour's ticks of one series each partition holds a third: none gets late."""
+    ticks = walk(3_600, series=1)
+    for third in range(3):
+        sender = Sender(pipeline.config)
+        # All of a third by one key, hence in one partition.
+        its = [json.dumps(one).encode() for one in ticks[third::3]]
+        sender.send(pipeline.topics.ticks, [KEYS[third]] * len(its), its)
+        assert sender.flush(30) == 0
+    assert {m.partition() for m in pipeline.records(pipeline.topics.ticks)} == {0, 1, 2}
+    work_off(pipeline)
+    assert pipeline.records(pipeline.topics.late) == []
+    same_candles(pipeline.candles(), batch_candles(ticks))
+
+
+def test_it_goes_on_where_it_stopped_and_repeats_nothing(pipeline: Pipeline) -> None:
+    ticks = walk(600)
+    for third in range(3):
+        scatter(pipeline, ticks[third * 200 : third * 200 + 200], seed=third)
+        work_off(pipeline)
+    assert len(pipeline.records(pipeline.topics.by_series)) == len(ticks)
+    same_candles(pipeline.candles(), batch_candles(ticks))
+
+
+def test_a_group_that_was_reset_is_refused(pipeline: Pipeline) -> None:
+    scatter(pipeline, walk(100))
+    work_off(pipeline)
+    group = f"{pipeline.settings.group}-rekey"
+    client = AdminClient(pipeline.config)
+    # Members that have just left may still be counted.
+    until(lambda: client.delete_consumer_groups([group])[group].exception(10) is None)
+    with pytest.raises(StateError, match=r"delete the topic .*_by_series and start with --rekey"):
+        work_off(pipeline)
+
+
+def test_a_rebuild_makes_the_candles_of_a_scattered_feed(pipeline: Pipeline) -> None:
+    ticks = walk(300)
+    pipeline.send(*ticks[:150])
+    pipeline.work_off()
+    scatter(pipeline, ticks[150:])
+    with pytest.raises(StateError, match="--rebuild"):
+        work_off(pipeline)
+    work_off(pipeline, rebuild=True)
+    same_candles(pipeline.candles(), batch_candles(ticks))
+    check(pipeline)
+
+
+def _fails(_stopped: Callable[[], bool]) -> None:
+    raise StateError("what", "remedy")
+
+
+@pytest.mark.parametrize("failing", ["first", "second"])
+def test_the_failure_of_one_ends_the_other(failing: str) -> None:
+    # `until` gives up by an error of its own if it is not asked to stop.
+    first, second = (_fails, until) if failing == "first" else (until, _fails)
+    with pytest.raises(StateError, match="what"):
+        beside(first, second, lambda: False)
