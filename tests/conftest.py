@@ -13,11 +13,15 @@ from homma.topics.kafka.admin import Admin
 from tests.stack.waiting import free_ports
 
 
+def jars_cache() -> Path:
+    """Where jars stay from one test run to the next."""
+    return Path(os.environ.get("HOMMA_TEST_CACHE", "~/.cache/homma/jars")).expanduser()
+
+
 @pytest.fixture(scope="session")
 def jars() -> list[Path]:
     """Kafka's class path, from a cache that outlives the test run."""
-    cache = Path(os.environ.get("HOMMA_TEST_CACHE", "~/.cache/homma/jars")).expanduser()
-    return fetch(read_lock("kafka"), cache)
+    return fetch(read_lock("kafka"), jars_cache())
 
 
 @pytest.fixture(scope="session")

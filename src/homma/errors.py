@@ -9,6 +9,7 @@ HommaError                 says what happened, where, and what to do
 │   └── Fenced             another owner has taken over the partition
 ├── StateError             candles, offsets and ticks that do not belong together
 │   └── SplitSeries        one series stands in two partitions
+├── ClockSetBack           the machine's clock went back under a running program
 └── StackError             an embedded server
     ├── PortInUse
     ├── FolderInUse
@@ -60,6 +61,10 @@ class StateError(HommaError):
 
 class SplitSeries(StateError):
     """One series stands in two partitions, which would give two half candles of one key."""
+
+
+class ClockSetBack(HommaError):
+    """The machine's clock went back under a running program."""
 
 
 class StackError(HommaError):

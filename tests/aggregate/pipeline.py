@@ -111,26 +111,28 @@ class Pipeline:
         ]  # fmt: skip
         return subprocess.Popen(argv, env=os.environ.copy(), stderr=subprocess.DEVNULL)
 
-    def records(self, *topics: str) -> list[Message]:
+    def batches(self, *topics: str) -> Iterator[list[Message]]:
         """All committed records of topics, partition by partition."""
         reader = Reader(self.config)
         try:
-            found: list[Message] = []
             for partition in range(self.partitions):
                 kept = {topic: reader.kept(topic, partition) for topic in topics}
-                for batch in reader.read(partition, kept, 20):
-                    found.extend(batch)
-            return found
+                yield from reader.read(partition, kept, 20)
         finally:
             reader.close()
 
+    def records(self, *topics: str) -> list[Message]:
+        """All committed records of topics, partition by partition."""
+        return [message for batch in self.batches(*topics) for message in batch]
+
     def candles(self) -> pl.DataFrame:
         """The newest record of every key, with `revision` and `is_final`."""
-        found = self.records(*self.topics.candles)
-        frames = [
-            codec.candles_from([m.value() or b"" for m in found if m.topic() == topic], code)
-            for code, topic in enumerate(self.topics.candles)
-        ]
+        frames = [codec.candles_from([], 0)]
+        for batch in self.batches(*self.topics.candles):
+            for code, topic in enumerate(self.topics.candles):
+                values = [m.value() or b"" for m in batch if m.topic() == topic]
+                if values:
+                    frames.append(codec.candles_from(values, code))
         return pl.concat(frames).unique(KEY, keep="last", maintain_order=True).sort(KEY)
 
     def candle(self, code: str, start: str, symbol: str = "AAA") -> dict[str, Any]:
@@ -166,7 +168,9 @@ def until(met: Callable[[], bool], within_s: float = 60.0) -> None:
 def same_candles(left: pl.DataFrame, right: pl.DataFrame) -> None:
     """Equal in all fields that depend on the ticks alone."""
     columns = [*KEY, "end_us", *VALUES]
-    assert left.select(columns).sort(KEY).equals(right.select(columns).sort(KEY))
+    one, other = left.select(columns).sort(KEY), right.select(columns).sort(KEY)
+    differ = (one.join(other, on=columns, how="anti"), other.join(one, on=columns, how="anti"))
+    assert one.equals(other), "\n".join(str(some.to_dicts()[:5]) for some in differ)
 
 
 def batch_candles(

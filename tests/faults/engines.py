@@ -1,5 +1,6 @@
 """Engines as processes of their own, ticks that keep coming, and what must hold afterwards."""
 
+import itertools
 import json
 import os
 import random
@@ -8,7 +9,8 @@ import subprocess
 import sys
 import threading
 import time
-from collections.abc import Iterator, Sequence
+from collections import Counter, deque
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
@@ -31,6 +33,8 @@ from tests.aggregate.pipeline import Pipeline, batch_candles, same_candles, tick
 CORRECT_FOR = timedelta(minutes=10)
 MAX_FUTURE = timedelta(minutes=5)
 NOON = datetime(2025, 3, 20, 12)
+#: Event time from one tick of the market to the next.
+STEP = timedelta(milliseconds=250)
 #: A tick record: key and value.
 Record = tuple[bytes | None, bytes]
 #: Partition and offset.
@@ -55,18 +59,32 @@ class Running:
     def send(self, number: signal.Signals) -> None:
         self.process.send_signal(number)
 
+    def freeze(self) -> None:
+        self.send(signal.SIGSTOP)
+
+    def thaw(self) -> None:
+        self.send(signal.SIGCONT)
+
     def kill(self) -> None:
         """End it by its own pid, frozen or not."""
         if self.process.poll() is None:
             self.process.kill()
         self.process.wait()
 
-    def stop(self) -> None:
-        """Ask it to end: it does, and says that all is well."""
+    def ask(self) -> None:
+        """Ask it to end."""
+        self.send(signal.SIGTERM)
+
+    def wait_ended(self) -> None:
+        """It has ended as it was asked to, and all is well."""
         # Until it is a member of the group, the signal ends it as any program.
         fine = (0,) if self.said() else (0, -signal.SIGTERM)
-        self.send(signal.SIGTERM)
         assert self.process.wait(60) in fine, self.said()
+
+    def stop(self) -> None:
+        """Ask it to end, and see it do so."""
+        self.ask()
+        self.wait_ended()
 
     def ended_with_a_sentence(self, within_s: float = 60) -> str:
         """It ended by itself, failed, with one sentence and no traceback."""
@@ -84,7 +102,7 @@ class Engines:
     folder: Path
     all: list[Running] = field(default_factory=list)
 
-    def start(self, *flags: str) -> Running:
+    def start(self, *flags: str, env: Mapping[str, str] | None = None) -> Running:
         pipeline, log = self.pipeline, self.folder / f"engine{len(self.all)}.log"
         argv = [
             sys.executable, "-m", "homma", "aggregate", "--bootstrap.servers", pipeline.bootstrap,
@@ -92,7 +110,7 @@ class Engines:
             "--group", pipeline.settings.group, "--emit-every", "20ms", *flags,
         ]  # fmt: skip
         with log.open("wb") as said:
-            process = subprocess.Popen(argv, env=os.environ.copy(), stderr=said)
+            process = subprocess.Popen(argv, env={**os.environ, **(env or {})}, stderr=said)
         running = Running(process, log)
         self.all.append(running)
         return running
@@ -118,27 +136,41 @@ def record(one: dict[str, Any]) -> Record:
     return f"{one['source']}:{one['symbol']}".encode(), json.dumps(one).encode()
 
 
-def market(seed: int, count: int, series: int, *, spoiled: bool = True) -> list[Record]:
+def market(
+    seed: int,
+    count: int,
+    series: int,
+    *,
+    spoiled: bool = True,
+    correct_for: timedelta = CORRECT_FOR,
+) -> list[Record]:
     """Ticks of some series; spoiled: with duplicates, out of order, late and broken ones."""
+    return list(
+        itertools.islice(flow(seed, series, spoiled=spoiled, correct_for=correct_for), count)
+    )
+
+
+def flow(
+    seed: int | str, series: int, *, spoiled: bool = True, correct_for: timedelta = CORRECT_FOR
+) -> Iterator[Record]:
+    """A market that never ends."""
     chance = random.Random(seed)
-    records: list[Record] = []
-    valid: list[dict[str, Any]] = []
-    for number in range(count):
+    valid: deque[dict[str, Any]] = deque(maxlen=500)
+    for number in itertools.count():
         kind = chance.random() if spoiled else 1.0
         if kind < 0.02:
-            records.append((None, chance.choice(BROKEN)))
+            yield None, chance.choice(BROKEN)
             continue
         if kind < 0.06 and valid:
             # The same identity with another price: the first counts.
-            again = chance.choice(valid[-500:]) | {"mid": 999.0}
-            records.append(record(again))
+            yield record(chance.choice(valid) | {"mid": 999.0})
             continue
         back = timedelta(0)
         if kind < 0.08:
             back = timedelta(minutes=chance.uniform(11, 300))
         elif kind < 0.5:
-            back = timedelta(seconds=chance.uniform(0, 300))
-        at = NOON + number * timedelta(milliseconds=250) - back
+            back = chance.uniform(0, 0.5) * correct_for
+        at = NOON + number * STEP - back
         one = tick(
             at.isoformat(timespec="microseconds"),
             round(chance.uniform(1, 100), 3),
@@ -146,8 +178,7 @@ def market(seed: int, count: int, series: int, *, spoiled: bool = True) -> list[
             f"SYM{chance.randrange(series)}",
         )
         valid.append(one)
-        records.append(record(one))
-    return records
+        yield record(one)
 
 
 class Feed:
@@ -169,7 +200,8 @@ class Feed:
                 sender.send(self._pipeline.topics.ticks, [key], [value])  # type: ignore[list-item]
             self.sent = due
             sender.poll(0.01)
-        assert sender.flush(30) == 0
+        # The broker may be away.
+        assert sender.flush(100) == 0
 
     def __enter__(self) -> "Feed":
         self._thread.start()
@@ -231,6 +263,13 @@ class Watch:
         self._thread.start()
         return self
 
+    def settle(self) -> None:
+        """Read on until nothing more comes."""
+        seen = -1
+        while seen < self.seen:
+            seen = self.seen
+            time.sleep(2)
+
     def __exit__(self, *failed: object) -> None:
         self._stop.set()
         self._thread.join(30)
@@ -246,23 +285,37 @@ class Progress:
     def __init__(self, pipeline: Pipeline) -> None:
         self._pipeline = pipeline
         # Not an AdminClient: asked before the broker has a coordinator for the group, that one
-        # fails, never answers, or crashes.
-        self._consumer = Consumer({**pipeline.config, "group.id": pipeline.settings.group})
+        # fails, never answers, or crashes. What is committed, not what is about to be: that would
+        # have to wait for the transactions under way.
+        self._consumer = Consumer(
+            {
+                **pipeline.config,
+                "group.id": pipeline.settings.group,
+                "isolation.level": "read_uncommitted",
+            }
+        )
 
-    def committed(self) -> int:
-        """The sum of the committed offsets."""
+    def offsets(self, within_s: float = 10) -> list[int]:
+        """The committed offsets by partition; none while nobody answers."""
         wanted = [
             TopicPartition(self._pipeline.topics.ticks, partition)
             for partition in range(self._pipeline.partitions)
         ]
         try:
-            found = self._consumer.committed(wanted, timeout=10)
+            found = self._consumer.committed(wanted, timeout=within_s)
         except KafkaException:
-            return 0
-        return sum(max(0, int(one.offset)) for one in found)
+            return []
+        return [max(0, int(one.offset)) for one in found]
+
+    def committed(self) -> int:
+        """The sum of the committed offsets."""
+        return sum(self.offsets())
 
     def reach(self, offset: int, within_s: float = 60) -> None:
         until(lambda: self.committed() >= offset, within_s)
+
+    def close(self) -> None:
+        self._consumer.close()
 
 
 @contextmanager
@@ -277,14 +330,12 @@ def at_work(
 
 
 # --- afterwards -------------------------------------------------------------------------------
-def _places(pipeline: Pipeline, topic: str) -> list[Place]:
+def _places(pipeline: Pipeline, topic: str) -> Iterator[Place]:
     """Where the refused ticks of a topic came from."""
-    found = []
     for message in pipeline.records(topic):
         headers = dict(message.headers() or ())
         assert headers["error"]
-        found.append((int(headers["partition"] or 0), int(headers["offset"] or 0)))
-    return sorted(found)
+        yield int(headers["partition"] or 0), int(headers["offset"] or 0)
 
 
 def _read(message: Message) -> oracle.Tick | str:
@@ -298,10 +349,12 @@ def _read(message: Message) -> oracle.Tick | str:
     return "future" if oracle.at_of(read) - appended > MAX_FUTURE else read
 
 
-def check(pipeline: Pipeline, *, rekeyed: bool = False) -> None:
+def check(
+    pipeline: Pipeline, correct_for: timedelta = CORRECT_FOR, *, rekeyed: bool = False
+) -> int:
     """Every tick went where the contract says, once, and the candles are of those that count.
 
-    Rekeyed ticks count in the order in which they were sent on.
+    Rekeyed ticks count in the order in which they were sent on. How many candles were compared.
     """
     records = pipeline.records(pipeline.topics.ticks)
     dead = [_place(m) for m in records if isinstance(_read(m), str)]
@@ -313,11 +366,12 @@ def check(pipeline: Pipeline, *, rekeyed: bool = False) -> None:
     for partition in range(pipeline.partitions):
         valid: list[tuple[Place, oracle.Tick]] = []
         for message in counted:
-            read = _read(message)
-            if message.partition() == partition and not isinstance(read, str):
+            if message.partition() != partition:
+                continue
+            if not isinstance(read := _read(message), str):
                 came = origin_of(message)
                 valid.append(((came.partition, came.offset), read))
-        fates = oracle.fates([read for _, read in valid], CORRECT_FOR)
+        fates = oracle.fates([read for _, read in valid], correct_for)
         for (place, read), fate in zip(valid, fates, strict=True):
             if fate == "late":
                 late.append(place)
@@ -327,10 +381,12 @@ def check(pipeline: Pipeline, *, rekeyed: bool = False) -> None:
                 accepted.append(read)
     candles = pipeline.candles()
     minutes = int(candles.filter(pl.col("interval") == 0)["volume"].sum())
-    assert _places(pipeline, pipeline.topics.dead) == sorted(dead)
-    assert _places(pipeline, pipeline.topics.late) == sorted(late)
+    for topic, expected in ((pipeline.topics.dead, dead), (pipeline.topics.late, late)):
+        found, wanted = Counter(_places(pipeline, topic)), Counter(expected)
+        assert found == wanted, f"{topic} lacks {wanted - found}, should not have {found - wanted}"
     assert len(records) == len(dead) + len(late) + duplicates + minutes
     same_candles(candles, batch_candles(_frame(accepted)))
+    return candles.height
 
 
 def _place(message: Message) -> Place:

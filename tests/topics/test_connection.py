@@ -26,7 +26,8 @@ SERVERS = {"bootstrap.servers": "broker:9092"}
         (Code._FENCED, Fenced, "new owner"),
         (Code.INVALID_PRODUCER_EPOCH, Fenced, "new owner"),
         (Code.UNKNOWN_MEMBER_ID, Fenced, "new owner"),
-        (Code.ILLEGAL_GENERATION, Fenced, "new owner"),
+        # Somebody has joined the group: it is still a member, and tries again.
+        (Code.ILLEGAL_GENERATION, KafkaError, "log"),
         (Code.TOPIC_AUTHORIZATION_FAILED, KafkaError, "log"),
     ],
 )

@@ -4,6 +4,7 @@ Everything between two commits lives in `_now`; `_then` is the state as of the l
 commit makes the one the other, an abort goes back.
 """
 
+import logging
 import time
 from collections.abc import Callable
 from dataclasses import dataclass, field, replace
@@ -26,6 +27,8 @@ from homma.metrics import Metrics
 from homma.topics import codec
 from homma.topics.kafka.reading import Message
 from homma.topics.kafka.writing import Aborted, Transactions
+
+log = logging.getLogger("homma.aggregate")
 
 LATE: Final = "dateTime: its minute ended correct_for or more behind its series' newest tick"
 
@@ -171,7 +174,8 @@ class Partition:
                 self._mark(done, clock_us).text(),
                 owner,
             )
-        except Aborted:
+        except Aborted as error:
+            log.warning("partition %d: %s", self.number, error)
             self._transactions.abort()
             self._now = self._then
             self._metrics.count("homma_transactions", 1, "aborted")

@@ -7,6 +7,7 @@ Value, timestamp and headers stay as they are; headers that are added say where 
 and what its key was. Broken ticks have no series: they go to the dead topic from here.
 """
 
+import logging
 import math
 import time
 from bisect import bisect_right
@@ -28,6 +29,8 @@ from homma.settings import AggregateSettings, microseconds
 from homma.topics.contract import Topics
 from homma.topics.kafka.reading import Committed, Message, Range, Reader
 from homma.topics.kafka.writing import ANY_PARTITION, Aborted, Transactions
+
+log = logging.getLogger("homma.aggregate")
 
 # Of a partition that is ahead of others so many ticks are held before it is asked to wait, and
 # with so few it is asked to go on.
@@ -193,7 +196,8 @@ class Rekeyed:
             for topic in (self._topics.dead, self._topics.by_series):
                 self._send([one for one in going if one.topic == topic])
             self._transactions.commit(self._topics.ticks, self.number, offset, mark.text(), owner)
-        except Aborted:
+        except Aborted as error:
+            log.warning("partition %d: %s", self.number, error)
             self._transactions.abort()
             self._waiting, self._stamps_us, self._taken = [], [], self._done
             self._ended = False

@@ -7,6 +7,7 @@ import click
 from homma.aggregate.job import engine
 from homma.aggregate.loop import sources
 from homma.aggregate.rekey import beside, rekeying
+from homma.cli.clock import end_when_set_back
 from homma.cli.options import takes
 from homma.cli.signals import stop_on_signals
 from homma.metrics import AGGREGATE, Metrics
@@ -32,6 +33,7 @@ def aggregate(
       homma aggregate --until-end          work off what is there, then exit
       homma aggregate --rekey              where ticks are not keyed SOURCE:SYMBOL
     """
+    end_when_set_back()
     names = contract.topics(topics)
     admin = Admin(kafka)
     partitions = admin.require(names.ticks)

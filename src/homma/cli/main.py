@@ -11,6 +11,7 @@ import click
 from homma.cli.aggregate import aggregate
 from homma.cli.doctor import doctor
 from homma.cli.down import down
+from homma.cli.endings import INTERRUPTED, told
 from homma.cli.generate import generate
 from homma.cli.options import check_environment, read_file
 from homma.cli.render import render
@@ -18,11 +19,8 @@ from homma.cli.replay import replay
 from homma.cli.status import status
 from homma.cli.tail import tail
 from homma.cli.up import up
-from homma.errors import HommaError, SettingError
+from homma.errors import HommaError
 
-FAILED: Final = 1
-WRONG_USAGE: Final = 2
-INTERRUPTED: Final = 130
 DEFAULT_FILE: Final = Path("homma.toml")
 
 
@@ -64,5 +62,4 @@ def main() -> None:
     except (click.Abort, KeyboardInterrupt):
         sys.exit(INTERRUPTED)
     except HommaError as error:
-        click.echo(f"homma: {error}", err=True)
-        sys.exit(WRONG_USAGE if isinstance(error, SettingError) else FAILED)
+        sys.exit(told(error))

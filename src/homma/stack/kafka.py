@@ -73,12 +73,13 @@ def start(
     broker: Broker,
     ready: Callable[[], bool],
     on_change: Callable[[Status], None] | None = None,
+    restart: Callable[[], Backoff] = Backoff,
 ) -> Process:
     """Start the broker and wait until `ready` says that it answers; the first time, format.
 
     Raises PortInUse when a port is taken, ServerFailed when Kafka ends or does not answer in
     time, StackError when the folder's name or rights are none for Kafka. The Process that is
-    returned restarts Kafka after a crash until it is stopped.
+    returned restarts Kafka after a crash, as `restart` says, until it is stopped.
     """
     broker = replace(broker, folder=broker.folder.absolute())
     _check_names(broker)
@@ -87,7 +88,8 @@ def start(
     _configure(broker)
     if not (broker.data / "meta.properties").exists():
         _format(broker)
-    process = Process(_program(broker, lambda: _answers(process, broker, ready)), on_change)
+    program = _program(broker, lambda: _answers(process, broker, ready), restart)
+    process = Process(program, on_change)
     before = size_of(broker.log)
     try:
         process.start()
@@ -104,9 +106,10 @@ def running(
     controller_port: int,
     jars: Sequence[Path],
     ready: Callable[[], bool],
+    restart: Callable[[], Backoff] = Backoff,
 ) -> Iterator[Process]:
     """Have a broker for the length of a with block. Raises as `start` does."""
-    process = start(Broker(folder, port, controller_port, jars), ready)
+    process = start(Broker(folder, port, controller_port, jars), ready, restart=restart)
     try:
         yield process
     finally:
@@ -124,7 +127,7 @@ def explain(lines: Sequence[str]) -> str:
     return next((some[-1] for some in (told, causes, errors, lines) if some), "")
 
 
-def _program(broker: Broker, ready: Callable[[], bool]) -> Program:
+def _program(broker: Broker, ready: Callable[[], bool], restart: Callable[[], Backoff]) -> Program:
     return Program(
         name="kafka",
         argv=[*_java(broker), "kafka.Kafka", str(broker.folder / "server.properties")],
@@ -134,7 +137,7 @@ def _program(broker: Broker, ready: Callable[[], bool]) -> Program:
         ready=ready,
         ready_within_s=READY_WITHIN_S,
         stop_within_s=STOP_WITHIN_S,
-        restart=Backoff,
+        restart=restart,
         explain=explain,
     )
 

@@ -16,8 +16,8 @@ _MIB: Final = 1 << 20
 #: The longest tick, and by how much the topics of refused ticks exceed it: their added headers.
 TICK_BYTES: Final = _MIB + 12
 REFUSED_BYTES: Final = TICK_BYTES + 64 * 1024
-# Kafka refuses records an hour ahead of the broker's clock. Candles carry the partition's clock,
-# which a jump of the broker's clock leaves ahead of it.
+# Kafka refuses records an hour ahead of the broker's clock. Candles carry the partition's clock and
+# refused ticks their own timestamp, which a jump of the broker's clock leaves ahead of it.
 _ANY_TIMESTAMP: Final = str((1 << 63) - 1)
 
 
@@ -70,7 +70,11 @@ def specs(settings: TopicSettings, partitions: int) -> tuple[TopicSpec, ...]:
     named = topics(settings)
     week = {"cleanup.policy": "delete", "retention.ms": _ms(settings.tick_retention)}
     appended = {**week, "message.timestamp.type": "LogAppendTime"}
-    refused = {**week, "max.message.bytes": str(REFUSED_BYTES)}
+    refused = {
+        **week,
+        "max.message.bytes": str(REFUSED_BYTES),
+        "message.timestamp.after.max.ms": _ANY_TIMESTAMP,
+    }
     return (
         TopicSpec(named.ticks, partitions, {**appended, "max.message.bytes": str(TICK_BYTES)}),
         TopicSpec(named.dead, partitions, refused),

@@ -17,12 +17,13 @@ T = TypeVar("T")
 
 log = logging.getLogger("homma.kafka")
 
+# Not ILLEGAL_GENERATION: a member has come or gone, and this one is still there. To one that is
+# not any more the broker says UNKNOWN_MEMBER_ID.
 _FENCED: Final = {
     Code.PRODUCER_FENCED,
     Code._FENCED,
     Code.INVALID_PRODUCER_EPOCH,
     Code.UNKNOWN_MEMBER_ID,
-    Code.ILLEGAL_GENERATION,
     Code.FENCED_INSTANCE_ID,
     # What a producer says once it has been fenced, whatever it is asked.
     Code._FATAL,
