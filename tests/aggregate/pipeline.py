@@ -169,8 +169,15 @@ def same_candles(left: pl.DataFrame, right: pl.DataFrame) -> None:
     """Equal in all fields that depend on the ticks alone."""
     columns = [*KEY, "end_us", *VALUES]
     one, other = left.select(columns).sort(KEY), right.select(columns).sort(KEY)
-    differ = (one.join(other, on=columns, how="anti"), other.join(one, on=columns, how="anti"))
-    assert one.equals(other), "\n".join(str(some.to_dicts()[:5]) for some in differ)
+    assert one.equals(other), (
+        f"{_rows_not_in(other, one)} where it should be {_rows_not_in(one, other)}"
+    )
+
+
+def _rows_not_in(other: pl.DataFrame, one: pl.DataFrame) -> list[dict[str, Any]]:
+    """Some rows of the one that the other lacks."""
+    known = set(other.rows())
+    return [row for row in one.to_dicts() if tuple(row.values()) not in known][:5]
 
 
 def batch_candles(

@@ -14,6 +14,7 @@ from homma.errors import SplitSeries, StateError, TopicMismatch
 from homma.settings import TopicSettings
 from homma.topics import contract
 from homma.topics.kafka.admin import Admin
+from homma.topics.kafka.reading import GroupReader
 from homma.topics.kafka.writing import Sender
 from tests.aggregate.pipeline import Pipeline, batch_candles, same_candles, tick, until
 
@@ -104,12 +105,34 @@ def test_candles_without_an_offset_are_refused(pipeline: Pipeline) -> None:
         pipeline.work_off(group=pipeline.name + "_other")
 
 
-def reset(pipeline: Pipeline, offset: int) -> None:
+def reset(pipeline: Pipeline, offset: int, metadata: str = "") -> None:
     client = AdminClient(pipeline.config)
-    position = TopicPartition(pipeline.topics.ticks, 0, offset)
+    position = TopicPartition(pipeline.topics.ticks, 0, offset, metadata)
     group = ConsumerGroupTopicPartitions(pipeline.settings.group, [position])
     for future in client.alter_consumer_group_offsets([group]).values():
         future.result(10)
+
+
+def test_an_offset_that_is_not_the_candles_is_refused(pipeline: Pipeline) -> None:
+    pipeline.send(tick(DAY + "14:30:10"), tick(DAY + "14:30:20", number=2))
+    pipeline.work_off()
+    # As from a backup: the metadata is homma's own.
+    reader = GroupReader(pipeline.config, pipeline.settings.group, pipeline.topics.ticks, 6_000)
+    committed = reader.committed(0)
+    assert committed is not None
+    reader.close()
+    reset(pipeline, committed.offset - 1, committed.metadata)
+    with pytest.raises(StateError, match=r"is 1, but .* before 2; set it back to that"):
+        pipeline.work_off()
+
+
+def test_candles_of_another_run_are_refused(pipeline: Pipeline) -> None:
+    pipeline.send(tick(DAY + "14:30:10"))
+    pipeline.work_off()
+    pipeline.work_off(group=pipeline.name + "_other", rebuild=True)
+    pipeline.send(tick(DAY + "14:30:20", number=2))
+    with pytest.raises(StateError, match=r"candles of another run.*--rebuild"):
+        pipeline.work_off()
 
 
 def test_a_reset_group_is_refused(pipeline: Pipeline) -> None:

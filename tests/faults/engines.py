@@ -136,24 +136,21 @@ def record(one: dict[str, Any]) -> Record:
     return f"{one['source']}:{one['symbol']}".encode(), json.dumps(one).encode()
 
 
-def market(
-    seed: int,
-    count: int,
+def market(seed: int, count: int, series: int, *, spoiled: bool = True) -> list[Record]:
+    """Ticks of some series; spoiled: with duplicates, out of order, late and broken ones."""
+    return list(itertools.islice(flow(seed, series, spoiled=spoiled), count))
+
+
+def flow(
+    seed: int | str,
     series: int,
     *,
     spoiled: bool = True,
     correct_for: timedelta = CORRECT_FOR,
-) -> list[Record]:
-    """Ticks of some series; spoiled: with duplicates, out of order, late and broken ones."""
-    return list(
-        itertools.islice(flow(seed, series, spoiled=spoiled, correct_for=correct_for), count)
-    )
-
-
-def flow(
-    seed: int | str, series: int, *, spoiled: bool = True, correct_for: timedelta = CORRECT_FOR
+    begins: datetime = NOON,
+    step: timedelta = STEP,
 ) -> Iterator[Record]:
-    """A market that never ends."""
+    """A market that never ends: a tick each `step` of event time."""
     chance = random.Random(seed)
     valid: deque[dict[str, Any]] = deque(maxlen=500)
     for number in itertools.count():
@@ -170,7 +167,7 @@ def flow(
             back = timedelta(minutes=chance.uniform(11, 300))
         elif kind < 0.5:
             back = chance.uniform(0, 0.5) * correct_for
-        at = NOON + number * STEP - back
+        at = begins + number * step - back
         one = tick(
             at.isoformat(timespec="microseconds"),
             round(chance.uniform(1, 100), 3),

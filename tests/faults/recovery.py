@@ -3,13 +3,13 @@
 import re
 import threading
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from datetime import datetime
 from itertools import pairwise
 from math import inf
 
 from tests.aggregate.pipeline import Pipeline
-from tests.faults.engines import Progress
+from tests.faults.engines import Progress, Running
 
 #: Epoch seconds, by partition: when its committed offset was seen to have moved.
 Advances = Sequence[Sequence[float]]
@@ -49,29 +49,32 @@ class Commits:
         self._progress.close()
 
 
-def openings(said: str) -> Iterator[tuple[int, float]]:
-    """From what an engine says: the partitions it took over, and when."""
-    for at, partition in _OPENED.findall(said):
-        yield int(partition), datetime.strptime(at, "%Y-%m-%d %H:%M:%S,%f").timestamp()
+def opened(engines: Sequence[Running]) -> list[tuple[int, float, int]]:
+    """From what engines say: the partitions taken over, when (epoch seconds), by which engine."""
+    return [
+        (int(partition), datetime.strptime(at, "%Y-%m-%d %H:%M:%S,%f").timestamp(), number)
+        for number, engine in enumerate(engines)
+        for at, partition in _OPENED.findall(engine.said())
+    ]
 
 
 def pauses(
-    opened: Sequence[tuple[int, float, int]], advances: Advances, outages: Sequence[float]
+    taken_over: Sequence[tuple[int, float, int]], advances: Advances, outages: Sequence[float]
 ) -> list[float]:
     """Seconds from the last commit of a partition's old owner to the first of its new one.
 
-    `opened` has (partition, when, engine). Pauses in which the broker was killed don't count.
+    Of what `opened` gives. Pauses in which the broker was killed (epoch seconds) don't count.
     """
-    found: set[tuple[float, float]] = set()
-    for (partition, _, before), (same, at, after) in pairwise(sorted(opened)):
+    found: set[tuple[int, float, float]] = set()
+    for (partition, _, before), (same, at, after) in pairwise(sorted(taken_over)):
         moved = advances[partition]
         if partition != same or before == after:
             continue
         last = max((one for one in moved if one <= at), default=None)
         first = min((one for one in moved if one > at), default=None)
         if last and first and not any(last < outage < first for outage in outages):
-            found.add((last, first))
-    return [first - last for last, first in found]
+            found.add((partition, last, first))
+    return [first - last for _, last, first in found]
 
 
 def recoveries(faults: Sequence[float], advances: Advances) -> list[float]:

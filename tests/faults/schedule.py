@@ -66,20 +66,25 @@ class Lateness:
     flags: tuple[str, ...]
 
 
-LATENESS = (
-    Lateness(CORRECT_FOR, ()),
-    # So short that a series that naps is dormant when it is moved to another engine.
-    Lateness(
-        timedelta(seconds=15),
-        ("--correct-for", "15s", "--max-future", "5s", "--lateness", "1s"),
-    ),
+#: So short that a series that naps is dormant when it is moved to another engine.
+SHORT = Lateness(
+    timedelta(seconds=6),
+    ("--correct-for", "6s", "--max-future", "4s", "--lateness", "1s"),
 )
+LATENESS = (Lateness(CORRECT_FOR, ()), SHORT)
 
 
 def with_naps(
-    records: Iterator[Record], seed: str, late_by: timedelta, series: int = 8, every: int = 1000
+    records: Iterator[Record],
+    seed: int | str,
+    late_by: timedelta,
+    *,
+    series: int = 8,
+    every: int = 1000,
+    begins: datetime = NOON,
+    step: timedelta = STEP,
 ) -> Iterator[Record]:
-    """The records, with a few ticks now and then of series that nap in between.
+    """The records, and each so many a few ticks of one of some series that nap in between.
 
     One that wakes begins with its last tick once more, and with a late one.
     """
@@ -94,11 +99,10 @@ def with_naps(
         yield one
         if number % every:
             continue
-        symbol, now = f"NAP{number // every % series}", NOON + number * STEP
+        symbol, now = f"NAP{number // every % series}", begins + number * step
         if symbol in last:
+            before = now - every * series * step
             yield record(last[symbol])
-            yield record(
-                quote(symbol, number, now - every * series * STEP - chance.random() * late_by)
-            )
+            yield record(quote(symbol, number, before - chance.random() * late_by))
         last[symbol] = quote(symbol, number, now)
         yield record(last[symbol])

@@ -44,7 +44,7 @@ from tests.aggregate.pipeline import Pipeline, until
 from tests.conftest import jars_cache
 from tests.faults.brokers import OwnBroker, own_broker
 from tests.faults.engines import Engines, Record, Running, Watch, check, flow
-from tests.faults.recovery import Commits, openings, pauses, recoveries
+from tests.faults.recovery import Commits, opened, pauses, recoveries
 from tests.faults.schedule import LATENESS, Fault, Kind, schedule, with_naps
 
 PARTITIONS = 4
@@ -323,14 +323,10 @@ class Round:
             crew.rest(0.1)
 
     def _measure(self, engines: Engines, crew: Crew, commits: Commits) -> None:
-        opened = [
-            (partition, at, number)
-            for number, one in enumerate(engines.all)
-            for partition, at in openings(one.said())
-        ]
-        assert opened, "no engine said that it took over a partition"
+        taken_over = opened(engines.all)
+        assert taken_over, "no engine said that it took over a partition"
         self.result.counts += crew.counts
-        self.result.pauses += pauses(opened, commits.advances, crew.outages)
+        self.result.pauses += pauses(taken_over, commits.advances, crew.outages)
         self.result.recoveries += recoveries(crew.faults, commits.advances)
 
 

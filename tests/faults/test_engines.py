@@ -3,12 +3,15 @@
 import random
 import signal
 import time
+from itertools import islice
 from pathlib import Path
 
 import pytest
 
 from tests.aggregate.pipeline import Pipeline
-from tests.faults.engines import at_work, check, market
+from tests.faults.engines import at_work, check, flow, market
+from tests.faults.recovery import Commits, opened, pauses
+from tests.faults.schedule import SHORT, with_naps
 
 
 @pytest.mark.parametrize("partitions", [1, 2])
@@ -43,7 +46,10 @@ def test_engines_come_leave_and_die_under_load(bootstrap: str, tmp_path: Path, s
     chance = random.Random(seed)
     pipeline = Pipeline(bootstrap, partitions=4)
     records = market(seed, 12_000, 16)
-    with at_work(pipeline, tmp_path, records, 20) as (engines, feed, progress):
+    with (
+        Commits(pipeline) as commits,
+        at_work(pipeline, tmp_path, records, 20) as (engines, feed, progress),
+    ):
         here = [engines.start()]
         progress.reach(100)
         moves = ["join", "join", "leave", "kill", "join"]
@@ -62,6 +68,9 @@ def test_engines_come_leave_and_die_under_load(bootstrap: str, tmp_path: Path, s
             assert engine.process.poll() is None
             engine.stop()
     check(pipeline)
+    moved = pauses(opened(engines.all), commits.advances, [])
+    assert moved
+    print("pauses of moved partitions, seconds:", sorted(round(one, 1) for one in moved))
 
 
 @pytest.mark.parametrize("seed", [1])
@@ -69,16 +78,21 @@ def test_kills_at_random_moments_change_nothing(bootstrap: str, tmp_path: Path, 
     print(f"seed {seed}")
     chance = random.Random(seed)
     pipeline = Pipeline(bootstrap, partitions=2)
-    records = market(seed, 8_000, 6)
-    with at_work(pipeline, tmp_path, records, 20) as (engines, feed, progress):
-        engine = engines.start()
-        progress.reach(1)
-        for _ in range(6):
+    # Series that nap for longer than ticks may be late are dormant when an engine takes over.
+    late_by = SHORT.correct_for / 2
+    flowing = flow(seed, 6, correct_for=SHORT.correct_for)
+    napping = with_naps(flowing, seed, late_by, series=4, every=800)
+    records = list(islice(napping, 10_000))
+    with at_work(pipeline, tmp_path, records, 25) as (engines, feed, progress):
+        engine = engines.start(*SHORT.flags)
+        for at_work_first in (True, False, True, False):
+            if at_work_first:
+                progress.reach(progress.committed() + 1)
             time.sleep(chance.uniform(0, 5))
             engine.kill()
             print(progress.committed())
-            engine = engines.start()
+            engine = engines.start(*SHORT.flags)
         feed.join()
         progress.reach(len(records))
         engine.stop()
-    check(pipeline)
+    check(pipeline, SHORT.correct_for)

@@ -1,0 +1,99 @@
+"""The broker is away for a while, or the engine for a day of event time."""
+
+import os
+import time
+from datetime import UTC, datetime, timedelta
+from itertools import islice
+from pathlib import Path
+
+from confluent_kafka import Producer
+from confluent_kafka.admin import (  # type: ignore[attr-defined]
+    AdminClient,
+    AlterConfigOpType,
+    ConfigEntry,
+    ConfigResource,
+)
+
+from tests.aggregate.pipeline import Pipeline
+from tests.faults.brokers import OwnBroker
+from tests.faults.engines import (
+    CORRECT_FOR,
+    Engines,
+    Progress,
+    Record,
+    Watch,
+    at_work,
+    check,
+    flow,
+    market,
+)
+from tests.faults.schedule import with_naps
+
+#: How long the broker is away: OUTAGE_S=60 for the whole minute.
+OUTAGE_S = float(os.environ.get("OUTAGE_S", "20"))
+
+
+def test_an_engine_waits_for_a_broker_that_is_away(broker: OwnBroker, tmp_path: Path) -> None:
+    pipeline = Pipeline(broker.address, partitions=2)
+    records = market(1, 6_000, 6)
+    with at_work(pipeline, tmp_path, records, 15) as (engines, feed, progress):
+        engine = engines.start()
+        progress.reach(300)
+        broker.process.stop()
+        time.sleep(OUTAGE_S)
+        broker.process.start()
+        feed.join()
+        progress.reach(len(records), within_s=120)
+        engine.stop()
+    check(pipeline)
+
+
+DAY = timedelta(days=1)
+COUNT = 8_000
+STEP = DAY / COUNT
+
+
+def keep_timestamps(pipeline: Pipeline) -> None:
+    """Ticks keep the Kafka timestamp that their sender gives them."""
+    entry = ConfigEntry(
+        "message.timestamp.type", "CreateTime", incremental_operation=AlterConfigOpType.SET
+    )
+    resource = ConfigResource(
+        ConfigResource.Type.TOPIC, pipeline.topics.ticks, incremental_configs=[entry]
+    )
+    client = AdminClient(pipeline.config)
+    for future in client.incremental_alter_configs([resource]).values():
+        future.result(10)
+
+
+def send_as_of(pipeline: Pipeline, records: list[Record], begins: datetime) -> None:
+    """Records as if they had come one each `STEP`, the first as the market begins."""
+    producer = Producer({**pipeline.config, "enable.idempotence": True})
+    for number, (key, value) in enumerate(records):
+        at_ms = round((begins + number * STEP).timestamp() * 1000)
+        producer.produce(pipeline.topics.ticks, value, key, timestamp=at_ms)
+        producer.poll(0)
+    assert producer.flush(30) == 0
+
+
+def test_a_day_that_waited_is_not_late(bootstrap: str, tmp_path: Path) -> None:
+    pipeline = Pipeline(bootstrap)
+    keep_timestamps(pipeline)
+    began = datetime.now(UTC) - DAY
+    begins = began.replace(tzinfo=None)
+    # Some series nap for two hours, and begin with a tick that is late, though not too late.
+    flowing = flow(1, 6, begins=begins, step=STEP)
+    napping = with_naps(flowing, 1, CORRECT_FOR / 2, series=2, every=350, begins=begins, step=STEP)
+    records = list(islice(napping, COUNT))
+    before = COUNT // 10
+    with Watch(pipeline), Engines(pipeline, tmp_path) as engines:
+        engine = engines.start()
+        send_as_of(pipeline, records[:before], began)
+        progress = Progress(pipeline)
+        progress.reach(before)
+        engine.kill()
+        send_as_of(pipeline, records[before:], began + before * STEP)
+        engine = engines.start()
+        progress.reach(len(records))
+        engine.stop()
+    check(pipeline)
