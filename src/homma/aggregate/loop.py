@@ -150,8 +150,9 @@ class Loop:
         self._metrics = metrics
         self._now_us = monotonic_us
         self._ticks = GroupReader(sources.config, pace.group, sources.topics.ticks, _SESSION_MS)
-        self._reader = Reader(sources.config)
-        self._publishers = ThreadPoolExecutor(_SIDE_BY_SIDE, "publish")
+        #: One a partition: they are read side by side.
+        self._readers: dict[int, Reader] = {}
+        self._pool = ThreadPoolExecutor(_SIDE_BY_SIDE, "partition")
         #: Partitions that are read, those that want no more, and those to open, with when to try.
         self._open: dict[int, Work] = {}
         self._paused: set[int] = set()
@@ -207,6 +208,8 @@ class Loop:
         for number in partitions:
             self._waiting.pop(number, None)
             self._drop(number)
+            if number in self._readers:
+                self._readers.pop(number).close()
 
     def _drop(self, number: int) -> None:
         work = self._open.pop(number, None)
@@ -223,38 +226,49 @@ class Loop:
         self._waiting[number] = self._now_us() + after_us
 
     def _open_waiting(self) -> None:
-        for number, from_us in list(self._waiting.items()):
-            if self._now_us() < from_us:
-                continue
+        """Side by side: opening, too, is mostly waiting for the broker."""
+        now_us = self._now_us()
+        due = [number for number, from_us in self._waiting.items() if now_us >= from_us]
+        for number in due:
             if number >= self._sources.partitions:
                 raise TopicMismatch(
                     f"{self._sources.topics.ticks} had {self._sources.partitions} partitions and "
                     f"has now {number + 1} or more",
                     "series have moved: make topics of candles with as many, then --rebuild",
                 )
-            try:
-                work = self._opened(number)
-            except KafkaError as error:
-                log.warning("partition %d cannot be opened yet: %s", number, error)
-                self._waiting[number] = self._now_us() + _AGAIN_US
-                continue
-            del self._waiting[number]
-            self._open[number] = work
-            self._stage.took(work)
-            self._ticks.start(number, work.offset)
+            self._readers.setdefault(number, Reader(self._sources.config))
+        ends = {number: self._pool.submit(self._opened, number) for number in due}
+        wait(ends.values())
+        for number, end in ends.items():
+            if end.exception() is None:
+                del self._waiting[number]
+                self._open[number] = end.result()
+        for number, end in ends.items():
+            self._start(number, end)
+
+    def _start(self, number: int, end: Future[Work]) -> None:
+        """Read an opened partition; one that could not be opened is tried again."""
+        try:
+            work = end.result()
+        except KafkaError as error:
+            log.warning("partition %d cannot be opened yet: %s", number, error)
+            self._waiting[number] = self._now_us() + _AGAIN_US
+            return
+        self._stage.took(work)
+        self._ticks.start(number, work.offset)
 
     def _opened(self, number: int) -> Work:
         """Take the partition over: producer first, then offset and what belongs to it."""
         started = time.perf_counter()
-        topic = self._sources.topics.ticks
+        topic, reader = self._sources.topics.ticks, self._readers[number]
         name = f"homma-{self._pace.group}-{topic}-{number}"
         transactions = Transactions(self._sources.config, name, _TRANSACTION_MS)
         try:
             transactions.init()
             committed = self._ticks.committed(number)
-            work = self._stage.opened(number, committed, self._reader, transactions)
+            work = self._stage.opened(number, committed, reader, transactions)
             if self._pace.until_end and number not in self._ends:
-                self._ends[number] = self._reader.kept(topic, number).end
+                self._ends[number] = reader.kept(topic, number).end
         except BaseException:
             transactions.close()
             raise
@@ -343,7 +357,7 @@ class Loop:
     def _publish(self, works: Sequence[Work]) -> None:
         """Side by side: a transaction is mostly waiting for the broker."""
         now_us, owner = self._now_us(), self._ticks.owner()
-        ends = [(work, self._publishers.submit(work.publish, now_us, owner)) for work in works]
+        ends = [(work, self._pool.submit(work.publish, now_us, owner)) for work in works]
         # All have ended before one is looked at, so that none is left at work by an error.
         wait([end for _, end in ends])
         for work, end in ends:
@@ -375,11 +389,9 @@ class Loop:
         return all(work.offset >= self._ends[number] for number, work in self._open.items())
 
     def _close(self) -> None:
-        for number in list(self._open):
-            self._drop(number)
-        self._publishers.shutdown()
+        self._pool.shutdown()
+        self._lost([*self._open, *self._waiting])
         self._ticks.close()
-        self._reader.close()
 
 
 def _by_partition(messages: list[Message]) -> dict[int, list[Message]]:
