@@ -86,7 +86,7 @@ def opened(pipeline: Pipeline, *candles: dict[str, Any], gone: bool = False) -> 
     # An old date would let retention take them away.
     now_ms = time.time_ns() // 1_000_000
     keys, dates = [key(c) for c in candles], [now_ms] * len(candles)
-    producer.send(pipeline.topics.candles[0], 0, keys, values, dates, [])
+    producer.send(pipeline.topics.candles[0], 0, keys, values, dates, [[]] * len(keys))
     return producer
 
 

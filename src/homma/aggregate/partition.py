@@ -8,7 +8,6 @@ import logging
 import time
 from collections.abc import Callable
 from dataclasses import dataclass, field, replace
-from itertools import repeat
 from typing import Final
 
 import polars as pl
@@ -202,7 +201,7 @@ class Partition:
                 keys[part],
                 values[part],
                 timestamps_ms[part],
-                repeat(headers),
+                [headers] * count,
             )
         for refused in done.refused:
             came = self._origin(refused.message)

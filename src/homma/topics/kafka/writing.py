@@ -2,7 +2,7 @@
 
 import threading
 import time
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Sequence
 from concurrent.futures import Future
 from typing import Final
 
@@ -180,11 +180,11 @@ class Transactions:
 
     def send(
         self, topic: str, partition: int, keys: Sequence[bytes | None],
-        values: Sequence[bytes | None], timestamps_ms: Sequence[int], headers: Iterable[Headers],
+        values: Sequence[bytes | None], timestamps_ms: Sequence[int], headers: Sequence[Headers],
     ) -> None:  # fmt: skip
         """Records of one topic, to a partition or, by their keys, to ANY_PARTITION."""
         produce = self._producer.produce
-        rows = zip(keys, values, timestamps_ms, headers, strict=False)
+        rows = zip(keys, values, timestamps_ms, headers, strict=True)
         for key, value, timestamp_ms, told in rows:
             while True:
                 try:
