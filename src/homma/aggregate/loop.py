@@ -9,6 +9,7 @@ it again.
 import logging
 import time
 from collections.abc import Callable, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor, wait
 from dataclasses import dataclass, field
 from datetime import timedelta
 from typing import Final, Protocol
@@ -35,6 +36,7 @@ _POLL_US: Final = 200_000
 # No longer without asking for more ticks: the group wants to hear of its members.
 _AT_ONCE_US: Final = 1_000_000
 _GONE_US: Final = 10_000_000
+_SIDE_BY_SIDE: Final = 16
 
 
 @dataclass(frozen=True, slots=True)
@@ -149,6 +151,7 @@ class Loop:
         self._now_us = monotonic_us
         self._ticks = GroupReader(sources.config, pace.group, sources.topics.ticks, _SESSION_MS)
         self._reader = Reader(sources.config)
+        self._publishers = ThreadPoolExecutor(_SIDE_BY_SIDE, "publish")
         #: Partitions that are read, those that want no more, and those to open, with when to try.
         self._open: dict[int, Work] = {}
         self._paused: set[int] = set()
@@ -169,7 +172,8 @@ class Loop:
                 if self._now_us() >= due_us:
                     self._apply()
                     self._publish_all()
-                    due_us = self._now_us() + every_us
+                    # At an even pace, unless that is more than can be kept.
+                    due_us = max(due_us + every_us, self._now_us())
                 if self._finished():
                     # A commit that was put off or rolled back is made up for in the next round.
                     self._publish_all()
@@ -196,9 +200,7 @@ class Loop:
         log.info("revoked: partitions %s", list(partitions))
         self._apply()
         if self._same_topic():
-            for number in partitions:
-                if number in self._open:
-                    self._publish(self._open[number])
+            self._publish([self._open[number] for number in partitions if number in self._open])
         self._lost(partitions)
 
     def _lost(self, partitions: Sequence[int]) -> None:
@@ -324,9 +326,7 @@ class Loop:
             return
         until_us = self._now_us() + _AT_ONCE_US
         while True:
-            for work in list(self._open.values()):
-                self._publish(work)
-                self._show_lag(work)
+            self._publish(list(self._open.values()))
             if self._now_us() > until_us or not any(work.more for work in self._open.values()):
                 break
         for number, work in self._open.items():
@@ -340,9 +340,19 @@ class Loop:
             self._paused.discard(number)
             self._ticks.go_on(number)
 
-    def _publish(self, work: Work) -> None:
+    def _publish(self, works: Sequence[Work]) -> None:
+        """Side by side: a transaction is mostly waiting for the broker."""
+        now_us, owner = self._now_us(), self._ticks.owner()
+        ends = [(work, self._publishers.submit(work.publish, now_us, owner)) for work in works]
+        # All have ended before one is looked at, so that none is left at work by an error.
+        wait([end for _, end in ends])
+        for work, end in ends:
+            self._look(work, end)
+            self._show_lag(work)
+
+    def _look(self, work: Work, end: Future[bool]) -> None:
         try:
-            if not work.publish(self._now_us(), self._ticks.owner()):
+            if not end.result():
                 log.warning("partition %d: rolled back, reads again", work.number)
                 self._ticks.start(work.number, work.offset)
                 self._paused.discard(work.number)
@@ -367,6 +377,7 @@ class Loop:
     def _close(self) -> None:
         for number in list(self._open):
             self._drop(number)
+        self._publishers.shutdown()
         self._ticks.close()
         self._reader.close()
 

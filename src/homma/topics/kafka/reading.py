@@ -107,6 +107,9 @@ class Reader:
         left = {topic: span.end for topic, span in wanted.items() if span.start < span.end}
         if not left:
             return
+        for topic in left:
+            # Unasked, librdkafka looks for topics that are new to it once a second.
+            self.partitions(topic)
         self._consumer.assign(
             [TopicPartition(topic, partition, wanted[topic].start) for topic in left]
         )
