@@ -5,7 +5,7 @@ PYTHON ?= python3
 UV := $(or $(shell command -v uv 2>/dev/null),.uv/bin/uv)
 RUN := .venv/bin
 
-.PHONY: help demo test check bench clean
+.PHONY: help demo test soak check bench clean
 
 help:                        ## what there is
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):[^#]*## */  make \1\t/' | expand -t 16
@@ -15,6 +15,9 @@ demo: .venv/ready            ## the whole pipeline on this machine, live; Ctrl-C
 
 test: .venv/ready            ## every test, with real servers
 	$(RUN)/pytest $(ARGS)
+
+soak: .venv/ready            ## faults at random: MINUTES=10 SEED=4, see docs/fault-tests.md
+	$(RUN)/python -m tests.faults.soak --minutes $(or $(MINUTES),5) --seed $(or $(SEED),1) $(ARGS)
 
 check: .venv/ready           ## style, types, import rules, and what is rendered from the code
 	$(RUN)/ruff check .

@@ -11,7 +11,6 @@ with exit status 1; logs and data stay.
 """
 
 import argparse
-import heapq
 import logging
 import random
 import shutil
@@ -21,10 +20,8 @@ import tempfile
 import threading
 import time
 from collections import Counter
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
-from datetime import datetime
-from functools import partial
 from itertools import count
 from math import inf
 from pathlib import Path
@@ -40,29 +37,16 @@ from homma.errors import HommaError, KafkaError
 from homma.stack.jars import fetch, read_lock
 from homma.topics.kafka.reading import Reader
 from homma.topics.kafka.writing import Sender
-from tests.aggregate.pipeline import Pipeline, until
+from tests.aggregate.pipeline import Pipeline
 from tests.conftest import jars_cache
 from tests.faults.brokers import OwnBroker, own_broker
-from tests.faults.engines import Engines, Record, Running, Watch, check, flow
+from tests.faults.crew import RECOVERED_WITHIN_S, Crew
+from tests.faults.engines import Engines, Record, Watch, check, flow
 from tests.faults.recovery import Commits, opened, pauses, recoveries
-from tests.faults.schedule import LATENESS, Fault, Kind, schedule, with_naps
+from tests.faults.schedule import LATENESS, schedule, with_naps
 
 PARTITIONS = 4
 SERIES = 16
-MOST_ENGINES = 3
-#: Everything recovers within a minute of the fault's end.
-RECOVERED_WITHIN_S = 60
-#: What a program may say that gave up because no broker answered.
-GAVE_UP = "start Kafka there, or name another with --bootstrap.servers"
-#: Steps of a transaction or a restore at which some engines end themselves.
-FAILPOINTS: tuple[str, ...] = ()
-
-
-def failpoint(chance: random.Random) -> Mapping[str, str]:
-    """The environment of the next engine: now and then it ends at a step of our choice."""
-    if not FAILPOINTS or chance.random() < 0.5:
-        return {}
-    return {"HOMMA_FAILPOINT": chance.choice(FAILPOINTS)}
 
 
 class Load:
@@ -96,126 +80,9 @@ class Load:
     def __exit__(self, *failed: object) -> None:
         self._stop.set()
         self._thread.join(120)
-
-
-class Crew:
-    """The engines of a round, and what is done to them and their broker."""
-
-    def __init__(
-        self, engines: Engines, broker: OwnBroker, chance: random.Random, flags: tuple[str, ...]
-    ) -> None:
-        self._engines, self._broker, self._chance, self._flags = engines, broker, chance, flags
-        self._later: list[tuple[float, int, Callable[[], None]]] = []
-        self._ties = count()
-        self.here: list[Running] = []
-        self._frozen: list[Running] = []
-        self._leaving: list[Running] = []
-        self.counts: Counter[str] = Counter()
-        #: Epoch seconds: when something happened, and when it was over.
-        self.faults = [time.time()]
-        self.outages: list[float] = []
-        self.last = ""
-        self._down = False
-
-    def start(self) -> None:
-        if len(self.here) < MOST_ENGINES:
-            self.here.append(self._engines.start(*self._flags, env=failpoint(self._chance)))
-
-    def rest(self, seconds: float) -> None:
-        """Let time pass, in which what was put off comes due."""
-        until_s = time.monotonic() + seconds
-        while (now_s := time.monotonic()) < until_s:
-            while self._later and self._later[0][0] <= now_s:
-                heapq.heappop(self._later)[2]()
-            if self._broker.up and self._down:
-                self.faults.append(time.time())
-            self._down = not self._broker.up
-            self.look()
-            time.sleep(0.02)
-
-    def recover(self, commits: Commits) -> None:
-        """Wait until every partition has moved on since the last fault was over."""
-        while not commits.moved_on_since(self.faults[-1]) or self._down:
-            overdue_s = time.time() - self.faults[-1] - RECOVERED_WITHIN_S
-            assert self._down or overdue_s < 0, f"stuck at {commits.offsets}"
-            self.rest(0.1)
-
-    def strike(self, fault: Fault) -> None:
-        """Let it happen, if there is anything for it to happen to."""
-        if fault.kind in (Kind.KILL_BROKER, Kind.KILL_BOTH) and self._broker.up:
-            self._broker.kill()
-            self._down = True
-            self.outages.append(time.time())
-            self._note("broker killed")
-        if fault.kind in (Kind.KILL_ENGINE, Kind.KILL_BOTH) and (
-            one := self._pick(fault, self.here)
-        ):
-            one.kill()
-            self.here.remove(one)
-            self._note("engine killed")
-            self._after(fault.for_s, self.start)
-        awake = [one for one in self.here if one not in self._frozen]
-        if fault.kind is Kind.FREEZE and (one := self._pick(fault, awake)):
-            one.freeze()
-            self._frozen.append(one)
-            self._note("engine frozen")
-            self._after(fault.for_s, partial(self._thaw, one))
-        if fault.kind is Kind.LEAVE and (one := self._pick(fault, awake)):
-            one.ask()
-            self.here.remove(one)
-            self._leaving.append(one)
-            self._note("engine ended by SIGTERM")
-            if not self.here:
-                self._after(fault.for_s, self.start)
-        if fault.kind is Kind.JOIN and len(self.here) < MOST_ENGINES:
-            self.start()
-            self._note("engine added")
-
-    def settle(self) -> None:
-        """No more faults: wake who is frozen, see off who leaves, and have an engine at work."""
-        self._later.clear()
-        for one in list(self._frozen):
-            self._thaw(one)
-        for one in self._leaving:
-            one.wait_ended()
-        if not self.here:
-            self.start()
-        until(lambda: self._broker.up)
-
-    def end(self) -> None:
-        self.look()
-        for one in self.here:
-            one.stop()
-        for one in self._engines.all:
-            assert "Traceback" not in one.said(), one.said()
-
-    def look(self) -> None:
-        """Who ended by itself must have had a reason, and is started again."""
-        for one in [one for one in self.here if one.process.poll() is not None]:
-            self.here.remove(one)
-            sentence = one.ended_with_a_sentence()
-            assert GAVE_UP in sentence, sentence
-            self.counts["engine ended as no broker answered"] += 1
-            self._after(1.0, self.start)
-
-    def _pick(self, fault: Fault, among: list[Running]) -> Running | None:
-        return among[int(fault.which * len(among))] if among else None
-
-    def _thaw(self, one: Running) -> None:
-        self._frozen.remove(one)
-        if one.process.poll() is None:
-            one.thaw()
-            self.faults.append(time.time())
-
-    def _after(self, seconds: float, call: Callable[[], None]) -> None:
-        heapq.heappush(self._later, (time.monotonic() + seconds, next(self._ties), call))
-
-    def _note(self, what: str) -> None:
-        self.counts[what] += 1
-        self.faults.append(time.time())
-        self.last = what
-        with (self._engines.folder / "faults.log").open("a") as log:
-            print(datetime.now().isoformat(" ", "milliseconds"), what, file=log)
+        if failed[0] is None:
+            assert self.failed is None, self.failed
+            assert not self._thread.is_alive(), "the broker does not take the ticks"
 
 
 @dataclass
@@ -234,7 +101,6 @@ class Result:
         return self.counts["engine killed"] + self.counts["broker killed"]
 
     def table(self, seed: int, minutes: float, violation: str) -> str:
-        moved = sorted(self.pauses) or [inf]
         rows = {
             "seed": seed,
             "minutes": f"{minutes:.1f}",
@@ -244,10 +110,13 @@ class Result:
             "ticks": f"{self.ticks:,}",
             "candles compared": f"{self.candles:,}",
             "violations": violation or 0,
-            "longest time to recover": f"{max(self.recoveries, default=inf):.1f} s",
-            "pause of a moved partition, median": f"{statistics.median(moved):.1f} s",
-            "pause of a moved partition, longest": f"{moved[-1]:.1f} s",
         }
+        if self.recoveries:
+            rows["longest time to recover"] = f"{max(self.recoveries):.1f} s"
+        if self.pauses:
+            rows["pauses of moved partitions"] = len(self.pauses)
+            rows["their median"] = f"{statistics.median(self.pauses):.1f} s"
+            rows["the longest"] = f"{max(self.pauses):.1f} s"
         lines = [f"| {name} | {value} |" for name, value in rows.items()]
         return "\n".join(["| | |", "|---|---|", *lines])
 
@@ -281,10 +150,10 @@ class Round:
             Engines(pipeline, self.folder) as engines,
             Commits(pipeline) as commits,
         ):
-            crew = Crew(engines, self.broker, chance, ("--emit-every", "50ms", *lateness.flags))
+            flags = ("--emit-every", "50ms", *lateness.flags)
+            crew = Crew(engines, self.broker, chance, flags, self.result.counts)
             with Load(pipeline, records, self.rate) as load:
                 self._strike(crew, load, commits, seconds)
-            assert load.failed is None, load.failed
             crew.settle()
             self._work_off(pipeline, crew, commits)
             crew.end()
@@ -307,10 +176,10 @@ class Round:
             if fault.after_s >= left_s:
                 return
             crew.strike(fault)
-            kills = self.result.kills + crew.counts["engine killed"] + crew.counts["broker killed"]
             self.show(
-                f"round {self.number}, {left_s:.0f} s left: {kills} kills in all; {crew.last}; "
-                f"{len(crew.here)} engines; {load.sent} ticks, {sum(commits.offsets)} committed"
+                f"round {self.number}, {left_s:.0f} s left: {self.result.kills} kills, the last "
+                f"thing: {crew.last}; {len(crew.here)} engines; {load.sent} ticks, "
+                f"{sum(commits.offsets)} committed"
             )
 
     def _work_off(self, pipeline: Pipeline, crew: Crew, commits: Commits) -> None:
@@ -325,9 +194,10 @@ class Round:
     def _measure(self, engines: Engines, crew: Crew, commits: Commits) -> None:
         taken_over = opened(engines.all)
         assert taken_over, "no engine said that it took over a partition"
-        self.result.counts += crew.counts
         self.result.pauses += pauses(taken_over, commits.advances, crew.outages)
-        self.result.recoveries += recoveries(crew.faults, commits.advances)
+        took = recoveries(crew.faults, commits.advances)
+        # After the last faults there may have been nothing left to do.
+        self.result.recoveries += [one for one in took if one < inf]
 
 
 def delete(pipeline: Pipeline) -> None:
@@ -346,7 +216,7 @@ def main() -> None:
     parser.add_argument("--kills", type=float, default=inf, help="stop after so many")
     parser.add_argument("--round", type=int, default=0, help="this round alone")
     parser.add_argument("--round-minutes", type=float, default=3.0)
-    parser.add_argument("--rate", type=float, default=300.0, help="ticks a second")
+    parser.add_argument("--rate", type=float, default=200.0, help="ticks a second")
     parser.add_argument("--keep", action="store_true", help="keep logs and data in any case")
     given = parser.parse_args()
     if not given.round and min(given.minutes, given.kills) == inf:
@@ -380,7 +250,8 @@ def main() -> None:
             console.print(f"round {number} of seed {given.seed}: {result.kills} kills so far")
     print(result.table(given.seed, (time.monotonic() - began_s) / 60, violation))
     if violation:
-        sys.exit(f"violation: --seed {given.seed} --round {number}; logs and data are in {folder}")
+        again = f"--seed {given.seed} --round {number} --round-minutes {given.round_minutes:g}"
+        sys.exit(f"violation, to be tried again with {again}; logs and data are in {folder}")
     if given.keep:
         print(f"logs and data are in {folder}")
     else:
