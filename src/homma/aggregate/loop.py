@@ -14,7 +14,7 @@ from dataclasses import dataclass, field
 from datetime import timedelta
 from typing import Final, Protocol
 
-from homma.errors import Fenced, KafkaError, StateError, TopicMismatch
+from homma.errors import Fenced, KafkaError, StateError, TopicMismatch, Unreachable
 from homma.metrics import Metrics
 from homma.settings import microseconds
 from homma.topics.contract import Topics
@@ -265,7 +265,7 @@ class Loop:
         transactions = Transactions(self._sources.config, name, _TRANSACTION_MS)
         try:
             transactions.init()
-            committed = self._ticks.committed(number)
+            committed = self._committed(number, transactions)
             work = self._stage.opened(number, committed, reader, transactions)
             if self._pace.until_end and number not in self._ends:
                 self._ends[number] = reader.kept(topic, number).end
@@ -279,6 +279,14 @@ class Loop:
             number, topic, work.offset, seconds,
         )  # fmt: skip
         return work
+
+    def _committed(self, number: int, transactions: Transactions) -> Committed | None:
+        try:
+            return self._ticks.committed(number)
+        except Unreachable as error:
+            log.warning("partition %d: its offset is not to be had, settling: %s", number, error)
+            transactions.settle(self._sources.topics.ticks, number, self._ticks.owner())
+            return self._ticks.committed(number)
 
     # --- the way of a tick ---------------------------------------------------------------------
 

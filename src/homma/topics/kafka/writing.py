@@ -204,6 +204,21 @@ class Transactions:
         )
         self._step("committing a transaction", lambda: self._producer.commit_transaction(_STEP_S))
 
+    def settle(self, topic: str, partition: int, owner: object) -> None:
+        """Have the group let go of an offset that an old transaction of this id has left pending.
+
+        When broker and engine die together the coordinator may forget such a transaction, and
+        `init` has nothing to end; the group goes on waiting for it, and gives no offset. A
+        transaction of our own that is rolled back ends all that this producer has pending there.
+        """
+        self.begin()
+        position = TopicPartition(topic, partition, 0)
+        self._step(
+            "adding an offset to a transaction to be rolled back",
+            lambda: self._producer.send_offsets_to_transaction([position], owner, _STEP_S),
+        )
+        self.abort()
+
     def abort(self) -> None:
         """Roll back what was sent."""
         self._step("aborting a transaction", lambda: self._producer.abort_transaction(_STEP_S))
