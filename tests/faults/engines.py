@@ -35,6 +35,8 @@ MAX_FUTURE = timedelta(minutes=5)
 NOON = datetime(2025, 3, 20, 12)
 #: Event time from one tick of the market to the next.
 STEP = timedelta(milliseconds=250)
+#: A static member takes its predecessor's place in the group without waiting for its session.
+SUCCESSOR = ("-X", "group.instance.id=one")
 #: A tick record: key and value.
 Record = tuple[bytes | None, bytes]
 #: Partition and offset.
@@ -85,6 +87,10 @@ class Running:
         """Ask it to end, and see it do so."""
         self.ask()
         self.wait_ended()
+
+    def died_there(self) -> None:
+        """It reached its failpoint."""
+        assert self.process.wait(60) == -signal.SIGKILL, self.said()
 
     def ended_with_a_sentence(self, within_s: float = 60) -> str:
         """It ended by itself, failed, with one sentence and no traceback."""
@@ -184,13 +190,14 @@ class Feed:
     def __init__(self, pipeline: Pipeline, records: Sequence[Record], over_s: float) -> None:
         self._pipeline, self._records, self._over_s = pipeline, records, over_s
         self._thread = threading.Thread(target=self._run)
+        self._stopped = threading.Event()
         self.sent = 0
 
     def _run(self) -> None:
         sender = Sender(self._pipeline.config)
         began_s = time.monotonic()
         total = len(self._records)
-        while self.sent < total:
+        while self.sent < total and not self._stopped.is_set():
             share = (time.monotonic() - began_s) / self._over_s if self._over_s else 1.0
             due = min(total, int(share * total) + 1)
             for key, value in self._records[self.sent : due]:
@@ -205,7 +212,15 @@ class Feed:
         return self
 
     def __exit__(self, *failed: object) -> None:
+        if failed[0] is not None:
+            self._stopped.set()
         self._thread.join(120)
+
+    def stop(self) -> int:
+        """Send no more; how many it were."""
+        self._stopped.set()
+        self._thread.join(120)
+        return self.sent
 
     def join(self) -> None:
         self._thread.join(120)
@@ -214,7 +229,11 @@ class Feed:
 
 # --- while it runs ----------------------------------------------------------------------------
 class Watch:
-    """A read_committed reader of all candles: what it was shown is never taken back."""
+    """A read_committed reader of all candles.
+
+    What it was shown is never taken back, and no transaction is there by half: a tick counts in
+    the candles of all intervals at once.
+    """
 
     def __init__(self, pipeline: Pipeline) -> None:
         self._consumer = Consumer(
@@ -236,6 +255,8 @@ class Watch:
         self._stop = threading.Event()
         self._thread = threading.Thread(target=self._run)
         self._newest: dict[tuple[str, bytes], tuple[int, int, int]] = {}
+        #: By topic, partition and the offset committed with them: how many ticks came to count.
+        self._added: dict[str, Counter[Place]] = {t: Counter() for t in pipeline.topics.candles}
         self.seen = 0
         self.taken_back: list[str] = []
 
@@ -248,13 +269,34 @@ class Watch:
     def _look(self, message: Message) -> None:
         value = json.loads(message.value() or b"{}")
         headers = dict(message.headers() or ())
-        key = (str(message.topic()), message.key() or b"")
+        topic = str(message.topic())
+        key = (topic, message.key() or b"")
         now = (int(value["revision"]), int(value["volume"]), int(headers["ticksBefore"] or 0))
         before = self._newest.get(key, (0, 0, 0))
         if any(new < old for new, old in zip(now, before, strict=True)):
             self.taken_back.append(f"{key} offset {message.offset()}: {before} then {now}")
         self._newest[key] = now
+        self._added[topic][message.partition() or 0, now[2]] += now[1] - before[1]
         self.seen += 1
+
+    def torn(self) -> list[str]:
+        """Intervals whose ticks are not the first one's, as far as all have been read."""
+        read: Counter[int] = Counter()
+        for partition in {place[0] for added in self._added.values() for place in added}:
+            read[partition] = min(
+                max((offset for p, offset in added if p == partition), default=0)
+                for added in self._added.values()
+            )
+        whole = {
+            topic: {place: n for place, n in added.items() if n and place[1] < read[place[0]]}
+            for topic, added in self._added.items()
+        }
+        first = next(iter(whole.values()))
+        return [
+            f"{topic}: {sorted(added.items() ^ first.items())}"
+            for topic, added in whole.items()
+            if added != first
+        ]
 
     def __enter__(self) -> "Watch":
         self._thread.start()
@@ -274,6 +316,7 @@ class Watch:
         if failed[0] is None:
             assert self.seen > 0
             assert self.taken_back == []
+            assert self.torn() == []
 
 
 class Progress:

@@ -9,9 +9,8 @@ from pathlib import Path
 
 import pytest
 
-from homma.cli.local import answers
-from homma.stack import kafka, kafka_settings
 from homma.topics.kafka.reading import Reader
+from tests.stack.second_listener import Listener, listening
 from tests.stack.waiting import free_ports
 
 PASSWORD = "a-secret-of-this-test"
@@ -31,28 +30,12 @@ class Secured:
 
 @pytest.fixture(scope="module")
 def broker(jars: list[Path], tmp_path_factory: pytest.TempPathFactory) -> Iterator[Secured]:
-    port, controller_port, secured_port = free_ports(3)
-    listener = f"SASL_PLAINTEXT://127.0.0.1:{secured_port}"
-    plain = kafka_settings.server_properties
-
-    def with_login(data: Path, port: int, controller_port: int) -> str:
-        lines = plain(data, port, controller_port).splitlines()
-        more = {
-            "listeners": f",{listener}",
-            "advertised.listeners": f",{listener}",
-            "listener.security.protocol.map": ",SASL_PLAINTEXT:SASL_PLAINTEXT",
-        }
-        told = [line + more.get(line.split("=")[0], "") for line in lines]
-        told.append("sasl.enabled.mechanisms=PLAIN")
-        told.append(f"listener.name.sasl_plaintext.plain.sasl.jaas.config={LOGIN}")
-        return "\n".join(told) + "\n"
-
-    bootstrap = f"127.0.0.1:{port}"
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(kafka, "server_properties", with_login)
-        folder = tmp_path_factory.mktemp("secured")
-        with kafka.running(folder, port, controller_port, jars, lambda: answers(bootstrap)):
-            yield Secured(bootstrap, f"127.0.0.1:{secured_port}")
+    [port] = free_ports(1)
+    listener = Listener("SASL_PLAINTEXT", "SASL_PLAINTEXT", port, advertised=port)
+    login = f"listener.name.sasl_plaintext.plain.sasl.jaas.config={LOGIN}"
+    folder = tmp_path_factory.mktemp("secured")
+    with listening(folder, jars, listener, "sasl.enabled.mechanisms=PLAIN", login) as bootstrap:
+        yield Secured(bootstrap, f"127.0.0.1:{port}")
 
 
 def generate(broker: Secured, password: str) -> subprocess.CompletedProcess[str]:

@@ -12,6 +12,7 @@ from homma.aggregate.partition import Partition
 from homma.aggregate.restore import Restored, Source
 from homma.core.window import Rules
 from homma.errors import SplitSeries
+from homma.failpoint import Reached, ignored
 from homma.metrics import Metrics
 from homma.settings import AggregateSettings, microseconds
 from homma.topics.kafka.reading import Committed, Reader
@@ -24,12 +25,18 @@ class Candles:
     """Candles from ticks."""
 
     def __init__(
-        self, sources: Sources, settings: AggregateSettings, metrics: Metrics, raw: str | None
+        self,
+        sources: Sources,
+        settings: AggregateSettings,
+        metrics: Metrics,
+        raw: str | None,
+        reached: Reached,
     ) -> None:
         self._sources = sources
         self._settings = settings
         self._metrics = metrics
         self._raw = raw
+        self._reached = reached
         self._rules = Rules(
             price=settings.price,
             lateness_us=microseconds(settings.lateness),
@@ -53,6 +60,7 @@ class Candles:
             topic_id=self._sources.topic_id,
             feeds=self._feeds(number),
             rekeyed=self._raw is not None,
+            reached=self._reached,
         )
         state = self._state(source, committed)
         runs_on = not self._settings.until_end
@@ -109,7 +117,9 @@ def engine(
     metrics: Metrics,
     raw: str | None = None,
     monotonic_us: Callable[[], int] = lambda: time.monotonic_ns() // 1000,
+    reached: Reached = ignored,
 ) -> Loop:
     """The loop that makes candles; `raw` is the topic that the ticks were in before --rekey."""
     pace = Pace(settings.group, settings.emit_every, settings.until_end)
-    return Loop(sources, pace, Candles(sources, settings, metrics, raw), metrics, monotonic_us)
+    stage = Candles(sources, settings, metrics, raw, reached)
+    return Loop(sources, pace, stage, metrics, monotonic_us, reached)

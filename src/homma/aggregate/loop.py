@@ -15,6 +15,7 @@ from datetime import timedelta
 from typing import Final, Protocol
 
 from homma.errors import Fenced, KafkaError, StateError, TopicMismatch, Unreachable
+from homma.failpoint import Reached, Step
 from homma.metrics import Metrics
 from homma.settings import microseconds
 from homma.topics.contract import Topics
@@ -143,12 +144,14 @@ class Loop:
         stage: Stage,
         metrics: Metrics,
         monotonic_us: Callable[[], int],
+        reached: Reached,
     ) -> None:
         self._sources = sources
         self._pace = pace
         self._stage = stage
         self._metrics = metrics
         self._now_us = monotonic_us
+        self._reached = reached
         self._ticks = GroupReader(sources.config, pace.group, sources.topics.ticks, _SESSION_MS)
         #: One a partition: they are read side by side.
         self._readers: dict[int, Reader] = {}
@@ -262,10 +265,13 @@ class Loop:
         started = time.perf_counter()
         topic, reader = self._sources.topics.ticks, self._readers[number]
         name = f"homma-{self._pace.group}-{topic}-{number}"
-        transactions = Transactions(self._sources.config, name, _TRANSACTION_MS)
+        config, reached = self._sources.config, self._reached
+        transactions = Transactions(config, name, _TRANSACTION_MS, reached=reached)
         try:
             transactions.init()
+            reached(Step.TAKEN_OVER)
             committed = self._committed(number, transactions)
+            reached(Step.OFFSET_READ)
             work = self._stage.opened(number, committed, reader, transactions)
             if self._pace.until_end and number not in self._ends:
                 self._ends[number] = reader.kept(topic, number).end
@@ -278,6 +284,7 @@ class Loop:
             "partition %d of %s: goes on at offset %d (restored in %.2f s)",
             number, topic, work.offset, seconds,
         )  # fmt: skip
+        reached(Step.READY)
         return work
 
     def _committed(self, number: int, transactions: Transactions) -> Committed | None:

@@ -24,6 +24,7 @@ from homma.aggregate.origin import Headers, origin, origin_of_rekeyed
 from homma.aggregate.restore import check_offset
 from homma.aggregate.ticks import sort
 from homma.errors import StateError
+from homma.failpoint import Reached, ignored
 from homma.metrics import Metrics
 from homma.settings import AggregateSettings, microseconds
 from homma.topics.contract import Topics
@@ -300,10 +301,12 @@ def rekeying(
     onto_id: str,
     metrics: Metrics,
     monotonic_us: Callable[[], int] = lambda: time.monotonic_ns() // 1000,
+    reached: Reached = ignored,
 ) -> Loop:
     """The loop that keys ticks by their series; `onto_id` is the id of the topic they go to."""
     pace = Pace(f"{settings.group}-rekey", settings.emit_every, settings.until_end)
-    return Loop(sources, pace, Rekey(sources, settings, onto_id, metrics), metrics, monotonic_us)
+    stage = Rekey(sources, settings, onto_id, metrics)
+    return Loop(sources, pace, stage, metrics, monotonic_us, reached)
 
 
 def beside(first: Run, second: Run, stopped: Callable[[], bool]) -> None:

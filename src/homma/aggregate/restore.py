@@ -18,6 +18,7 @@ from homma.core.interval import COARSEST, INTERVALS, MINUTE_US
 from homma.core.series import BEFORE_ALL_US, NAMES
 from homma.core.window import Rules, Window
 from homma.errors import StateError
+from homma.failpoint import Reached, Step
 from homma.topics import codec
 from homma.topics.contract import Topics
 from homma.topics.kafka.reading import Committed, Message, Range, Reader
@@ -40,6 +41,7 @@ class Source:
     feeds: tuple[tuple[str, int], ...]
     #: Whether its ticks have been keyed anew (aggregate/rekey.py).
     rekeyed: bool
+    reached: Reached
 
     @property
     def where(self) -> str:
@@ -124,10 +126,12 @@ def restored(source: Source, committed: Committed) -> Restored:
         for code in range(len(INTERVALS))
     }
     candles = _candles(source, spans, mark.run, committed.offset)
+    source.reached(Step.CANDLES_READ)
     window = window.adopt(candles)
     dormant = _dormant(candles, mark.clock - source.rules.correct_for_us)
     for batch in _ticks(source, Range(max(mark.recallFrom, ticks.start), committed.offset)):
         window = window.remember(batch)
+    source.reached(Step.TICKS_RECALLED)
     return Restored(window, committed.offset, mark.clock, mark.run, mark.began, dormant)
 
 
@@ -150,6 +154,7 @@ def awake(
         if code != COARSEST
     }
     found = _candles(source, spans, run, None).join(names, on=NAMES, how="semi")
+    source.reached(Step.WAKING_CANDLES_READ)
     window = window.adopt(found)
     kept = source.reader.kept(source.topics.ticks, source.partition)
     first = source.reader.since(
@@ -158,6 +163,7 @@ def awake(
     span = Range(kept.start if first is None else first, min(max(waking.values()), kept.end))
     for batch in _ticks(source, span):
         window = window.remember(batch.join(names, on=NAMES, how="semi"))
+    source.reached(Step.AWAKE)
     return _refuse_lost(window, clocks, found)
 
 

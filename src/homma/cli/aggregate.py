@@ -1,5 +1,7 @@
 """`homma aggregate`: the engine, against any Kafka."""
 
+import os
+import signal
 from dataclasses import replace
 
 import click
@@ -8,8 +10,9 @@ from homma.aggregate.job import engine
 from homma.aggregate.loop import sources
 from homma.aggregate.rekey import beside, rekeying
 from homma.cli.clock import end_when_set_back
-from homma.cli.options import takes
+from homma.cli.options import FAILPOINT, takes
 from homma.cli.signals import stop_on_signals
+from homma.failpoint import Reached, at, ignored
 from homma.metrics import AGGREGATE, Metrics
 from homma.settings import AggregateSettings, KafkaSettings, MetricsSettings, TopicSettings
 from homma.topics import contract
@@ -34,7 +37,7 @@ def aggregate(
       homma aggregate --rekey              where ticks are not keyed SOURCE:SYMBOL
     """
     end_when_set_back()
-    names = contract.topics(topics)
+    reached, names = _failpoint(), contract.topics(topics)
     admin = Admin(kafka)
     partitions = admin.require(names.ticks)
     admin.ensure(contract.specs(topics, partitions), topics.replication_factor)
@@ -42,16 +45,22 @@ def aggregate(
     measured.serve(metrics.metrics_host, metrics.metrics_port)
     found = sources(kafka, names, admin)
     if not settings.rekey:
-        engine(found, settings, measured).run(stop_on_signals())
+        engine(found, settings, measured, reached=reached).run(stop_on_signals())
         return
     by_series = contract.by_series_spec(topics, partitions)
     admin.ensure([by_series], topics.replication_factor)
     keyed = sources(kafka, replace(names, ticks=names.by_series), admin)
-    first = rekeying(found, settings, keyed.topic_id, measured)
-    candles = engine(keyed, settings, measured, raw=names.ticks)
+    first = rekeying(found, settings, keyed.topic_id, measured, reached=reached)
+    candles = engine(keyed, settings, measured, raw=names.ticks, reached=reached)
     stopped = stop_on_signals()
     if settings.until_end:
         first.run(stopped)
         candles.run(stopped)
     else:
         beside(first.run, candles.run, stopped)
+
+
+def _failpoint() -> Reached:
+    """Where a test wants this process to end, as suddenly as a power cut."""
+    text = os.environ.get(FAILPOINT)
+    return ignored if text is None else at(text, lambda: os.kill(os.getpid(), signal.SIGKILL))

@@ -3,6 +3,7 @@
 import logging
 import os
 import sys
+import warnings
 from pathlib import Path
 from typing import Final
 
@@ -54,6 +55,7 @@ def main() -> None:
     )
     # What librdkafka complains of it mends itself, or it comes as an exception.
     logging.getLogger("homma.kafka").setLevel(logging.CRITICAL)
+    warnings.filterwarnings("ignore", "Producer abort_transaction failed during close")
     try:
         sys.exit(homma.main(standalone_mode=False) or 0)
     except click.ClickException as error:

@@ -31,6 +31,8 @@ from homma.settings import (
 from homma.topics.kafka.connection import Connection, connection
 
 PREFIX: Final = "HOMMA_"
+#: Not a setting, but for whoever works on homma: where the engine is to die.
+FAILPOINT: Final = PREFIX + "FAILPOINT"
 #: The table of homma.toml that holds librdkafka's own names.
 KAFKA_TABLE: Final = "kafka"
 
@@ -150,7 +152,7 @@ def read_file(path: Path) -> tuple[dict[str, Any], dict[str, str]]:
 
 def check_environment(environment: Mapping[str, str]) -> None:
     """Refuse HOMMA_ variables that mean nothing: most likely a typo."""
-    known = {PREFIX + name.upper() for name in all_settings()}
+    known = {FAILPOINT} | {PREFIX + name.upper() for name in all_settings()}
     for name in environment:
         if name.startswith(PREFIX) and name not in known:
             raise _unknown(f"the variable {name}", name, known)

@@ -172,6 +172,8 @@ class GroupReader:
                 auto_offset_reset="error",
                 partition_assignment_strategy="cooperative-sticky",
                 session_timeout_ms=session_ms,
+                # An answer that got lost is waited for as long as this; the default is a minute.
+                socket_timeout_ms=10_000,
                 # How soon it is noticed that the topic has changed.
                 topic_metadata_refresh_interval_ms=5_000,
                 fetch_wait_max_ms=10,

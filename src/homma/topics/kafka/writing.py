@@ -4,12 +4,14 @@ import threading
 import time
 from collections.abc import Callable, Sequence
 from concurrent.futures import Future
+from contextlib import suppress
 from typing import Final
 
 from confluent_kafka import KafkaError as Code
 from confluent_kafka import KafkaException, Message, Producer, TopicPartition
 
 from homma.errors import Fenced, KafkaError
+from homma.failpoint import Reached, Step, ignored
 from homma.topics.kafka.connection import Connection, client_config, create, explained, log
 
 Headers = list[tuple[str, str | bytes | None]]
@@ -98,17 +100,29 @@ class Bounded:
     """Calls that may never come back, each in a thread that can be left behind.
 
     librdkafka is told how long a step of a transaction may take. When its broker is killed in the
-    middle of one it can wait for ever all the same.
+    middle of one it can wait for ever all the same; and closing a producer waits until its
+    transaction is rolled back, however long the broker takes for that.
     """
 
     def __init__(self) -> None:
         self._stuck: threading.Thread | None = None
 
+    @property
+    def stuck(self) -> bool:
+        """Whether a call has been left behind."""
+        return self._stuck is not None
+
     def call(self, call: Callable[[], None], within_s: float) -> None:
-        """Do it and raise what it raises; TimeoutError where it has not come back in time."""
+        """Do it, behind the call left behind; TimeoutError where it has not come back in time.
+
+        Raises what it raises.
+        """
         done: Future[None] = Future()
+        before = self._stuck
 
         def run() -> None:
+            if before is not None:
+                before.join()
             try:
                 call()
                 done.set_result(None)
@@ -123,19 +137,6 @@ class Bounded:
             self._stuck = thread
             raise
 
-    def afterwards(self, call: Callable[[], None]) -> None:
-        """Do it now, or when the call that has been left behind comes back."""
-        stuck = self._stuck
-        if stuck is None:
-            call()
-            return
-
-        def run() -> None:
-            stuck.join()
-            call()
-
-        threading.Thread(target=run, name="closing a producer", daemon=True).start()
-
 
 class Transactions:
     """One transactional producer. Raises Aborted, Fenced or Indefinite, in the order of facts.
@@ -146,12 +147,13 @@ class Transactions:
 
     def __init__(
         self, config: Connection, transactional_id: str, timeout_ms: int,
-        clock_s: Callable[[], float] = time.monotonic,
+        clock_s: Callable[[], float] = time.monotonic, reached: Reached = ignored,
     ) -> None:  # fmt: skip
         self._config = config
         self._deadline_s = timeout_ms / 1000
         self._bounded = Bounded()
         self._clock_s = clock_s
+        self._reached = reached
         self._producer = create(
             Producer,
             client_config(
@@ -177,6 +179,7 @@ class Transactions:
     def begin(self) -> None:
         """Open a transaction."""
         self._step("beginning a transaction", self._producer.begin_transaction)
+        self._reached(Step.BEGUN)
 
     def send(
         self, topic: str, partition: int, keys: Sequence[bytes | None],
@@ -197,12 +200,15 @@ class Transactions:
 
     def commit(self, topic: str, partition: int, offset: int, metadata: str, owner: object) -> None:
         """Commit what was sent together with the input offset; `owner` from the group's reader."""
+        self._reached(Step.SENT)
         position = TopicPartition(topic, partition, offset, metadata)
         self._step(
             "adding the offset to the transaction",
             lambda: self._producer.send_offsets_to_transaction([position], owner, _STEP_S),
         )
+        self._reached(Step.OFFSET_ADDED)
         self._step("committing a transaction", lambda: self._producer.commit_transaction(_STEP_S))
+        self._reached(Step.COMMITTED)
 
     def settle(self, topic: str, partition: int, owner: object) -> None:
         """Have the group let go of an offset that an old transaction of this id has left pending.
@@ -225,8 +231,8 @@ class Transactions:
 
     def close(self) -> None:
         """Let go of the connections; what is not committed is rolled back, by whoever can."""
-        # Behind a call that has not come back: it would have to wait for it.
-        self._bounded.afterwards(self._close)
+        with suppress(TimeoutError):
+            self._bounded.call(self._close, 0 if self._bounded.stuck else _GRACE_S)
 
     def _close(self) -> None:
         self._producer.purge()

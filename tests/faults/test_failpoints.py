@@ -1,0 +1,80 @@
+"""The engine dies at each step of its work, and an owner follows at once."""
+
+import random
+from datetime import timedelta
+from pathlib import Path
+
+import pytest
+
+from homma.cli.options import FAILPOINT
+from homma.failpoint import Step
+from tests.aggregate.pipeline import Pipeline
+from tests.faults.engines import SUCCESSOR, Record, at_work, check, market
+
+TRANSACTION = (Step.BEGUN, Step.SENT, Step.OFFSET_ADDED, Step.COMMITTED)
+RESTORE = (
+    Step.TAKEN_OVER, Step.OFFSET_READ, Step.CANDLES_READ, Step.TICKS_RECALLED, Step.READY,
+)  # fmt: skip
+WAKING = (Step.WAKING_CANDLES_READ, Step.AWAKE)
+#: A series quiet for a second is dormant after a restart.
+SHORT = ("--correct-for", "1s", "--max-future", "0ms", "--lateness", "0ms")
+
+
+def test_every_step_is_tried() -> None:
+    assert {*TRANSACTION, *RESTORE, *WAKING} == set(Step)
+
+
+@pytest.mark.parametrize("seed", [1])
+def test_killed_in_a_transaction_or_a_restore(bootstrap: str, tmp_path: Path, seed: int) -> None:
+    print(f"seed {seed}")
+    chance = random.Random(seed)
+    pipeline = Pipeline(bootstrap, partitions=2)
+    records = market(seed, 40_000, 8)
+    # In a restore twice running: nothing has moved in between.
+    kills = [
+        *((f"{step}:{chance.randint(1, 20)}",) for step in TRANSACTION * 2),
+        *((f"{step}:1", f"{chance.choice(RESTORE)}:2") for step in RESTORE),
+    ]
+    chance.shuffle(kills)
+    with at_work(pipeline, tmp_path, records, 400) as (engines, feed, progress):
+        first = engines.start(*SUCCESSOR)
+        progress.reach(100)
+        first.kill()
+        for failpoint in (one for some in kills for one in some):
+            engines.start(*SUCCESSOR, env={FAILPOINT: failpoint}).died_there()
+            print(failpoint)
+        last = engines.start(*SUCCESSOR)
+        progress.reach(feed.stop())
+        last.stop()
+    check(pipeline)
+
+
+def by_turns(records: list[Record], series: int, turn: int) -> list[Record]:
+    """Each series is quiet most of the time."""
+    of = {f"S:SYM{n}".encode(): n for n in range(series)}
+    return [
+        (key, value)
+        for n, (key, value) in enumerate(records)
+        if key is None or n // turn % series == of[key]
+    ]
+
+
+@pytest.mark.parametrize("seed", [1])
+def test_killed_while_a_dormant_series_wakes(bootstrap: str, tmp_path: Path, seed: int) -> None:
+    print(f"seed {seed}")
+    chance = random.Random(seed)
+    pipeline = Pipeline(bootstrap)
+    records = by_turns(market(seed, 100_000, 5), 5, 500)
+    # All that sleep wake with the first batch: there is no second time.
+    kills = chance.sample(WAKING, 2) * 2
+    with at_work(pipeline, tmp_path, records, 200) as (engines, feed, progress):
+        first = engines.start(*SUCCESSOR, *SHORT)
+        progress.reach(500)
+        first.kill()
+        for failpoint in kills:
+            engines.start(*SUCCESSOR, *SHORT, env={FAILPOINT: failpoint}).died_there()
+            print(failpoint)
+        last = engines.start(*SUCCESSOR, *SHORT)
+        progress.reach(feed.stop())
+        last.stop()
+    check(pipeline, timedelta(seconds=1))

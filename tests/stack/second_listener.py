@@ -1,0 +1,45 @@
+"""A broker that listens at a second port, by other rules than at its own."""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+import pytest
+
+from homma.cli.local import answers
+from homma.stack import kafka, kafka_settings
+from tests.stack.waiting import free_ports
+
+
+@dataclass(frozen=True)
+class Listener:
+    """A port of a broker; clients that ask there are told to come to `advertised`."""
+
+    name: str
+    protocol: str
+    port: int
+    advertised: int
+
+
+@contextmanager
+def listening(folder: Path, jars: list[Path], second: Listener, *more: str) -> Iterator[str]:
+    """The broker's own address; `more` are lines of its server.properties."""
+    port, controller_port = free_ports(2)
+    plain = kafka_settings.server_properties
+    also = {
+        "listeners": f",{second.name}://127.0.0.1:{second.port}",
+        "advertised.listeners": f",{second.name}://127.0.0.1:{second.advertised}",
+        "listener.security.protocol.map": f",{second.name}:{second.protocol}",
+    }
+
+    def with_second(data: Path, port: int, controller_port: int) -> str:
+        lines = plain(data, port, controller_port).splitlines()
+        told = [line + also.get(line.split("=")[0], "") for line in lines]
+        return "\n".join([*told, *more]) + "\n"
+
+    address = f"127.0.0.1:{port}"
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(kafka, "server_properties", with_second)
+        with kafka.running(folder, port, controller_port, jars, lambda: answers(address)):
+            yield address
