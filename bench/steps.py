@@ -112,9 +112,9 @@ def counting(one: Scene) -> Iterator[Step]:
 def recognising(one: Scene) -> Iterator[Step]:
     """Which ticks were there before."""
     known: Identities = one.window.identities
-    # The newest of them stand in packed parts.
-    packed = [part.rows() for bucket in known.buckets.values() for part in bucket.packed]
-    repeated = pl.concat(packed).tail(BATCH).with_columns(offset=pl.lit(0, pl.Int64))
+    rows = [bucket.rows for bucket in known.buckets.values()]
+    rows += (part.rows() for bucket in known.buckets.values() for part in bucket.packed)
+    repeated = pl.concat(rows).tail(BATCH).with_columns(offset=pl.lit(0, pl.Int64))
     alive_us = one.window._alive_us(one.window.series) + MINUTE_US
     active = one.window.active(one.clock_us)
     yield Step("identities: known", repeated.height, "ticks", lambda: known.known(repeated))
