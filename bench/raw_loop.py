@@ -17,6 +17,7 @@ def read(bootstrap: str, topic: str, partitions: int, ticks: int) -> None:
             "group.id": "bench-raw",
             "isolation.level": "read_committed",
             "queued.min.messages": 200_000,
+            "fetch.queue.backoff.ms": 10,
         }
     )
     consumer.assign([TopicPartition(topic, p, 0) for p in range(partitions)])

@@ -177,6 +177,8 @@ class GroupReader:
                 # How soon it is noticed that the topic has changed.
                 topic_metadata_refresh_interval_ms=5_000,
                 fetch_wait_max_ms=10,
+                # A full queue is looked at again so soon; the default is a second of doing nothing.
+                fetch_queue_backoff_ms=10,
                 # What is fetched at once is unpacked at once: ticks are ten times as large then.
                 queued_min_messages=50_000,
                 queued_max_messages_kbytes=8192,
