@@ -31,6 +31,8 @@ _NAMED: Final = 5
 class CandleSink(Sink):
     """One row a candle, replaced as it changes: open candles are in it too."""
 
+    lasting = Where(final=True)
+
     def __init__(
         self, table: Table, origin: Origin, place: Workplace, every_s: float, rules: Rules
     ) -> None:
