@@ -26,6 +26,7 @@ from homma.settings import LandSettings
 from homma.topics.kafka.admin import Admin
 from tests import oracle
 from tests.aggregate.pipeline import Pipeline
+from tests.aggregate.pipeline import until as wait_until
 from tests.faults.engines import Running
 
 #: The steps that land has.
@@ -205,3 +206,8 @@ class Sinks:
             for c in wanted.columns
         )
         assert found.sort(KEY).equals(wanted.sort(KEY)), name
+
+
+def until(met: Callable[[], bool]) -> None:
+    """Wait for something to come true, on a machine that is busy with a broker and a lake."""
+    wait_until(met, within_s=200)

@@ -10,11 +10,10 @@ from functools import partial
 from homma.errors import HommaError
 from homma.lake.schema import BY_NAME
 from homma.lake.table import Lake, Where
-from tests.aggregate.pipeline import until
 from tests.faults.engines import Feed, market
 from tests.lake import proxy
 from tests.lake.proxy import Effect, Fault, Way
-from tests.lake.sinks import Sinks
+from tests.lake.sinks import Sinks, until
 
 #: On the way to the catalog: what is asked, and what becomes of it.
 ASKED = [
