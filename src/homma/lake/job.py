@@ -26,7 +26,7 @@ from homma.topics.contract import Topics
 from homma.topics.kafka.admin import Admin
 from homma.topics.kafka.assigned import AssignedReader, Place
 from homma.topics.kafka.connection import Connection
-from homma.topics.kafka.reading import Range, Reader
+from homma.topics.kafka.reading import Message, Range, Reader
 
 log = logging.getLogger("homma.land")
 
@@ -170,9 +170,12 @@ class Landing:
 
     def _poll(self) -> None:
         batch = self._reader.consume(_BATCH, _POLL_S)
+        taken: dict[str, dict[int, list[Message]]] = {}
         for (topic, partition), messages in batch.records.items():
-            self._sinks[topic].take(partition, messages)
+            taken.setdefault(topic, {})[partition] = messages
             self._reached_end[topic, partition] = (messages[-1].offset() or 0) + 1
+        for topic, batches in taken.items():
+            self._sinks[topic].take(batches)
         for (topic, partition), offset in batch.ends.items():
             self._sinks[topic].at_end(partition, offset)
             self._reached_end[topic, partition] = offset

@@ -3,7 +3,7 @@
 import logging
 import time
 from abc import ABC, abstractmethod
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from types import MappingProxyType
 from typing import Final
@@ -87,8 +87,8 @@ class Sink(ABC):
         """Whether that is so much that it cannot wait."""
 
     @abstractmethod
-    def take(self, partition: int, messages: list[Message]) -> None:
-        """Records of a partition, in the order of their offsets."""
+    def take(self, batches: Mapping[int, list[Message]]) -> None:
+        """Records by partition, none empty, in the order of their offsets."""
 
     @abstractmethod
     def at_end(self, partition: int, offset: int) -> None:
@@ -97,6 +97,10 @@ class Sink(ABC):
     @abstractmethod
     def land(self) -> None:
         """Commit all that was taken."""
+
+    def _moved(self, batches: Mapping[int, list[Message]]) -> None:
+        for partition, messages in batches.items():
+            self.position[partition] = (messages[-1].offset() or 0) + 1
 
     def _commit(self, prepare: Prepare) -> None:
         began_s = self._place.clock_s()
@@ -159,12 +163,12 @@ class TickSink(Sink):
         """By the rows that wait."""
         return self._count >= _MANY
 
-    def take(self, partition: int, messages: list[Message]) -> None:
+    def take(self, batches: Mapping[int, list[Message]]) -> None:
         """Keep those that are valid."""
-        rows = records.ticks(messages, self._max_future_us)
+        rows = records.ticks(batches, self._max_future_us)
         self._rows.append(rows)
         self._count += rows.height
-        self.position[partition] = (messages[-1].offset() or 0) + 1
+        self._moved(batches)
 
     def at_end(self, partition: int, offset: int) -> None:
         """Go past the marks of transactions too, which are no records."""
