@@ -58,7 +58,8 @@ SHELL_LOOK_S: Final = 0.1
 #: The filer hands what was deleted to the volumes in rounds of a second.
 SETTLE_S: Final = 5.0
 PORT_LOST: Final = re.compile(r"port (\d+) .*not available")
-SERIOUS: Final = re.compile(r"^[EF]\d{4} ")
+FATAL: Final = re.compile(r"^F\d{4} ")
+ERROR: Final = re.compile(r"^E\d{4} ")
 
 
 @dataclass(frozen=True, slots=True)
@@ -168,8 +169,8 @@ def running(
 
 
 def explain(lines: Sequence[str]) -> str:
-    """Pick the line that tells why it ended: a port that was taken, or else its first error."""
-    for pattern in (PORT_LOST, SERIOUS):
+    """Pick the line that tells why it ended: a port that was taken, or else the worst error."""
+    for pattern in (PORT_LOST, FATAL, ERROR):
         for line in lines:
             if pattern.search(line):
                 return line
