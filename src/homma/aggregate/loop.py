@@ -15,7 +15,6 @@ from dataclasses import dataclass, field
 from datetime import timedelta
 from typing import Final, Protocol
 
-from homma.aggregate.ticks import Sorted, sort
 from homma.errors import Fenced, KafkaError, StateError, TopicMismatch, Unreachable
 from homma.failpoint import Reached, Step
 from homma.metrics import Metrics
@@ -25,6 +24,7 @@ from homma.topics.kafka.admin import Admin
 from homma.topics.kafka.connection import Connection
 from homma.topics.kafka.reading import Committed, GroupReader, Message, Reader
 from homma.topics.kafka.writing import Indefinite, Transactions
+from homma.topics.ticks import Sorted, sort
 
 log = logging.getLogger("homma.aggregate")
 
