@@ -103,7 +103,7 @@ class Asked:
 
     def _opened(self) -> AbstractContextManager[IO[bytes]]:
         if self._output is None:
-            return nullcontext(click.get_binary_stream("stdout"))
+            return nullcontext(sys.stdout.buffer)
         try:
             return self._output.open("wb")
         except OSError as error:
