@@ -80,6 +80,12 @@ class Uploaded:
     rows: int
     _files: tuple[DataFile, ...] = field(repr=False)
 
+    @classmethod
+    def together(cls, some: Iterable["Uploaded"]) -> "Uploaded":
+        """The files of several uploads."""
+        every = list(some)
+        return cls(sum(one.rows for one in every), tuple(f for one in every for f in one._files))
+
 
 class Table:
     """A table as of the last look at it, or the last commit made here."""
@@ -145,6 +151,15 @@ class Table:
             newest_us=newest_us,
             _task=task,
         )
+
+    def per_day(self, where: Where = EVERYTHING) -> dict[int, int]:
+        """Rows by day since the epoch, of a table cut by day, in the files that may hold such."""
+        [at] = [at for at, cut in enumerate(self.spec.cuts) if cut.transform == "day"]
+        counts: dict[int, int] = {}
+        for part in self.parts(where):
+            day = int(part._task.file.partition[at])
+            counts[day] = counts.get(day, 0) + part.rows
+        return counts
 
     def read(self, parts: Iterable[Part], columns: Sequence[str] = ()) -> pl.DataFrame:
         """All rows of files, or some columns of them."""
