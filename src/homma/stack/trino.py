@@ -99,6 +99,18 @@ def start(
     return process
 
 
+def lake_environment(catalog: Mapping[str, str]) -> dict[str, str]:
+    """What `deploy/trino` and `deploy/spark` want to know of a lake, from pyiceberg's properties."""
+    return {
+        "HOMMA_CATALOG_URI": catalog["uri"],
+        "HOMMA_WAREHOUSE": catalog["warehouse"],
+        "HOMMA_S3_ENDPOINT": catalog["s3.endpoint"],
+        "HOMMA_S3_REGION": catalog["s3.region"],
+        "AWS_ACCESS_KEY_ID": catalog["s3.access-key-id"],
+        "AWS_SECRET_ACCESS_KEY": catalog["s3.secret-access-key"],
+    }
+
+
 def started(port: int) -> bool:
     """Whether a Trino at this port says that it takes queries."""
     try:
@@ -150,7 +162,7 @@ def _command(node: Node) -> list[str]:
 
 
 def _environment(node: Node) -> dict[str, str]:
-    """This process's own, without Java options of others, and what the settings ask for."""
+    """Our own, without Java options of others, and what the settings ask for."""
     foreign = ("JAVA_TOOL_OPTIONS", "JDK_JAVA_OPTIONS", "_JAVA_OPTIONS", "CLASSPATH")
     own = {name: value for name, value in os.environ.items() if name not in foreign}
     place = {"TRINO_BIND_IP": LOOPBACK, "TRINO_PORT": str(node.port)}
