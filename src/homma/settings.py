@@ -100,6 +100,17 @@ class MetricsSettings:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class LakeSettings:
+    """Where the lake is. Everything else is pyiceberg's own, by `-C name=value`."""
+
+    catalog_uri: str = setting("http://127.0.0.1:8181", "address of the Iceberg REST catalog")
+    warehouse: str = setting("s3://lake", "the catalog's warehouse")
+    namespace: str = setting("market_data", "namespace of the tables")
+    s3_endpoint: str = setting("http://127.0.0.1:8333", "address of S3")
+    s3_region: str = setting("us-east-1", "region of S3")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class UpSettings:
     """What `homma up` starts on this machine, and where. Stages read their own settings too."""
 
@@ -164,6 +175,7 @@ STAGES: Final = (
     GenerateSettings,
     ReplaySettings,
     AggregateSettings,
+    LakeSettings,
     MetricsSettings,
 )
 
