@@ -20,12 +20,13 @@ from homma.stack.archive import read_archive, unpacked
 from homma.stack.jars import fetch, parse_lock
 from tests.conftest import jars_cache
 from tests.engines.market import market
-from tests.lake.conftest import lake, server  # noqa: F401  fixtures
+from tests.lake import conftest as lakes
 from tests.stack.waiting import free_ports
 
 ROOT = Path(__file__).parents[2]
 SPARK = ROOT / "deploy" / "spark"
 NAMESPACE = "market_data"
+lake, server = lakes.lake, lakes.server
 #: A query, and its rows.
 Query = Callable[[str], list[tuple[Any, ...]]]
 
@@ -62,11 +63,15 @@ def trino_node(
     environment: dict[str, str], tmp_path_factory: pytest.TempPathFactory
 ) -> Iterator[tuple[int, int]]:
     """Its port and its process, on a machine whose clock shows New York's time."""
-    server = unpacked(read_archive("trino"), jars_cache().parent)
+    unpacked_server = unpacked(read_archive("trino"), jars_cache().parent)
     folder = tmp_path_factory.mktemp("trino")
     [port] = free_ports(1)
     node = trino.Node(
-        folder, port, server, ROOT / "deploy" / "trino", environment | {"TZ": "America/New_York"}
+        folder,
+        port,
+        unpacked_server,
+        ROOT / "deploy" / "trino",
+        environment | {"TZ": "America/New_York"},
     )
     process = trino.start(node)
     assert process.status.pid is not None

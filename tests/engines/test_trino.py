@@ -18,9 +18,7 @@ COMMITS = 20
 
 
 @pytest.mark.parametrize("name", [table.name for table in TABLES])
-def test_every_table_has_its_rows(
-    query: Query, frames: dict[str, pl.DataFrame], name: str
-) -> None:
+def test_every_table_has_its_rows(query: Query, frames: dict[str, pl.DataFrame], name: str) -> None:
     found = query(f"SELECT * FROM {name}")
     assert len(found) == frames[name].height
     assert set(found) == set(frames[name].rows())

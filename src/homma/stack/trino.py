@@ -100,7 +100,7 @@ def start(
 
 
 def lake_environment(catalog: Mapping[str, str]) -> dict[str, str]:
-    """What `deploy/trino` and `deploy/spark` want to know of a lake, from pyiceberg's properties."""
+    """What `deploy/trino` and `deploy/spark` ask about a lake, from pyiceberg's properties."""
     return {
         "HOMMA_CATALOG_URI": catalog["uri"],
         "HOMMA_WAREHOUSE": catalog["warehouse"],
