@@ -84,9 +84,10 @@ def query(trino_node: tuple[int, int]) -> Query:
     port, _ = trino_node
 
     def run(sql: str) -> list[tuple[Any, ...]]:
-        with closing(
-            client.dbapi.connect("127.0.0.1", port, "homma", catalog="iceberg", schema=NAMESPACE)
-        ) as connection:
+        place = client.dbapi.Connection(
+            "127.0.0.1", port, "homma", catalog="iceberg", schema=NAMESPACE
+        )
+        with closing(place) as connection:
             cursor = connection.cursor()
             cursor.execute(sql)
             return [tuple(row) for row in cursor.fetchall()]
@@ -109,7 +110,7 @@ def spark(environment: dict[str, str]) -> Callable[..., subprocess.CompletedProc
     def run(typed: str, folder: Path) -> subprocess.CompletedProcess[str]:
         return subprocess.run(
             [str(SPARK / ".venv" / "bin" / "spark-sql"), "--jars", jars], input=typed, text=True,
-            capture_output=True, check=False, cwd=folder, env=os.environ | told, timeout=240,
+            capture_output=True, check=False, cwd=folder, env=os.environ | told,
         )  # fmt: skip
 
     return run

@@ -69,4 +69,4 @@ def _candles(candles: pl.DataFrame, spec: TableSpec, last: object) -> pl.DataFra
         "update_date_time": pl.lit(WRITTEN),
     }
     its = candles.filter(pl.col("interval") == spec.interval).with_columns(**shown)
-    return its.select(spec.schema.names()).cast(dict(spec.schema)).sort(spec.sort)
+    return its.select(spec.schema.names()).cast(spec.schema).sort(spec.sort)
