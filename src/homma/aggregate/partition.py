@@ -18,7 +18,6 @@ from homma.aggregate.latency import Arrivals
 from homma.aggregate.mark import Mark, candle_headers
 from homma.aggregate.origin import Origin, origin, origin_of_rekeyed
 from homma.aggregate.restore import Restored, Source
-from homma.aggregate.ticks import sort
 from homma.core.interval import INTERVALS
 from homma.core.series import BEFORE_ALL_US, NAMES
 from homma.core.window import Window
@@ -26,6 +25,7 @@ from homma.metrics import Metrics
 from homma.topics import codec
 from homma.topics.kafka.reading import Message
 from homma.topics.kafka.writing import Aborted, Transactions
+from homma.topics.ticks import sort
 
 log = logging.getLogger("homma.aggregate")
 

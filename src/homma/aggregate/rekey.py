@@ -22,7 +22,6 @@ from homma.aggregate.loop import Loop, Pace, Sources, Work
 from homma.aggregate.mark import Onward, read_onward
 from homma.aggregate.origin import Headers, origin, origin_of_rekeyed
 from homma.aggregate.restore import check_offset
-from homma.aggregate.ticks import sort
 from homma.errors import StateError
 from homma.failpoint import Reached, ignored
 from homma.metrics import Metrics
@@ -30,6 +29,7 @@ from homma.settings import AggregateSettings, microseconds
 from homma.topics.contract import Topics
 from homma.topics.kafka.reading import Committed, Message, Range, Reader
 from homma.topics.kafka.writing import ANY_PARTITION, Aborted, Transactions
+from homma.topics.ticks import sort
 
 log = logging.getLogger("homma.aggregate")
 

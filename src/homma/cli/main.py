@@ -14,6 +14,7 @@ from homma.cli.doctor import doctor
 from homma.cli.down import down
 from homma.cli.endings import INTERRUPTED, told
 from homma.cli.generate import generate
+from homma.cli.land import land
 from homma.cli.options import check_environment, read_file
 from homma.cli.render import render
 from homma.cli.replay import replay
@@ -44,7 +45,7 @@ def homma(context: click.Context, config: Path | None) -> None:
     context.obj = properties
 
 
-for verb in (up, down, status, generate, replay, aggregate, tail, doctor, render):
+for verb in (up, down, status, generate, replay, aggregate, land, tail, doctor, render):
     homma.add_command(verb)
 
 
