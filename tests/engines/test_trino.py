@@ -1,20 +1,17 @@
 """Trino reads the lake, by the settings that compose will mount."""
 
-import threading
 from datetime import UTC, datetime, timedelta
 
 import polars as pl
 import psutil
 import pytest
 from pyiceberg.catalog import Catalog
-from pyiceberg.exceptions import CommitFailedException
 
 from homma.lake.schema import BY_NAME, TABLES, TICKS
 from homma.lake.table import Lake
 from tests.engines.conftest import NAMESPACE, Query, append
 
 pytestmark = pytest.mark.stack
-COMMITS = 20
 
 
 @pytest.mark.parametrize("name", [table.name for table in TABLES])
@@ -41,43 +38,6 @@ def test_a_commit_is_seen_by_the_next_query(
     for count in range(3):
         assert query(f"SELECT count(*) FROM {name}") == [(100 * count,)]
         append(catalog, name, frames[TICKS.name].slice(100 * count, 100))
-
-
-def test_optimize_beside_a_sink_loses_nothing(
-    query: Query, catalog: Catalog, lake: dict[str, str], frames: dict[str, pl.DataFrame]
-) -> None:
-    """The sink commits each second, and so does Trino; both see the other's commits."""
-    Lake(lake, "busy").make(TICKS)
-    name = f"busy.{TICKS.name}"
-    rows = frames[TICKS.name]
-    size = rows.height // COMMITS
-    ended = threading.Event()
-
-    def sink() -> None:
-        for number in range(COMMITS):
-            part = rows.slice(number * size, size)
-            while True:
-                try:
-                    append(catalog, name, part)
-                except CommitFailedException:
-                    continue
-                break
-            ended.wait(1)
-        ended.set()
-
-    worker = threading.Thread(target=sink)
-    worker.start()
-    optimized = 0
-    while not ended.is_set():
-        query(f"ALTER TABLE {name} EXECUTE optimize")
-        optimized += 1
-    worker.join()
-    assert sorted(query(f"SELECT * FROM {name}")) == sorted(rows.head(size * COMMITS).rows())
-    replaced = query(
-        f"""SELECT count(*) FROM busy."{TICKS.name}$snapshots" WHERE operation = 'replace'"""
-    )
-    assert replaced[0][0] > 1
-    assert optimized > 1
 
 
 def test_a_date_means_utc_on_a_machine_elsewhere(
