@@ -7,6 +7,7 @@ the first one), `log` (its own, rotating) and `out.log` (what it says beside).
 import json
 import os
 import re
+import threading
 import time
 import urllib.error
 import urllib.parse
@@ -53,10 +54,12 @@ READY_WITHIN_S: Final = 90.0
 STOP_WITHIN_S: Final = 20.0
 ANSWER_WITHIN_S: Final = 2.0
 SHELL_WITHIN_S: Final = 120.0
+SHELL_LOOK_S: Final = 0.1
 #: The filer hands what was deleted to the volumes in rounds of a second.
 SETTLE_S: Final = 5.0
 PORT_LOST: Final = re.compile(r"port (\d+) .*not available")
-SERIOUS: Final = re.compile(r"^[EF]\d{4} ")
+FATAL: Final = re.compile(r"^F\d{4} ")
+ERROR: Final = re.compile(r"^E\d{4} ")
 
 
 @dataclass(frozen=True, slots=True)
@@ -166,24 +169,24 @@ def running(
 
 
 def explain(lines: Sequence[str]) -> str:
-    """Pick the line that tells why it ended: a port that was taken, or else its first error."""
-    for pattern in (PORT_LOST, SERIOUS):
+    """Pick the line that tells why it ended: a port that was taken, or else the worst error."""
+    for pattern in (PORT_LOST, FATAL, ERROR):
         for line in lines:
             if pattern.search(line):
                 return line
     return lines[-1] if lines else ""
 
 
-def purge_log(server: Seaweed, wait: Callable[[float], object] = time.sleep) -> None:
+def purge_log(server: Seaweed, over: threading.Event) -> None:
     """Throw away its log of what was changed, which nobody reads and which grows without end.
 
-    `wait` lets some seconds pass until what was deleted can be cleared away. Raises ServerFailed
-    when that does not work.
+    It takes some seconds, and ends sooner once `over` is set. Raises ServerFailed when that does
+    not work.
     """
     server = replace(server, home=server.home.absolute())
-    _shell(server, PURGE)
-    wait(SETTLE_S)
-    _shell(server, VACUUM)
+    _shell(server, PURGE, over)
+    over.wait(SETTLE_S)
+    _shell(server, VACUUM, over)
 
 
 def _configure(server: Seaweed) -> Credentials:
@@ -233,27 +236,28 @@ def _body(request: urllib.request.Request) -> bytes | None:
         return None
 
 
-def _shell(server: Seaweed, script: str) -> None:
+def _shell(server: Seaweed, script: str, over: threading.Event) -> None:
     write_private(server.folder / "shell.in", script)
-    command = [str(binary()), *shell_arguments(server.ports)]
-    log_path = server.folder / "shell.log"
-    before = size_of(log_path)
-    with open_log(log_path) as log:
-        # By a shell, as a Child reads nothing.
-        argv = ["sh", "-c", 'exec "$0" "$@" <shell.in', *command]
-        env = environment(os.environ, ensure_credentials(server.home), {})
-        child = Child(argv, log, grace_s=1.0, env=env, cwd=server.folder)
+    log = server.folder / "shell.log"
+    before = size_of(log)
+    # By a shell, as a Child has nothing to read.
+    argv = ["sh", "-c", 'exec "$0" "$@" <shell.in', str(binary()), *shell_arguments(server.ports)]
+    env = environment(os.environ, ensure_credentials(server.home), {})
+    with open_log(log) as out:
+        child = Child(argv, out, grace_s=1.0, env=env, cwd=server.folder)
     try:
-        ended = child.wait(SHELL_WITHIN_S)
+        left = int(SHELL_WITHIN_S / SHELL_LOOK_S)
+        while not child.wait(SHELL_LOOK_S) and left and not over.is_set():
+            left -= 1
     finally:
         child.kill()
-    errors = [line for line in lines_since(log_path, before) if line.startswith("error:")]
-    if not ended or child.code != 0 or errors:
-        how = exit_text(child.code) if ended else "no end in sight"
+    if over.is_set():
+        return
+    errors = [line for line in lines_since(log, before) if line.startswith("error:")]
+    if child.code != 0 or errors:
+        how = "no end in sight" if not left else exit_text(child.code)
         why = f": {errors[0]}" if errors else ""
-        raise ServerFailed(
-            f"SeaweedFS could not be told to clear up ({how}){why}", f"see {log_path}"
-        )
+        raise ServerFailed(f"SeaweedFS could not be told to clear up ({how}){why}", f"see {log}")
 
 
 def _lost_port(server: Seaweed, before: int) -> PortInUse | None:

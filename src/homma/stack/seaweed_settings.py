@@ -109,5 +109,5 @@ def security_toml() -> str:
 
 
 #: Scripts for the shell. What is purged is garbage in a volume a moment later.
-PURGE: Final = "lock\nfs.log.purge -daysAgo=0\nunlock\n"
+PURGE: Final = "fs.log.purge -daysAgo=0\n"
 VACUUM: Final = f"lock\nvolume.vacuum -garbageThreshold={_GARBAGE}\nunlock\n"
