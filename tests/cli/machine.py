@@ -18,7 +18,7 @@ class Machine:
     """What `homma up` starts, moved out of everybody's way."""
 
     def __init__(self, home: Path, cache: Path) -> None:
-        broker, controller, aggregate, generate = free_ports(4)
+        broker, controller, aggregate, generate, self.trino = free_ports(5)
         self.ports = seaweed_ports()
         self.home = home
         self.broker = broker
@@ -26,7 +26,7 @@ class Machine:
         moved = {
             "DIR": home, "CACHE": cache, "KAFKA_PORT": broker, "KAFKA_CONTROLLER_PORT": controller,
             "S3_PORT": self.ports.s3, "CATALOG_PORT": self.ports.catalog,
-            "SEAWEED_PORT": self.ports.inner, "AGGREGATE_METRICS_PORT": aggregate,
+            "SEAWEED_PORT": self.ports.inner, "TRINO_PORT": self.trino, "AGGREGATE_METRICS_PORT": aggregate,
             "GENERATE_METRICS_PORT": generate, "BOOTSTRAP_SERVERS": self.bootstrap, "RATE": 200,
         }  # fmt: skip
         self.env = os.environ | {f"HOMMA_{name}": str(value) for name, value in moved.items()}

@@ -13,6 +13,7 @@ import urllib.error
 import urllib.request
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from importlib import resources
 from pathlib import Path
 from typing import Final
 
@@ -97,6 +98,12 @@ def start(
             raise in_use(node.port, node.port_flag) from error
         raise
     return process
+
+
+def settings_folder() -> Path:
+    """`deploy/trino`: in the package that is installed, or in the project's folder."""
+    packaged = Path(str(resources.files("homma"))) / "deploy" / "trino"
+    return packaged if packaged.exists() else Path(__file__).parents[3] / "deploy" / "trino"
 
 
 def lake_environment(catalog: Mapping[str, str]) -> dict[str, str]:
