@@ -26,7 +26,8 @@ class Machine:
         moved = {
             "DIR": home, "CACHE": cache, "KAFKA_PORT": broker, "KAFKA_CONTROLLER_PORT": controller,
             "S3_PORT": self.ports.s3, "CATALOG_PORT": self.ports.catalog,
-            "SEAWEED_PORT": self.ports.inner, "TRINO_PORT": self.trino, "AGGREGATE_METRICS_PORT": aggregate,
+            "SEAWEED_PORT": self.ports.inner, "TRINO_PORT": self.trino,
+            "AGGREGATE_METRICS_PORT": aggregate,
             "GENERATE_METRICS_PORT": generate, "BOOTSTRAP_SERVERS": self.bootstrap, "RATE": 200,
         }  # fmt: skip
         self.env = os.environ | {f"HOMMA_{name}": str(value) for name, value in moved.items()}
@@ -45,7 +46,7 @@ class Machine:
         """A verb that ends by itself."""
         argv = [sys.executable, "-m", "homma", *words]
         return subprocess.run(
-            argv, capture_output=True, text=True, timeout=150, check=False, env=self.env
+            argv, capture_output=True, text=True, timeout=600, check=False, env=self.env
         )
 
     def status(self) -> dict[str, object]:
