@@ -127,6 +127,9 @@ class LandSettings:
     commit_every: timedelta = setting(
         timedelta(minutes=1), "the tables get what is new this often; coarse ones at most as often"
     )
+    tidy_every: int = setting(
+        25, "commits of a table from one tidying to the next: snapshots expired, files put together"
+    )
     keep_files: timedelta = setting(
         timedelta(hours=1), "files that no snapshot needs any more stay so long for their readers"
     )
@@ -158,6 +161,10 @@ class UpSettings:
     trino_port: int = setting(8090, "port of Trino, which `homma up --with trino` starts")
     aggregate_metrics_port: int = setting(9301, "port of the engine's /metrics")
     generate_metrics_port: int = setting(9302, "port of the generator's /metrics")
+    land_metrics_port: int = setting(9303, "port of the /metrics of what fills the lake")
+    commit_every: timedelta = setting(
+        timedelta(seconds=10), "the lake's tables get what is new this often"
+    )
     no_generate: bool = setting(False, "make no synthetic ticks")
     no_lake: bool = setting(False, "start no SeaweedFS, and land nothing there")
 
