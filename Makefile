@@ -5,7 +5,7 @@ PYTHON ?= python3
 UV := $(or $(shell command -v uv 2>/dev/null),.uv/bin/uv)
 RUN := .venv/bin
 
-.PHONY: help demo test soak check bench clean
+.PHONY: help demo test test-stack spark-sql soak check bench clean
 
 help:                        ## what there is
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):[^#]*## */  make \1\t/' | expand -t 16
@@ -15,6 +15,13 @@ demo: .venv/ready            ## the whole pipeline on this machine, live; Ctrl-C
 
 test: .venv/ready            ## every test, with real servers
 	$(RUN)/pytest $(ARGS)
+
+test-stack: .venv/ready deploy/spark/.venv/ready  ## Trino, Spark, DuckDB and polars over a real lake
+	$(RUN)/pytest -m stack $(ARGS)
+
+spark-sql: .venv/ready deploy/spark/.venv/ready  ## SQL over the lake: docs/reading-the-lake.md
+	@PATH="$(CURDIR)/deploy/spark/.venv/bin:$$PATH" SPARK_CONF_DIR=$(CURDIR)/deploy/spark \
+	  spark-sql --jars "$$($(RUN)/python deploy/spark/jars.py)" $(ARGS)
 
 soak: .venv/ready            ## faults at random: MINUTES=10 SEED=4, see docs/fault-tests.md
 	$(RUN)/python -m tests.faults.soak --minutes $(or $(MINUTES),5) --seed $(or $(SEED),1) $(ARGS)
@@ -30,10 +37,14 @@ bench: .venv/ready           ## how fast, against what; WHAT=steps and others: b
 	$(RUN)/python -m bench.$(or $(WHAT),end_to_end) $(ARGS)
 
 clean:                       ## forget what the targets have set up, and the demo's data
-	rm -rf .venv .uv .homma
+	rm -rf .venv .uv .homma deploy/spark/.venv
 
 .venv/ready: pyproject.toml uv.lock | $(filter .uv/bin/uv,$(UV))
 	$(UV) sync --locked --quiet
+	@touch $@
+
+deploy/spark/.venv/ready: deploy/spark/pyproject.toml deploy/spark/uv.lock | $(filter .uv/bin/uv,$(UV))
+	$(UV) sync --locked --quiet --project deploy/spark
 	@touch $@
 
 .uv/bin/uv:

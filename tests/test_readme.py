@@ -16,7 +16,7 @@ from tests.stack.waiting import until
 
 ROOT = Path(__file__).parents[1]
 PAGES = ("README.md", "ARCHITECTURE.md", "CONTRIBUTING.md", "SECURITY.md", "bench/README.md",
-         "docs/fault-tests.md", "docs/repairing.md",
+         "docs/fault-tests.md", "docs/lake.md", "docs/reading-the-lake.md", "docs/repairing.md",
          "docs/semantics.md")  # fmt: skip
 LIVE = re.compile(r"homma tail (?!.*--once)")
 
@@ -67,5 +67,5 @@ def test_its_links_lead_somewhere(page: str) -> None:
 @pytest.mark.parametrize("page", PAGES)
 def test_the_files_it_names_exist(page: str) -> None:
     text = (ROOT / page).read_text(encoding="utf-8")
-    named = re.findall(r"`((?:src|tests|docs|bench)/[\w./]+)`", text)
+    named = re.findall(r"`((?:src|tests|docs|bench|deploy)/[\w./]+)`", text)
     assert [path for path in named if not (ROOT / path).exists()] == []

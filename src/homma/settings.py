@@ -153,7 +153,9 @@ class UpSettings:
 
     dir: Path = setting(Path(".homma"), "folder of all data, logs and records")
     cache: Path = setting(Path("~/.cache/homma"), "folder of what is downloaded once")
-    maven: str = setting("https://repo.maven.apache.org/maven2", "where Kafka's jars come from")
+    maven: str = setting(
+        "https://repo.maven.apache.org/maven2", "where the jars of Kafka and Trino come from"
+    )
     kafka_port: int = setting(9092, "port of the broker")
     kafka_controller_port: int = setting(9093, "port of Kafka's controller")
     s3_port: int = setting(8333, "port of S3")
@@ -161,6 +163,7 @@ class UpSettings:
     seaweed_port: int = setting(
         9340, "first of the eight ports between SeaweedFS's parts; a ninth is 10,000 beyond"
     )
+    trino_port: int = setting(8090, "port of Trino, which `homma up --with trino` starts")
     aggregate_metrics_port: int = setting(9301, "port of the engine's /metrics")
     generate_metrics_port: int = setting(9302, "port of the generator's /metrics")
     land_metrics_port: int = setting(9303, "port of the /metrics of what fills the lake")

@@ -18,7 +18,7 @@ class Machine:
     """What `homma up` starts, moved out of everybody's way."""
 
     def __init__(self, home: Path, cache: Path) -> None:
-        broker, controller, aggregate, generate = free_ports(4)
+        broker, controller, aggregate, generate, self.trino = free_ports(5)
         self.ports = seaweed_ports()
         self.home = home
         self.broker = broker
@@ -28,7 +28,8 @@ class Machine:
             "S3_PORT": self.ports.s3, "CATALOG_PORT": self.ports.catalog,
             "S3_ENDPOINT": f"http://127.0.0.1:{self.ports.s3}",
             "CATALOG_URI": f"http://127.0.0.1:{self.ports.catalog}",
-            "SEAWEED_PORT": self.ports.inner, "AGGREGATE_METRICS_PORT": aggregate,
+            "SEAWEED_PORT": self.ports.inner, "TRINO_PORT": self.trino,
+            "AGGREGATE_METRICS_PORT": aggregate,
             "GENERATE_METRICS_PORT": generate, "BOOTSTRAP_SERVERS": self.bootstrap, "RATE": 200,
         }  # fmt: skip
         self.env = os.environ | {f"HOMMA_{name}": str(value) for name, value in moved.items()}
@@ -47,7 +48,7 @@ class Machine:
         """A verb that ends by itself."""
         argv = [sys.executable, "-m", "homma", *words]
         return subprocess.run(
-            argv, capture_output=True, text=True, timeout=150, check=False, env=self.env
+            argv, capture_output=True, text=True, timeout=600, check=False, env=self.env
         )
 
     def status(self) -> dict[str, object]:

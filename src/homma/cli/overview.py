@@ -24,7 +24,7 @@ Stopped = Callable[[], bool]
 _SERIES: Final = 6
 _LOOK_BACK: Final = 200
 #: The ports that are not for the parts of a server alone.
-_DOORS: Final = {"broker": "port", "s3": "S3 on port", "catalog": "catalog on port"}
+_DOORS: Final = {"broker": "port", "s3": "S3 on port", "catalog": "catalog on port", "http": "port"}
 
 _COLOURS: Final = {
     State.RUNNING: "green",

@@ -5,6 +5,7 @@ import signal
 import subprocess
 import sys
 import time
+from collections.abc import Collection
 from pathlib import Path
 from types import FrameType
 from typing import Final
@@ -27,12 +28,17 @@ log = logging.getLogger("homma.up")
 
 _REFRESH_S: Final = 1.0
 _LINE_S: Final = 10.0
-_DETACH_S: Final = 180.0
+#: Trino alone may have 821 MB to fetch and takes half a minute to start.
+_DETACH_S: Final = 600.0
 
 
 @click.command()
 @takes(UpSettings, TopicSettings, GenerateSettings)
 @click.option("--detach", is_flag=True, help="in the background; `homma down` ends it")
+@click.option(
+    "--with", "extras", multiple=True, type=click.Choice([local.TRINO]),
+    help="start this too: Trino over the lake, downloaded (821 MB) the first time",
+)  # fmt: skip
 @click.pass_context
 def up(
     context: click.Context,
@@ -40,6 +46,7 @@ def up(
     topics: TopicSettings,
     ticks: GenerateSettings,
     detach: bool,
+    extras: tuple[str, ...],
 ) -> None:
     """Start Kafka, the engine and a source of ticks here, and show what goes on.
 
@@ -49,26 +56,29 @@ def up(
     Example:
       homma up --rate 1000
       homma up --no-generate --dir /data/homma --kafka-port 19092
+      homma up --with trino
       homma up --detach && homma status && homma down
     """
     if detach:
-        _detached(settings.dir)
+        _detached(settings.dir, {"kafka", "aggregate", *extras})
         return
     signal.signal(signal.SIGTERM, _interrupt)
     console = Console(stderr=True)
     config: Path | None = context.parent.params["config"] if context.parent else None
     bar = _bar(console)
     with bar:
-        fetching = bar.add_task("fetching Kafka", total=None, visible=False)
+        fetching = bar.add_task("fetching", total=None, visible=False)
 
-        def on_fetch(done: int, total: int) -> None:
-            bar.update(fetching, completed=done, total=total, visible=True)
+        def on_fetch(what: str, done: int, total: int) -> None:
+            bar.update(
+                fetching, description=f"fetching {what}", completed=done, total=total, visible=True
+            )
 
         def say(what: str) -> None:
             bar.stop()
             log.info("%s", what)
 
-        pipeline = local.running(settings, topics, ticks, config, on_fetch, say)
+        pipeline = local.running(settings, topics, ticks, extras, config, on_fetch, say)
         runs = pipeline.__enter__()
     try:
         _watch(console, settings, topics, runs)
@@ -114,7 +124,7 @@ def _interrupt(number: int, frame: FrameType | None) -> None:
     raise KeyboardInterrupt
 
 
-def _detached(home: Path) -> None:
+def _detached(home: Path, needed: Collection[str]) -> None:
     """Start the same command without --detach in a session of its own, and wait for it."""
     home.mkdir(mode=0o700, parents=True, exist_ok=True)
     path = home / "up.log"
@@ -129,14 +139,14 @@ def _detached(home: Path) -> None:
             lines = path.read_text(errors="replace").strip().splitlines()
             raise StackError(lines[-1] if lines else "homma up ended", f"see {path}")
         owner = owner_of(home)
-        if owner is not None and owner.pid == child.pid and _all_run(home):
+        if owner is not None and owner.pid == child.pid and _all_run(home, needed):
             click.echo(f"homma runs in the background (process {child.pid}); see `homma status`")
             return
         time.sleep(0.2)
     raise StackError("homma up has not come up", f"see {path}")
 
 
-def _all_run(home: Path) -> bool:
+def _all_run(home: Path, needed: Collection[str]) -> bool:
     entries = read_record(home).entries
     names = {entry.status.name for entry in entries if entry.status.state is State.RUNNING}
-    return {"kafka", "aggregate"} <= names and len(names) == len(entries)
+    return set(needed) <= names and len(names) == len(entries)

@@ -1,21 +1,28 @@
-"""Write the lock files anew: `python -m homma.stack.relock`.
+"""Write the lock files anew: `python -m homma.stack.relock`, or with names, only some of them.
 
 Resolves the coordinates below with jgo from Maven Central (only developers need jgo's resolver),
-downloads every jar, checks it against the SHA-1 that the repository publishes, and writes
-`<name>.lock.toml` beside this file. Takes a minute; look at the diff before you commit it.
+downloads every jar, checks it against the SHA-1 that the repository publishes, and writes the
+lock files. Takes minutes; look at the diff before you commit it.
 """
 
 import hashlib
 import sys
 import tempfile
 import urllib.request
+from collections.abc import Collection
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
 from jgo.maven import MavenContext
 
 from homma.errors import JarChanged
+from homma.stack import archive
+from homma.stack.archive import Archive, digest, unpack
 from homma.stack.jars import MAVEN_CENTRAL, Jar, Lock, maven_path
+
+HERE: Final = Path(__file__).parent
+PROJECT: Final = HERE.parents[2]
 
 # Not 4.3.1 or 4.4.0: a broker that starts again after a crash may take a partition that has no
 # leader yet for a deleted one (KAFKA-20734), and then never ends the transactions that were being
@@ -23,8 +30,25 @@ from homma.stack.jars import MAVEN_CENTRAL, Jar, Lock, maven_path
 KAFKA: Final = "4.2.2"
 # The line of log4j that Kafka was built with; its slf4j-api is 1.7, hence slf4j-impl, not slf4j2.
 LOG4J: Final = "2.25.5"
-ROOTS: Final = {
-    "kafka": (
+TRINO: Final = "476"
+ICEBERG: Final = "1.12.0"
+
+
+@dataclass(frozen=True, slots=True)
+class Roots:
+    """What a lock is made of. `whole`: these jars hold all that they need, nothing is resolved."""
+
+    path: Path
+    name: str
+    version: str
+    coordinates: tuple[str, ...]
+    whole: bool = False
+
+
+LOCKS: Final = (
+    Roots(
+        HERE / "kafka.lock.toml",
+        "kafka",
         KAFKA,
         (
             f"org.apache.kafka:kafka_2.13:{KAFKA}",
@@ -32,7 +56,27 @@ ROOTS: Final = {
             f"org.apache.logging.log4j:log4j-core:{LOG4J}",
         ),
     ),
-}
+    # What a Spark needs to read the lake; Spark itself is pinned beside it.
+    Roots(
+        PROJECT / "deploy/spark/jars.lock.toml",
+        "spark",
+        ICEBERG,
+        (
+            f"org.apache.iceberg:iceberg-spark-runtime-4.1_2.13:{ICEBERG}",
+            f"org.apache.iceberg:iceberg-aws-bundle:{ICEBERG}",
+        ),
+        whole=True,
+    ),
+)
+TRINO_KEEPS: Final = (
+    "NOTICE",
+    "README.txt",
+    "lib/",
+    "plugin/iceberg/",
+    "plugin/kafka/",
+    "plugin/memory/",
+    "plugin/tpch/",
+)
 
 
 def resolve(roots: tuple[str, ...], cache: Path) -> list[str]:
@@ -53,13 +97,15 @@ def lock_of(name: str, version: str, coordinates: list[str]) -> Lock:
     return Lock(name, version, tuple(_jar(coordinate) for coordinate in coordinates))
 
 
-def _jar(coordinate: str) -> Jar:
+def _jar(coordinate: str, keep_as: Path | None = None) -> Jar:
     url = f"{MAVEN_CENTRAL}/{maven_path(coordinate)}"
     body = _get(url)
     published = _get(f"{url}.sha1").decode("ascii").split()[0]
     # Not for safety: the repository publishes nothing stronger for all of its jars.
     if hashlib.sha1(body, usedforsecurity=False).hexdigest() != published:
         raise JarChanged(f"{url} does not have the published SHA-1", "try again later")
+    if keep_as:
+        keep_as.write_bytes(body)
     return Jar(coordinate, hashlib.sha256(body).hexdigest(), len(body))
 
 
@@ -87,15 +133,31 @@ def render(lock: Lock) -> str:
     return "\n".join(lines) + "\n"
 
 
-def main() -> int:
-    """Resolve and write all locks."""
+def archive_of(name: str, version: str, coordinate: str, keep: tuple[str, ...]) -> Archive:
+    """Download an archive and unpack it, to note what is in it."""
     with tempfile.TemporaryDirectory() as folder:
-        for name, (version, roots) in ROOTS.items():
-            lock = lock_of(name, version, resolve(roots, Path(folder)))
-            path = Path(__file__).with_name(f"{name}.lock.toml")
-            path.write_text(render(lock), encoding="utf-8")
+        packed, target = Path(folder) / "packed", Path(folder) / "unpacked"
+        jar = _jar(coordinate, packed)
+        unpack(packed, keep, target)
+        return Archive(name, version, jar, keep, digest(target))
+
+
+def main(names: Collection[str]) -> int:
+    """Resolve and write all locks, or those that are named."""
+    for wanted in LOCKS:
+        if names and wanted.name not in names:
+            continue
+        coordinates = [*wanted.coordinates]
+        if not wanted.whole:
+            with tempfile.TemporaryDirectory() as folder:
+                coordinates = resolve(wanted.coordinates, Path(folder))
+        lock = lock_of(wanted.name, wanted.version, coordinates)
+        wanted.path.write_text(render(lock), encoding="utf-8")
+    if not names or "trino" in names:
+        trino = archive_of("trino", TRINO, f"io.trino:trino-server:{TRINO}:tar.gz", TRINO_KEEPS)
+        (HERE / f"trino{archive.SUFFIX}").write_text(archive.render(trino), encoding="utf-8")
     return 0
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    sys.exit(main(sys.argv[1:]))

@@ -1,0 +1,72 @@
+"""Three days of a small market as the lake's twelve frames, made by the engine's own core."""
+
+import random
+from datetime import UTC, datetime, timedelta
+from itertools import product
+from typing import Final
+
+import polars as pl
+
+from homma.core.candle import minutes, place, place_number, place_us, roll_up
+from homma.core.series import NAMES
+from homma.lake.schema import CANDLES, INSTANT, TICKS, TableSpec
+
+#: symbol, price at the start, decimals.
+QUOTED: Final = (("BNBUSD", 627.0, 2), ("EURUSD", 1.08512, 5))
+SOURCES: Final = ("SOURCE_1", "SOURCE_2")
+START: Final = datetime(2025, 3, 20, 14, 30, tzinfo=UTC)
+EVERY_S: Final = 90
+DAYS: Final = 3
+#: When the engine says that it wrote them.
+WRITTEN: Final = START + timedelta(days=DAYS, seconds=3)
+
+
+def market() -> dict[str, pl.DataFrame]:
+    """Every table's rows by the table's name, the same at every call."""
+    ticks = _ticks()
+    at = pl.col("date_time").cast(pl.Int64)
+    coded = ticks.select(
+        pl.struct(NAMES).rank("dense").sub(1).cast(pl.UInt32).alias("series"),
+        at.alias("event_us"),
+        place(at, pl.col("number")).alias("place"),
+        pl.col("mid").alias("price"),
+        *NAMES,
+    )
+    named = coded.select("series", *NAMES).unique()
+    candles = roll_up(minutes(coded)).join(named, on="series", maintain_order="left")
+    last_us = ticks["date_time"].max()
+    return {TICKS.name: ticks} | {spec.name: _candles(candles, spec, last_us) for spec in CANDLES}
+
+
+def _ticks() -> pl.DataFrame:
+    chance = random.Random(4)
+    rows = []
+    for partition, (source, (symbol, mid, decimals)) in enumerate(product(SOURCES, QUOTED)):
+        step = 10**-decimals
+        price = mid
+        for number in range(DAYS * 86_400 // EVERY_S):
+            price = round(price * chance.gauss(1, 1e-4), decimals)
+            after_ms = chance.randrange(EVERY_S * 1000)
+            moment = START + timedelta(seconds=number * EVERY_S, milliseconds=after_ms)
+            sides = (round(price + step, decimals), round(price - step, decimals), price)
+            rows.append(
+                (source, symbol, moment, number, *sides, 0.0, 0.0, True, None, partition, number)
+            )
+    return pl.DataFrame(rows, TICKS.schema, orient="row")
+
+
+def _candles(candles: pl.DataFrame, spec: TableSpec, last: object) -> pl.DataFrame:
+    """The table's candles; the last ones are still open."""
+    final = pl.col("end_us").cast(INSTANT) <= pl.lit(last, INSTANT)
+    shown = {
+        "date_time": pl.col("start_us"),
+        "open_date_time": place_us(pl.col("open_place")),
+        "open_number": place_number(pl.col("open_place")),
+        "close_date_time": place_us(pl.col("close_place")),
+        "close_number": place_number(pl.col("close_place")),
+        "is_final": final,
+        "revision": final.cast(pl.Int32),
+        "update_date_time": pl.lit(WRITTEN),
+    }
+    its = candles.filter(pl.col("interval") == spec.interval).with_columns(**shown)
+    return its.select(spec.schema.names()).cast(spec.schema).sort(spec.sort)

@@ -1,0 +1,43 @@
+"""`homma up --with trino`: the lake and what reads it, by one command."""
+
+from contextlib import closing
+
+import pytest
+import trino as client
+
+from tests.cli.conftest import machine  # noqa: F401  a fixture
+from tests.cli.machine import Machine
+from tests.stack.waiting import until
+
+pytestmark = [pytest.mark.stack, pytest.mark.timeout(900)]
+
+
+def test_trino_comes_up_beside_the_rest_and_reads_what_is_landed(
+    machine: Machine,  # noqa: F811
+) -> None:
+    started = machine.homma("up", "--detach", "--with", "trino", "--rate", "50")
+    assert started.returncode == 0, started.stderr
+    shown = machine.stages()["trino"]
+    assert (shown["state"], shown["ports"]) == ("running", {"http": machine.trino})
+    with closing(client.dbapi.Connection("127.0.0.1", machine.trino, "homma")) as connection:
+        cursor = connection.cursor()
+
+        def landed() -> bool:
+            try:
+                cursor.execute("SELECT count(*) FROM iceberg.market_data.stock_ticks_iceberg")
+                return bool(cursor.fetchall()[0][0])
+            except client.exceptions.TrinoUserError as error:
+                if error.error_name in ("TABLE_NOT_FOUND", "SCHEMA_NOT_FOUND"):
+                    return False
+                raise
+
+        until(landed)
+    stopped = machine.homma("down")
+    assert stopped.returncode == 0, stopped.stderr
+    assert machine.processes() == []
+
+
+def test_without_a_lake_there_is_nothing_to_read(machine: Machine) -> None:  # noqa: F811
+    refused = machine.homma("up", "--with", "trino", "--no-lake")
+    assert refused.returncode == 2
+    assert "--no-lake" in refused.stderr
