@@ -1,6 +1,8 @@
 # Every target sets up by itself what it needs: Python 3.11 or later and make are enough.
 
 PYTHON ?= python3
+# Tests mostly wait for servers: two at a time take little more than half as long.
+WORKERS ?= 2
 # uv from the machine, or else one of our own in a private venv.
 UV := $(or $(shell command -v uv 2>/dev/null),.uv/bin/uv)
 RUN := .venv/bin
@@ -14,7 +16,7 @@ demo: .venv/ready            ## the whole pipeline on this machine, live; Ctrl-C
 	$(RUN)/homma up $(ARGS)
 
 test: .venv/ready            ## every test, with real servers
-	$(RUN)/pytest $(ARGS)
+	$(RUN)/pytest -n $(WORKERS) --dist worksteal $(ARGS)
 
 test-stack: .venv/ready deploy/spark/.venv/ready  ## Trino, Spark, DuckDB and polars over a real lake
 	$(RUN)/pytest -m stack $(ARGS)
