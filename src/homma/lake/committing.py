@@ -115,7 +115,7 @@ class Committer:
                 f"another sink has moved {self.table.name} on, and nothing of this one is in it",
                 "see that only one `homma land` runs for a namespace, then start it again",
             ) from error
-        if self._patience.give_up():
+        if self._patience.give_up() and not isinstance(error, CommitRefused):
             raise error
         return False
 
