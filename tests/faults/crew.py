@@ -10,6 +10,8 @@ from datetime import datetime
 from functools import partial
 from itertools import count
 
+from homma.cli.options import FAILPOINT
+from homma.failpoint import Step
 from tests.aggregate.pipeline import until
 from tests.faults.brokers import OwnBroker
 from tests.faults.engines import Engines, Running
@@ -21,15 +23,16 @@ MOST_ENGINES = 3
 RECOVERED_WITHIN_S = 60
 #: What a program may say that gave up because no broker answered.
 GAVE_UP = "start Kafka there, or name another with --bootstrap.servers"
-#: Steps of a transaction or a restore at which some engines end themselves.
-FAILPOINTS: tuple[str, ...] = ()
+#: Steps of a transaction come again and again, those of a restore once a partition.
+OFTEN = (Step.BEGUN, Step.SENT, Step.OFFSET_ADDED, Step.COMMITTED)
 
 
 def failpoint(chance: random.Random) -> Mapping[str, str]:
     """The environment of the next engine: now and then it ends at a step of our choice."""
-    if not FAILPOINTS or chance.random() < 0.5:
+    if chance.random() < 0.7:
         return {}
-    return {"HOMMA_FAILPOINT": chance.choice(FAILPOINTS)}
+    step = chance.choice(list(Step))
+    return {FAILPOINT: f"{step}:{chance.randint(1, 500 if step in OFTEN else 2)}"}
 
 
 class Crew:
@@ -132,7 +135,7 @@ class Crew:
         """Who ended by itself must have had a reason, and is started again."""
         for one in [one for one in self.here if one.process.poll() is not None]:
             self.here.remove(one)
-            if FAILPOINTS and one.process.returncode == -signal.SIGKILL:
+            if one.process.returncode == -signal.SIGKILL:
                 self._note("engine killed at a step")
             else:
                 sentence = one.ended_with_a_sentence()

@@ -25,6 +25,7 @@ from confluent_kafka import (
 )
 
 from homma.aggregate.origin import origin, origin_of_rekeyed
+from homma.cli.options import FAILPOINT
 from homma.topics.kafka.reading import Message
 from homma.topics.kafka.writing import Sender
 from tests import oracle
@@ -50,6 +51,8 @@ class Running:
 
     process: subprocess.Popen[bytes]
     log: Path
+    #: Whether it may end itself at a step.
+    mortal: bool = False
 
     def said(self) -> str:
         return self.log.read_text()
@@ -86,7 +89,9 @@ class Running:
     def wait_ended(self) -> None:
         """It has ended as it was asked to, and all is well."""
         # Until it is a member of the group, the signal ends it as any program.
-        fine = (0,) if self.said() else (0, -signal.SIGTERM)
+        fine = {0} if self.said() else {0, -signal.SIGTERM}
+        if self.mortal:
+            fine.add(-signal.SIGKILL)
         assert self.process.wait(60) in fine, self.said()
 
     def stop(self) -> None:
@@ -123,7 +128,7 @@ class Engines:
         ]  # fmt: skip
         with log.open("wb") as said:
             process = subprocess.Popen(argv, env={**os.environ, **(env or {})}, stderr=said)
-        running = Running(process, log)
+        running = Running(process, log, mortal=FAILPOINT in (env or {}))
         self.all.append(running)
         return running
 

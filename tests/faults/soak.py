@@ -98,7 +98,8 @@ class Result:
 
     @property
     def kills(self) -> int:
-        return self.counts["engine killed"] + self.counts["broker killed"]
+        killed = ("engine killed", "engine killed at a step", "broker killed")
+        return sum(self.counts[how] for how in killed)
 
     def table(self, seed: int, minutes: float, violation: str) -> str:
         rows = {

@@ -209,9 +209,11 @@ class Loop:
 
     def _revoked(self, partitions: Sequence[int]) -> None:
         log.info("revoked: partitions %s", list(partitions))
-        self._apply_all()
-        if self._same_topic():
-            self._publish([self._open[number] for number in partitions if number in self._open])
+        # None of them is open when the group is left: then there is nothing to commit.
+        if any(number in self._open for number in partitions):
+            self._apply_all()
+            if self._same_topic():
+                self._publish([self._open[n] for n in partitions if n in self._open])
         self._lost(partitions)
 
     def _lost(self, partitions: Sequence[int]) -> None:

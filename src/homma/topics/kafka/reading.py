@@ -9,7 +9,14 @@ from confluent_kafka import KafkaError as Code
 from confluent_kafka import Message as Message  # noqa: PLC0414  for those who may not import it
 
 from homma.errors import KafkaError
-from homma.topics.kafka.connection import Connection, calling, client_config, create, explained
+from homma.topics.kafka.connection import (
+    Connection,
+    calling,
+    client_config,
+    create,
+    explained,
+    log,
+)
 
 _TIMEOUT_S: Final = 10.0
 _BATCH: Final = 20_000
@@ -263,4 +270,8 @@ class GroupReader:
 
     def close(self) -> None:
         """Leave the group."""
-        self._consumer.close()
+        try:
+            self._consumer.close()
+        except (KafkaException, SystemError) as error:
+            # Where no broker is there to be told, the client can fail to say so (its SystemError).
+            log.debug("leaving the group: %s", error)
