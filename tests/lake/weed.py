@@ -1,31 +1,19 @@
 """A SeaweedFS of the tests' own: S3 and an Iceberg REST catalog, with credentials."""
 
-import os
-import subprocess
-import sysconfig
-import uuid
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
-from pyiceberg.catalog import load_catalog
-from pyiceberg.exceptions import NoSuchNamespaceError, RESTError
-from requests import RequestException
-
-from tests.stack.waiting import free_ports, until
-
-_PORTS = (
-    "-master.port", "-master.port.grpc", "-volume.port", "-volume.port.grpc", "-filer.port",
-    "-filer.port.grpc", "-s3.port", "-s3.port.grpc", "-s3.port.iceberg", "-admin.port",
-)  # fmt: skip
+from homma.stack import seaweed
+from homma.stack.credentials import read_credentials
+from tests.stack.waiting import seaweed_ports
 
 
 @dataclass(frozen=True)
 class Weed:
     """Where it listens, and as whom one comes."""
 
-    process: subprocess.Popen[bytes]
     s3_port: int
     catalog_port: int
     key: str
@@ -56,35 +44,9 @@ class Weed:
 
 @contextmanager
 def running(folder: Path) -> Iterator[Weed]:
-    ports = dict(zip(_PORTS, free_ports(len(_PORTS)), strict=True))
-    key, secret = uuid.uuid4().hex, uuid.uuid4().hex
-    argv = [
-        str(Path(sysconfig.get_path("scripts")) / "weed"), "mini", f"-dir={folder}",
-        "-ip=127.0.0.1", "-ip.bind=127.0.0.1", "-tableBucket=lake", "-admin.ui=false",
-        "-webdav=false", "-master.telemetry=false", "-disableHttp=true",
-        *(f"{flag}={port}" for flag, port in ports.items()),
-    ]  # fmt: skip
-    environment = {**os.environ, "AWS_ACCESS_KEY_ID": key, "AWS_SECRET_ACCESS_KEY": secret}
-    with (folder / "weed.log").open("wb") as log:
-        process = subprocess.Popen(argv, stdout=log, stderr=log, env=environment, cwd=folder)
-    try:
-        weed = Weed(process, ports["-s3.port"], ports["-s3.port.iceberg"], key, secret)
-        until(lambda: _ready(weed))
-        yield weed
-    finally:
-        process.terminate()
-        try:
-            process.wait(30)
-        except subprocess.TimeoutExpired:
-            process.kill()
-            process.wait()
-
-
-def _ready(weed: Weed) -> bool:
-    assert weed.process.poll() is None, "weed ended by itself"
-    try:
-        # The bucket comes a little later than the catalog that is to show it.
-        load_catalog("theirs", type="rest", **weed.properties).list_namespaces()
-    except (RESTError, NoSuchNamespaceError, RequestException):
-        return False
-    return True
+    """The server that `homma up` starts, with a login of its own."""
+    ports = seaweed_ports()
+    with seaweed.running(folder, ports):
+        login = read_credentials(folder)
+        assert login is not None
+        yield Weed(ports.s3, ports.catalog, login.access_key, login.secret_key)

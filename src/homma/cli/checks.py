@@ -96,9 +96,11 @@ def _starts(check: str, argv: Sequence[str], line: int, package: str) -> Finding
         run = subprocess.run(argv, capture_output=True, text=True, timeout=_START_S, check=False)
     except (OSError, subprocess.TimeoutExpired) as error:
         return Finding(check, "failure", f"{argv[0]} does not start: {error}", remedy)
-    said = (run.stderr or run.stdout).strip().splitlines() or ["and said nothing"]
     if run.returncode:
+        said = (run.stderr or run.stdout).strip().splitlines() or ["and said nothing"]
         return Finding(check, "failure", f"{argv[0]} failed: {said[-1]}", remedy)
+    # Java's version comes on stderr, SeaweedFS's on stdout, and an advertisement on stderr.
+    said = (run.stdout or run.stderr).strip().splitlines() or ["it starts"]
     return Finding(check, "ok", said[min(line, len(said) - 1)])
 
 
