@@ -217,7 +217,7 @@ def until(met: Callable[[], bool]) -> None:
 def at_work(sinks: Sinks, seed: int = 1) -> Iterator[Feed]:
     """Ticks come in and are made candles of, evenly, longer than any of these tests lasts."""
     with (
-        Feed(sinks.pipeline, market(seed, 100_000, 8), 200) as feed,
+        Feed(sinks.pipeline, market(seed, 50_000, 8), 500) as feed,
         sinks.pipeline.running(),
     ):
         yield feed

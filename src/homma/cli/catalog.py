@@ -10,7 +10,10 @@ from homma.settings import LakeSettings
 from homma.stack.credentials import ACCESS_KEY, NAME, SECRET_KEY, Credentials, read_credentials
 
 # Whoever gives one of these knows another way in.
-_OTHER_WAYS: Final = ("credential", "token", "auth.", "rest.sigv4-", "s3.")
+_OTHER_WAYS: Final = (
+    "credential", "token", "auth.", "rest.sigv4-", "s3.access-key-id", "s3.profile-name",
+    "s3.role-arn", "s3.anonymous", "s3.signer",
+)  # fmt: skip
 
 
 @dataclass(frozen=True, slots=True)

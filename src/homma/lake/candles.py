@@ -1,7 +1,8 @@
 """Candles on their way into the table of their interval."""
 
 import logging
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
 from typing import Final
 
 import polars as pl
@@ -26,6 +27,16 @@ _REDUCE_AT: Final = 50_000
 #: So many starts are asked for one by one; of more, all between the first and the last.
 _ALL_AT: Final = 200
 _NAMED: Final = 5
+
+
+@dataclass(frozen=True, slots=True)
+class Taken:
+    """What is to be committed: one record a key, what the clocks said then, and how far it is."""
+
+    reduced: pl.DataFrame
+    clocks: pl.DataFrame
+    position: Mapping[int, int]
+    count: int
 
 
 class CandleSink(Sink):
@@ -108,19 +119,25 @@ class CandleSink(Sink):
         self._taken, self._count = [reduced.records], reduced.records.height
         return reduced.records
 
-    def land(self) -> None:
-        """Replace what has changed, and all open rows."""
-        reduced = self._reduce()
-        self._commit(lambda again: self._prepared(reduced, again=again))
-        self._settle(self._planned)
+    def sealed(self) -> Callable[[], None]:
+        """What replaces what has changed, and all open rows."""
+        taken = Taken(self._reduce(), self._clocks, dict(self.position), self._records)
+        self._taken, self._count, self._records = [], 0, 0
+        return lambda: self._replace(taken)
 
-    def _prepared(self, reduced: pl.DataFrame, *, again: bool) -> Prepared:
+    def _replace(self, taken: Taken) -> None:
+        self._commit(lambda again: self._prepared(taken, again=again), taken.position)
+        self._settle(self._planned)
+        self._place.metrics.count("homma_candles_landed", taken.count, self._name)
+
+    def _prepared(self, taken: Taken, *, again: bool) -> Prepared:
         if again:
             # Another engine has rewritten files, or even rows.
             self._restore()
+        reduced = taken.reduced
         found = self._final_rows(reduced)
         change = newest.merge(
-            self._open, self._matching(found, reduced), reduced, self._clocks, self._rules
+            self._open, self._matching(found, reduced), reduced, taken.clocks, self._rules
         )
         hit = [(part, rows) for part, rows in found if _has(rows, change.dropped)]
         left = [rows.join(change.dropped, on=CANDLE_KEY, how="anti") for _, rows in hit]
@@ -162,8 +179,6 @@ class CandleSink(Sink):
             )  # fmt: skip
         if change.kept.height:
             self._place.metrics.count("homma_candles_kept", change.kept.height, self._name)
-        self._place.metrics.count("homma_candles_landed", self._records, self._name)
-        self._taken, self._count, self._records = [], 0, 0
 
 
 def _has(rows: pl.DataFrame, keys: pl.DataFrame) -> bool:

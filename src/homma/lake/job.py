@@ -5,7 +5,7 @@ There is no consumer group: each table says how far it holds its topic, and ther
 
 import logging
 from collections.abc import Callable, Mapping, Sequence
-from concurrent.futures import ThreadPoolExecutor, wait
+from concurrent.futures import Future, ThreadPoolExecutor, wait
 from dataclasses import dataclass
 from datetime import timedelta
 from typing import Final
@@ -108,6 +108,8 @@ class Landing:
         self._pool = ThreadPoolExecutor(_SIDE_BY_SIDE, "table")
         self._due_s: dict[str, float] = {}
         self._reached_end: dict[Place, int] = {}
+        #: Commits that are being made, by topic.
+        self._under_way: dict[str, Future[None]] = {}
         self._gone_since_s: float | None = None
 
     def run(self, stopped: Callable[[], bool]) -> None:
@@ -118,10 +120,13 @@ class Landing:
             self._due_s = {topic: now_s + sink.every_s for topic, sink in self._sinks.items()}
             while not stopped():
                 self._poll()
+                self._ended(wait_for=[s for s in self._under_way if self._sinks[s].full])
                 self._land(self._due())
                 if self._settings.until_end and self._past(ends):
                     break
+            self._ended(wait_for=[*self._under_way])
             self._land([sink for sink in self._sinks.values() if sink.pending])
+            self._ended(wait_for=[*self._under_way])
         finally:
             self._pool.shutdown()
             self._reader.close()
@@ -197,24 +202,25 @@ class Landing:
         return [
             sink
             for topic, sink in self._sinks.items()
-            if sink.full or (now_s >= self._due_s[topic] and sink.pending)
+            if topic not in self._under_way
+            and (sink.full or (now_s >= self._due_s[topic] and sink.pending))
         ]
 
     def _land(self, due: Sequence[Sink]) -> None:
-        """Commit to tables side by side. All have ended before one's error is looked at."""
+        """Begin to commit to tables, side by side; reading goes on meanwhile."""
         if not due or not self._must_be_same(due):
             return
-        self._all([sink.land for sink in due])
-        self._all([sink.tidy for sink in due if sink.neglected])
         now_s = self._place.clock_s()
         for sink in due:
-            self._due_s[sink.origin.topic] = now_s + sink.every_s
+            topic = sink.origin.topic
+            self._under_way[topic] = self._pool.submit(_landed, sink, sink.sealed())
+            self._due_s[topic] = now_s + sink.every_s
 
-    def _all(self, works: Sequence[Callable[[], None]]) -> None:
-        ends = [self._pool.submit(work) for work in works]
-        wait(ends)
-        for end in ends:
-            end.result()
+    def _ended(self, wait_for: Sequence[str]) -> None:
+        """Let go of commits that have ended, and of these once they have; raise their errors."""
+        wait([self._under_way[topic] for topic in wait_for])
+        for topic in [topic for topic, end in self._under_way.items() if end.done()]:
+            self._under_way.pop(topic).result()
 
     def _must_be_same(self, sinks: Sequence[Sink]) -> bool:
         """Whether what was read is the topics' that are there; False while Kafka is away."""
@@ -243,6 +249,12 @@ class Landing:
 
     def _past(self, ends: Mapping[Place, int]) -> bool:
         return all(self._reached_end[place] >= end for place, end in ends.items())
+
+
+def _landed(sink: Sink, commit: Callable[[], None]) -> None:
+    commit()
+    if sink.neglected:
+        sink.tidy()
 
 
 def _must_belong(table: str, held: Offsets | None, origin: Origin) -> None:

@@ -95,16 +95,23 @@ class Sink(ABC):
         """The partition ends before this offset for now."""
 
     @abstractmethod
+    def sealed(self) -> Callable[[], None]:
+        """What commits all that was taken so far; what is taken meanwhile is for the next time.
+
+        It may run in another thread, but not before the one before it has ended.
+        """
+
     def land(self) -> None:
-        """Commit all that was taken."""
+        """Commit all that was taken so far."""
+        self.sealed()()
 
     def _moved(self, batches: Mapping[int, list[Message]]) -> None:
         for partition, messages in batches.items():
             self.position[partition] = (messages[-1].offset() or 0) + 1
 
-    def _commit(self, prepare: Prepare) -> None:
+    def _commit(self, prepare: Prepare, position: Mapping[int, int]) -> None:
         began_s = self._place.clock_s()
-        self._committer.commit(prepare, self.believed.moved(self.position))
+        self._committer.commit(prepare, self.believed.moved(position))
         self._place.metrics.observe("homma_lake_commit_seconds", self._place.clock_s() - began_s)
         self._commits += 1
 
@@ -174,9 +181,13 @@ class TickSink(Sink):
         """Go past the marks of transactions too, which are no records."""
         self.position[partition] = max(self.position.get(partition, 0), offset)
 
-    def land(self) -> None:
-        """Append them, with where they stood."""
-        rows = pl.concat([pl.DataFrame(schema=TICKS.schema), *self._rows])
-        self._commit(lambda _: Prepared(self.table.upload(rows)))
+    def sealed(self) -> Callable[[], None]:
+        """What appends them, with where they stood."""
+        rows, position = self._rows, dict(self.position)
         self._rows, self._count = [], 0
+        return lambda: self._append(rows, position)
+
+    def _append(self, taken: list[pl.DataFrame], position: Mapping[int, int]) -> None:
+        rows = pl.concat([pl.DataFrame(schema=TICKS.schema), *taken])
+        self._commit(lambda _: Prepared(self.table.upload(rows)), position)
         self._place.metrics.count("homma_ticks_landed", rows.height)
