@@ -116,6 +116,31 @@ class Recomputing:
         return names(self._series, both.filter(over)).select(MADE.names())
 
 
+def extended(base: pl.DataFrame, keys: pl.DataFrame, ticks: pl.DataFrame) -> pl.DataFrame:
+    """The candles (MADE) of `keys` with more ticks (TICKS) than those that are in `base`.
+
+    Keys have MADE_KEY and `before`: of the ticks, of which none is in `base` and none a copy of
+    another, those with smaller offsets belong to that candle.
+    """
+    pieces = [base.join(keys, on=MADE_KEY, how="semi").select(MADE.names())]
+    place = candle.place(pl.col("event_us"), pl.col("number"))
+    for code, interval in enumerate(INTERVALS):
+        start = interval.floor(pl.col("event_us"))
+        its = ticks.with_columns(interval=pl.lit(code, pl.UInt8), start_us=start, place=place)
+        counting = its.join(keys, on=MADE_KEY, how="inner").filter(
+            pl.col("offset") < pl.col("before")
+        )
+        prices = dict.fromkeys(("open", "high", "low", "close"), "price")
+        pieces.append(
+            counting.select(
+                *MADE_KEY, interval.next(pl.col("start_us")).alias("end_us"),
+                *(pl.col(price).alias(name) for name, price in prices.items()),
+                volume=pl.lit(1, pl.Int64), open_place="place", close_place="place",
+            ).select(MADE.names())
+        )  # fmt: skip
+    return pl.concat(pieces).group_by(MADE_KEY).agg(candle.MERGE).select(MADE.names())
+
+
 def recomputed(slices: Iterable[Slice], span: Span | None = None) -> Iterator[pl.DataFrame]:
     """The candles of slices that follow each other, as they get ready."""
     adding = Recomputing(span or Span())

@@ -124,6 +124,15 @@ class Table:
             Part(t.file.file_path, t.file.record_count, t.file.file_size_in_bytes, t) for t in tasks
         ]
 
+    def per_day(self, where: Where = EVERYTHING) -> dict[int, int]:
+        """Rows by day since the epoch, of a table cut by day, in the files that may hold such."""
+        [at] = [at for at, cut in enumerate(self.spec.cuts) if cut.transform == "day"]
+        counts: dict[int, int] = {}
+        for part in self.parts(where):
+            day = int(part._task.file.partition[at])
+            counts[day] = counts.get(day, 0) + part.rows
+        return counts
+
     def read(self, parts: Iterable[Part], columns: Sequence[str] = ()) -> pl.DataFrame:
         """All rows of files, or some columns of them."""
         return self._rows([part._task for part in parts], AlwaysTrue(), columns)
