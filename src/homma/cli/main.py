@@ -17,8 +17,8 @@ from homma.errors import HommaError
 DEFAULT_FILE: Final = Path("homma.toml")
 #: Each is a module of this package and a command in it.
 VERBS: Final = (
-    "up", "down", "status", "generate", "replay", "aggregate", "tail", "candles", "ticks",
-    "doctor", "render",
+    "up", "down", "status", "generate", "replay", "aggregate", "land", "tail",
+    "candles", "ticks", "doctor", "render",
 )  # fmt: skip
 
 

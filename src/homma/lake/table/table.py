@@ -39,6 +39,7 @@ from homma.lake.table.producing import Replacing, operation
 #: In the summary of a commit of ours, and as properties of the table.
 OFFSETS: Final = "homma.offsets"
 COMMIT_ID: Final = "homma.commit-id"
+_EVER_US: Final = 1 << 62
 _EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
 
 
@@ -64,6 +65,8 @@ class Part:
     path: str
     rows: int
     size: int
+    #: The largest date_time in it, microseconds; beyond all where the file does not say.
+    newest_us: int
     _task: FileScanTask = field(repr=False, compare=False)
 
 
@@ -120,9 +123,18 @@ class Table:
         """The data files that may hold such rows."""
         with asking(f"planning {self.name}", self._properties):
             tasks = list(self._iceberg.scan(row_filter=expression(where)).plan_files())
-        return [
-            Part(t.file.file_path, t.file.record_count, t.file.file_size_in_bytes, t) for t in tasks
-        ]
+        return [self._part(task) for task in tasks]
+
+    def _part(self, task: FileScanTask) -> Part:
+        file = task.file
+        bounds = file.upper_bounds or {}
+        field_id = self._iceberg.schema().find_field("date_time").field_id
+        newest_us = (
+            int.from_bytes(bounds[field_id], "little", signed=True)
+            if field_id in bounds
+            else _EVER_US
+        )
+        return Part(file.file_path, file.record_count, file.file_size_in_bytes, newest_us, task)
 
     def per_day(self, where: Where = EVERYTHING) -> dict[int, int]:
         """Rows by day since the epoch, of a table cut by day, in the files that may hold such."""
