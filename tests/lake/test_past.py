@@ -1,6 +1,7 @@
 """`homma candles` and `homma ticks` as they are typed."""
 
 import json
+from collections.abc import Callable
 from datetime import timedelta
 from pathlib import Path
 
@@ -72,11 +73,13 @@ def test_lines_of_json_are_as_in_kafka(typed: Typed) -> None:
 
 def test_files_say_by_their_ending_what_they_are(typed: Typed, tmp_path: Path) -> None:
     span = ("--from", "2025-03-20T12:01", "--to", "2025-03-20T12:03:00")
-    for ending in ("parquet", "csv", "ndjson"):
+    scans: dict[str, Callable[[Path], pl.DataFrame]] = {
+        "parquet": pl.read_parquet, "csv": pl.read_csv, "ndjson": pl.read_ndjson
+    }  # fmt: skip
+    for ending, read in scans.items():
         path = tmp_path / f"candles.{ending}"
         assert typed("candles", "m1", *span, "--output", str(path)).stdout == ""
-        scans = {"parquet": pl.read_parquet, "csv": pl.read_csv, "ndjson": pl.read_ndjson}
-        rows = scans[ending](path)
+        rows = read(path)
         assert rows["symbol"].to_list() == ["A", "B"], ending
         assert rows.columns == [column.json for column in CANDLES[0].columns]
     # An ending that says nothing.

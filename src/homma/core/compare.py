@@ -2,14 +2,14 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Any, Final, Literal
+from typing import Any, Final
 
 import polars as pl
 
 from homma.core.recompute import MADE_KEY
 
-Verdict = Literal["equal", "missing", "extra", "different"]
-VERDICTS: Final[tuple[Verdict, ...]] = ("equal", "missing", "extra", "different")
+#: What is to be said of candles that are not as they must be.
+WRONG: Final = ("missing", "extra", "different")
 #: What the ticks decide of a candle, its key apart.
 VALUES: Final = ("open", "high", "low", "close", "volume", "open_place", "close_place")
 
@@ -60,7 +60,8 @@ class Tally:
         """Count a frame of `compare`."""
         for interval, verdict, count in judged.group_by("interval", "verdict").len().iter_rows():
             self.counts[interval, verdict] = self.counts.get((interval, verdict), 0) + count
-        for (verdict,), rows in judged.filter(pl.col("verdict") != "equal").group_by("verdict"):
+        wrong = judged.filter(pl.col("verdict").is_in(WRONG))
+        for (verdict,), rows in wrong.group_by("verdict"):
             kept = self.examples.setdefault(str(verdict), [])
             kept += rows.sort(MADE_KEY).head(self.most - len(kept)).to_dicts()
 
@@ -71,4 +72,4 @@ class Tally:
     @property
     def wrong(self) -> int:
         """How many candles are not as they must be."""
-        return self.of("missing") + self.of("extra") + self.of("different")
+        return sum(self.of(verdict) for verdict in WRONG)

@@ -12,7 +12,7 @@ from typing import Final
 import polars as pl
 
 from homma.core.recompute import FILED, TICKS, Slice, Span, counted, cuts
-from homma.core.series import NAMES
+from homma.core.series import NAMES, SERIES, encode, enrol
 from homma.core.tick import Price
 from homma.errors import SplitSeries
 from homma.lake.table import Table, Where
@@ -76,7 +76,7 @@ class Basis:
             pl.col(self.price).alias("price"),
             pl.col("kafka_partition").cast(pl.Int64).alias("partition"),
             pl.col("kafka_offset").alias("offset"),
-        ).cast(TICKS)  # type: ignore[arg-type]  # fmt: skip
+        ).cast(TICKS)  # fmt: skip
         if self._all_count(ticks):
             return ticks
         limit = pl.col("partition").replace_strict(dict(self.before), default=0)
@@ -104,7 +104,7 @@ class Basis:
         """Those of `ticks` (TICKS) that count beside the lake's: of copies one, and none of its."""
         if ticks.is_empty():
             return ticks
-        coded = ticks.with_columns(series=pl.struct(NAMES).rank("dense").cast(pl.UInt32))
+        coded = encode(enrol(SERIES.to_frame(), ticks), ticks)
         first = counted(coded).drop("series")
         instants = first["event_us"].unique()
         if instants.len() <= _SINGLY:
