@@ -66,12 +66,11 @@ def sound(sinks: Sinks) -> None:
     wanted = truth(sinks)
     same_candles(sinks.pipeline.candles(), wanted)
     assert counts(verified(sinks)) == ({"equal": wanted.height}, {"equal": wanted.height})
-    sinks.check()
 
 
 def test_late_ticks_are_in_the_candles_afterwards_and_the_engine_goes_on(sinks: Sinks) -> None:
-    records = market(11, 24_000, 6)
-    send(sinks, records[:12_000])
+    records = market(11, 8_000, 4)
+    send(sinks, records[:4_000])
     work(sinks)
     before = sinks.pipeline.candles()
     done = mended(sinks, late=True)
@@ -90,7 +89,7 @@ def test_late_ticks_are_in_the_candles_afterwards_and_the_engine_goes_on(sinks: 
     # Open days, weeks and months were repaired: the engine goes on from those.
     assert both.filter(changed & ~pl.col("is_final")).height > 0
     assert mended(sinks).published == {}
-    send(sinks, records[12_000:])
+    send(sinks, records[4_000:])
     work(sinks)
     late = len(sinks.pipeline.records(sinks.pipeline.topics.late))
     assert 0 < verified(sinks).wrong < late * 11 * 2
@@ -100,7 +99,7 @@ def test_late_ticks_are_in_the_candles_afterwards_and_the_engine_goes_on(sinks: 
 
 
 def test_damage_is_mended(sinks: Sinks) -> None:
-    send(sinks, market(12, 20_000, 6, spoiled=False))
+    send(sinks, market(12, 6_000, 4, spoiled=False))
     work(sinks)
     candles = sinks.pipeline.candles()
     homes = {
@@ -133,13 +132,13 @@ def test_damage_is_mended(sinks: Sinks) -> None:
     sinks.work_off()
     sound(sinks)
     # The engine takes it up.
-    send(sinks, market(13, 2_000, 6, spoiled=False))
+    send(sinks, market(13, 500, 4, spoiled=False))
     work(sinks)
     sound(sinks)
 
 
 def test_beside_a_running_engine_and_a_running_sink(sinks: Sinks) -> None:
-    records = market(14, 30_000, 6)
+    records = market(14, 20_000, 4)
     send(sinks, records[:10_000])
     with sinks:
         sinks.start()
@@ -147,10 +146,10 @@ def test_beside_a_running_engine_and_a_running_sink(sinks: Sinks) -> None:
         try:
             late = sinks.pipeline.topics.late
             until(lambda: len(sinks.pipeline.records(late)) > 0)
-            with Feed(sinks.pipeline, records[10_000:], 25) as feed:
-                until(lambda: feed.sent > 5_000)
+            with Feed(sinks.pipeline, records[10_000:], 20) as feed:
+                until(lambda: feed.sent > 3_000)
                 first = mended(sinks)
-                until(lambda: feed.sent > 12_000)
+                until(lambda: feed.sent > 6_000)
                 second = mended(sinks)
                 feed.join()
             assert sum(first.published.values()) > 0
