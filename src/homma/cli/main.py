@@ -18,7 +18,7 @@ DEFAULT_FILE: Final = Path("homma.toml")
 #: Each is a module of this package and a command in it.
 VERBS: Final = (
     "up", "down", "status", "generate", "replay", "aggregate", "land", "tail",
-    "candles", "ticks", "verify", "repair", "doctor", "render",
+    "candles", "ticks", "verify", "repair", "backfill", "doctor", "render",
 )  # fmt: skip
 
 

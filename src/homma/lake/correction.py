@@ -61,9 +61,6 @@ def correction(
     # A month's timestamp is its series' newest tick's. Where it is not known the series counts as
     # quiet for long, so that a restart reads its candles when a tick of it comes.
     dormant_ms = (clock_us - rules.correct_for_us) // 1000 - 1
-    unknown_ms = (
-        pl.when(pl.col("interval") == COARSEST).then(dormant_ms).otherwise(clock_us // 1000)
-    )
     series_us = pl.col("series_us")
     final = (
         pl.col("is_final").fill_null(value=False)
@@ -71,16 +68,26 @@ def correction(
         | (pl.col("end_us") <= series_us - rules.lateness_us).fill_null(value=False)
     )
     last = pl.max_horizontal("revision", "revised").fill_null(0)
+    changeable = (pl.col("end_us") > series_us - rules.correct_for_us).fill_null(value=True)
+    # What a restart need not read is dated before what it must.
+    unknown_ms = (
+        pl.when(pl.col("interval") == COARSEST).then(dormant_ms)
+        .when(pl.col("needed")).then(clock_us // 1000)
+        .otherwise(clock_us // 1000 - 1)
+    )  # fmt: skip
     told = (
         write.join(before, on=MADE_KEY, how="left")
         .join(held, on=MADE_KEY, how="left")
         .join(clocks.rename({"clock_us": "series_us"}), on=NAMES, how="left")
-        .with_columns(is_final=final, timestamp_ms=pl.coalesce("timestamp_ms", unknown_ms))
-        .with_columns(revision=pl.when("is_final").then(last + 1).otherwise(0).cast(pl.Int32))
+        .with_columns(is_final=final)
+        .with_columns(needed=~pl.col("is_final") | changeable)
+        .with_columns(
+            timestamp_ms=pl.coalesce("timestamp_ms", unknown_ms),
+            revision=pl.when("is_final").then(last + 1).otherwise(0).cast(pl.Int32),
+        )
     )
-    changeable = pl.col("end_us") > series_us - rules.correct_for_us
     columns = (*MADE.names(), "is_final", "revision", "timestamp_ms")
-    wanted = told.filter(~pl.col("is_final") | changeable.fill_null(value=True))
+    wanted = told.filter("needed")
     return Correction(told.select(columns), bury.select(MADE_KEY), wanted.select(columns))
 
 

@@ -18,6 +18,7 @@ import polars as pl
 from homma.core.compare import Tally, wrong_keys
 from homma.core.interval import COARSEST
 from homma.core.recompute import MADE, MADE_KEY, Slice, extended
+from homma.core.series import NAMES
 from homma.errors import Fenced, KafkaError, StateError, Unreachable
 from homma.lake.correction import Correction, Rules, clocks_of, correction, marked
 from homma.lake.engine import Engine, Standing, price_of
@@ -37,6 +38,7 @@ from homma.topics.contract import transactional_id
 from homma.topics.kafka.published import Published
 from homma.topics.kafka.writing import Aborted, Indefinite, Transactions
 from homma.topics.mark import candle_headers
+from homma.topics.placing import partition_of
 
 log = logging.getLogger("homma.repair")
 
@@ -76,13 +78,17 @@ def repair(
     named: Named = None,
     dry_run: bool = False,
     first: Callable[[int], Standing] | None = None,
+    clocks: pl.DataFrame | None = None,
     on_slice: Callable[[Slice], None] = lambda _: None,
 ) -> Repaired:
     """Mend a span; of it, with `named`, these keys only.
 
     `first` says where a partition stands that nobody has committed for yet; without, it is refused.
+    `clocks` are event clocks (NAMES, clock_us) that are known beforehand.
     """
-    repairing = Repairing(lake, engine, question, rules, wall_us, dry_run=dry_run, first=first)
+    repairing = Repairing(
+        lake, engine, question, rules, wall_us, dry_run=dry_run, first=first, clocks=clocks
+    )
     scene = repairing.scene
     waiting: Judged | None = None
     for piece in judged(
@@ -115,6 +121,7 @@ class Repairing:
         *,
         dry_run: bool,
         first: Callable[[int], Standing] | None,
+        clocks: pl.DataFrame | None,
     ) -> None:
         self.scene = Scene(lake, engine, question)
         self.done = Repaired()
@@ -124,6 +131,7 @@ class Repairing:
         self._wall_us = wall_us
         self._dry_run = dry_run
         self._first = first
+        self._clocks = clocks
         self._gap = Gap(
             engine.reader, engine.topics, question.price, question.max_future_us, self.scene.basis
         )
@@ -145,13 +153,23 @@ class Repairing:
         self.done.table.add(table)
         self.done.topic.add(topic)
         wrong = records.join(wrong_keys((table, topic)), on=MADE_KEY, how="semi")
-        if wrong["partition"].has_nulls():
-            wrong = wrong.with_columns(pl.col("partition").fill_null(0))
         if self._dry_run:
             return
-        for (partition,), part in wrong.group_by("partition"):
+        for (partition,), part in self._placed(wrong).group_by("partition"):
             for some in part.iter_slices(_AT_ONCE):
                 self._mend_partition(int(str(partition)), doubtful.of(some))
+
+    def _placed(self, wrong: pl.DataFrame) -> pl.DataFrame:
+        """With a partition for series that stand in none yet: where their ticks would go."""
+        new = wrong.filter(pl.col("partition").is_null()).select(NAMES).unique()
+        if new.is_empty():
+            return wrong
+        count = self._engine.partitions
+        places = [partition_of(source, symbol, count) for source, symbol in new.iter_rows()]
+        home = new.with_columns(home=pl.Series(places, dtype=pl.Int64))
+        return wrong.join(home, on=NAMES, how="left").with_columns(
+            partition=pl.coalesce("partition", "home")
+        )
 
     def _records(self, keys: pl.DataFrame, committed: Mapping[int, int]) -> pl.DataFrame:
         return records_of(keys, self._published.candles(), committed, self.scene.homes)
@@ -194,8 +212,7 @@ class Repairing:
         verdicts = self._settled(wrong, records, ends)
         fresh = self.scene.basis.fresh(self._gap.until(ends))
         truth = extended(wrong.made, records.select(*MADE_KEY, "before"), fresh)
-        months = alive(self._published.candles()).filter(pl.col("interval") == COARSEST)
-        clocks = clocks_of(pl.concat([months.select(MADE.names()), truth]))
+        clocks = self._event_clocks(truth)
         mark = standing.mark
         found = correction(truth, *verdicts, records, wrong.table, clocks, mark.clock, self._rules)
         if not found.size:
@@ -207,6 +224,13 @@ class Repairing:
         transactions.commit(ticks, partition, standing.offset, told, self._engine.owner())
         self._published.pass_over(partition)
         self.done.count(found)
+
+    def _event_clocks(self, truth: pl.DataFrame) -> pl.DataFrame:
+        months = alive(self._published.candles()).filter(pl.col("interval") == COARSEST)
+        shown = clocks_of(pl.concat([months.select(MADE.names()), truth]))
+        if self._clocks is None:
+            return shown
+        return pl.concat([shown, self._clocks]).group_by(NAMES).agg(pl.col("clock_us").max())
 
     def _standing(self, partition: int, transactions: Transactions) -> Standing:
         try:

@@ -77,6 +77,12 @@ class Uploaded:
     rows: int
     _files: tuple[DataFile, ...] = field(repr=False)
 
+    @classmethod
+    def together(cls, some: Iterable["Uploaded"]) -> "Uploaded":
+        """The files of several uploads."""
+        every = list(some)
+        return cls(sum(one.rows for one in every), tuple(f for one in every for f in one._files))
+
 
 class Table:
     """A table as of the last look at it, or the last commit made here."""
