@@ -122,7 +122,7 @@ class Engine:
             self.now.dormant,
         )
         self.committed_clock = self.clock
-        self.candles_from = [at // 1000 * 1000 for at in window.candles_from_us(clock_us)]
+        self.candles_from = [at // 1000 * 1000 for at in window.candles_from_us]
         self.recall_from = window.identities.recall_from(self.now.offset)
         self._compare()
         return news

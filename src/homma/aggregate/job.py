@@ -120,6 +120,6 @@ def engine(
     reached: Reached = ignored,
 ) -> Loop:
     """The loop that makes candles; `raw` is the topic that the ticks were in before --rekey."""
-    pace = Pace(settings.group, settings.emit_every, settings.until_end)
+    pace = Pace(settings.group, settings.emit_every, settings.max_future, settings.until_end)
     stage = Candles(sources, settings, metrics, raw, reached)
     return Loop(sources, pace, stage, metrics, monotonic_us, reached)

@@ -8,6 +8,7 @@ it again.
 
 import logging
 import time
+from collections import deque
 from collections.abc import Callable, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor, wait
 from dataclasses import dataclass, field
@@ -23,10 +24,15 @@ from homma.topics.kafka.admin import Admin
 from homma.topics.kafka.connection import Connection
 from homma.topics.kafka.reading import Committed, GroupReader, Message, Reader
 from homma.topics.kafka.writing import Indefinite, Transactions
+from homma.topics.ticks import Sorted, sort
 
 log = logging.getLogger("homma.aggregate")
 
-_BATCH: Final = 20_000
+_BATCH: Final = 10_000
+# So many are parsed at once: a step by columns costs much the same for few.
+_PARSED_AT_ONCE: Final = 20_000
+# So often meanwhile, so that a core parses while another reads and applies.
+_PARSED_MEANWHILE: Final = 1
 _TRANSACTION_MS: Final = 10_000
 _SESSION_MS: Final = 6_000
 # Who was fenced waits this long for the group to say whether the partition is still its own.
@@ -68,6 +74,7 @@ class Pace:
 
     group: str
     emit_every: timedelta
+    max_future: timedelta
     until_end: bool
 
 
@@ -92,7 +99,7 @@ class Work(Protocol):
     def more(self) -> bool:
         """Whether there is something left to publish at once."""
 
-    def take(self, messages: list[Message], monotonic_us: int) -> None:
+    def take(self, found: Sorted, monotonic_us: int) -> None:
         """Apply records, in the order of their offsets."""
 
     def at_end(self, monotonic_us: int) -> None:
@@ -161,6 +168,8 @@ class Loop:
         self._paused: set[int] = set()
         self._waiting: dict[int, int] = {}
         self._taken: dict[int, Taken] = {}
+        #: What is being parsed meanwhile, the oldest first.
+        self._parsing: deque[tuple[dict[int, Taken], Future[dict[int, Sorted]]]] = deque()
         self._gone_since_us: int | None = None
         self._ends: dict[int, int] = {}
 
@@ -174,7 +183,6 @@ class Loop:
                 self._open_waiting()
                 self._poll(max(0, due_us - self._now_us()))
                 if self._now_us() >= due_us:
-                    self._apply()
                     self._publish_all()
                     # At an even pace, unless that is more than can be kept.
                     due_us = max(due_us + every_us, self._now_us())
@@ -183,7 +191,6 @@ class Loop:
                     self._publish_all()
                     if self._finished() and all(work.settled for work in self._open.values()):
                         break
-            self._apply()
             self._publish_all()
         finally:
             self._close()
@@ -202,7 +209,7 @@ class Loop:
 
     def _revoked(self, partitions: Sequence[int]) -> None:
         log.info("revoked: partitions %s", list(partitions))
-        self._apply()
+        self._apply_all()
         if self._same_topic():
             self._publish([self._open[number] for number in partitions if number in self._open])
         self._lost(partitions)
@@ -217,6 +224,8 @@ class Loop:
     def _drop(self, number: int) -> None:
         work = self._open.pop(number, None)
         self._taken.pop(number, None)
+        for taken, _ in self._parsing:
+            taken.pop(number, None)
         self._paused.discard(number)
         if work is not None:
             work.close()
@@ -309,21 +318,40 @@ class Loop:
         for number in ended:
             if number in self._open:
                 self._taken.setdefault(number, Taken(now_us)).ended_us = now_us
-        if self._pace.until_end or sum(len(t.messages) for t in self._taken.values()) >= _BATCH:
-            self._apply()
+        much = sum(len(t.messages) for t in self._taken.values()) >= _PARSED_AT_ONCE
+        if much or (self._pace.until_end and len(messages) < _BATCH):
+            self._parse()
+            self._apply(_PARSED_MEANWHILE)
 
-    def _apply(self) -> None:
-        waiting, self._taken = self._taken, {}
-        for number, taken in waiting.items():
-            work = self._open[number]
-            if taken.messages:
-                work.take(taken.messages, taken.began_us)
-                self._stage.took(work)
-            if taken.ended_us is None:
-                continue
-            work.at_end(taken.ended_us)
-            if self._pace.until_end:
-                self._ends[number] = min(self._ends[number], work.offset)
+    def _parse(self) -> None:
+        """Have what was taken parsed while more is read."""
+        taken, self._taken = self._taken, {}
+        if taken:
+            batches = {number: its.messages for number, its in taken.items() if its.messages}
+            max_future_us = microseconds(self._pace.max_future)
+            self._parsing.append((taken, self._pool.submit(sort, batches, max_future_us)))
+
+    def _apply(self, leave: int) -> None:
+        """Apply what was parsed, in order, but for so many batches."""
+        while len(self._parsing) > leave:
+            taken, end = self._parsing.popleft()
+            found = end.result()
+            for number, its in taken.items():
+                self._apply_to(self._open[number], its, found.get(number))
+
+    def _apply_to(self, work: Work, taken: Taken, found: Sorted | None) -> None:
+        if found is not None:
+            work.take(found, taken.began_us)
+            self._stage.took(work)
+        if taken.ended_us is None:
+            return
+        work.at_end(taken.ended_us)
+        if self._pace.until_end:
+            self._ends[work.number] = min(self._ends[work.number], work.offset)
+
+    def _apply_all(self) -> None:
+        self._parse()
+        self._apply(0)
 
     def _same_topic(self) -> bool:
         """Whether the ticks read are still those of the topic; StateError where it was made again.
@@ -351,6 +379,7 @@ class Loop:
         return False
 
     def _publish_all(self) -> None:
+        self._apply_all()
         if not self._open or not self._same_topic():
             return
         until_us = self._now_us() + _AT_ONCE_US
@@ -405,6 +434,7 @@ class Loop:
 
     def _close(self) -> None:
         self._pool.shutdown()
+        self._parsing.clear()
         self._lost([*self._open, *self._waiting])
         self._ticks.close()
 

@@ -25,7 +25,7 @@ from homma.topics import codec
 from homma.topics.kafka.reading import Message
 from homma.topics.kafka.writing import Aborted, Transactions
 from homma.topics.mark import Mark, candle_headers
-from homma.topics.ticks import sort
+from homma.topics.ticks import Sorted
 
 log = logging.getLogger("homma.aggregate")
 
@@ -98,12 +98,11 @@ class Partition:
         """The series known (columns as in core/series.py)."""
         return self._now.window.series
 
-    def take(self, messages: list[Message], monotonic_us: int) -> None:
+    def take(self, found: Sorted, monotonic_us: int) -> None:
         """Apply records, in the order of their offsets."""
-        found = sort(messages, self._source.max_future_us)
         now = self._wake(found.valid)
         window, applied = now.window.apply(found.valid)
-        topics = self._source.topics
+        topics, messages = self._source.topics, found.messages
         refused = [
             *(Refused(topics.dead, messages[row], error) for row, error in found.bad.iter_rows()),
             *(Refused(topics.late, messages[row], LATE) for row in applied.late["row"].to_list()),
@@ -111,7 +110,7 @@ class Partition:
         self._now = replace(
             now,
             window=window,
-            offset=(messages[-1].offset() or 0) + 1,
+            offset=found.end,
             clock=now.clock.read(found.newest_us, monotonic_us),
             refused=(*now.refused, *refused),
             arrivals=now.arrivals.with_(found.valid["timestamp_us"]),
@@ -221,7 +220,7 @@ class Partition:
             lastTicksBefore=done.offset,
             recallFrom=done.window.identities.recall_from(done.offset),
             clock=clock_us,
-            candlesFrom=tuple(us // 1000 for us in done.window.candles_from_us(clock_us)),
+            candlesFrom=tuple(us // 1000 for us in done.window.candles_from_us),
             began=self._began,
             begin=None if begin_us == BEFORE_ALL_US else begin_us,
             topicId=self._source.topic_id,

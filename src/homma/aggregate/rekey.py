@@ -29,7 +29,7 @@ from homma.topics.contract import Headers, Topics
 from homma.topics.kafka.reading import Committed, Message, Range, Reader
 from homma.topics.kafka.writing import ANY_PARTITION, Aborted, Transactions
 from homma.topics.mark import Onward, read_onward
-from homma.topics.ticks import sort
+from homma.topics.ticks import Sorted
 
 log = logging.getLogger("homma.aggregate")
 
@@ -92,7 +92,6 @@ class Rekeyed:
         sources: Sources,
         number: int,
         offset: int,
-        max_future_us: int,
         transactions: Transactions,
         onto_id: str,
         front: Front,
@@ -102,7 +101,6 @@ class Rekeyed:
         self._topics: Topics = sources.topics
         self._topic_id = sources.topic_id
         self._onto_id = onto_id
-        self._max_future_us = max_future_us
         self._transactions = transactions
         self._front = front
         self._metrics = metrics
@@ -142,24 +140,23 @@ class Rekeyed:
         oldest_us = self._stamps_us[0] if self._stamps_us else math.inf
         self._front.stands(self.number, newest_us, oldest_us)
 
-    def take(self, messages: list[Message], monotonic_us: int) -> None:
+    def take(self, found: Sorted, monotonic_us: int) -> None:
         """Find the series of records."""
         del monotonic_us
-        found = sort(messages, self._max_future_us)
         errors: dict[int, str] = dict(found.bad.iter_rows())
         key = pl.format("{}:{}", "source", "symbol").alias("key")
         keys = {
             row: (key, at) for row, key, at in found.valid.select("row", key, "event_us").rows()
         }
-        for row, message in enumerate(messages):
+        for row, message in enumerate(found.messages):
             of_series, at_us = keys.get(row, (None, 0))
             self._newest_us = max(self._newest_us, at_us)
             self._waiting.append(self._moved(message, of_series, errors.get(row, "")))
             self._stamps_us.append(self._newest_us)
-        self._taken = (messages[-1].offset() or 0) + 1
+        self._taken = found.end
         self._ended = False
         self._stand()
-        self._metrics.count("homma_ticks_read", len(messages))
+        self._metrics.count("homma_ticks_read", len(found.messages))
 
     def _moved(self, message: Message, key: str | None, error: str) -> Moved:
         came = origin(message)
@@ -249,7 +246,6 @@ class Rekey:
             self._sources,
             number,
             self._start(number, committed, reader),
-            microseconds(self._settings.max_future),
             transactions,
             self._onto_id,
             self._front,
@@ -304,7 +300,9 @@ def rekeying(
     reached: Reached = ignored,
 ) -> Loop:
     """The loop that keys ticks by their series; `onto_id` is the id of the topic they go to."""
-    pace = Pace(f"{settings.group}-rekey", settings.emit_every, settings.until_end)
+    pace = Pace(
+        f"{settings.group}-rekey", settings.emit_every, settings.max_future, settings.until_end
+    )
     stage = Rekey(sources, settings, onto_id, metrics)
     return Loop(sources, pace, stage, metrics, monotonic_us, reached)
 

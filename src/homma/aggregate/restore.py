@@ -311,7 +311,7 @@ def _ticks(source: Source, span: Range) -> Iterable[pl.DataFrame]:
 
 def _valid(source: Source, topic: str, partition: int, span: Range) -> Iterable[pl.DataFrame]:
     for batch in source.reader.read(partition, {topic: span}, _PATIENCE_S):
-        yield sort(batch, source.max_future_us).valid
+        yield sort({partition: batch}, source.max_future_us)[partition].valid
 
 
 def _complete_from_us(source: Source) -> int:

@@ -1,5 +1,6 @@
 """`homma aggregate`: the engine, against any Kafka."""
 
+import gc
 import os
 import signal
 from dataclasses import replace
@@ -37,6 +38,7 @@ def aggregate(
       homma aggregate --rekey              where ticks are not keyed SOURCE:SYMBOL
     """
     end_when_set_back()
+    _collect_seldom()
     reached, names = _failpoint(), contract.topics(topics)
     admin = Admin(kafka)
     partitions = admin.require(names.ticks)
@@ -58,6 +60,13 @@ def aggregate(
         candles.run(stopped)
     else:
         beside(first.run, candles.run, stopped)
+
+
+def _collect_seldom() -> None:
+    """Records come and go by the million and none is part of a cycle: look for cycles seldom."""
+    gc.collect()
+    gc.freeze()
+    gc.set_threshold(50_000, 20, 50)
 
 
 def _failpoint() -> Reached:

@@ -26,17 +26,22 @@ SERIES: Final = pl.Schema(
 BEFORE_ALL_US: Final = -(1 << 62)
 
 
-def enrol(series: pl.DataFrame, rows: pl.DataFrame) -> pl.DataFrame:
-    """The series with those of `rows` (columns source, symbol) that are new, codes unchanged."""
-    new = rows.select(NAMES).unique(maintain_order=True).join(series, on=NAMES, how="anti")
-    if new.is_empty():
-        return series
+def enrol(series: pl.DataFrame, rows: pl.DataFrame) -> tuple[pl.DataFrame, pl.DataFrame]:
+    """The series with those of `rows` (columns source, symbol) that are new, and `rows` encoded.
+
+    Codes that are there do not change.
+    """
+    coded = encode(series, rows)
+    if not coded["series"].has_nulls():
+        return series, coded
+    new = coded.filter(pl.col("series").is_null()).select(NAMES).unique(maintain_order=True)
     unseen = new.with_columns(
         clock_us=pl.lit(BEFORE_ALL_US),
         seen_us=pl.lit(BEFORE_ALL_US),
         floor_us=pl.lit(BEFORE_ALL_US),
     )
-    return pl.concat([series, unseen.cast(SERIES)])
+    enrolled = pl.concat([series, unseen.cast(SERIES)])
+    return enrolled, encode(enrolled, rows)
 
 
 def encode(series: pl.DataFrame, rows: pl.DataFrame) -> pl.DataFrame:
@@ -53,14 +58,13 @@ def names(series: pl.DataFrame, coded: pl.DataFrame) -> pl.DataFrame:
 
 
 def advance(series: pl.DataFrame, seen: pl.DataFrame) -> pl.DataFrame:
-    """The series with clocks moved on by `seen` (series, clock_us, seen_us), never back."""
-    moved = series.with_row_index("series").join(
-        seen.select("series", new_clock="clock_us", new_seen="seen_us"),
-        on="series",
-        how="left",
-        maintain_order="left",
-    )
-    return moved.with_columns(
-        clock_us=pl.max_horizontal("clock_us", "new_clock"),
-        seen_us=pl.max_horizontal("seen_us", "new_seen"),
-    ).select(SERIES.names())
+    """The series with clocks moved on by `seen` (series, clock_us, seen_us), never back.
+
+    `seen` has each series once.
+    """
+    codes = seen["series"]
+    old = series.select("clock_us", "seen_us")[codes]
+    new = seen.select(pl.max_horizontal(name, old[name].alias("old")) for name in old.columns)
+    # A clone is copied before it is written to.
+    moved = [series[name].clone().scatter(codes, new[name]) for name in old.columns]
+    return series.with_columns(moved)

@@ -83,28 +83,32 @@ class Window:
     identities: Identities = field(default_factory=Identities)
     #: The partition's clock as far as it has been told. It never goes back; timestamps may.
     clock_us: int = 0
+    #: By interval: no candle to be taken back at a restart was published before. As of the last
+    #: publish.
+    candles_from_us: tuple[int, ...] = (0,) * len(INTERVALS)
 
     def apply(self, ticks: pl.DataFrame) -> tuple["Window", Applied]:
         """Count valid ticks (columns of the tick, event_us, timestamp_us, offset), by offset."""
         if ticks.is_empty():
             return self, Applied(0, 0, ticks)
-        series = enrol(self.series, ticks)
-        coded = encode(series, ticks).with_columns(
+        series, named = enrol(self.series, ticks)
+        coded = named.with_columns(
             candle.place(pl.col("event_us"), pl.col("number")).alias("place"),
             pl.col(self.rules.price).alias("price"),
+            seen_us=pl.max_horizontal(pl.col("timestamp_us").cum_max(), self.clock_us),
         )
-        late = self._late(series, coded)
-        in_time = coded.filter(~late) if late.any() else coded
-        fresh = self._fresh(series, in_time)
-        moved = advance(
-            series,
-            coded.with_columns(
-                seen_us=pl.max_horizontal(pl.col("timestamp_us").cum_max(), self.clock_us)
-            )
-            .group_by("series")
-            .agg(clock_us=pl.col("event_us").max(), seen_us=pl.col("seen_us").max()),
+        spans = coded.group_by("series").agg(
+            pl.col("event_us").min().alias("oldest_us"),
+            pl.col("event_us").max().alias("clock_us"),
+            pl.col("seen_us").max(),
         )
-        alive = fresh.filter(pl.col("event_us") >= self._alive_us(moved).gather(fresh["series"]))
+        moved = advance(series, spans)
+        # What holds for the oldest tick of each series holds for all, and nearly always suffices.
+        some_late, some_older = self._doubts(series, moved, spans)
+        late = self._late(series, coded) if some_late else None
+        in_time = coded if late is None else coded.filter(~late)
+        fresh = self._fresh(series, in_time, some_older)
+        alive = fresh if late is None else self._alive(moved, fresh)
         window = replace(
             self,
             series=moved,
@@ -112,30 +116,49 @@ class Window:
             identities=self.identities.add(alive),
             clock_us=max(self.clock_us, int(ticks["timestamp_us"].max())),  # type: ignore[arg-type]
         )
-        return window, Applied(fresh.height, in_time.height - fresh.height, ticks.filter(late))
+        refused = ticks.clear() if late is None else ticks.filter(late)
+        return window, Applied(fresh.height, in_time.height - fresh.height, refused)
+
+    def _doubts(
+        self, series: pl.DataFrame, moved: pl.DataFrame, spans: pl.DataFrame
+    ) -> tuple[bool, bool]:
+        """Whether a tick may be too late, and whether one is not newer than all before it.
+
+        Of each series in `spans`, the oldest tick against the clock as it stands after all.
+        """
+        codes = spans["series"]
+        oldest = pl.col("oldest_us")
+        due = minute_end_us(oldest) + self.rules.correct_for_us
+        floor, before = series["floor_us"].gather(codes), series["clock_us"].gather(codes)
+        late = (due <= moved["clock_us"].gather(codes)) | (oldest < floor)
+        doubts = spans.select(late.any().alias("late"), (oldest <= before).any().alias("older"))
+        some_late, some_older = doubts.row(0)
+        return bool(some_late), bool(some_older)
 
     def _late(self, series: pl.DataFrame, coded: pl.DataFrame) -> pl.Series:
         """Which ticks are too late, each by the clock as it stood when it came."""
         clock = series["clock_us"].gather(coded["series"])
         floor = series["floor_us"].gather(coded["series"])
         due = minute_end_us(pl.col("event_us")) + self.rules.correct_for_us
-        # The clock at the batch's end bounds the clock at each tick, and nearly always suffices.
-        newest = pl.max_horizontal(clock, pl.col("event_us").max().over("series"))
-        none_can_be = ~((due <= newest) | (pl.col("event_us") < floor))
-        if coded.select(none_can_be.all()).item():
-            return pl.repeat(value=False, n=coded.height, eager=True)
         running = pl.max_horizontal(clock, pl.col("event_us").cum_max().over("series"))
         return coded.select(((due <= running) | (pl.col("event_us") < floor)).alias("late"))["late"]
 
-    def _fresh(self, series: pl.DataFrame, ticks: pl.DataFrame) -> pl.DataFrame:
+    def _fresh(self, series: pl.DataFrame, ticks: pl.DataFrame, some_older: bool) -> pl.DataFrame:
         """The ticks not counted before; of copies the first."""
-        first = ticks.unique(IDENTITY, keep="first", maintain_order=True)
+        first = ticks.unique(("series", "place"), keep="first", maintain_order=True)
+        if not some_older:
+            return first
         # What is newer than all that the series has shown needs no looking up.
         older = first.filter(pl.col("event_us") <= series["clock_us"].gather(first["series"]))
         known = self.identities.known(older)
         if known.is_empty():
             return first
         return first.join(known, on=IDENTITY, how="anti", maintain_order="left")
+
+    def _alive(self, series: pl.DataFrame, ticks: pl.DataFrame) -> pl.DataFrame:
+        """The ticks of which a copy would still be in time."""
+        alive_us = self._alive_us(series).gather(ticks["series"])
+        return ticks.filter(pl.col("event_us") >= alive_us)
 
     def _alive_us(self, series: pl.DataFrame) -> pl.Series:
         """By series: the start of the oldest minute whose ticks are still in time."""
@@ -148,32 +171,38 @@ class Window:
         `clock_us` is the partition's clock. Candles that can no longer change are let go.
         """
         merged = self._merged()
-        clock = self.series["clock_us"].gather(merged["series"])
-        final_to = self._final_to(clock_us).gather(merged["series"])
-        shown = pl.col("start_us") >= self.rules.begin_us
-        judged = merged.with_columns(
-            was_final=pl.col("is_final"),
-            is_final=pl.col("is_final") | (pl.col("end_us") <= final_to),
-        ).with_columns(changed=pl.col("changed") | (pl.col("is_final") & ~pl.col("was_final")))
-        counted = judged.with_columns(
-            revision=pl.when(pl.col("changed") & pl.col("is_final"))
-            .then(pl.col("revision") + 1)
-            .otherwise(pl.col("revision")),
-            published_us=pl.when(pl.col("interval") == COARSEST)
-            .then(self.series["seen_us"].gather(merged["series"]))
-            .when(pl.col("changed"))
+        codes = merged["series"]
+        final_to = self._final_to(clock_us).gather(codes)
+        is_final = pl.col("is_final") | (pl.col("end_us") <= final_to)
+        changed = pl.col("changed") | (is_final & ~pl.col("is_final"))
+        seen = self.series["seen_us"].gather(codes)
+        counted = merged.with_columns(
+            is_final.alias("is_final"),
+            changed.alias("changed"),
+            pl.col("revision") + (changed & is_final).cast(pl.Int32),
+            pl.when(pl.col("interval") == COARSEST)
+            .then(seen)
+            .when(changed)
             .then(clock_us)
-            .otherwise("published_us"),
+            .otherwise("published_us")
+            .alias("published_us"),
         )
-        out = names(self.series, counted.filter(pl.col("changed") & shown).select(HELD.names()))
+        shown = pl.col("changed") & (pl.col("start_us") >= self.rules.begin_us)
+        out = names(self.series, counted.filter(shown).select(HELD.names()))
+        clock = self.series["clock_us"].gather(codes)
         correctable = pl.col("end_us") > clock - self.rules.correct_for_us
         held = counted.filter(correctable | ~pl.col("is_final")).select(HELD.names())
         latest_us = max(self.clock_us, clock_us)
-        window = replace(self, held=held.cast(HELD), pending=(), clock_us=latest_us)
-        identities = window.identities.forget(
-            window._alive_us(window.series), window.active(clock_us)
+        window = replace(self, held=held, pending=(), clock_us=latest_us)
+        active = window.active(clock_us)
+        return (
+            replace(
+                window,
+                identities=window.identities.forget(window._alive_us(window.series), active),
+                candles_from_us=window._candles_from_us(clock_us, active),
+            ),
+            out,
         )
-        return replace(window, identities=identities), out
 
     def _merged(self) -> pl.DataFrame:
         """Held candles and pending ones as one, with the column `changed`."""
@@ -215,27 +244,27 @@ class Window:
         # No month published yet: just arrived, or withheld.
         return known.select(lately.fill_null(value=True))["published_us"]
 
-    def candles_from_us(self, clock_us: int) -> list[int]:
-        """By interval: no candle to be taken back at a restart was published before.
+    def _candles_from_us(self, clock_us: int, active: pl.Series) -> tuple[int, ...]:
+        """By interval. A restart takes back what may still change.
 
-        Those are the open ones, which the clock may close, and all that a tick of an active
-        series may still change.
+        That is the open candles, which the clock may close, and all that a tick of an active
+        series may correct.
         """
         if self.rules.begin_us > BEFORE_ALL_US:
-            return [0] * len(INTERVALS)
-        wanted = ~pl.col("is_final") | self.active(clock_us).gather(self.held["series"])
+            return (0,) * len(INTERVALS)
+        wanted = ~pl.col("is_final") | active.gather(self.held["series"])
         oldest = dict(
             self.held.filter(wanted).group_by("interval").agg(pl.col("published_us").min()).rows()
         )
-        return [max(0, min(clock_us, oldest.get(code, clock_us))) for code in range(len(INTERVALS))]
+        return tuple(max(0, min(clock_us, oldest.get(n, clock_us))) for n in range(len(INTERVALS)))
 
     def adopt(self, candles: pl.DataFrame) -> "Window":
         """With candles as they were published (columns source, symbol and HELD's but series).
 
         What the window holds already is newer and stays. Event clocks follow the candles.
         """
-        series = enrol(self.series, candles)
-        coded = encode(series, candles).select(HELD.names()).cast(HELD)
+        series, named = enrol(self.series, candles)
+        coded = named.select(HELD.names()).cast(HELD)
         month = pl.col("interval") == COARSEST
         clocks = coded.group_by("series").agg(
             clock_us=candle.place_us(pl.col("close_place").max()),
@@ -255,9 +284,7 @@ class Window:
         """With the identities of ticks that were counted before (valid ticks, any series)."""
         coded = encode(self.series, ticks).drop_nulls("series")
         first = coded.unique(IDENTITY, keep="first", maintain_order=True)
-        alive = first.filter(
-            pl.col("event_us") >= self._alive_us(self.series).gather(first["series"])
-        )
+        alive = self._alive(self.series, first)
         unknown = alive.join(self.identities.known(alive), on=IDENTITY, how="anti")
         return replace(self, identities=self.identities.add(unknown))
 

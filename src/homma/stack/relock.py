@@ -17,7 +17,10 @@ from jgo.maven import MavenContext
 from homma.errors import JarChanged
 from homma.stack.jars import MAVEN_CENTRAL, Jar, Lock, maven_path
 
-KAFKA: Final = "4.3.1"
+# Not 4.3.1 or 4.4.0: a broker that starts again after a crash may take a partition that has no
+# leader yet for a deleted one (KAFKA-20734), and then never ends the transactions that were being
+# committed there. Readers of committed records wait for them for ever.
+KAFKA: Final = "4.2.2"
 # The line of log4j that Kafka was built with; its slf4j-api is 1.7, hence slf4j-impl, not slf4j2.
 LOG4J: Final = "2.25.5"
 ROOTS: Final = {

@@ -180,10 +180,10 @@ class GroupReader:
                 # A full queue is looked at again so soon; the default is a second of doing nothing.
                 fetch_queue_backoff_ms=10,
                 # What is fetched at once is unpacked at once: ticks are ten times as large then.
-                queued_min_messages=50_000,
-                queued_max_messages_kbytes=8192,
-                fetch_max_bytes=4 << 20,
-                max_partition_fetch_bytes=1 << 20,
+                queued_min_messages=20_000,
+                queued_max_messages_kbytes=4096,
+                fetch_max_bytes=2 << 20,
+                max_partition_fetch_bytes=512 << 10,
             ),
         )
 
