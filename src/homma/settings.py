@@ -132,6 +132,9 @@ class LandSettings:
     commit_every: timedelta = setting(
         timedelta(minutes=1), "the tables get what is new this often; coarse ones at most as often"
     )
+    tidy_every: int = setting(
+        25, "commits of a table from one tidying to the next: snapshots expired, files put together"
+    )
     keep_files: timedelta = setting(
         timedelta(hours=1), "files that no snapshot needs any more stay so long for their readers"
     )
