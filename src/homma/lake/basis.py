@@ -12,7 +12,7 @@ from typing import Final
 import polars as pl
 
 from homma.core.recompute import FILED, TICKS, Slice, Span, counted, cuts
-from homma.core.series import NAMES, SERIES, encode, enrol
+from homma.core.series import NAMES, SERIES, enrol
 from homma.core.tick import Price
 from homma.errors import SplitSeries
 from homma.lake.table import Table, Where
@@ -104,7 +104,7 @@ class Basis:
         """Those of `ticks` (TICKS) that count beside the lake's: of copies one, and none of its."""
         if ticks.is_empty():
             return ticks
-        coded = encode(enrol(SERIES.to_frame(), ticks), ticks)
+        _, coded = enrol(SERIES.to_frame(), ticks)
         first = counted(coded).drop("series")
         instants = first["event_us"].unique()
         if instants.len() <= _SINGLY:

@@ -153,7 +153,7 @@ class Gap:
             )
         wanted = {topic: Range(after, end)}
         for batch in self.reader.read(partition, wanted, _PATIENCE_S):
-            valid = sort(batch, self.max_future_us).valid
+            valid = sort({partition: batch}, self.max_future_us)[partition].valid
             yield valid.select(
                 *NAMES, "event_us", "number",
                 pl.col(self.price).alias("price"),
