@@ -22,7 +22,7 @@ def sinks(bootstrap: str, lake: dict[str, str], namespace: str, tmp_path: Path) 
 
 
 @needs_real_ticks
-@pytest.mark.parametrize("price", ["bid", "ask"])
+@pytest.mark.parametrize("price", ["bid", pytest.param("ask", marks=pytest.mark.stack)])
 def test_real_quotes_end_to_end(
     bootstrap: str, lake: dict[str, str], namespace: str, tmp_path: Path, price: str
 ) -> None:
