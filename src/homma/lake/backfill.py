@@ -26,9 +26,9 @@ from homma.topics.mark import Mark
 log = logging.getLogger("homma.backfill")
 
 #: Ticks of a file of a day, or of all days that so many ticks are of.
-_UPLOAD: Final = 1_000_000
+_UPLOAD: Final = 500_000
 #: Uploads of a commit.
-_UPLOADS: Final = 4
+_UPLOADS: Final = 8
 _TRIES: Final = 20
 _PRICES: Final = ("ask", "bid", "mid")
 _OPTIONAL: Final = {

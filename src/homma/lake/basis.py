@@ -20,7 +20,7 @@ from homma.lake.table import Table, Where
 _IDENTITY: Final = (*NAMES, "event_us", "number")
 _COLUMNS: Final = ("source", "symbol", "date_time", "number", "kafka_partition", "kafka_offset")
 #: Ticks that are held in memory at once.
-AT_ONCE: Final = 2_000_000
+AT_ONCE: Final = 1_000_000
 #: So many instants are looked up one by one.
 _SINGLY: Final = 200
 
