@@ -9,10 +9,12 @@ import polars as pl
 import pytest
 
 from homma.core.recompute import Span
+from homma.errors import TableMismatch
 from homma.lake.basis import Series
 from homma.lake.correction import Rules
 from homma.lake.late import late_keys, span_of
 from homma.lake.repair import Repaired, repair
+from homma.lake.schema import TABLES
 from homma.lake.verify import Question
 from tests import oracle
 from tests.aggregate.pipeline import KEY, VALUES, Pipeline, batch_candles, same_candles, until
@@ -99,7 +101,8 @@ def test_late_ticks_are_in_the_candles_afterwards_and_the_engine_goes_on(sinks: 
 
 
 def test_damage_is_mended(sinks: Sinks) -> None:
-    send(sinks, market(12, 6_000, 4, spoiled=False))
+    records = market(12, 6_500, 4, spoiled=False)
+    send(sinks, records[:6_000])
     work(sinks)
     candles = sinks.pipeline.candles()
     homes = {
@@ -132,9 +135,18 @@ def test_damage_is_mended(sinks: Sinks) -> None:
     sinks.work_off()
     sound(sinks)
     # The engine takes it up.
-    send(sinks, market(13, 500, 4, spoiled=False))
+    send(sinks, records[6_000:])
     work(sinks)
     sound(sinks)
+
+
+def landed(sinks: Sinks) -> bool:
+    """Whether all tables hold something."""
+    with lake_of(sinks) as lake:
+        try:
+            return all(lake.table(spec).offsets() for spec in TABLES)
+        except TableMismatch:
+            return False
 
 
 def test_beside_a_running_engine_and_a_running_sink(sinks: Sinks) -> None:
@@ -146,6 +158,7 @@ def test_beside_a_running_engine_and_a_running_sink(sinks: Sinks) -> None:
         try:
             late = sinks.pipeline.topics.late
             until(lambda: len(sinks.pipeline.records(late)) > 0)
+            until(lambda: landed(sinks))
             with Feed(sinks.pipeline, records[10_000:], 20) as feed:
                 until(lambda: feed.sent > 3_000)
                 first = mended(sinks)

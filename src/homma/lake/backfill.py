@@ -30,6 +30,8 @@ _UPLOAD: Final = 500_000
 #: Uploads of a commit.
 _UPLOADS: Final = 8
 _TRIES: Final = 20
+# Nothing readable for so long: an open transaction ends within its timeout of 10 s.
+_PATIENCE_S: Final = 30.0
 _PRICES: Final = ("ask", "bid", "mid")
 _OPTIONAL: Final = {
     "ask_markup": ("askMarkup", pl.lit(0.0)),
@@ -183,14 +185,14 @@ def beginning(
     run = uuid.uuid4().hex[:12]
 
     def first(partition: int) -> Standing:
-        kept = [engine.reader.kept(topic, partition) for topic in engine.topics.candles]
-        for topic, span in zip(engine.topics.candles, kept, strict=True):
-            if span.start < span.end:
-                raise StateError(
-                    f"{topic} partition {partition} holds candles, but group {engine.group} has "
-                    "no committed offset for them",
-                    "name the --group that made them, or another --candle-topic",
-                )
+        kept = {topic: engine.reader.kept(topic, partition) for topic in engine.topics.candles}
+        # What was rolled back has left offsets, and no records.
+        for records in engine.reader.read(partition, kept, _PATIENCE_S):
+            raise StateError(
+                f"{records[0].topic()} partition {partition} holds candles, but group "
+                f"{engine.group} has no committed offset for them",
+                "name the --group that made them, or another --candle-topic",
+            )
         offset = engine.reader.kept(engine.topics.ticks, partition).start
         mark = Mark(
             run=run,
@@ -198,7 +200,7 @@ def beginning(
             recallFrom=offset,
             clock=clock_us,
             candlesFrom=(clock_us // 1000,) * len(kept),
-            began=tuple(span.end for span in kept),
+            began=tuple(span.end for span in kept.values()),
             begin=None,
             topicId=topic_id,
             price=price,
