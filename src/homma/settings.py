@@ -163,6 +163,10 @@ class UpSettings:
     )
     aggregate_metrics_port: int = setting(9301, "port of the engine's /metrics")
     generate_metrics_port: int = setting(9302, "port of the generator's /metrics")
+    land_metrics_port: int = setting(9303, "port of the /metrics of what fills the lake")
+    commit_every: timedelta = setting(
+        timedelta(seconds=10), "the lake's tables get what is new this often"
+    )
     no_generate: bool = setting(False, "make no synthetic ticks")
     no_lake: bool = setting(False, "start no SeaweedFS, and land nothing there")
 

@@ -27,7 +27,7 @@ from homma.topics.kafka.admin import Admin
 from tests import oracle
 from tests.aggregate.pipeline import Pipeline
 from tests.aggregate.pipeline import until as wait_until
-from tests.faults.engines import Running
+from tests.faults.engines import Feed, Running, market
 
 #: The steps that land has.
 LAND = {
@@ -211,3 +211,15 @@ class Sinks:
 def until(met: Callable[[], bool]) -> None:
     """Wait for something to come true, on a machine that is busy with a broker and a lake."""
     wait_until(met, within_s=200)
+
+
+@contextmanager
+def at_work(sinks: Sinks, seed: int = 1) -> Iterator[Feed]:
+    """Ticks come in and are made candles of, evenly, longer than any of these tests lasts."""
+    with (
+        Feed(sinks.pipeline, market(seed, 100_000, 8), 200) as feed,
+        sinks.pipeline.running(),
+    ):
+        yield feed
+        feed.stop()
+        until(lambda: sinks.pipeline.counted("homma_ticks_read") >= feed.sent)

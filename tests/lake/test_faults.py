@@ -3,34 +3,19 @@
 import random
 import signal
 import threading
-from collections.abc import Iterator
-from contextlib import contextmanager
 from functools import partial
 
 from homma.errors import HommaError
 from homma.lake.schema import BY_NAME
 from homma.lake.table import Lake, Where
-from tests.faults.engines import Feed, market
 from tests.lake import proxy
 from tests.lake.proxy import Effect, Fault, Way
-from tests.lake.sinks import Sinks, until
+from tests.lake.sinks import Sinks, at_work, until
 
 #: On the way to the catalog: what is asked, and what becomes of it.
 ASKED = [
     (pattern, effect) for pattern in (proxy.COMMIT, proxy.DATA, proxy.MANIFEST) for effect in Effect
 ] + [(proxy.LOOK, Effect.ERROR), (proxy.LOOK, Effect.LOSE_ANSWER)]
-
-
-@contextmanager
-def at_work(sinks: Sinks, seed: int = 1) -> Iterator[Feed]:
-    """Ticks come in and are made candles of, evenly, longer than any of these tests lasts."""
-    with (
-        Feed(sinks.pipeline, market(seed, 100_000, 8), 200) as feed,
-        sinks.pipeline.running(),
-    ):
-        yield feed
-        feed.stop()
-        until(lambda: sinks.pipeline.counted("homma_ticks_read") >= feed.sent)
 
 
 def test_whatever_happens_on_the_way_each_tick_is_there_once(sinks: Sinks, way: Way) -> None:

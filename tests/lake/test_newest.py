@@ -10,6 +10,7 @@ from hypothesis import strategies as st
 from homma.core.interval import BY_NAME
 from homma.lake import newest
 from homma.lake.newest import CLOCKS, RECORD, ROW, Rules
+from homma.lake.schema import CANDLE_KEY
 from tests.lake.rows import NOON, candle, candles
 
 Key = tuple[str, str, datetime]
@@ -19,7 +20,7 @@ NOON_US = int(NOON.timestamp()) * 1_000_000
 
 
 def record(offset: int, row: dict[str, Any], *, gone: bool = False) -> dict[str, Any]:
-    body = {name: row[name] if name in newest.CANDLE_KEY else None for name in ROW} if gone else row
+    body = {name: row[name] if name in CANDLE_KEY else None for name in ROW} if gone else row
     return {
         **body, "gone": gone, "partition": 0, "offset": offset, "timestamp_us": NOON_US,
         "sure": False,
@@ -85,21 +86,21 @@ def test_commit_by_commit_the_table_holds_what_record_by_record_would(
         # In two steps, as a backlog is reduced.
         half = newest.reduce(records(*taken[: len(taken) // 2])).records
         reduced = newest.reduce(pl.concat([half, records(*taken[len(taken) // 2 :])])).records
-        found = final_rows.join(reduced, on=newest.CANDLE_KEY, how="semi")
+        found = final_rows.join(reduced, on=CANDLE_KEY, how="semi")
         clocks = newest.advance(pl.DataFrame(schema=CLOCKS), records(*taken))
         change = newest.merge(open_rows, found, reduced, clocks, RULES)
         open_rows = change.open
-        kept = final_rows.join(change.dropped, on=newest.CANDLE_KEY, how="anti")
+        kept = final_rows.join(change.dropped, on=CANDLE_KEY, how="anti")
         final_rows = pl.concat([kept, change.final])
         assert not open_rows["is_final"].any()
         assert final_rows["is_final"].all()
-        rows = pl.concat([open_rows, final_rows]).sort(newest.CANDLE_KEY)
-        wanted = candles(*table.values()).sort(newest.CANDLE_KEY)
+        rows = pl.concat([open_rows, final_rows]).sort(CANDLE_KEY)
+        wanted = candles(*table.values()).sort(CANDLE_KEY)
         assert rows.equals(wanted)
 
 
 def test_records_that_are_outdone_are_counted_and_named() -> None:
-    bare = {"revision": None, "is_final": None}
+    bare: dict[str, Any] = {"revision": None, "is_final": None}
     reduced = newest.reduce(
         records(record(1, candle(volume=5, **bare)), record(2, candle(volume=3, **bare)))
     )

@@ -15,6 +15,7 @@ from homma.errors import LakeDenied
 from homma.lake.schema import TableSpec
 from homma.lake.table import making
 from homma.lake.table.asking import PatientCatalog, Properties, Watch, asking
+from homma.lake.table.storage import NAME as STORAGE
 from homma.lake.table.table import Table
 
 #: How long an answer of the catalog is waited for.
@@ -36,7 +37,12 @@ class Lake:
         answer_s: float = ANSWER_S,
     ) -> None:
         tokens = {"oauth2-server-uri": f"{properties['uri'].rstrip('/')}/v1/oauth/tokens"}
-        self._properties = {**(tokens if "credential" in properties else {}), **properties}
+        storage = {"py-io-impl": STORAGE}
+        self._properties = {
+            **storage,
+            **(tokens if "credential" in properties else {}),
+            **properties,
+        }
         self._namespace = tuple(namespace.split("."))
         with asking("connecting to the catalog", properties):
             self._catalog = PatientCatalog(watch, answer_s, **self._properties)
