@@ -99,9 +99,8 @@ def test_small_files_are_put_together_and_stay_what_they_are(here: Lake) -> None
         table.commit(table.upload(rows))
     later = candles(candle("AAA", NOON + timedelta(days=2), final=True))
     written.append(later)
-    table.commit(
-        table.upload(later), (), Offsets("candle_1min", "id", MappingProxyType({0: 7})), "x"
-    )
+    offsets = Offsets("candle_1min", "id", MappingProxyType({0: 7}))
+    table.commit(table.upload(later), (), offsets, "x")
     tidy = sink(table)
     tidy.tidy()
     again = here.table(CANDLES[0])

@@ -17,7 +17,7 @@ from homma.lake.candles import CandleSink
 from homma.lake.committing import Patience
 from homma.lake.newest import Rules
 from homma.lake.offsets import Offsets
-from homma.lake.schema import CANDLES, TICKS
+from homma.lake.schema import TABLES
 from homma.lake.sinks import Origin, Sink, TickSink, Workplace
 from homma.lake.table import Lake
 from homma.metrics import Metrics
@@ -70,7 +70,10 @@ def make_sinks(lake: Lake, sources: Sources, settings: LandSettings, place: Work
                 f"there is no topic {topic}", "start `homma aggregate`, which makes the topics"
             )
     origins = {topic: Origin(topic, topic_id or "") for topic, topic_id in ids.items()}
-    tables = [lake.make(spec) for spec in (TICKS, *CANDLES)]
+    for spec in TABLES:
+        # All of them before one is made: else what is made would be for nothing.
+        lake.fits(spec)
+    tables = [lake.make(spec) for spec in TABLES]
     for table, topic in zip(tables, sources.all, strict=True):
         _must_belong(table.name, table.offsets(), origins[topic])
     ticks, *candles = tables

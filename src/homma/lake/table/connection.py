@@ -5,6 +5,7 @@ from typing import Final
 from pyiceberg.exceptions import (
     ForbiddenError,
     NamespaceAlreadyExistsError,
+    NoSuchNamespaceError,
     NoSuchTableError,
     TableAlreadyExistsError,
     UnauthorizedError,
@@ -53,13 +54,23 @@ class Lake:
             found = self._catalog.load_table((*self._namespace, spec.name))
         return self._checked(found, spec)
 
+    def fits(self, spec: TableSpec) -> bool:
+        """Whether a table is there; TableMismatch where it is not as it should be."""
+        with asking(f"opening {spec.name}", self._properties):
+            try:
+                found = self._catalog.load_table((*self._namespace, spec.name))
+            except (NoSuchTableError, NoSuchNamespaceError):
+                return False
+        making.must_match(found, spec)
+        return True
+
     def make(self, spec: TableSpec) -> Table:
-        """The same, made where it is missing, with its namespace."""
+        """The same as `table`, made where it is missing, with its namespace."""
         name = (*self._namespace, spec.name)
         with asking(f"making {spec.name}", self._properties):
             try:
                 found: Iceberg = self._catalog.load_table(name)
-            except NoSuchTableError:
+            except (NoSuchTableError, NoSuchNamespaceError):
                 self._make_namespace()
                 found = self._create(name, spec)
         return self._checked(found, spec)

@@ -1,0 +1,176 @@
+"""What land refuses, in one sentence, and what it leaves out."""
+
+import json
+import subprocess
+import sys
+from collections.abc import Sequence
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import pytest
+from confluent_kafka import TopicPartition
+from confluent_kafka.admin import AdminClient
+
+from homma.errors import OffsetsLost, SplitSeries, StateError, TableMismatch
+from homma.lake.schema import CANDLES, TICKS
+from homma.lake.table import Lake
+from homma.topics import contract
+from homma.topics.kafka.admin import Admin
+from homma.topics.kafka.writing import Sender
+from tests.aggregate.pipeline import Pipeline, tick
+from tests.lake.sinks import Sinks, until
+from tests.lake.weed import Weed
+from tests.stack.waiting import free_ports
+
+DAY = "2025-03-20T"
+
+
+def refused(argv: Sequence[str], status: int, env: dict[str, str], cwd: Path) -> str:
+    done = subprocess.run(
+        [*argv, "--until-end"], capture_output=True, text=True, check=False, cwd=cwd, timeout=200,
+        env={"PATH": "/usr/bin:/bin", **env},
+    )  # fmt: skip
+    assert done.returncode == status, done.stderr
+    [sentence] = [line for line in done.stderr.splitlines() if line.startswith("homma: ")]
+    assert "Traceback" not in done.stderr
+    return sentence
+
+
+def test_credentials_and_addresses(sinks: Sinks, server: Weed, tmp_path: Path) -> None:
+    argv = sinks.argv(sinks.properties)
+    said = refused(argv, 2, {}, tmp_path)
+    assert "AWS_ACCESS_KEY_ID" in said
+    assert ".homma/credentials.env" in said
+    wrong = {**server.environment, "AWS_SECRET_ACCESS_KEY": "wrong-secret"}
+    said = refused(argv, 1, wrong, tmp_path)
+    assert "AWS_SECRET_ACCESS_KEY" in said
+    assert "wrong-secret" not in said
+    [nobody] = free_ports(1)
+    elsewhere = {**sinks.properties, "uri": f"http://127.0.0.1:{nobody}"}
+    said = refused(sinks.argv(elsewhere), 1, server.environment, tmp_path)
+    assert f"127.0.0.1:{nobody}" in said
+    assert "--catalog-uri" in said
+    assert sys.executable in argv[0]
+
+
+def test_another_schema_is_refused_and_nothing_is_made(sinks: Sinks) -> None:
+    sinks.pipeline.send(tick(DAY + "12:00:00"))
+    lake = Lake(sinks.properties, sinks.namespace)
+    last = CANDLES[-1]
+    lake.make(replace(last, columns=last.columns[:7], cuts=()))
+    with pytest.raises(TableMismatch, match=last.name):
+        sinks.work_off()
+    assert not lake.fits(TICKS)
+    lake.close()
+
+
+def deleted_before(pipeline: Pipeline, offset: int) -> None:
+    client = AdminClient(pipeline.config)
+    place = TopicPartition(pipeline.topics.ticks, 0, offset)
+    client.delete_records([place])[place].result(30)
+
+
+def test_ticks_that_kafka_no_longer_has(bootstrap: str, sinks: Sinks) -> None:
+    sinks.pipeline = Pipeline(bootstrap)
+    sinks.pipeline.send(*(tick(f"{DAY}12:00:{n:02}", number=n) for n in range(10)))
+    sinks.work_off()
+    sinks.pipeline.send(*(tick(f"{DAY}12:01:{n:02}", number=10 + n) for n in range(10)))
+    deleted_before(sinks.pipeline, 15)
+    with pytest.raises(OffsetsLost, match=r"offsets 10 to 14 .* partition 0"):
+        sinks.work_off()
+    assert sinks.rows(TICKS.name).height == 10
+    sinks.work_off(accept_loss=True)
+    assert sorted(sinks.rows(TICKS.name)["kafka_offset"]) == [*range(10), *range(15, 20)]
+
+
+def test_a_topic_that_was_made_again(bootstrap: str, sinks: Sinks) -> None:
+    pipeline = sinks.pipeline = Pipeline(bootstrap)
+    pipeline.send(tick(DAY + "12:00:00"))
+    sinks.work_off()
+    client, topic = AdminClient(pipeline.config), pipeline.topics.ticks
+    client.delete_topics([topic])[topic].result(30)
+    until(lambda: topic not in Admin(pipeline.config).partitions())
+    Admin(pipeline.config).ensure(contract.specs(pipeline.topic_settings, 1), 1)
+    pipeline.send(tick(DAY + "12:00:01"))
+    with pytest.raises(StateError, match="deleted and made again"):
+        sinks.work_off()
+    assert sinks.rows(TICKS.name).height == 1
+
+
+def a_candle(symbol: str = "AAA", **more: Any) -> bytes:
+    at = DAY + "12:00:00.000"
+    found = {
+        "source": "S", "symbol": symbol, "dateTime": at, "open": 1.0, "high": 1.0, "low": 1.0,
+        "close": 1.0, "volume": 1, "openDateTime": at, "openNumber": 1, "closeDateTime": at,
+        "closeNumber": 1, "isFinal": False, "revision": 0, "updateDateTime": at, **more,
+    }  # fmt: skip
+    return json.dumps(found).encode()
+
+
+def send(pipeline: Pipeline, *values: bytes, topic: int = 0) -> None:
+    sender = Sender(pipeline.config)
+    for value in values:
+        sender.send(pipeline.topics.candles[topic], [value[:40]], [value])
+    assert sender.flush(30) == 0
+
+
+def test_a_series_in_two_partitions(sinks: Sinks) -> None:
+    # Keys by which the partitioner takes both partitions in turn, soon.
+    send(sinks.pipeline, *(a_candle(volume=n) for n in range(1, 20)))
+    sender = Sender(sinks.pipeline.config)
+    for n in range(20):
+        sender.send(sinks.pipeline.topics.candles[0], [str(n).encode()], [a_candle(volume=n + 1)])
+    assert sender.flush(30) == 0
+    with pytest.raises(SplitSeries, match="candles of S:AAA"):
+        sinks.work_off()
+    assert sinks.rows(CANDLES[0].name).is_empty()
+
+
+def test_records_of_other_engines(sinks: Sinks) -> None:
+    """Some are no candles; some have neither revision nor isFinal."""
+    bare = {"isFinal": None, "revision": None, "updateDateTime": None}
+    next_at = DAY + "12:01:30.000"
+    send(
+        sinks.pipeline,
+        a_candle("AAA", volume=5, **bare),
+        a_candle("AAA", volume=3, **bare),
+        b"{",
+        b"17",
+        a_candle("BBB", open=None),
+        a_candle("BBB", volume="many"),
+        a_candle("BBB"),
+    )
+    sinks.work_off()
+    rows = sinks.rows(CANDLES[0].name).sort("symbol")
+    assert rows.select("symbol", "volume", "is_final").rows() == [
+        ("AAA", 5, False), ("BBB", 1, False),
+    ]  # fmt: skip
+    later = a_candle("AAA", dateTime=DAY + "12:01:00.000", closeDateTime=next_at, **bare)
+    send(sinks.pipeline, later)
+    sinks.work_off()
+    rows = sinks.rows(CANDLES[0].name).filter(symbol="AAA").sort("date_time")
+    assert rows["is_final"].to_list() == [True, False]
+    # Its state has expired: what it says is less than what it said.
+    send(sinks.pipeline, a_candle("AAA", volume=1, **bare))
+    sinks.work_off()
+    rows = sinks.rows(CANDLES[0].name).filter(symbol="AAA").sort("date_time")
+    assert rows.select("volume", "is_final").rows() == [(5, True), (1, False)]
+    value = sinks.metrics.registry.get_sample_value
+    assert value("homma_records_bad_total", {"interval": "1min"}) == 4
+    assert value("homma_candles_kept_total", {"interval": "1min"}) == 2
+
+
+def test_a_tombstone_takes_a_candle_away(sinks: Sinks) -> None:
+    sinks.pipeline.send(*(tick(f"{DAY}12:0{n}:00", number=n) for n in range(4)))
+    sinks.pipeline.work_off()
+    sinks.work_off()
+    assert sinks.rows(CANDLES[0].name).height == 4
+    topic = sinks.pipeline.topics.candles[0]
+    keys = [m.key() for m in sinks.pipeline.records(topic) if b"12:01" in (m.key() or b"")]
+    sender = Sender(sinks.pipeline.config)
+    sender.send(topic, [keys[0] or b""], [None])  # type: ignore[list-item]
+    assert sender.flush(30) == 0
+    sinks.work_off()
+    minutes = sinks.rows(CANDLES[0].name)["date_time"].dt.minute().sort().to_list()
+    assert minutes == [0, 2, 3]
