@@ -48,6 +48,8 @@ def main() -> None:
     )
     # What librdkafka complains of it mends itself, or it comes as an exception.
     logging.getLogger("homma.kafka").setLevel(logging.CRITICAL)
+    # It tells of each table that it opens.
+    logging.getLogger("pyiceberg").setLevel(logging.WARNING)
     warnings.filterwarnings("ignore", "Producer abort_transaction failed during close")
     try:
         sys.exit(homma.main(standalone_mode=False) or 0)
