@@ -97,14 +97,13 @@ def query(trino_node: tuple[int, int]) -> Query:
 @pytest.fixture(scope="session")
 def spark(environment: dict[str, str]) -> Spark:
     """Runs spark-sql with what is typed into it, on a machine whose clock shows other time."""
-    # Without what a `make test-stack ARGS=…` above hands down.
-    own = {name: value for name, value in os.environ.items() if not name.startswith("MAKE")}
-    told = own | environment | {"JAVA_HOME": java_home(), "TZ": "America/New_York"}
+    told = environment | {"JAVA_HOME": java_home(), "TZ": "America/New_York"}
 
     def run(typed: str) -> subprocess.CompletedProcess[str]:
+        # ARGS, as those of a make above are handed down.
         return subprocess.run(
-            ["make", "--silent", "spark-sql"], input=typed, text=True, capture_output=True,
-            check=False, cwd=ROOT, env=told,
+            ["make", "--silent", "spark-sql", "ARGS="], input=typed, text=True, capture_output=True,
+            check=False, cwd=ROOT, env=os.environ | told,
         )  # fmt: skip
 
     return run
