@@ -100,8 +100,9 @@ def spark(environment: dict[str, str]) -> Spark:
     told = environment | {"JAVA_HOME": java_home(), "TZ": "America/New_York"}
 
     def run(typed: str) -> subprocess.CompletedProcess[str]:
+        # ARGS, as those of a make above are handed down.
         return subprocess.run(
-            ["make", "--silent", "spark-sql"], input=typed, text=True, capture_output=True,
+            ["make", "--silent", "spark-sql", "ARGS="], input=typed, text=True, capture_output=True,
             check=False, cwd=ROOT, env=os.environ | told,
         )  # fmt: skip
 
