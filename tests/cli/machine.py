@@ -18,7 +18,7 @@ class Machine:
     """What `homma up` starts, moved out of everybody's way."""
 
     def __init__(self, home: Path, cache: Path) -> None:
-        broker, controller, aggregate, generate = free_ports(4)
+        broker, controller, aggregate, generate, land = free_ports(5)
         self.ports = seaweed_ports()
         self.home = home
         self.broker = broker
@@ -27,7 +27,8 @@ class Machine:
             "DIR": home, "CACHE": cache, "KAFKA_PORT": broker, "KAFKA_CONTROLLER_PORT": controller,
             "S3_PORT": self.ports.s3, "CATALOG_PORT": self.ports.catalog,
             "SEAWEED_PORT": self.ports.inner, "AGGREGATE_METRICS_PORT": aggregate,
-            "GENERATE_METRICS_PORT": generate, "BOOTSTRAP_SERVERS": self.bootstrap, "RATE": 200,
+            "GENERATE_METRICS_PORT": generate, "LAND_METRICS_PORT": land,
+            "BOOTSTRAP_SERVERS": self.bootstrap, "RATE": 200, "COMMIT_EVERY": "1s",
         }  # fmt: skip
         self.env = os.environ | {f"HOMMA_{name}": str(value) for name, value in moved.items()}
         self.started: list[subprocess.Popen[str]] = []
