@@ -43,6 +43,7 @@ FEED: Final = (
     Metric("homma_ticks_unacknowledged", "gauge", "ticks Kafka has not acknowledged yet"),
 )
 LAND: Final = (
+    Metric("homma_ticks_read", "counter", "valid ticks read"),
     Metric("homma_ticks_landed", "counter", "ticks that are in the lake"),
     Metric("homma_candles_landed", "counter", "candle records that are in the lake", ("interval",)),
     Metric("homma_records_bad", "counter", "records that are no candles, left out", ("interval",)),

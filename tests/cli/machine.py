@@ -18,7 +18,7 @@ class Machine:
     """What `homma up` starts, moved out of everybody's way."""
 
     def __init__(self, home: Path, cache: Path) -> None:
-        broker, controller, aggregate, generate, self.trino = free_ports(5)
+        broker, controller, aggregate, generate, land, self.trino = free_ports(6)
         self.ports = seaweed_ports()
         self.home = home
         self.broker = broker
@@ -30,7 +30,8 @@ class Machine:
             "CATALOG_URI": f"http://127.0.0.1:{self.ports.catalog}",
             "SEAWEED_PORT": self.ports.inner, "TRINO_PORT": self.trino,
             "AGGREGATE_METRICS_PORT": aggregate,
-            "GENERATE_METRICS_PORT": generate, "BOOTSTRAP_SERVERS": self.bootstrap, "RATE": 200,
+            "GENERATE_METRICS_PORT": generate, "LAND_METRICS_PORT": land,
+            "BOOTSTRAP_SERVERS": self.bootstrap, "RATE": 200, "COMMIT_EVERY": "1s",
         }  # fmt: skip
         self.env = os.environ | {f"HOMMA_{name}": str(value) for name, value in moved.items()}
         self.started: list[subprocess.Popen[str]] = []

@@ -2,9 +2,13 @@
 
 import signal
 import socket
+from functools import partial
 
 import psutil
 
+from homma.lake.schema import CANDLES, TICKS, TableSpec
+from homma.lake.table import Lake
+from homma.stack.credentials import read_credentials
 from homma.topics.kafka.admin import Admin
 from tests.cli.machine import Machine
 from tests.stack.waiting import until
@@ -34,8 +38,8 @@ def test_up_makes_candles_stops_in_order_and_goes_on(machine: Machine) -> None:
 def test_nothing_is_left_when_up_is_killed(machine: Machine) -> None:
     process = machine.start("up")
     until(machine.lives)
-    # Itself, and four programs with a guard each.
-    assert len(machine.processes()) == 9
+    # Itself, and five programs with a guard each.
+    assert len(machine.processes()) == 11
     process.kill()
     process.communicate(timeout=60)
     until(lambda: not machine.processes())
@@ -52,6 +56,32 @@ def test_a_crashed_stage_is_restarted_and_shown(machine: Machine) -> None:
 
     until(restarted)
     until(machine.lives)
+
+
+def test_the_lake_is_filled(machine: Machine) -> None:
+    machine.start("up")
+    until(machine.lives)
+    login = read_credentials(machine.home)
+    assert login is not None
+    lake = Lake(
+        {
+            "uri": f"http://127.0.0.1:{machine.ports.catalog}",
+            "warehouse": "s3://lake",
+            "credential": f"{login.access_key}:{login.secret_key}",
+            "s3.endpoint": f"http://127.0.0.1:{machine.ports.s3}",
+            "s3.access-key-id": login.access_key,
+            "s3.secret-access-key": login.secret_key,
+            "s3.region": "us-east-1",
+        },
+        "market_data",
+    )
+
+    def rows(spec: TableSpec) -> int:
+        return lake.table(spec).scan().height if lake.fits(spec) else 0
+
+    for spec in (TICKS, *CANDLES):
+        until(partial(rows, spec))
+    lake.close()
 
 
 def test_in_the_background_until_down(machine: Machine) -> None:

@@ -99,9 +99,9 @@ class Running:
         self.ask()
         self.wait_ended()
 
-    def died_there(self) -> None:
+    def died_there(self, within_s: float = 60) -> None:
         """It reached its failpoint."""
-        assert self.process.wait(60) == -signal.SIGKILL, self.said()
+        assert self.process.wait(within_s) == -signal.SIGKILL, self.said()
 
     def ended_with_a_sentence(self, within_s: float = 60) -> str:
         """It ended by itself, failed, with one sentence and no traceback."""

@@ -22,7 +22,7 @@ def test_every_step_is_tried() -> None:
 def killed_at_each(sinks: Sinks, steps: list[str]) -> None:
     with at_work(sinks):
         for step in steps:
-            sinks.start(*TIDY, env={FAILPOINT: step}).died_there()
+            sinks.start(*TIDY, env={FAILPOINT: step}).died_there(240)
     sinks.work_off()
     assert sinks.check() > 0
 

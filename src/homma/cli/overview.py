@@ -104,14 +104,12 @@ class Overview:
         now = Reading(self._clock_s(), values)
         before = self._before.get(status.name)
         self._before[status.name] = now
-        counter = (
-            "homma_ticks_read_total" if status.name == "aggregate" else "homma_ticks_sent_total"
-        )
+        counter = counter_of(status.name)
         rate = None
         if before is not None and now.at_s > before.at_s:
             gained = values.get(counter, 0) - before.values.get(counter, 0)
             rate = max(0.0, gained) / (now.at_s - before.at_s)
-        return StageView(status, rate, values.get("homma_lag_ticks"), _details(values))
+        return StageView(status, rate, lag_of(values), _details(values))
 
     def newest(self) -> pl.DataFrame:
         """The newest candle of each series and interval, as far as recent records tell."""
@@ -146,7 +144,21 @@ def listening(ports: Mapping[str, int]) -> str:
     return ", ".join(f"{said} {ports[name]}" for name, said in _DOORS.items() if name in ports)
 
 
+def counter_of(stage: str) -> str:
+    """What counts a stage's ticks."""
+    return "homma_ticks_sent_total" if stage == "generate" else "homma_ticks_read_total"
+
+
+def lag_of(values: dict[str, float]) -> float | None:
+    """How much a stage still has before it, of all its topics."""
+    return values.get("homma_lag_ticks", values.get("homma_lake_lag_records"))
+
+
 def _details(values: dict[str, float]) -> str:
+    landed = values.get("homma_ticks_landed_total")
+    if landed is not None:
+        candles = values.get("homma_candles_landed_total", 0)
+        return f"{landed:,.0f} ticks and {candles:,.0f} candle records landed"
     written = values.get("homma_candles_written_total")
     if written is None:
         return ""

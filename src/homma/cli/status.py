@@ -8,7 +8,7 @@ from rich.console import Console
 
 from homma.cli.local import measured
 from homma.cli.options import takes
-from homma.cli.overview import StageView, listening, stage_table
+from homma.cli.overview import StageView, counter_of, lag_of, listening, stage_table
 from homma.settings import UpSettings
 from homma.stack.folder import owner_of
 from homma.stack.record import read_record
@@ -51,9 +51,9 @@ def _views(settings: UpSettings) -> list[StageView]:
         old, new = first.get(name), measured(ports[name]) if name in ports else None
         rate = None
         if old is not None and new is not None:
-            counter = "homma_ticks_read_total" if name == "aggregate" else "homma_ticks_sent_total"
+            counter = counter_of(name)
             rate = (new.get(counter, 0) - old.get(counter, 0)) / _SECOND_LOOK_S
-        lag = new.get("homma_lag_ticks") if new else None
+        lag = lag_of(new) if new else None
         views.append(StageView(entry.status, rate, lag, listening(entry.ports)))
     return views
 

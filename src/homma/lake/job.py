@@ -221,6 +221,12 @@ class Landing:
         wait([self._under_way[topic] for topic in wait_for])
         for topic in [topic for topic, end in self._under_way.items() if end.done()]:
             self._under_way.pop(topic).result()
+            self._sinks[topic].show_lag(self._ends_seen(topic))
+
+    def _ends_seen(self, topic: str) -> dict[int, int]:
+        places = [place for place in self._reached_end if place[0] == topic]
+        seen = {place[1]: self._reader.end_seen(place) for place in places}
+        return {partition: end for partition, end in seen.items() if end is not None}
 
     def _must_be_same(self, sinks: Sequence[Sink]) -> bool:
         """Whether what was read is the topics' that are there; False while Kafka is away."""

@@ -21,7 +21,7 @@ from homma.metrics import Metrics
 from homma.topics.kafka.reading import Message
 
 #: So many rows are committed before their time: they fill the memory.
-_MANY: Final = 400_000
+_MANY: Final = 250_000
 #: So many snapshots stay.
 _SNAPSHOTS: Final = 5
 _SWEEP_EVERY_S: Final = 600.0
@@ -93,6 +93,13 @@ class Sink(ABC):
     @abstractmethod
     def at_end(self, partition: int, offset: int) -> None:
         """The partition ends before this offset for now."""
+
+    def show_lag(self, ends: Mapping[int, int]) -> None:
+        """Tell how many offsets the table lacks, with the ends of the partitions as they are."""
+        held = self.believed.next
+        # What a compacted topic has lost counts as well, until the first commit.
+        lag = sum(max(0, end - held.get(partition, 0)) for partition, end in ends.items())
+        self._place.metrics.show("homma_lake_lag_records", lag, self.table.spec.name)
 
     @abstractmethod
     def sealed(self) -> Callable[[], None]:
@@ -175,6 +182,7 @@ class TickSink(Sink):
         rows = records.ticks(batches, self._max_future_us)
         self._rows.append(rows)
         self._count += rows.height
+        self._place.metrics.count("homma_ticks_read", rows.height)
         self._moved(batches)
 
     def at_end(self, partition: int, offset: int) -> None:

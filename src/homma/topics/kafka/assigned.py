@@ -81,6 +81,11 @@ class AssignedReader:
                 raise explained(KafkaException(error), f"reading {place[0]}", self._config)
         return Batch(records, ends, frozenset(gone))
 
+    def end_seen(self, place: Place) -> int | None:
+        """The end of a partition as of the last fetch; None before the first."""
+        _, high = self._consumer.get_watermark_offsets(TopicPartition(*place), cached=True)
+        return high if high >= 0 else None
+
     def close(self) -> None:
         """Let go of the connections."""
         self._consumer.close()
