@@ -80,7 +80,7 @@ def test_late_ticks_are_told_mended_and_told_no_more(typed: Typed) -> None:
 
 def test_what_does_not_fit_is_one_sentence(typed: Typed) -> None:
     sinks = typed.sinks
-    with Feed(sinks.pipeline, market(32, 300, 2), 0) as feed:
+    with Feed(sinks.pipeline, market(32, 2_000, 2), 0) as feed:
         feed.join()
     sinks.pipeline.work_off()
     sinks.work_off()

@@ -22,6 +22,9 @@ from tests.faults.engines import Feed, Record, market
 from tests.lake.checking import counts, engine_of, forge, lake_of, tamper, verified
 from tests.lake.sinks import Sinks
 
+# Reached only when it never happens.
+_NEVER_S = 240.0
+
 
 @pytest.fixture
 def sinks(bootstrap: str, lake: dict[str, str], namespace: str, tmp_path: Path) -> Sinks:
@@ -157,12 +160,12 @@ def test_beside_a_running_engine_and_a_running_sink(sinks: Sinks) -> None:
         engine = sinks.pipeline.process("--emit-every", "100ms")
         try:
             late = sinks.pipeline.topics.late
-            until(lambda: len(sinks.pipeline.records(late)) > 0)
-            until(lambda: landed(sinks))
+            until(lambda: len(sinks.pipeline.records(late)) > 0, _NEVER_S)
+            until(lambda: landed(sinks), _NEVER_S)
             with Feed(sinks.pipeline, records[10_000:], 15) as feed:
-                until(lambda: feed.sent > 3_000)
+                until(lambda: feed.sent > 3_000, _NEVER_S)
                 first = mended(sinks)
-                until(lambda: feed.sent > 6_000)
+                until(lambda: feed.sent > 6_000, _NEVER_S)
                 second = mended(sinks)
                 feed.join()
             assert sum(first.published.values()) > 0
@@ -175,7 +178,7 @@ def test_beside_a_running_engine_and_a_running_sink(sinks: Sinks) -> None:
                     found = seen.standings()
                     return all(p in found and found[p].offset >= end for p, end in ends.items())
 
-                until(through, 120)
+                until(through, _NEVER_S)
         finally:
             engine.terminate()
             engine.wait(60)
