@@ -263,10 +263,15 @@ class Terminal:
         self.process = subprocess.Popen(
             [sys.executable, "-m", "homma", "tail", *args, *flags(pipeline)],
             stdin=theirs, stdout=theirs, stderr=theirs,
-            env={**os.environ, "TERM": "xterm-256color"},
+            env={**self._environment(), "TERM": "xterm-256color"},
         )  # fmt: skip
         os.close(theirs)
         self._bytes = b""
+
+    @staticmethod
+    def _environment() -> dict[str, str]:
+        # These would tell another size than the terminal has.
+        return {name: v for name, v in os.environ.items() if name not in ("COLUMNS", "LINES")}
 
     def resize(self, rows: int, columns: int) -> None:
         fcntl.ioctl(self._ours, termios.TIOCSWINSZ, struct.pack("HHHH", rows, columns, 0, 0))

@@ -30,7 +30,7 @@ class Typed:
             "--bootstrap.servers", pipeline.bootstrap, "--topic", pipeline.topics.ticks,
             "--candle-topic", pipeline.name + "_{name}", "--group", pipeline.settings.group,
         ]  # fmt: skip
-        said = CliRunner().invoke(homma, [verb, *words, *where], env=self.server.environment)
+        said = CliRunner().invoke(homma, [verb, *where, *words], env=self.server.environment)
         if said.exception is not None and not isinstance(said.exception, SystemExit):
             raise said.exception
         return said
