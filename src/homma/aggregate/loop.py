@@ -321,9 +321,11 @@ class Loop:
             if number in self._open:
                 self._taken.setdefault(number, Taken(now_us)).ended_us = now_us
         much = sum(len(t.messages) for t in self._taken.values()) >= _PARSED_AT_ONCE
-        if much or (self._pace.until_end and len(messages) < _BATCH):
+        # Towards the end nothing may be left lying: what is due may be due in an hour.
+        last = self._pace.until_end and len(messages) < _BATCH
+        if much or last:
             self._parse()
-            self._apply(_PARSED_MEANWHILE)
+            self._apply(0 if last else _PARSED_MEANWHILE)
 
     def _parse(self) -> None:
         """Have what was taken parsed while more is read."""
