@@ -100,8 +100,8 @@ def minutes(ticks: pl.DataFrame) -> pl.DataFrame:
 def roll_up(minute_candles: pl.DataFrame) -> pl.DataFrame:
     """The candles of all intervals that 1-minute candles add up to, the minutes included."""
     at, height = pl.col("start_us"), minute_candles.height
-    # All starts and ends in one go, then one below the other: what a query costs however few its
-    # rows, is what live batches cost.
+    # All starts and ends in one query, then one below the other: live batches have few rows, and
+    # what they cost is the number of queries.
     starts = [interval.floor(at) for interval in INTERVALS]
     ends = [i.next(start) for i, start in zip(INTERVALS, starts, strict=True)]
     bounds = minute_candles.select(
