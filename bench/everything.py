@@ -18,12 +18,14 @@ PLAN = (
     ("steps", "", "--seconds 0.2"),
     ("latency", "", "--rate 1000 --seconds 5 --warm-up 3"),
     ("restart", "", "--series 50 --days 2 --fine-minutes 1"),
+    ("landing", "", "--ticks 200000 --commits 20 --rounds 3"),
     ("reading", "", "--rows 150000 --times 1"),
     ("backfill", "", "--ticks 200000"),
     ("memory", "--minutes 20", "--minutes 13 --rate 1000"),
 )
-#: Those that need a lake instead of a broker.
-STORAGE = ("reading", "backfill")
+#: Those that need a lake, and those that need no broker.
+STORAGE = ("landing", "reading", "backfill")
+NO_BROKER = ("steps", "reading", "backfill")
 
 
 def main() -> None:
@@ -46,7 +48,7 @@ def main() -> None:
         ]
         if what in STORAGE:
             argv += ["--storage-port", str(asked.storage_port)]
-        elif what != "steps":
+        if what not in NO_BROKER:
             argv += ["--port", str(asked.port)]
         if subprocess.run(argv, check=False).returncode:
             failed.append(what)

@@ -13,10 +13,7 @@ import statistics
 import subprocess
 import sys
 import time
-from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager
-from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
@@ -27,6 +24,7 @@ from bench import contenders, report
 from bench.broker import broker, takes_port
 from bench.market import PARTITIONS, Market, make_topics, withheld
 from bench.stopwatch import peak_mib
+from bench.storage import Storage, storage, takes_storage_port
 from homma.core.candle import place
 from homma.core.interval import INTERVALS
 from homma.failpoint import ignored
@@ -38,9 +36,6 @@ from homma.lake.sinks import Origin, Workplace
 from homma.lake.table import Lake
 from homma.metrics import LAND, Metrics
 from homma.settings import TopicSettings
-from homma.stack import seaweed
-from homma.stack.credentials import ACCESS_KEY, SECRET_KEY, Credentials, read_credentials
-from homma.stack.seaweed_settings import Ports
 from homma.topics import codec
 
 SERIES = 100
@@ -51,40 +46,9 @@ NOON = datetime(2025, 3, 20, 12, tzinfo=UTC)
 _AT = re.compile(r"from offsets \[")
 
 
-@dataclass(frozen=True)
-class Place:
-    """A SeaweedFS, and as whom one comes."""
-
-    ports: Ports
-    login: Credentials
-
-    @property
-    def properties(self) -> dict[str, str]:
-        return {
-            "uri": f"http://127.0.0.1:{self.ports.catalog}",
-            "warehouse": "s3://lake",
-            "credential": f"{self.login.access_key}:{self.login.secret_key}",
-            "s3.endpoint": f"http://127.0.0.1:{self.ports.s3}",
-            "s3.access-key-id": self.login.access_key,
-            "s3.secret-access-key": self.login.secret_key,
-            "s3.region": "us-east-1",
-        }
-
-
-@contextmanager
-def lake_server(folder: Path, port: int) -> Iterator[Place]:
-    """SeaweedFS on the ports from this one on."""
-    ports = Ports(port, port + 1, port + 2)
-    folder.mkdir()
-    with seaweed.running(folder, ports):
-        login = read_credentials(folder)
-        assert login is not None
-        yield Place(ports, login)
-
-
 # --- ticks ------------------------------------------------------------------------------------
 def landed(
-    bootstrap: str, folder: Path, where: Place, market: Market
+    bootstrap: str, folder: Path, where: Storage, market: Market
 ) -> tuple[contenders.Result, contenders.Result]:
     """`homma land`, then the raw loop, on the same ticks."""
     topics = TopicSettings(topic="land_ticks", candle_topic="land_{name}", replication_factor=1)
@@ -93,12 +57,10 @@ def landed(
     argv = [
         sys.executable, "-m", "homma", "land", "--bootstrap.servers", bootstrap,
         "--topic", topics.topic, "--candle-topic", topics.candle_topic,
-        "--catalog-uri", where.properties["uri"], "--s3-endpoint", where.properties["s3.endpoint"],
-        "--namespace", "landing", "--commit-every", "1s",
+        *where.flags, "--namespace", "landing", "--commit-every", "1s",
     ]  # fmt: skip
-    login = {ACCESS_KEY: where.login.access_key, SECRET_KEY: where.login.secret_key}
     with withheld(bootstrap, names.ticks, market) as release, log.open("wb") as said:
-        process = subprocess.Popen(argv, env={**os.environ, **login}, stderr=said)
+        process = subprocess.Popen(argv, env={**os.environ, **where.environment}, stderr=said)
         try:
             while len(_AT.findall(log.read_text())) < len(CANDLES) + 1:
                 assert process.poll() is None, log.read_text()
@@ -114,7 +76,7 @@ def landed(
     return contenders.Result(market.ticks, seconds, 0.0, peak), raw
 
 
-def _until_held(where: Place, market: Market, began_s: float) -> float:
+def _until_held(where: Storage, market: Market, began_s: float) -> float:
     """Look at the table until all ticks are in it. Offsets count the transaction's mark as well."""
     lake = Lake(where.properties, "landing")
     table = lake.table(TICKS)
@@ -189,7 +151,7 @@ def records(interval: int, at: datetime, first: int) -> list[Any]:
     return [Record(value, first + n, now_us // 1000) for n, value in enumerate(values)]
 
 
-def commits(where: Place, count: int) -> list[float]:
+def commits(where: Storage, count: int) -> list[float]:
     """Seconds of each commit to the 1-minute table, tidying left out."""
     lake = Lake(where.properties, "commits")
     sink = sinks(lake)[0]
@@ -205,7 +167,7 @@ def commits(where: Place, count: int) -> list[float]:
     return found
 
 
-def rounds(where: Place, count: int) -> list[float]:
+def rounds(where: Storage, count: int) -> list[float]:
     """Seconds of each round over the tables of all intervals, tidying included."""
     lake = Lake(where.properties, "rounds")
     every, found = sinks(lake), []
@@ -233,7 +195,7 @@ def main() -> None:
     parser.add_argument("--ticks", type=int, default=4_000_000)
     parser.add_argument("--commits", type=int, default=1000)
     parser.add_argument("--rounds", type=int, default=100)
-    parser.add_argument("--s3-port", type=int, default=19333, help="of S3; nine more are used")
+    takes_storage_port(parser)
     takes_port(parser)
     report.takes_markdown(parser)
     asked = parser.parse_args()
@@ -241,7 +203,7 @@ def main() -> None:
     market = Market(asked.ticks, SERIES, 7_200_000_000)
     with (
         broker(asked.port) as (bootstrap, folder),
-        lake_server(folder / "lake", asked.s3_port) as where,
+        storage(asked.storage_port) as where,
     ):
         land, raw = landed(bootstrap, folder, where, market)
         once = commits(where, asked.commits)

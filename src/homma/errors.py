@@ -15,7 +15,7 @@ HommaError                 says what happened, where, and what to do
 │   ├── TableMismatch      a table is there, but not as the contract wants it, or it is missing
 │   ├── CommitRefused      the table has moved on since it was looked at; nothing was written
 │   ├── CommitUnknown      no telling whether a commit went through
-│   ├── StaleSink          another sink has moved the table on
+│   ├── StaleSink          another sink has taken the table over
 │   └── OffsetsLost        the topic no longer holds what a table lacks
 ├── ClockSetBack           the machine's clock went back under a running program
 └── StackError             an embedded server
@@ -96,7 +96,7 @@ class CommitUnknown(LakeError):
 
 
 class StaleSink(LakeError):
-    """Another sink has moved the table on."""
+    """Another sink has taken the table over."""
 
 
 class OffsetsLost(LakeError):

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.stack.waiting import free_ports
+from tests.stack.waiting import ports_in_a_row
 
 ROOT = Path(__file__).parents[2]
 MINIATURES = {
@@ -14,14 +14,18 @@ MINIATURES = {
     "latency": "--rate 200 --series 10 --emit-every 100ms --seconds 3 --warm-up 1",
     "reading": "--rows 150000 --times 1",
     "backfill": "--ticks 200000",
+    "landing": "--ticks 20000 --commits 12 --rounds 2",
     "steps": "--series 10 --seconds 0 --thin 1000",
 }
+#: The servers of each, and how many ports those have in a row.
+KAFKA, STORAGE = ("--port", 2), ("--storage-port", 10)
+SERVERS = {"steps": [], "reading": [STORAGE], "backfill": [STORAGE], "landing": [KAFKA, STORAGE]}
 
 
 @pytest.mark.parametrize("what", MINIATURES)
 def test_it_prints_markdown(what: str) -> None:
-    flag = {"steps": None, "reading": "--storage-port", "backfill": "--storage-port"}
-    port = [f, str(free_ports(1)[0])] if (f := flag.get(what, "--port")) else []
+    servers = SERVERS.get(what, [KAFKA])
+    port = [word for flag, count in servers for word in (flag, str(ports_in_a_row(count)))]
     done = subprocess.run(
         [sys.executable, "-m", f"bench.{what}", "--markdown", *MINIATURES[what].split(), *port],
         cwd=ROOT,

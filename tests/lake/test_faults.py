@@ -100,7 +100,7 @@ def test_a_frozen_sink_that_wakes_ends_with_a_sentence(sinks: Sinks) -> None:
             until(lambda: sinks.held() > frozen_at + 500)
             stale.thaw()
             sentence = stale.ended_with_a_sentence()
-            assert "another sink has moved" in sentence
+            assert "another sink has taken over" in sentence
     sinks.work_off()
     assert sinks.check() > 0
 

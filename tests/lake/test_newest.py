@@ -99,6 +99,18 @@ def test_commit_by_commit_the_table_holds_what_record_by_record_would(
         assert rows.equals(wanted)
 
 
+def test_a_final_candle_that_was_reopened_or_deleted_is_not_final_by_what_it_was() -> None:
+    bare = record(2, candle(volume=5, revision=None, is_final=None))
+    for first in (candle(volume=5, final=False), candle(volume=9)):
+        before = record(1, first, gone=first["volume"] > bare["volume"])
+        taken = records(before, bare | {"close_date_time": NOON - timedelta(days=1)})
+        clocks = newest.advance(pl.DataFrame(schema=CLOCKS), taken)
+        final = candles(candle(volume=5, final=True))
+        change = newest.merge(candles(), final, newest.reduce(taken).records, clocks, RULES)
+        assert change.open["volume"].to_list() == [5]
+        assert change.dropped.height == 1
+
+
 def test_records_that_are_outdone_are_counted_and_named() -> None:
     bare: dict[str, Any] = {"revision": None, "is_final": None}
     reduced = newest.reduce(

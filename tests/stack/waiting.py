@@ -34,6 +34,17 @@ def free_ports(count: int) -> list[int]:
     return ports
 
 
+def ports_in_a_row(count: int) -> int:
+    """Give the first of ports that nobody listens on now, below what the system hands out."""
+    for _ in range(1000):
+        first = random.randrange(12_000, 22_000)
+        with contextlib.suppress(OSError), contextlib.ExitStack() as held:
+            for port in range(first, first + count):
+                held.enter_context(socket.create_server(("127.0.0.1", port)))
+            return first
+    raise AssertionError("no ports are free")
+
+
 def seaweed_ports() -> Ports:
     """Give ports for a SeaweedFS, those between its parts below what the system hands out."""
     s3, catalog = free_ports(2)

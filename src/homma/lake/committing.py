@@ -1,10 +1,11 @@
 """Exactly once: a commit that is made until it is known to be in the table, once.
 
-The table says how far it holds its topic. A commit is made on the snapshot that was looked at, and
-its id stands in it. After any error the table is looked at again: if it holds the id, it is done.
-If its offsets are those believed, nothing was written, or another engine has rewritten files: the
-commit is prepared anew, under the same id, so that an answer that comes late does no harm. If they
-are not, another sink is at work, and this one ends.
+The table says how far it holds its topic, and whose it is. A sink begins by a commit without rows
+that makes the table its own: what another one is just about to commit is refused from then on, and
+that one ends as soon as it looks. A commit is made on the snapshot that was looked at, and its id
+stands in it. After any error the table is looked at again: if it holds the id, it is done. If not,
+nothing was written, or another engine has rewritten files: the commit is prepared anew, under the
+same id, so that an answer that comes late does no harm.
 """
 
 import logging
@@ -23,6 +24,7 @@ log = logging.getLogger("homma.land")
 
 _FIRST_WAIT_S: Final = 0.1
 _LONGEST_WAIT_S: Final = 5.0
+_NOTHING: Final = Uploaded(0, ())
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,6 +63,24 @@ class Committer:
         self._patience = patience
         self._reached = reached
         self._count = count
+        self._sink = uuid.uuid4().hex
+
+    def claim(self) -> None:
+        """Make the table this sink's own: from now on no other one gets anything in."""
+        commit_id = uuid.uuid4().hex
+        wait_s = _FIRST_WAIT_S
+        while True:
+            try:
+                self.table.commit(_NOTHING, (), self.table.offsets(), commit_id, self._sink)
+                break
+            except (CommitRefused, CommitUnknown, LakeUnreachable) as error:
+                log.warning("%s", error)
+                self._look(error)
+                if self.table.holds(commit_id):
+                    break
+                self._or_give_up(error)
+                wait_s = self._waited(wait_s)
+        self.believed = self.table.offsets()
 
     def commit(self, prepare: Prepare, offsets: Offsets) -> None:
         """Put it in. Raises StaleSink, and what `give_up` gives up on."""
@@ -78,47 +98,58 @@ class Committer:
                     break
                 again = True
                 if not isinstance(error, CommitRefused):
-                    self._patience.wait_s(wait_s)
-                    wait_s = min(2 * wait_s, _LONGEST_WAIT_S)
+                    wait_s = self._waited(wait_s)
         self.believed = offsets
         self._reached(Step.LANDED)
 
     def compact(self, parts: Sequence[Part]) -> None:
         """Put files together, if nobody has been faster; the rows stay what they are."""
         merged = self.table.upload(self.table.read(parts))
-        self.table.commit(merged, parts, self.believed, uuid.uuid4().hex)
+        self.table.commit(merged, parts, self.believed, uuid.uuid4().hex, self._sink)
 
     def _try(self, prepare: Prepare, offsets: Offsets, commit_id: str, *, again: bool) -> None:
         self._reached(Step.LANDING)
         prepared = prepare(again)
         self._reached(Step.UPLOADED)
-        self.table.commit(prepared.added, prepared.gone, offsets, commit_id)
+        self.table.commit(prepared.added, prepared.gone, offsets, commit_id, self._sink)
 
     def _is_in(self, commit_id: str, error: LakeError) -> bool:
+        """Look at the table: whether the commit is in it, or may be tried again."""
+        self._look(error)
+        if self.table.holds(commit_id):
+            log.info("%s: the commit went through", self.table.name)
+            return True
+        if self.table.sink() != self._sink or self.table.offsets() != self.believed:
+            raise StaleSink(
+                f"another sink has taken over {self.table.name}, and nothing of this one's last "
+                "commit is in it",
+                "see that only one `homma land` runs for a namespace, then start it again",
+            ) from error
+        self._or_give_up(error)
+        return False
+
+    def _look(self, error: LakeError) -> None:
         """Look at the table, however long it takes to be seen."""
         wait_s = _FIRST_WAIT_S
         while True:
             try:
                 self.table.refresh()
-                break
+                return
             except LakeUnreachable as away:
                 if self._patience.give_up():
                     raise away from error
                 log.warning("%s", away)
-                self._patience.wait_s(wait_s)
-                wait_s = min(2 * wait_s, _LONGEST_WAIT_S)
-        if self.table.holds(commit_id):
-            log.info("%s: the commit went through", self.table.name)
-            return True
-        if self.table.offsets() != self.believed:
-            raise StaleSink(
-                f"another sink has moved {self.table.name} on, and nothing of this one is in it",
-                "see that only one `homma land` runs for a namespace, then start it again",
-            ) from error
+                wait_s = self._waited(wait_s)
+
+    def _or_give_up(self, error: LakeError) -> None:
         # Another engine's commit is no reason to leave the last rows out.
         if self._patience.give_up() and not isinstance(error, CommitRefused):
             raise error
-        return False
+
+    def _waited(self, wait_s: float) -> float:
+        """Wait; how long to wait the next time."""
+        self._patience.wait_s(wait_s)
+        return min(2 * wait_s, _LONGEST_WAIT_S)
 
 
 def _outcome(error: LakeError) -> str:

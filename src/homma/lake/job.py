@@ -8,6 +8,7 @@ from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor, wait
 from dataclasses import dataclass
 from datetime import timedelta
+from functools import partial
 from typing import Final
 
 from homma.core.interval import INTERVALS
@@ -19,7 +20,7 @@ from homma.lake.newest import Rules
 from homma.lake.offsets import Offsets
 from homma.lake.schema import TABLES
 from homma.lake.sinks import Origin, Sink, TickSink, Workplace
-from homma.lake.table import Lake
+from homma.lake.table import Lake, Table
 from homma.metrics import Metrics
 from homma.settings import LandSettings, microseconds
 from homma.topics.contract import Topics
@@ -76,21 +77,19 @@ def make_sinks(lake: Lake, sources: Sources, settings: LandSettings, place: Work
     tables = [lake.make(spec) for spec in TABLES]
     for table, topic in zip(tables, sources.all, strict=True):
         _must_belong(table.name, table.offsets(), origins[topic])
-    ticks, *candles = tables
-    found: list[Sink] = [
-        TickSink(
-            ticks,
-            origins[sources.topics.ticks],
-            place,
-            settings.commit_every.total_seconds(),
-            microseconds(settings.max_future),
-        )
-    ]
-    for interval, (table, topic) in enumerate(zip(candles, sources.topics.candles, strict=True)):
-        rules = Rules(interval, microseconds(settings.lateness), microseconds(settings.idle_after))
-        pace_s = every(interval, settings.commit_every).total_seconds()
-        found.append(CandleSink(table, origins[topic], place, pace_s, rules))
-    return found
+    with ThreadPoolExecutor(_SIDE_BY_SIDE, "table") as pool:
+        make = partial(_sink, settings=settings, place=place)
+        return list(pool.map(make, tables, origins.values()))
+
+
+def _sink(table: Table, origin: Origin, settings: LandSettings, place: Workplace) -> Sink:
+    interval = table.spec.interval
+    if interval is None:
+        pace_s = settings.commit_every.total_seconds()
+        return TickSink(table, origin, place, pace_s, microseconds(settings.max_future))
+    pace_s = every(interval, settings.commit_every).total_seconds()
+    rules = Rules(interval, microseconds(settings.lateness), microseconds(settings.idle_after))
+    return CandleSink(table, origin, place, pace_s, rules)
 
 
 class Landing:

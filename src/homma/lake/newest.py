@@ -111,12 +111,16 @@ def merge(
     judged = records.join(held, on=_KEY, how="left", maintain_order="left")
     outdone = ~pl.col("sure") & (pl.col("held_volume") > pl.col("volume")).fill_null(value=False)
     wins = judged.filter(~outdone)
-    rows = wins.filter(~pl.col("gone")).select(ROW.names())
     was_final = found_final.select(*_KEY, was_final=pl.lit(value=True))
     rows = (
-        rows.join(was_final, on=_KEY, how="left", maintain_order="left")
-        # Final never goes back where the engine does not say so.
-        .with_columns(is_final=pl.coalesce("is_final", "was_final"))
+        wins.filter(~pl.col("gone"))
+        .join(was_final, on=_KEY, how="left", maintain_order="left")
+        # Final never goes back, unless the engine says so or the candle had gone meanwhile.
+        .with_columns(
+            is_final=pl.when("sure")
+            .then("is_final")
+            .otherwise(pl.coalesce("is_final", "was_final"))
+        )
         .select(ROW.names())
     )
     untouched = open_rows.join(wins, on=_KEY, how="anti").with_columns(

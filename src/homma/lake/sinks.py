@@ -68,6 +68,7 @@ class Sink(ABC):
         self._commits = 0
         self._sweep_s = place.clock_s()
         self._committer = Committer(table, place.patience, place.reached, self._count_commit)
+        self._committer.claim()
 
     @property
     def believed(self) -> Offsets:

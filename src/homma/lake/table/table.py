@@ -40,6 +40,7 @@ from homma.lake.table.producing import Change, Replacing, operation
 #: In the summary of a commit of ours, and as properties of the table.
 OFFSETS: Final = "homma.offsets"
 COMMIT_ID: Final = "homma.commit-id"
+SINK: Final = "homma.sink"
 _EVER_US: Final = 1 << 62
 _EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
 
@@ -110,6 +111,10 @@ class Table:
         """How far of its topic the table holds it; None where no sink has written to it."""
         text = self._iceberg.metadata.properties.get(OFFSETS) or self._newest(OFFSETS)
         return read_offsets(text) if text else None
+
+    def sink(self) -> str | None:
+        """The id of the sink whose table it is; None where none has claimed it."""
+        return self._iceberg.metadata.properties.get(SINK) or self._newest(SINK)
 
     def holds(self, commit_id: str) -> bool:
         """Whether a commit of ours is among the snapshots."""
@@ -242,14 +247,15 @@ class Table:
         gone: Sequence[Part] = (),
         offsets: Offsets | None = None,
         commit_id: str = "",
+        sink: str = "",
     ) -> None:
-        """Add files and take others away in one snapshot, which says so with offsets and id.
+        """Add files and take others away in one snapshot, which says so with offsets and ids.
 
         Raises CommitRefused where the table has moved on since it was looked at, CommitUnknown
         where there is no telling: then `refresh` and ask whether it `holds` the id.
         """
-        told = {OFFSETS: offsets.text()} if offsets else {}
-        told |= {COMMIT_ID: commit_id} if commit_id else {}
+        said = {OFFSETS: offsets.text() if offsets else "", COMMIT_ID: commit_id, SINK: sink}
+        told = {name: value for name, value in said.items() if value}
         with asking(f"committing to {self.name}", self._properties):
             change = Change(self._iceberg)
             snapshot = Replacing(
