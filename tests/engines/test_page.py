@@ -11,7 +11,7 @@ import pytest
 
 from tests.engines.conftest import ROOT, Spark
 
-pytestmark = pytest.mark.stack
+pytestmark = [pytest.mark.stack, pytest.mark.xdist_group("trino")]
 PAGE = ROOT / "docs" / "reading-the-lake.md"
 PAIR = re.compile(r"^## (\w+)\n.*?```(\w+)\n(.*?)```\s+```text\n(.*?)```", re.DOTALL | re.MULTILINE)
 

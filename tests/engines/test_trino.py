@@ -11,7 +11,7 @@ from homma.lake.schema import BY_NAME, TABLES, TICKS
 from homma.lake.table import Lake
 from tests.engines.conftest import NAMESPACE, Query, append
 
-pytestmark = pytest.mark.stack
+pytestmark = [pytest.mark.stack, pytest.mark.xdist_group("trino")]
 
 
 @pytest.mark.parametrize("name", [table.name for table in TABLES])

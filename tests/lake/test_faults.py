@@ -3,11 +3,15 @@
 import random
 import signal
 import threading
+import time
 from functools import partial
+
+import pytest
 
 from homma.errors import HommaError
 from homma.lake.schema import BY_NAME
 from homma.lake.table import Lake, Where
+from tests.aggregate.pipeline import until as wait_until
 from tests.lake import proxy
 from tests.lake.proxy import Effect, Fault, Way
 from tests.lake.sinks import Sinks, at_work, until
@@ -16,6 +20,8 @@ from tests.lake.sinks import Sinks, at_work, until
 ASKED = [
     (pattern, effect) for pattern in (proxy.COMMIT, proxy.DATA, proxy.MANIFEST) for effect in Effect
 ] + [(proxy.LOOK, Effect.ERROR), (proxy.LOOK, Effect.LOSE_ANSWER)]
+
+MINUTE_S = 60.0
 
 
 def test_whatever_happens_on_the_way_each_tick_is_there_once(sinks: Sinks, way: Way) -> None:
@@ -56,6 +62,22 @@ def test_catalog_and_storage_are_away_for_a_while(sinks: Sinks, way: Way) -> Non
             with way.away(pattern):
                 until(partial(lambda least: troubles() > least, before + 2))
         goes_on(sinks)
+    sinks.work_off()
+    assert sinks.check() > 0
+
+
+@pytest.mark.stack
+def test_the_catalog_is_away_for_a_minute(sinks: Sinks, way: Way) -> None:
+    with at_work(sinks) as feed:
+        sink = sinks.start(through=way.properties)
+        until(lambda: sinks.held() > 0)
+        with way.away():
+            time.sleep(MINUTE_S)
+        sent = feed.sent
+        # Within another minute it has caught up, by itself.
+        wait_until(lambda: sinks.held() >= sent, within_s=MINUTE_S)
+        sink.stop()
+    assert "failed (" in sink.said()
     sinks.work_off()
     assert sinks.check() > 0
 
