@@ -7,6 +7,7 @@ from pathlib import Path
 
 from homma.stack import seaweed
 from homma.stack.credentials import read_credentials
+from homma.stack.process import Process
 from tests.stack.waiting import seaweed_ports
 
 
@@ -45,8 +46,15 @@ class Weed:
 @contextmanager
 def running(folder: Path) -> Iterator[Weed]:
     """The server that `homma up` starts, with a login of its own."""
+    with mortal(folder) as (weed, _):
+        yield weed
+
+
+@contextmanager
+def mortal(folder: Path) -> Iterator[tuple[Weed, Process]]:
+    """The same, and its process, which is started again when it is killed."""
     ports = seaweed_ports()
-    with seaweed.running(folder, ports):
+    with seaweed.running(folder, ports) as process:
         login = read_credentials(folder)
         assert login is not None
-        yield Weed(ports.s3, ports.catalog, login.access_key, login.secret_key)
+        yield Weed(ports.s3, ports.catalog, login.access_key, login.secret_key), process
