@@ -96,7 +96,7 @@ def test_catalog_and_storage_are_killed_in_mid_commit(
 ) -> None:
     chance = random.Random(5)
     with (
-        weed.mortal(tmp_path / "weed") as (server, process),
+        weed.mortal(tmp_path / "weed") as (server, process, _),
         Sinks(Pipeline(bootstrap, 2), server.properties, namespace, tmp_path) as sinks,
     ):
         with at_work(sinks):
