@@ -95,17 +95,18 @@ def test_a_thousand_commits_leave_what_a_hundred_do(tmp_path: Path, namespace: s
         here = Lake(server.properties, namespace)
         for there in grown(here, 1000, 25):
             found.append(there)
-            if len(found) % 8 == 0:
+            if len(found) % 5 == 0:
                 # As `homma up` does every hour.
                 purge_log(seaweed, threading.Event())
                 disk.append(on_disk(seaweed.folder / "data"))
         here.close()
-    print(found, disk)
     no_more_each_time(found, of_files=60)
     # A row is a hundred bytes or less; what grows is the rows.
     (_, early), (_, late) = found[len(found) // 10], found[-1]
     assert late < early + 900 * 200
-    assert disk[-1] < 2 * disk[0]
+    # Deleted files go when enough of a volume is garbage: with every commit it would be twice.
+    half = len(disk) // 2
+    assert max(disk[half:]) < 1.5 * max(disk[:half])
 
 
 def test_small_files_are_put_together_and_stay_what_they_are(here: Lake) -> None:
