@@ -79,8 +79,10 @@ def test_arrow(address: str) -> None:
 
 
 def test_what_is_closed_need_not_be_sent_twice(address: str, server: Server) -> None:
-    query: dict[str, Any] = {"source": "S", "symbol": "A", "interval": "m1", "from": "2025-03-20T12:10:00Z",
-             "to": "2025-03-20T12:13:00Z"}  # fmt: skip
+    query: dict[str, Any] = {
+        "source": "S", "symbol": "A", "interval": "m1", "from": "2025-03-20T12:10:00Z",
+        "to": "2025-03-20T12:13:00Z",
+    }  # fmt: skip
     first = get(address, "/api/candles", **query)
     known = {"if-none-match": first.headers["etag"]}
     again = get(address, "/api/candles", known, **query)

@@ -23,7 +23,7 @@ def connect(address: str, sent: bytes = b"") -> socket.socket:
 def closed(connection: socket.socket) -> bool:
     connection.settimeout(0.05)
     try:
-        return connection.recv(4096) == b""
+        return connection.recv(1 << 22) == b""
     except TimeoutError:
         return False
     except OSError:

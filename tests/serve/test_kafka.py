@@ -120,7 +120,8 @@ def test_it_waits_for_topics(bootstrap: str) -> None:
 
 
 def delete(config: dict[str, str], topics: list[str]) -> None:
-    for future in AdminClient({**config}).delete_topics(topics).values():
+    client = AdminClient({**config})
+    for future in client.delete_topics(topics).values():
         future.result(30)
     until(lambda: not set(topics) & Admin(config).partitions().keys())
 
