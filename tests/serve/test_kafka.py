@@ -1,6 +1,7 @@
 """Candles out of real topics."""
 
 import uuid
+from functools import partial
 from typing import Any
 
 import httpx
@@ -114,9 +115,13 @@ def test_it_waits_for_topics(bootstrap: str) -> None:
             sender = Sender(config)
             sender.send(topic, [key()], [value(close=close)])
             assert sender.flush(30) == 0
-            until(lambda close=close: [c["close"] for c in candles(address)] == [close])
+            until(partial(shows, address, close))
             # Made again, it begins with smaller offsets.
             delete(config, [spec.name for spec in contract.specs(settings, 1)])
+
+
+def shows(address: str, close: float) -> bool:
+    return [c["close"] for c in candles(address)] == [close]
 
 
 def delete(config: dict[str, str], topics: list[str]) -> None:
