@@ -123,7 +123,7 @@ def main() -> None:
     config = {"bootstrap.servers": asked.bootstrap}
     name = "b" + uuid.uuid4().hex[:8]
     settings = TopicSettings(topic=f"{name}_ticks", candle_topic=name + "_{name}")
-    Admin(config).ensure(contract.specs(settings, 4), 1)
+    Admin(config).ensure(contract.specs(settings, 1), 1)
     topic = contract.topics(settings).candles[0]
     sender = Sender(config)
     for minute in range(HISTORY):

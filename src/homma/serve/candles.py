@@ -60,14 +60,14 @@ class Candles:
         sure = self.live.sure(interval, span)
         if sure is not None:
             return Found(sure, complete=True)
-        older = await self._past.find(interval, span) if self._past else []
+        if self._past is None:
+            return Found(self.live.held(interval, span), complete=self.live.settled)
+        older = await self._past.find(interval, span)
         if older is None:
             return Found([_written(c) for c in self.live.held(interval, span)], complete=False)
         candles = [_written(c) for c in self.live.merged(interval, span, older)]
-        settled = self.live.settled
-        if self._past is not None:
-            self.live.keep_whole(interval, span, candles)
-        return Found(candles, complete=settled)
+        self.live.keep_whole(interval, span, candles)
+        return Found(candles, complete=self.live.settled)
 
     async def _filled(self, interval: int, span: Span, until: datetime) -> Found:
         shape = INTERVALS[interval]
