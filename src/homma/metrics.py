@@ -42,7 +42,23 @@ FEED: Final = (
     Metric("homma_ticks_sent", "counter", "ticks handed over to Kafka"),
     Metric("homma_ticks_unacknowledged", "gauge", "ticks Kafka has not acknowledged yet"),
 )
-STAGES: Final = {"aggregate": AGGREGATE, "generate and replay": FEED}
+LAND: Final = (
+    Metric("homma_ticks_landed", "counter", "ticks that are in the lake"),
+    Metric("homma_candles_landed", "counter", "candle records that are in the lake", ("interval",)),
+    Metric("homma_records_bad", "counter", "records that are no candles, left out", ("interval",)),
+    Metric(
+        "homma_candles_kept",
+        "counter",
+        "records without revision that would have made a candle smaller, left out",
+        ("interval",),
+    ),
+    Metric("homma_lake_lag_records", "gauge", "records the lake does not have yet", ("table",)),
+    Metric("homma_lake_commits", "counter", "commits by how they ended", ("table", "outcome")),
+    Metric("homma_lake_commit_seconds", "histogram", "from the first upload until it is committed"),
+    Metric("homma_lake_files", "gauge", "data files of a table", ("table",)),
+    Metric("homma_lake_files_deleted", "counter", "files deleted that no snapshot needed"),
+)
+STAGES: Final = {"aggregate": AGGREGATE, "land": LAND, "generate and replay": FEED}
 
 
 class BulkHistogram:

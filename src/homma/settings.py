@@ -55,6 +55,22 @@ class TopicSettings:
     day_retention: timedelta = setting(timedelta(days=800), "likewise candles of days and more")
 
 
+# Rows of more than one stage: what is valid, late and final is the same for all of them.
+_LATENESS: Final = (
+    timedelta(seconds=2),
+    "a candle is final when its series is this far past its end",
+)
+_IDLE_AFTER: Final = (
+    timedelta(seconds=5),
+    "a series quiet for so long is closed by the clock",
+)
+_MAX_FUTURE: Final = (
+    timedelta(minutes=5),
+    "a tick dated further ahead of its record's timestamp is refused",
+)
+_UNTIL_END: Final = (False, "work off what is there now, then exit")
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class AggregateSettings:
     """What candles are made of, and when they are written."""
@@ -62,19 +78,13 @@ class AggregateSettings:
     group: str = setting("homma", "consumer group, the owner of the committed offsets")
     price: Literal["mid", "bid", "ask"] = setting("mid", "which price candles are made of")
     emit_every: timedelta = setting(timedelta(seconds=1), "changed candles are written this often")
-    lateness: timedelta = setting(
-        timedelta(seconds=2), "a candle is final when its series is this far past its end"
-    )
+    lateness: timedelta = setting(*_LATENESS)
     correct_for: timedelta = setting(
         timedelta(minutes=10), "ticks this far behind their series are too late"
     )
-    idle_after: timedelta = setting(
-        timedelta(seconds=5), "a series quiet for so long is closed by the clock"
-    )
-    max_future: timedelta = setting(
-        timedelta(minutes=5), "a tick dated further ahead of its record's timestamp is refused"
-    )
-    until_end: bool = setting(False, "work off what is there now, then exit")
+    idle_after: timedelta = setting(*_IDLE_AFTER)
+    max_future: timedelta = setting(*_MAX_FUTURE)
+    until_end: bool = setting(*_UNTIL_END)
     rekey: bool = setting(
         False, "first key the ticks by series anew, where a series is scattered over partitions"
     )
@@ -97,6 +107,36 @@ class MetricsSettings:
 
     metrics_port: int = setting(0, "port of /metrics; 0: none")
     metrics_host: str = setting("127.0.0.1", "address it binds")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class LakeSettings:
+    """Where the lake is. Everything else is pyiceberg's own, by `-C name=value`."""
+
+    catalog_uri: str = setting("http://127.0.0.1:8181", "address of the Iceberg REST catalog")
+    warehouse: str = setting("s3://lake", "the catalog's warehouse")
+    namespace: str = setting("market_data", "namespace of the tables")
+    s3_endpoint: str = setting("http://127.0.0.1:8333", "address of S3")
+    s3_region: str = setting("us-east-1", "region of S3")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class LandSettings:
+    """How ticks and candles get into the lake."""
+
+    commit_every: timedelta = setting(
+        timedelta(minutes=1), "the tables get what is new this often; coarse ones at most as often"
+    )
+    keep_files: timedelta = setting(
+        timedelta(hours=1), "files that no snapshot needs any more stay so long for their readers"
+    )
+    lateness: timedelta = setting(*_LATENESS)
+    idle_after: timedelta = setting(*_IDLE_AFTER)
+    max_future: timedelta = setting(*_MAX_FUTURE)
+    until_end: bool = setting(*_UNTIL_END)
+    accept_loss: bool = setting(
+        False, "go on with the oldest tick kept where Kafka has deleted ticks that the lake lacks"
+    )
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -164,6 +204,8 @@ STAGES: Final = (
     GenerateSettings,
     ReplaySettings,
     AggregateSettings,
+    LakeSettings,
+    LandSettings,
     MetricsSettings,
 )
 

@@ -7,11 +7,12 @@ from collections.abc import Callable
 import click
 from rich.console import Console
 
+from homma.cli.intervals import of_code
 from homma.cli.options import takes
 from homma.cli.signals import stop_on_signals
 from homma.cli.tailing import Drawn, Lines, Output, Wanted
-from homma.core.interval import BY_CODE, INTERVALS, Interval
-from homma.errors import HommaError, KafkaError, SettingError
+from homma.core.interval import INTERVALS
+from homma.errors import HommaError, KafkaError
 from homma.settings import KafkaSettings, TopicSettings
 from homma.topics import contract
 from homma.topics.kafka.admin import Admin
@@ -57,7 +58,7 @@ def tail(
       homma tail m1                        every series
       homma tail D1 BNBUSD --json | jq .close
     """
-    interval = _interval(code)
+    interval = of_code(code)
     topic = contract.topics(topics).candles[INTERVALS.index(interval)]
     if topic not in Admin(kafka).partitions():
         raise KafkaError(
@@ -83,15 +84,6 @@ def tail(
         follower.close()
         # Last: what the clients log until then does not belong on the screen.
         output.close()
-
-
-def _interval(code: str) -> Interval:
-    if code not in BY_CODE:
-        raise SettingError(
-            f"{code} is no interval",
-            f"choose one of {' '.join(BY_CODE)} (m1 is a minute, M1 a month)",
-        )
-    return BY_CODE[code]
 
 
 def _follow(
