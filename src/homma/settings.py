@@ -148,9 +148,15 @@ class UpSettings:
     maven: str = setting("https://repo.maven.apache.org/maven2", "where Kafka's jars come from")
     kafka_port: int = setting(9092, "port of the broker")
     kafka_controller_port: int = setting(9093, "port of Kafka's controller")
+    s3_port: int = setting(8333, "port of S3")
+    catalog_port: int = setting(8181, "port of the Iceberg REST catalog")
+    seaweed_port: int = setting(
+        9340, "first of the eight ports between SeaweedFS's parts; a ninth is 10,000 beyond"
+    )
     aggregate_metrics_port: int = setting(9301, "port of the engine's /metrics")
     generate_metrics_port: int = setting(9302, "port of the generator's /metrics")
     no_generate: bool = setting(False, "make no synthetic ticks")
+    no_lake: bool = setting(False, "start no SeaweedFS, and land nothing there")
 
 
 # Rows of more than one stage.

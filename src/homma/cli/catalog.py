@@ -7,11 +7,8 @@ from typing import Final
 
 from homma.errors import SettingError
 from homma.settings import LakeSettings
+from homma.stack.credentials import ACCESS_KEY, NAME, SECRET_KEY, Credentials, read_credentials
 
-KEY: Final = "AWS_ACCESS_KEY_ID"
-SECRET: Final = "AWS_SECRET_ACCESS_KEY"  # noqa: S105  a variable's name
-#: Written by `homma up` below its --dir.
-FILE: Final = "credentials.env"
 # Whoever gives one of these knows another way in.
 _OTHER_WAYS: Final = ("credential", "token", "auth.", "rest.sigv4-", "s3.")
 
@@ -40,35 +37,22 @@ def catalog(
         "s3.endpoint": settings.s3_endpoint,
         "s3.region": settings.s3_region,
     }
-    found = _credentials(environment) or _made(home / FILE)
+    found = _credentials(environment) or read_credentials(home)
     if found:
-        key, secret = found
         properties |= {
-            "credential": f"{key}:{secret}",
-            "s3.access-key-id": key,
-            "s3.secret-access-key": secret,
+            "credential": f"{found.access_key}:{found.secret_key}",
+            "s3.access-key-id": found.access_key,
+            "s3.secret-access-key": found.secret_key,
         }
     elif not any(name.startswith(_OTHER_WAYS) for name in extra):
         raise SettingError(
-            f"there are no credentials for the lake: neither {KEY} and {SECRET} in the "
-            f"environment nor {home / FILE}",
+            f"there are no credentials for the lake: neither {ACCESS_KEY} and {SECRET_KEY} in the "
+            f"environment nor {home / NAME}",
             "set both variables, or name the folder of a `homma up` with --dir",
         )
     return Catalog({**properties, **extra}, settings.namespace)
 
 
-def _credentials(of: Mapping[str, str]) -> tuple[str, str] | None:
-    key, secret = of.get(KEY), of.get(SECRET)
-    return (key, secret) if key and secret else None
-
-
-def _made(path: Path) -> tuple[str, str] | None:
-    try:
-        lines = path.read_text("utf-8").splitlines()
-    except FileNotFoundError:
-        return None
-    except OSError as error:
-        raise SettingError(
-            f"{path} cannot be read ({error.strerror})", f"set {KEY} and {SECRET}"
-        ) from error
-    return _credentials(dict(line.split("=", 1) for line in lines if "=" in line))
+def _credentials(of: Mapping[str, str]) -> Credentials | None:
+    key, secret = of.get(ACCESS_KEY), of.get(SECRET_KEY)
+    return Credentials(key, secret) if key and secret else None
