@@ -203,6 +203,29 @@ class ReplaySettings:
     skip_bad_rows: bool = setting(False, "leave out rows that lack a value, and count them")
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ServeSettings:
+    """Where the page and the API are, and how much they give."""
+
+    serve_host: str = setting(
+        "127.0.0.1", "address of the page and the API; others than this machine's need a token"
+    )
+    serve_port: int = setting(8010, "port of the page and the API")
+    allowed_hosts: str = setting(
+        "", "names by which it may be asked for beside its address, comma-separated"
+    )
+    cors_origins: str = setting(
+        "", "origins of other sites' pages that may read the API, comma-separated"
+    )
+    keep: int = setting(1000, "newest candles of each series and interval held in memory")
+    max_connections: int = setting(2000, "connections at a time; more are closed at once")
+    max_streams: int = setting(1000, "live streams at a time; more are refused")
+    slow_after: timedelta = setting(
+        timedelta(seconds=20), "who takes nothing from a stream for so long is cut off"
+    )
+    without_lake: bool = setting(False, "give the newest candles only, ask no lake for older ones")
+
+
 STAGES: Final = (
     UpSettings,
     KafkaSettings,
@@ -212,6 +235,7 @@ STAGES: Final = (
     AggregateSettings,
     LakeSettings,
     LandSettings,
+    ServeSettings,
     MetricsSettings,
 )
 
