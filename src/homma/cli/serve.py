@@ -43,7 +43,7 @@ def serve(
     token = os.environ.get(SERVE_TOKEN)
     allowed = rules(settings.serve_host, settings.allowed_hosts, settings.cors_origins, token)
     measured = Metrics(SERVE)
-    past = Past(lambda: Lake(catalog.properties, catalog.namespace), measured)
+    past = None if settings.without_lake else _past(catalog, measured)
     made = Server(
         Parts(
             settings=settings,
@@ -51,7 +51,7 @@ def serve(
             version=metadata.version("homma"),
             clock=lambda: datetime.now(UTC),
             source=Source(kafka, Admin(kafka), contract.topics(topics).candles),
-            past=None if settings.without_lake else past,
+            past=past,
             metrics=measured,
         )
     )
@@ -63,3 +63,11 @@ def serve(
     host = f"[{settings.serve_host}]" if ":" in settings.serve_host else settings.serve_host
     log.info("the page is at http://%s:%d", host, listener.getsockname()[1])
     server.run(made.app, listener, settings.max_connections, stop_on_signals(), made.streams.close)
+
+
+def _past(catalog: Catalog, measured: Metrics) -> Past | None:
+    """What asks the lake; None where there is no way in."""
+    if catalog.missing is not None:
+        log.warning("only the newest candles are shown: %s", catalog.missing)
+        return None
+    return Past(lambda: Lake(catalog.properties, catalog.namespace), measured)
