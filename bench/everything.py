@@ -10,6 +10,7 @@ import sys
 import time
 
 from bench import report
+from bench.storage import takes_storage_port
 
 #: What is run, with which flags, and with which when it only has to work.
 PLAN = (
@@ -17,8 +18,12 @@ PLAN = (
     ("steps", "", "--seconds 0.2"),
     ("latency", "", "--rate 1000 --seconds 5 --warm-up 3"),
     ("restart", "", "--series 50 --days 2 --fine-minutes 1"),
+    ("reading", "", "--rows 150000 --times 1"),
+    ("backfill", "", "--ticks 200000"),
     ("memory", "--minutes 20", "--minutes 13 --rate 1000"),
 )
+#: Those that need a lake instead of a broker.
+STORAGE = ("reading", "backfill")
 
 
 def main() -> None:
@@ -26,6 +31,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0] if __doc__ else "")
     parser.add_argument("--small", action="store_true", help="small sizes: does all of it work?")
     parser.add_argument("--port", type=int, default=19192, help="of the broker; one more is used")
+    takes_storage_port(parser)
     asked = parser.parse_args()
     print(report.machine(), flush=True)
     failed: list[str] = []
@@ -38,7 +44,9 @@ def main() -> None:
             "--markdown",
             *(small if asked.small else full).split(),
         ]
-        if what != "steps":
+        if what in STORAGE:
+            argv += ["--storage-port", str(asked.storage_port)]
+        elif what != "steps":
             argv += ["--port", str(asked.port)]
         if subprocess.run(argv, check=False).returncode:
             failed.append(what)

@@ -69,19 +69,24 @@ _MAX_FUTURE: Final = (
     "a tick dated further ahead of its record's timestamp is refused",
 )
 _UNTIL_END: Final = (False, "work off what is there now, then exit")
+_GROUP: Final = ("homma", "consumer group, the owner of the committed offsets")
+_CORRECT_FOR: Final = (
+    timedelta(minutes=10),
+    "ticks this far behind their series are too late",
+)
+Price = Literal["mid", "bid", "ask"]
+_PRICE: Final = ("mid", "which price candles are made of")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class AggregateSettings:
     """What candles are made of, and when they are written."""
 
-    group: str = setting("homma", "consumer group, the owner of the committed offsets")
-    price: Literal["mid", "bid", "ask"] = setting("mid", "which price candles are made of")
+    group: str = setting(*_GROUP)
+    price: Price = setting(*_PRICE)
     emit_every: timedelta = setting(timedelta(seconds=1), "changed candles are written this often")
     lateness: timedelta = setting(*_LATENESS)
-    correct_for: timedelta = setting(
-        timedelta(minutes=10), "ticks this far behind their series are too late"
-    )
+    correct_for: timedelta = setting(*_CORRECT_FOR)
     idle_after: timedelta = setting(*_IDLE_AFTER)
     max_future: timedelta = setting(*_MAX_FUTURE)
     until_end: bool = setting(*_UNTIL_END)
@@ -127,6 +132,9 @@ class LandSettings:
     commit_every: timedelta = setting(
         timedelta(minutes=1), "the tables get what is new this often; coarse ones at most as often"
     )
+    tidy_every: int = setting(
+        25, "commits of a table from one tidying to the next: snapshots expired, files put together"
+    )
     keep_files: timedelta = setting(
         timedelta(hours=1), "files that no snapshot needs any more stay so long for their readers"
     )
@@ -155,8 +163,32 @@ class UpSettings:
     )
     aggregate_metrics_port: int = setting(9301, "port of the engine's /metrics")
     generate_metrics_port: int = setting(9302, "port of the generator's /metrics")
+    land_metrics_port: int = setting(9303, "port of the /metrics of what fills the lake")
+    commit_every: timedelta = setting(
+        timedelta(seconds=10), "the lake's tables get what is new this often"
+    )
     no_generate: bool = setting(False, "make no synthetic ticks")
     no_lake: bool = setting(False, "start no SeaweedFS, and land nothing there")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class VerifySettings:
+    """Which engine's candles are looked at."""
+
+    group: str = setting(*_GROUP)
+    price: Price = setting(*_PRICE)
+    max_future: timedelta = setting(*_MAX_FUTURE)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RepairSettings:
+    """Whose candles are mended, as that engine is set."""
+
+    group: str = setting(*_GROUP)
+    price: Price = setting(*_PRICE)
+    lateness: timedelta = setting(*_LATENESS)
+    correct_for: timedelta = setting(*_CORRECT_FOR)
+    max_future: timedelta = setting(*_MAX_FUTURE)
 
 
 # Rows of more than one stage.
@@ -185,6 +217,15 @@ class GenerateSettings:
     broken: float = setting(0.0, "share of ticks that break the contract, in many ways")
 
 
+# Rows of those who read recorded ticks.
+_SOURCE: Final = ("", "source of the ticks of files that have no such column")
+_SYMBOL: Final = ("", "symbol of the ticks of files that have no such column")
+_TIME_UNIT: Final = ("text", "what dates count that are whole numbers since 1970")
+_SEPARATOR: Final = (",", "what stands between the columns of a CSV file")
+_SKIP: Final = (False, "leave out rows that lack a value, and count them")
+TimeUnit = Literal["text", "s", "ms", "us", "ns"]
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ReplaySettings:
     """How recorded ticks are read and sent."""
@@ -194,13 +235,26 @@ class ReplaySettings:
     rebase: Literal["none", "now"] = setting(
         "none", "now: move all dates so that the last tick is dated when it is sent"
     )
-    source: str = setting("", "source of the ticks of files that have no such column")
-    symbol: str = setting("", "symbol of the ticks of files that have no such column")
-    time_unit: Literal["text", "s", "ms", "us", "ns"] = setting(
-        "text", "what dates count that are whole numbers since 1970"
-    )
-    separator: str = setting(",", "what stands between the columns of a CSV file")
-    skip_bad_rows: bool = setting(False, "leave out rows that lack a value, and count them")
+    source: str = setting(*_SOURCE)
+    symbol: str = setting(*_SYMBOL)
+    time_unit: TimeUnit = setting(*_TIME_UNIT)
+    separator: str = setting(*_SEPARATOR)
+    skip_bad_rows: bool = setting(*_SKIP)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class BackfillSettings:
+    """How recorded ticks are read that go straight into the lake, and whose candles they make."""
+
+    group: str = setting(*_GROUP)
+    price: Price = setting(*_PRICE)
+    lateness: timedelta = setting(*_LATENESS)
+    correct_for: timedelta = setting(*_CORRECT_FOR)
+    source: str = setting(*_SOURCE)
+    symbol: str = setting(*_SYMBOL)
+    time_unit: TimeUnit = setting(*_TIME_UNIT)
+    separator: str = setting(*_SEPARATOR)
+    skip_bad_rows: bool = setting(*_SKIP)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -236,6 +290,9 @@ STAGES: Final = (
     LakeSettings,
     LandSettings,
     ServeSettings,
+    VerifySettings,
+    RepairSettings,
+    BackfillSettings,
     MetricsSettings,
 )
 

@@ -130,10 +130,12 @@ class Pipeline:
         frames = [codec.candles_from([], 0)]
         for batch in self.batches(*self.topics.candles):
             for code, topic in enumerate(self.topics.candles):
-                values = [m.value() or b"" for m in batch if m.topic() == topic]
+                # A tombstone's key is a candle without values.
+                values = [m.value() or m.key() or b"" for m in batch if m.topic() == topic]
                 if values:
                     frames.append(codec.candles_from(values, code))
-        return pl.concat(frames).unique(KEY, keep="last", maintain_order=True).sort(KEY)
+        newest = pl.concat(frames).unique(KEY, keep="last", maintain_order=True).sort(KEY)
+        return newest.filter(pl.col("volume").is_not_null())
 
     def candle(self, code: str, start: str, symbol: str = "AAA") -> dict[str, Any]:
         """One candle, by the interval's code and the start's text."""

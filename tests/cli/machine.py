@@ -26,6 +26,8 @@ class Machine:
         moved = {
             "DIR": home, "CACHE": cache, "KAFKA_PORT": broker, "KAFKA_CONTROLLER_PORT": controller,
             "S3_PORT": self.ports.s3, "CATALOG_PORT": self.ports.catalog,
+            "S3_ENDPOINT": f"http://127.0.0.1:{self.ports.s3}",
+            "CATALOG_URI": f"http://127.0.0.1:{self.ports.catalog}",
             "SEAWEED_PORT": self.ports.inner, "AGGREGATE_METRICS_PORT": aggregate,
             "GENERATE_METRICS_PORT": generate, "BOOTSTRAP_SERVERS": self.bootstrap, "RATE": 200,
         }  # fmt: skip

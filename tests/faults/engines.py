@@ -73,6 +73,12 @@ class Running:
             self.process.kill()
         self.process.wait()
 
+    def die_after_s(self, seconds: float) -> None:
+        """Kill it at a moment that it knows nothing of."""
+        time.sleep(seconds)
+        assert self.process.poll() is None, self.said()
+        self.kill()
+
     def ask(self) -> None:
         """Ask it to end."""
         self.send(signal.SIGTERM)

@@ -30,7 +30,19 @@ class Side(Enum):
 
 
 class Cut(Exception):
-    """The connection is to break off here."""
+    """The connection is to break off here, after `passed` has been passed on."""
+
+    def __init__(self, passed: bytes = b"") -> None:
+        super().__init__()
+        self.passed = passed
+
+
+class Instead(Exception):
+    """A request is not passed on: it gets this answer."""
+
+    def __init__(self, answer: bytes) -> None:
+        super().__init__()
+        self.answer = answer
 
 
 class Talk(Protocol):
@@ -40,7 +52,7 @@ class Talk(Protocol):
         """What is passed on as a whole, or not at all; nothing when the stream has ended."""
 
     def passes(self, side: Side, piece: bytes) -> bool:
-        """Whether to pass it on; may take its time, or raise Cut."""
+        """Whether to pass it on; may take its time, or raise Cut or Instead."""
 
 
 class Anything:
@@ -104,11 +116,17 @@ class Proxy:
         try:
             with source.makefile("rb") as stream:
                 while piece := talk.piece(stream):
-                    if talk.passes(side, piece):
-                        sink.sendall(piece)
+                    try:
+                        if talk.passes(side, piece):
+                            sink.sendall(piece)
+                    except Instead as other:
+                        source.sendall(other.answer)
             # What goes the other way may still be under way.
             sink.shutdown(socket.SHUT_WR)
-        except (OSError, Cut):
+        except (OSError, Cut) as end:
+            if isinstance(end, Cut) and end.passed:
+                with contextlib.suppress(OSError):
+                    sink.sendall(end.passed)
             _end(source)
             _end(sink)
 

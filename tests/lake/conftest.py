@@ -1,9 +1,13 @@
 import uuid
 from collections.abc import Iterator
+from pathlib import Path
 
 import pytest
 
+from tests.aggregate.pipeline import Pipeline
 from tests.lake import weed
+from tests.lake.proxy import Way, between
+from tests.lake.sinks import Sinks
 from tests.lake.weed import Weed
 
 
@@ -23,3 +27,17 @@ def lake(server: Weed) -> dict[str, str]:
 @pytest.fixture
 def namespace() -> str:
     return "n" + uuid.uuid4().hex[:10]
+
+
+@pytest.fixture
+def sinks(bootstrap: str, lake: dict[str, str], namespace: str, tmp_path: Path) -> Iterator[Sinks]:
+    """Sinks of a pipeline of the test's own."""
+    with Sinks(Pipeline(bootstrap, partitions=2), lake, namespace, tmp_path) as made:
+        yield made
+
+
+@pytest.fixture
+def way(server: Weed) -> Iterator[Way]:
+    """A way to the server on which things happen."""
+    with between(server) as made:
+        yield made

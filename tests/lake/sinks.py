@@ -3,9 +3,11 @@
 import os
 import subprocess
 import sys
-from collections.abc import Iterator, Mapping
+import threading
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
+from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
@@ -13,10 +15,10 @@ import polars as pl
 from pyiceberg.catalog import load_catalog
 from pyiceberg.table import Table
 
-from homma.core.interval import INTERVALS
+from homma.errors import HommaError, TableMismatch
 from homma.failpoint import Step, ignored
 from homma.lake.job import Landing, Sources, landing
-from homma.lake.schema import TABLES
+from homma.lake.schema import TABLES, TICKS
 from homma.lake.table import Lake
 from homma.metrics import LAND as METRICS
 from homma.metrics import Metrics
@@ -24,7 +26,8 @@ from homma.settings import LandSettings
 from homma.topics.kafka.admin import Admin
 from tests import oracle
 from tests.aggregate.pipeline import Pipeline
-from tests.faults.engines import Running
+from tests.aggregate.pipeline import until as wait_until
+from tests.faults.engines import Feed, Running, market
 
 #: The steps that land has.
 LAND = {
@@ -80,14 +83,62 @@ class Sinks:
         return running
 
     @contextmanager
-    def here(self, **settings: Any) -> Iterator[Landing]:
+    def here(
+        self,
+        stopped: Callable[[], bool] = lambda: False,
+        through: Mapping[str, str] | None = None,
+        **settings: Any,
+    ) -> Iterator[Landing]:
         """A sink in this process."""
-        lake = Lake(self.properties, self.namespace)
+        quick = {"s3.connect-timeout": "2", "s3.request-timeout": "2"}
+        lake = Lake({**(through or self.properties), **quick}, self.namespace, answer_s=2.0)
         sources = Sources(self.pipeline.config, self.pipeline.topics, Admin(self.pipeline.config))
         try:
-            yield landing(
-                lake, sources, LandSettings(**settings), self.metrics, lambda: False, ignored
-            )
+            yield landing(lake, sources, LandSettings(**settings), self.metrics, stopped, ignored)
+        finally:
+            lake.close()
+
+    @contextmanager
+    def beside(self, through: Mapping[str, str] | None = None, **settings: Any) -> Iterator[None]:
+        """A sink in a thread, for the length of a with block; what it raises, is raised."""
+        stop, failed = threading.Event(), []
+        pace = {"commit_every": timedelta(milliseconds=200), **settings}
+
+        def run(sink: Landing) -> None:
+            try:
+                sink.run(stop.is_set)
+            except HommaError as error:
+                failed.append(error)
+
+        with self.here(stop.is_set, through, **pace) as sink:
+            thread = threading.Thread(target=run, args=(sink,))
+            thread.start()
+            try:
+                yield
+            finally:
+                stop.set()
+                thread.join(120)
+        assert not thread.is_alive(), "it does not end"
+        if failed:
+            raise failed[0]
+
+    def commits(self, outcome: str = "committed") -> float:
+        """How many commits of the sinks in this process ended so."""
+        return sum(
+            sample.value
+            for family in self.metrics.registry.collect()
+            for sample in family.samples
+            if sample.name == "homma_lake_commits_total" and sample.labels["outcome"] == outcome
+        )
+
+    def held(self) -> int:
+        """How far the lake holds the ticks, all partitions together."""
+        lake = Lake(self.properties, self.namespace)
+        try:
+            offsets = lake.table(TICKS).offsets()
+            return sum(offsets.next.values()) if offsets else 0
+        except TableMismatch:
+            return 0
         finally:
             lake.close()
 
@@ -157,5 +208,18 @@ class Sinks:
         assert found.sort(KEY).equals(wanted.sort(KEY)), name
 
 
-def tables() -> list[str]:
-    return [f"candle_{interval.name}_iceberg" for interval in INTERVALS]
+def until(met: Callable[[], bool]) -> None:
+    """Wait for something to come true, on a machine that is busy with a broker and a lake."""
+    wait_until(met, within_s=200)
+
+
+@contextmanager
+def at_work(sinks: Sinks, seed: int = 1) -> Iterator[Feed]:
+    """Ticks come in and are made candles of, evenly, longer than any of these tests lasts."""
+    with (
+        Feed(sinks.pipeline, market(seed, 100_000, 8), 200) as feed,
+        sinks.pipeline.running(),
+    ):
+        yield feed
+        feed.stop()
+        until(lambda: sinks.pipeline.counted("homma_ticks_read") >= feed.sent)

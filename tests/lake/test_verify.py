@@ -22,7 +22,7 @@ def sinks(bootstrap: str, lake: dict[str, str], namespace: str, tmp_path: Path) 
 
 
 @needs_real_ticks
-@pytest.mark.parametrize("price", ["bid", "ask"])
+@pytest.mark.parametrize("price", ["bid", pytest.param("ask", marks=pytest.mark.stack)])
 def test_real_quotes_end_to_end(
     bootstrap: str, lake: dict[str, str], namespace: str, tmp_path: Path, price: str
 ) -> None:
@@ -42,7 +42,7 @@ def test_real_quotes_end_to_end(
 
 
 def late_and_copied(sinks: Sinks) -> None:
-    with Feed(sinks.pipeline, market(5, 20_000, 6), 0) as feed:
+    with Feed(sinks.pipeline, market(5, 6_000, 4), 0) as feed:
         feed.join()
     sinks.pipeline.work_off()
     sinks.work_off()
@@ -66,7 +66,7 @@ def test_late_ticks_are_missed_where_candles_lack_them(sinks: Sinks) -> None:
 
 
 def test_what_is_damaged_is_found(sinks: Sinks) -> None:
-    with Feed(sinks.pipeline, market(6, 20_000, 6, spoiled=False), 0) as feed:
+    with Feed(sinks.pipeline, market(6, 6_000, 4, spoiled=False), 0) as feed:
         feed.join()
     sinks.pipeline.work_off()
     sinks.work_off()

@@ -1,5 +1,6 @@
 """The pipeline on this machine: its programs, in the order in which they start."""
 
+import os
 import sys
 import threading
 import urllib.error
@@ -17,6 +18,7 @@ from homma.errors import HommaError, KafkaError
 from homma.settings import GenerateSettings, TopicSettings, UpSettings, duration_text
 from homma.stack import chore, folder, jars, kafka, seaweed
 from homma.stack.backoff import Backoff
+from homma.stack.credentials import ACCESS_KEY, SECRET_KEY
 from homma.stack.folder import Folder
 from homma.stack.kafka import Broker
 from homma.stack.ports import must_be_free
@@ -29,6 +31,7 @@ from homma.topics.kafka.admin import Admin
 HOST: Final = "127.0.0.1"
 #: The engine commits once more before it ends, and may have to wait for the broker.
 _STAGE_STOP_S: Final = 20.0
+_LOGIN: Final = (ACCESS_KEY, SECRET_KEY)
 #: SeaweedFS's log of changes grows by half a gigabyte in that time, with all tables at work.
 _PURGE_EVERY_S: Final = 3600.0
 
@@ -57,7 +60,12 @@ def stages(up: UpSettings, topics: TopicSettings, ticks: GenerateSettings) -> li
     """Homma's own programs, consumers first, so that no tick has to wait for them."""
     named = flags(topics)
     found = [Stage("aggregate", up.aggregate_metrics_port, "--aggregate-metrics-port", named)]
-    # What lands candles in the lake comes here, unless up.no_lake.
+    wanted = lake(up)
+    if wanted is not None:
+        found.append(
+            Stage("land", up.land_metrics_port, "--land-metrics-port",
+                  (*named, *_of_lake(up, wanted)))
+        )  # fmt: skip
     if not up.no_generate:
         port, flag = up.generate_metrics_port, "--generate-metrics-port"
         found.append(Stage("generate", port, flag, (*named, *flags(ticks))))
@@ -80,6 +88,15 @@ def lake(up: UpSettings) -> Seaweed | None:
     """Where SeaweedFS is to be, if it is wanted."""
     ports = Ports(up.s3_port, up.catalog_port, up.seaweed_port)
     return None if up.no_lake else Seaweed(up.dir, ports)
+
+
+def _of_lake(up: UpSettings, wanted: Seaweed) -> tuple[str, ...]:
+    """Where `homma land` finds the lake, and its login."""
+    return (
+        "--catalog-uri", f"http://{HOST}:{wanted.ports.catalog}",
+        "--s3-endpoint", f"http://{HOST}:{wanted.ports.s3}",
+        "--dir", str(up.dir), "--commit-every", duration_text(up.commit_every),
+    )  # fmt: skip
 
 
 @contextmanager
@@ -188,6 +205,8 @@ def _program(home: Path, stage: Stage, bootstrap: str, config: Path | None) -> P
         argv=[sys.executable, "-m", "homma", *chosen, stage.name, "--bootstrap.servers", bootstrap,
               *metrics, *stage.flags],
         log=home / f"{stage.name}.log",
+        # The login of the lake that is started here, not that of another.
+        env={name: value for name, value in os.environ.items() if name not in _LOGIN},
         ready=lambda: measured(stage.metrics_port) is not None,
         stop_within_s=_STAGE_STOP_S,
         restart=Backoff,

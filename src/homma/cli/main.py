@@ -18,7 +18,7 @@ DEFAULT_FILE: Final = Path("homma.toml")
 #: Each is a module of this package and a command in it.
 VERBS: Final = (
     "up", "down", "status", "generate", "replay", "aggregate", "land", "serve", "tail",
-    "candles", "ticks", "doctor", "render",
+    "candles", "ticks", "verify", "repair", "backfill", "doctor", "render",
 )  # fmt: skip
 
 

@@ -1,6 +1,6 @@
 """Two frames of candles, told apart by what their ticks decide. Pure."""
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Any, Final
 
@@ -46,6 +46,12 @@ def _differs(name: str) -> pl.Expr:
     if name.endswith("place"):
         return (one != other).fill_null(value=False)
     return one.ne_missing(other)
+
+
+def wrong_keys(verdicts: Iterable[pl.DataFrame]) -> pl.DataFrame:
+    """The keys that are not as they must be in one of the frames."""
+    wrong = pl.col("verdict").is_in(WRONG)
+    return pl.concat([f.filter(wrong).select(MADE_KEY) for f in verdicts]).unique()
 
 
 @dataclass(slots=True)

@@ -23,7 +23,7 @@ from homma.core import candle
 from homma.core.candle import CANDLE
 from homma.core.identity import IDENTITY
 from homma.core.interval import DAY_US, INTERVALS
-from homma.core.series import NAMES, SERIES, encode, enrol, names
+from homma.core.series import NAMES, SERIES, enrol, names
 
 #: The partition of a tick that came from a file.
 FILED: Final = -1
@@ -102,11 +102,11 @@ class Recomputing:
 
     def add(self, piece: Slice) -> pl.DataFrame:
         """The candles (MADE) that end by the slice's end, and have not come out before."""
-        self._series = enrol(self._series, piece.ticks)
-        coded = encode(self._series, piece.ticks).with_columns(
+        self._series, coded = enrol(self._series, piece.ticks)
+        placed = coded.with_columns(
             candle.place(pl.col("event_us"), pl.col("number")).alias("place")
         )
-        made = candle.roll_up(candle.minutes(counted(coded)))
+        made = candle.roll_up(candle.minutes(counted(placed)))
         wanted = made.filter(
             (pl.col("start_us") >= self.span.start_us) & (pl.col("start_us") < self.span.end_us)
         )

@@ -82,14 +82,19 @@ def replay(
         skip=settings.skip_bad_rows,
     )
     speed = speed_of(settings.speed)
-    if len(settings.separator.encode()) != 1:
-        raise SettingError(f"separator is {settings.separator!r}", "give one ASCII character")
-    recording = Recording(paths, layout, settings.separator)
+    recording = Recording(paths, layout, one_byte(settings.separator))
     rebase = settings.rebase == "now"
     span = survey(recording, settings.limit) if rebase else None
     if rebase and span is None:
         raise FeedError("there are no ticks in the files", "name files that have some")
     return Replay(recording, speed, span, rebase=rebase), recording
+
+
+def one_byte(separator: str) -> str:
+    """The separator, if it can be one."""
+    if len(separator.encode()) != 1:
+        raise SettingError(f"separator is {separator!r}", "give one ASCII character")
+    return separator
 
 
 def speed_of(text: str) -> float:

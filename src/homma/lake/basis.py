@@ -12,7 +12,7 @@ from typing import Final
 import polars as pl
 
 from homma.core.recompute import FILED, TICKS, Slice, Span, counted, cuts
-from homma.core.series import NAMES, SERIES, encode, enrol
+from homma.core.series import NAMES, SERIES, enrol
 from homma.core.tick import Price
 from homma.errors import SplitSeries
 from homma.lake.table import Table, Where
@@ -20,7 +20,7 @@ from homma.lake.table import Table, Where
 _IDENTITY: Final = (*NAMES, "event_us", "number")
 _COLUMNS: Final = ("source", "symbol", "date_time", "number", "kafka_partition", "kafka_offset")
 #: Ticks that are held in memory at once.
-AT_ONCE: Final = 2_000_000
+AT_ONCE: Final = 1_000_000
 #: So many instants are looked up one by one.
 _SINGLY: Final = 200
 
@@ -104,7 +104,7 @@ class Basis:
         """Those of `ticks` (TICKS) that count beside the lake's: of copies one, and none of its."""
         if ticks.is_empty():
             return ticks
-        coded = encode(enrol(SERIES.to_frame(), ticks), ticks)
+        _, coded = enrol(SERIES.to_frame(), ticks)
         first = counted(coded).drop("series")
         instants = first["event_us"].unique()
         if instants.len() <= _SINGLY:

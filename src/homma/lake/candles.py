@@ -1,7 +1,7 @@
 """Candles on their way into the table of their interval."""
 
 import logging
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Final
 
 import polars as pl
@@ -30,6 +30,8 @@ _NAMED: Final = 5
 
 class CandleSink(Sink):
     """One row a candle, replaced as it changes: open candles are in it too."""
+
+    lasting = Where(final=True)
 
     def __init__(
         self, table: Table, origin: Origin, place: Workplace, every_s: float, rules: Rules
@@ -61,8 +63,15 @@ class CandleSink(Sink):
         """By the candles that wait."""
         return self._count >= _MANY
 
-    def take(self, partition: int, messages: list[Message]) -> None:
+    def take(self, batches: Mapping[int, list[Message]]) -> None:
         """Keep what they leave."""
+        for partition, messages in batches.items():
+            self._take(partition, messages)
+        self._moved(batches)
+        if self._count >= _REDUCE_AT:
+            self._reduce()
+
+    def _take(self, partition: int, messages: list[Message]) -> None:
         found = records.candles(messages)
         for bad in found.bad[:_NAMED]:
             log.warning(
@@ -76,9 +85,6 @@ class CandleSink(Sink):
         self._taken.append(found.records)
         self._count += found.records.height
         self._records += found.records.height
-        self.position[partition] = (messages[-1].offset() or 0) + 1
-        if self._count >= _REDUCE_AT:
-            self._reduce()
 
     def at_end(self, partition: int, offset: int) -> None:
         """Nothing: see `pending`."""

@@ -26,7 +26,7 @@ from homma.topics.contract import Topics
 from homma.topics.kafka.admin import Admin
 from homma.topics.kafka.assigned import AssignedReader, Place
 from homma.topics.kafka.connection import Connection
-from homma.topics.kafka.reading import Range, Reader
+from homma.topics.kafka.reading import Message, Range, Reader
 
 log = logging.getLogger("homma.land")
 
@@ -170,9 +170,12 @@ class Landing:
 
     def _poll(self) -> None:
         batch = self._reader.consume(_BATCH, _POLL_S)
+        taken: dict[str, dict[int, list[Message]]] = {}
         for (topic, partition), messages in batch.records.items():
-            self._sinks[topic].take(partition, messages)
+            taken.setdefault(topic, {})[partition] = messages
             self._reached_end[topic, partition] = (messages[-1].offset() or 0) + 1
+        for topic, batches in taken.items():
+            self._sinks[topic].take(batches)
         for (topic, partition), offset in batch.ends.items():
             self._sinks[topic].at_end(partition, offset)
             self._reached_end[topic, partition] = offset
@@ -198,13 +201,17 @@ class Landing:
         """Commit to tables side by side. All have ended before one's error is looked at."""
         if not due or not self._must_be_same(due):
             return
-        ends = [self._pool.submit(sink.land) for sink in due]
-        wait(ends)
-        for end in ends:
-            end.result()
+        self._all([sink.land for sink in due])
+        self._all([sink.tidy for sink in due if sink.neglected])
         now_s = self._place.clock_s()
         for sink in due:
             self._due_s[sink.origin.topic] = now_s + sink.every_s
+
+    def _all(self, works: Sequence[Callable[[], None]]) -> None:
+        ends = [self._pool.submit(work) for work in works]
+        wait(ends)
+        for end in ends:
+            end.result()
 
     def _must_be_same(self, sinks: Sequence[Sink]) -> bool:
         """Whether what was read is the topics' that are there; False while Kafka is away."""
@@ -263,5 +270,11 @@ def landing(
     reached: Reached = ignored,
 ) -> Landing:
     """The loop that fills the lake; Kafka and the catalog are asked here for the first time."""
-    place = Workplace(Patience(stopped), metrics, reached)
+    place = Workplace(
+        Patience(stopped),
+        metrics,
+        reached,
+        keep_s=settings.keep_files.total_seconds(),
+        tidy_every=settings.tidy_every,
+    )
     return Landing(make_sinks(lake, sources, settings, place), sources, settings, place)

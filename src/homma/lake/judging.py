@@ -16,7 +16,7 @@ from homma.core.compare import compare
 from homma.core.recompute import MADE, MADE_KEY, TICKS, Recomputing, Slice, Span, extended
 from homma.core.series import NAMES
 from homma.core.tick import Price
-from homma.errors import OffsetsLost
+from homma.errors import LakeError, OffsetsLost
 from homma.lake import rows
 from homma.lake.basis import AT_ONCE, Basis, until
 from homma.lake.table import Table
@@ -27,6 +27,8 @@ from homma.topics.ticks import sort
 
 # Nothing readable for so long: an open transaction ends within its timeout of 10 s.
 _PATIENCE_S: Final = 30.0
+#: So many ticks that the lake lacks are held in memory.
+_MOST: Final = 5_000_000
 #: A candle older than this much beyond what retention has left in its topic may be gone from it.
 _SLACK_MS: Final = 300_000
 #: Rows of a candle table as `compare` takes them.
@@ -143,6 +145,11 @@ class Gap:
 
     def _ticks(self, partition: int, after: int, end: int) -> Iterator[pl.DataFrame]:
         topic = self.topics.ticks
+        if end - after > _MOST:
+            raise LakeError(
+                f"the lake is {end - after} ticks behind {topic} partition {partition}",
+                "let `homma land` come nearer first",
+            )
         kept = self.reader.kept(topic, partition)
         if after < kept.start:
             raise OffsetsLost(
@@ -153,7 +160,7 @@ class Gap:
             )
         wanted = {topic: Range(after, end)}
         for batch in self.reader.read(partition, wanted, _PATIENCE_S):
-            valid = sort(batch, self.max_future_us).valid
+            valid = sort({partition: batch}, self.max_future_us)[partition].valid
             yield valid.select(
                 *NAMES, "event_us", "number",
                 pl.col(self.price).alias("price"),

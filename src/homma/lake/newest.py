@@ -71,7 +71,12 @@ def reduce(records: pl.DataFrame) -> Reduced:
         .filter(pl.col("offset") >= last_sure)
         .with_columns(_most=pl.col("_volume").cum_max().over(_KEY))
     )
-    standing = counted.filter(pl.col("_volume") == pl.col("_most"))
+    was_final = pl.col("is_final").fill_null(value=False).cast(pl.UInt8).cum_max().over(_KEY) > 0
+    standing = counted.filter(pl.col("_volume") == pl.col("_most")).with_columns(
+        is_final=pl.when(pl.col("is_final").is_null() & was_final)
+        .then(pl.lit(value=True))
+        .otherwise("is_final")
+    )
     newest = (
         standing.with_columns(sure=pl.col("sure").any().over(_KEY))
         .unique(_KEY, keep="last", maintain_order=True)

@@ -1,7 +1,7 @@
 """Kafka's records as rows of the tables."""
 
 import json
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Final
 
@@ -20,10 +20,15 @@ _KAFKAS: Final = ("kafka_partition", "kafka_offset")
 _ABSENT: Final = {"ask_markup": 0.0, "bid_markup": 0.0, "is_tradable": True}
 
 
-def ticks(messages: list[Message], max_future_us: int) -> pl.DataFrame:
-    """The valid ticks among records of one partition, as rows of their table."""
-    valid = sort(messages, max_future_us).valid
-    partition = messages[0].partition() or 0
+def ticks(batches: Mapping[int, list[Message]], max_future_us: int) -> pl.DataFrame:
+    """The valid ticks among records of several partitions, as rows of their table."""
+    found = [
+        _tick_rows(partition, its.valid) for partition, its in sort(batches, max_future_us).items()
+    ]
+    return pl.concat([pl.DataFrame(schema=TICKS.schema), *found])
+
+
+def _tick_rows(partition: int, valid: pl.DataFrame) -> pl.DataFrame:
     instants = {"date_time": pl.col("event_us"), "receive_date_time": pl.col("receive_us")}
     rows = valid.select(
         *(

@@ -1,25 +1,32 @@
 """What is done with the records of a topic to have them in its table."""
 
+import logging
 import time
 from abc import ABC, abstractmethod
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from types import MappingProxyType
 from typing import Final
 
 import polars as pl
 
-from homma.failpoint import Reached
-from homma.lake import records
+from homma.errors import CommitRefused, CommitUnknown, LakeUnreachable
+from homma.failpoint import Reached, Step
+from homma.lake import compaction, records
 from homma.lake.committing import Committer, Patience, Prepare, Prepared
 from homma.lake.offsets import Offsets
 from homma.lake.schema import TICKS
-from homma.lake.table import Table
+from homma.lake.table import EVERYTHING, Table, Where
 from homma.metrics import Metrics
 from homma.topics.kafka.reading import Message
 
 #: So many rows are committed before their time: they fill the memory.
 _MANY: Final = 400_000
+#: So many snapshots stay.
+_SNAPSHOTS: Final = 5
+_SWEEP_EVERY_S: Final = 600.0
+
+log = logging.getLogger("homma.land")
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,11 +44,19 @@ class Workplace:
     patience: Patience
     metrics: Metrics
     reached: Reached
+    #: How long files stay that no snapshot needs.
+    keep_s: float
+    #: Commits of a table from one tidying to the next.
+    tidy_every: int
     clock_s: Callable[[], float] = time.monotonic
+    now_s: Callable[[], float] = time.time
 
 
 class Sink(ABC):
     """A topic on its way into its table; `every_s` is how often that is committed to."""
+
+    #: The rows whose files may be put together: others are replaced anyway.
+    lasting: Where = EVERYTHING
 
     def __init__(self, table: Table, origin: Origin, place: Workplace, every_s: float) -> None:
         self.origin = origin
@@ -50,6 +65,8 @@ class Sink(ABC):
         #: Of each partition the offset after the last record taken.
         self.position: dict[int, int] = {}
         self._place = place
+        self._commits = 0
+        self._sweep_s = place.clock_s()
         self._committer = Committer(table, place.patience, place.reached, self._count_commit)
 
     @property
@@ -70,8 +87,8 @@ class Sink(ABC):
         """Whether that is so much that it cannot wait."""
 
     @abstractmethod
-    def take(self, partition: int, messages: list[Message]) -> None:
-        """Records of a partition, in the order of their offsets."""
+    def take(self, batches: Mapping[int, list[Message]]) -> None:
+        """Records by partition, none empty, in the order of their offsets."""
 
     @abstractmethod
     def at_end(self, partition: int, offset: int) -> None:
@@ -81,10 +98,45 @@ class Sink(ABC):
     def land(self) -> None:
         """Commit all that was taken."""
 
+    def _moved(self, batches: Mapping[int, list[Message]]) -> None:
+        for partition, messages in batches.items():
+            self.position[partition] = (messages[-1].offset() or 0) + 1
+
     def _commit(self, prepare: Prepare) -> None:
         began_s = self._place.clock_s()
         self._committer.commit(prepare, self.believed.moved(self.position))
         self._place.metrics.observe("homma_lake_commit_seconds", self._place.clock_s() - began_s)
+        self._commits += 1
+
+    @property
+    def neglected(self) -> bool:
+        """Whether it is time for `tidy`."""
+        return self._commits >= self._place.tidy_every
+
+    def tidy(self) -> None:
+        """Keep the table small. What cannot be done now is left for the next time."""
+        self._commits = 0
+        try:
+            self._tidied()
+        except (CommitRefused, CommitUnknown, LakeUnreachable) as error:
+            log.warning("upkeep is put off: %s", error)
+
+    def _tidied(self) -> None:
+        reached, metrics, name = self._place.reached, self._place.metrics, self.table.spec.name
+        self.table.expire(_SNAPSHOTS)
+        reached(Step.EXPIRED)
+        parts = self.table.parts(self.lasting)
+        metrics.show("homma_lake_files", len(parts), name)
+        group = compaction.next_group(parts)
+        if group:
+            self._committer.compact(group)
+            reached(Step.COMPACTED)
+        keep_s, now_s = self._place.keep_s, self._place.clock_s()
+        if now_s < self._sweep_s:
+            return
+        self._sweep_s = now_s + min(keep_s / 6, _SWEEP_EVERY_S)
+        deleted = self.table.sweep(keep_s, self._place.now_s(), lambda: reached(Step.SWEEPING))
+        metrics.count("homma_lake_files_deleted", deleted)
 
     def _count_commit(self, outcome: str) -> None:
         self._place.metrics.count("homma_lake_commits", 1, self.table.spec.name, outcome)
@@ -111,12 +163,12 @@ class TickSink(Sink):
         """By the rows that wait."""
         return self._count >= _MANY
 
-    def take(self, partition: int, messages: list[Message]) -> None:
+    def take(self, batches: Mapping[int, list[Message]]) -> None:
         """Keep those that are valid."""
-        rows = records.ticks(messages, self._max_future_us)
+        rows = records.ticks(batches, self._max_future_us)
         self._rows.append(rows)
         self._count += rows.height
-        self.position[partition] = (messages[-1].offset() or 0) + 1
+        self._moved(batches)
 
     def at_end(self, partition: int, offset: int) -> None:
         """Go past the marks of transactions too, which are no records."""

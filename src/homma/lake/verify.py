@@ -6,6 +6,7 @@ from dataclasses import dataclass, field
 import polars as pl
 
 from homma.core.compare import Tally
+from homma.core.interval import COARSEST
 from homma.core.recompute import Slice, Span
 from homma.core.tick import Price
 from homma.lake.basis import AT_ONCE, Basis, Series
@@ -71,8 +72,9 @@ class Scene:
     def _wanted(self, candles: pl.DataFrame) -> pl.DataFrame:
         span = self.question.span
         start = pl.col("start_us")
-        inside = self.question.series.of(candles)
-        return inside.filter((start >= span.start_us) & (start < span.end_us))
+        inside = (start >= span.start_us) & (start < span.end_us)
+        # Months tell the series' event clocks.
+        return self.question.series.of(candles).filter(inside | (pl.col("interval") == COARSEST))
 
     @property
     def homes(self) -> Mapping[tuple[str, str], int]:

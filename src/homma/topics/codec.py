@@ -197,6 +197,13 @@ def candles_to(candles: pl.DataFrame, updated_us: int) -> tuple[list[bytes], lis
     )
 
 
+def candle_keys(candles: pl.DataFrame) -> list[bytes]:
+    """Keys of candle records (columns source, symbol, start_us)."""
+    named = candles.select("source", "symbol", dateTime=_instant(pl.col("start_us"), fraction=3))
+    keys = named.select(key=pl.struct(pl.all()).struct.json_encode().cast(pl.Binary))
+    return keys["key"].to_list()
+
+
 def candles_from(values: Sequence[bytes], interval: int) -> pl.DataFrame:
     """Candles of one interval's records, tombstones left out, in their order.
 

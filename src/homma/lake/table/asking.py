@@ -16,7 +16,6 @@ from homma.errors import HommaError, LakeDenied, LakeError, LakeUnreachable, Tab
 Properties = Mapping[str, str]
 
 _CONNECT_S: Final = 5.0
-_ANSWER_S: Final = 30.0
 _DENIED: Final = (
     theirs.UnauthorizedError,
     theirs.ForbiddenError,
@@ -36,16 +35,21 @@ _NOT_THERE: Final = (theirs.NoSuchTableError, theirs.NoSuchNamespaceError)
 _S3_DENIED: Final = ("ACCESS_DENIED", "HTTP status 403", "INVALID_ACCESS_KEY", "SIGNATURE")
 
 
-class Patience(HTTPAdapter):
-    """Requests with a limit; by default they wait for ever. Tells `watch` of each."""
+#: Told of a request to the catalog: its method, its path, whether it has been answered.
+Watch = Callable[[str, str, bool], None]
 
-    def __init__(self, watch: Callable[[str, str, bool], None]) -> None:
+
+class Limited(HTTPAdapter):
+    """Requests with a limit; by default they wait for ever."""
+
+    def __init__(self, watch: Watch, answer_s: float) -> None:
         super().__init__()
         self._watch = watch
+        self._answer_s = answer_s
 
     def send(self, request: PreparedRequest, *args: Any, **more: Any) -> Response:
-        """Send it; `watch` hears its method, path and whether it has been answered."""
-        more["timeout"] = more.get("timeout") or (_CONNECT_S, _ANSWER_S)
+        """Send it."""
+        more["timeout"] = more.get("timeout") or (_CONNECT_S, self._answer_s)
         method, path = str(request.method), request.path_url
         self._watch(method, path, False)
         answer = super().send(request, *args, **more)
@@ -56,14 +60,14 @@ class Patience(HTTPAdapter):
 class PatientCatalog(RestCatalog):
     """A REST catalog whose requests have a limit."""
 
-    def __init__(self, watch: Callable[[str, str, bool], None], **properties: str) -> None:
-        self._watch = watch
+    def __init__(self, watch: Watch, answer_s: float, **properties: str) -> None:
+        self._limited = Limited(watch, answer_s)
         super().__init__("homma", **properties)
 
     def _config_headers(self, session: Session) -> None:
         # Called first for each session that is made, before anything is asked with it.
-        session.mount("http://", Patience(self._watch))
-        session.mount("https://", Patience(self._watch))
+        session.mount("http://", self._limited)
+        session.mount("https://", self._limited)
         super()._config_headers(session)
 
 

@@ -1,6 +1,6 @@
 """A catalog with one namespace, and its tables."""
 
-from collections.abc import Callable
+from typing import Final
 
 from pyiceberg.exceptions import (
     ForbiddenError,
@@ -14,8 +14,12 @@ from pyiceberg.table import Table as Iceberg
 from homma.errors import LakeDenied
 from homma.lake.schema import TableSpec
 from homma.lake.table import making
-from homma.lake.table.asking import PatientCatalog, Properties, asking
+from homma.lake.table.asking import PatientCatalog, Properties, Watch, asking
+from homma.lake.table.storage import NAME as STORAGE
 from homma.lake.table.table import Table
+
+#: How long an answer of the catalog is waited for.
+ANSWER_S: Final = 30.0
 
 
 def _nobody(method: str, path: str, answered: bool) -> None:
@@ -23,22 +27,25 @@ def _nobody(method: str, path: str, answered: bool) -> None:
 
 
 class Lake:
-    """The catalog that `properties` (pyiceberg's) name, and a namespace in it.
-
-    `watch` is told of each request to the catalog: method, path, whether it was answered.
-    """
+    """The catalog that `properties` (pyiceberg's) name, and a namespace in it."""
 
     def __init__(
         self,
         properties: Properties,
         namespace: str,
-        watch: Callable[[str, str, bool], None] = _nobody,
+        watch: Watch = _nobody,
+        answer_s: float = ANSWER_S,
     ) -> None:
         tokens = {"oauth2-server-uri": f"{properties['uri'].rstrip('/')}/v1/oauth/tokens"}
-        self._properties = {**(tokens if "credential" in properties else {}), **properties}
+        storage = {"py-io-impl": STORAGE}
+        self._properties = {
+            **storage,
+            **(tokens if "credential" in properties else {}),
+            **properties,
+        }
         self._namespace = tuple(namespace.split("."))
         with asking("connecting to the catalog", properties):
-            self._catalog = PatientCatalog(watch, **self._properties)
+            self._catalog = PatientCatalog(watch, answer_s, **self._properties)
 
     def table(self, spec: TableSpec) -> Table:
         """A table that is there; TableMismatch where it is missing, or not as it should be."""

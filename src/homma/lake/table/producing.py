@@ -5,8 +5,23 @@ and a delete with an append makes two snapshots, of which the first lacks the op
 """
 
 from pyiceberg.manifest import ManifestEntry, ManifestFile
+from pyiceberg.table import Transaction
+from pyiceberg.table.metadata import TableMetadata
 from pyiceberg.table.snapshots import Operation
 from pyiceberg.table.update.snapshot import _MergeAppendFiles, _OverwriteFiles
+
+
+class Change(Transaction):
+    """A transaction that does not copy the metadata each time it is looked at."""
+
+    _seen: tuple[object, TableMetadata] | None = None
+
+    @property
+    def table_metadata(self) -> TableMetadata:
+        """The metadata with the updates so far."""
+        if self._seen is None or self._seen[0] is not self._updates:
+            self._seen = self._updates, super().table_metadata
+        return self._seen[1]
 
 
 class Replacing(_OverwriteFiles, _MergeAppendFiles):

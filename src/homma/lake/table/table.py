@@ -4,7 +4,7 @@ Nothing here is tried again: a commit is made on the snapshot that was looked at
 refused. `Table.refresh` looks again.
 """
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from typing import Any, Final
@@ -25,7 +25,7 @@ from pyiceberg.expressions import (
 )
 from pyiceberg.io.pyarrow import ArrowScan, _dataframe_to_data_files
 from pyiceberg.manifest import DataFile
-from pyiceberg.table import FileScanTask, Transaction
+from pyiceberg.table import FileScanTask
 from pyiceberg.table import Table as Iceberg
 from pyiceberg.table.snapshots import ancestors_of
 from pyiceberg.table.update import AssertTableUUID
@@ -33,8 +33,9 @@ from pyiceberg.table.update import AssertTableUUID
 from homma.errors import CommitRefused, CommitUnknown, LakeError
 from homma.lake.offsets import Offsets, read_offsets
 from homma.lake.schema import TableSpec
+from homma.lake.table import upkeep
 from homma.lake.table.asking import Properties, asking, explained
-from homma.lake.table.producing import Replacing, operation
+from homma.lake.table.producing import Change, Replacing, operation
 
 #: In the summary of a commit of ours, and as properties of the table.
 OFFSETS: Final = "homma.offsets"
@@ -63,6 +64,8 @@ class Part:
     """A data file of the snapshot that was looked at last."""
 
     path: str
+    #: The values it is cut by: those of one partition have the same.
+    partition: str
     rows: int
     size: int
     #: The largest date_time in it, microseconds; beyond all where the file does not say.
@@ -76,6 +79,12 @@ class Uploaded:
 
     rows: int
     _files: tuple[DataFile, ...] = field(repr=False)
+
+    @classmethod
+    def together(cls, some: Iterable["Uploaded"]) -> "Uploaded":
+        """The files of several uploads."""
+        every = list(some)
+        return cls(sum(one.rows for one in every), tuple(f for one in every for f in one._files))
 
 
 class Table:
@@ -134,7 +143,14 @@ class Table:
             if field_id in bounds
             else _EVER_US
         )
-        return Part(file.file_path, file.record_count, file.file_size_in_bytes, newest_us, task)
+        return Part(
+            path=file.file_path,
+            partition=str(file.partition),
+            rows=file.record_count,
+            size=file.file_size_in_bytes,
+            newest_us=newest_us,
+            _task=task,
+        )
 
     def per_day(self, where: Where = EVERYTHING) -> dict[int, int]:
         """Rows by day since the epoch, of a table cut by day, in the files that may hold such."""
@@ -181,6 +197,26 @@ class Table:
         assert isinstance(frame, pl.DataFrame)
         return frame.select(names).cast(wanted)
 
+    # --- upkeep --------------------------------------------------------------------------------
+
+    def expire(self, keep: int) -> int:
+        """Forget all but the newest snapshots; how many."""
+        with asking(f"expiring snapshots of {self.name}", self._properties):
+            return upkeep.expire(self._iceberg, keep)
+
+    def sweep(self, older_than_s: float, now_s: float, deleting: Callable[[], None]) -> int:
+        """Delete files that no snapshot reaches and that are so old; how many.
+
+        Whatever is younger than the head stays too: it may belong to a commit that is being made.
+        Older files can only belong to one that will be refused.
+        """
+        head = self._iceberg.current_snapshot()
+        if head is None:
+            return 0
+        before_s = min(now_s - older_than_s, head.timestamp_ms / 1000)
+        with asking(f"deleting files of {self.name}", self._properties):
+            return upkeep.sweep(self._iceberg, before_s, deleting)
+
     # --- writing -------------------------------------------------------------------------------
 
     def upload(self, rows: pl.DataFrame) -> Uploaded:
@@ -215,7 +251,7 @@ class Table:
         told = {OFFSETS: offsets.text()} if offsets else {}
         told |= {COMMIT_ID: commit_id} if commit_id else {}
         with asking(f"committing to {self.name}", self._properties):
-            change = Transaction(self._iceberg)
+            change = Change(self._iceberg)
             snapshot = Replacing(
                 operation=operation(takes_away=bool(gone)),
                 transaction=change,
@@ -231,7 +267,7 @@ class Table:
                 change.set_properties(told)
         self._send(change)
 
-    def _send(self, change: Transaction) -> None:
+    def _send(self, change: Change) -> None:
         """Ask the catalog, once."""
         iceberg, before = self._iceberg, self._iceberg.metadata
         requirements = (*change._requirements, AssertTableUUID(uuid=before.table_uuid))

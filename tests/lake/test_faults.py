@@ -1,0 +1,123 @@
+"""What can go wrong between the sink and the lake, and what is in the lake afterwards."""
+
+import random
+import signal
+import threading
+from functools import partial
+
+from homma.errors import HommaError
+from homma.lake.schema import BY_NAME
+from homma.lake.table import Lake, Where
+from tests.lake import proxy
+from tests.lake.proxy import Effect, Fault, Way
+from tests.lake.sinks import Sinks, at_work, until
+
+#: On the way to the catalog: what is asked, and what becomes of it.
+ASKED = [
+    (pattern, effect) for pattern in (proxy.COMMIT, proxy.DATA, proxy.MANIFEST) for effect in Effect
+] + [(proxy.LOOK, Effect.ERROR), (proxy.LOOK, Effect.LOSE_ANSWER)]
+
+
+def test_whatever_happens_on_the_way_each_tick_is_there_once(sinks: Sinks, way: Way) -> None:
+    chance = random.Random(1)
+    wanted = chance.sample(ASKED, len(ASKED))
+    with at_work(sinks), sinks.beside(way.properties):
+        for pattern, effect in wanted:
+            fault = way.faults.plan(Fault(pattern, effect, nth=chance.randint(1, 15)))
+            if pattern == proxy.LOOK:
+                # It only looks where it is in doubt.
+                fault.nth = 1
+                way.faults.plan(Fault(proxy.COMMIT, Effect.LOSE_ANSWER))
+            until(fault.struck.is_set)
+            if effect is Effect.HOLD:
+                # Longer than it is waited for: it goes on while the sink has moved on.
+                goes_on(sinks)
+                fault.released.set()
+        goes_on(sinks)
+    assert sinks.commits("unknown") >= 5
+    sinks.work_off()
+    assert sinks.check() > 0
+
+
+def goes_on(sinks: Sinks) -> None:
+    """It commits again, more than one table."""
+    before = sinks.commits()
+    until(lambda: sinks.commits() > before + 12)
+
+
+def test_catalog_and_storage_are_away_for_a_while(sinks: Sinks, way: Way) -> None:
+    def troubles() -> float:
+        return sinks.commits("unknown") + sinks.commits("unreachable")
+
+    with at_work(sinks), sinks.beside(way.properties):
+        for pattern in (r"\S+ /v1/", r"PUT ", r"\S+ /"):
+            goes_on(sinks)
+            before = troubles()
+            with way.away(pattern):
+                until(partial(lambda least: troubles() > least, before + 2))
+        goes_on(sinks)
+    sinks.work_off()
+    assert sinks.check() > 0
+
+
+def test_another_engine_rewrites_files_while_the_sink_commits(sinks: Sinks) -> None:
+    rewritten = 0
+
+    def rewrite(stop: threading.Event) -> None:
+        nonlocal rewritten
+        other = Lake(sinks.properties, sinks.namespace)
+        while not stop.is_set():
+            for name in ("stock_ticks_iceberg", "candle_1min_iceberg", "candle_1day_iceberg"):
+                try:
+                    table = other.table(BY_NAME[name])
+                    parts = table.parts(Where(final=True) if name[0] == "c" else Where())
+                    if len(parts) > 1:
+                        table.commit(table.upload(table.read(parts)), parts)
+                        rewritten += 1
+                except HommaError:
+                    # The sink was faster; as an engine does, it is tried again.
+                    continue
+        other.close()
+
+    stop = threading.Event()
+    thread = threading.Thread(target=rewrite, args=(stop,))
+    with at_work(sinks), sinks.beside():
+        thread.start()
+        until(lambda: rewritten >= 5 and sinks.commits("refused") >= 5)
+        stop.set()
+        thread.join(60)
+    sinks.work_off()
+    assert sinks.check() > 0
+
+
+def test_a_frozen_sink_that_wakes_ends_with_a_sentence(sinks: Sinks) -> None:
+    with at_work(sinks):
+        stale = sinks.start()
+        until(lambda: sinks.held() > 0)
+        stale.freeze()
+        with sinks.beside():
+            frozen_at = sinks.held()
+            until(lambda: sinks.held() > frozen_at + 500)
+            stale.thaw()
+            sentence = stale.ended_with_a_sentence()
+            assert "another sink has moved" in sentence
+    sinks.work_off()
+    assert sinks.check() > 0
+
+
+def test_a_commit_that_arrives_after_another_sink_took_over(sinks: Sinks, way: Way) -> None:
+    with at_work(sinks):
+        late = sinks.start(through=way.properties)
+        until(lambda: sinks.held() > 0)
+        fault = way.faults.plan(Fault(r"POST /v1/.*/tables/stock_ticks_iceberg ", Effect.HOLD))
+        until(fault.struck.is_set)
+        late.send(signal.SIGKILL)
+        late.process.wait()
+        with sinks.beside():
+            before = sinks.held()
+            until(lambda: sinks.held() > before)
+            fault.released.set()
+            before = sinks.held()
+            until(lambda: sinks.held() > before)
+    sinks.work_off()
+    assert sinks.check() > 0

@@ -1,0 +1,114 @@
+"""A table stays small, and what is put together stays what it is."""
+
+from collections.abc import Iterator
+from datetime import timedelta
+from types import MappingProxyType
+from typing import Any
+
+import polars as pl
+import pytest
+
+from homma.failpoint import ignored
+from homma.lake.candles import CandleSink
+from homma.lake.committing import Patience
+from homma.lake.newest import Rules
+from homma.lake.offsets import Offsets
+from homma.lake.schema import CANDLES
+from homma.lake.sinks import Origin, Workplace
+from homma.lake.table import Lake, Table, Where, upkeep
+from homma.metrics import LAND, Metrics
+from tests.lake.rows import NOON, candle, candles
+
+
+@pytest.fixture
+def here(lake: dict[str, str], namespace: str) -> Iterator[Lake]:
+    lake_here = Lake(lake, namespace)
+    yield lake_here
+    lake_here.close()
+
+
+def sink(table: Table) -> CandleSink:
+    """One that tidies as soon as it is asked, and keeps no file that nobody needs."""
+    place = Workplace(
+        Patience(lambda: False), Metrics(LAND), ignored, keep_s=0.0, tidy_every=1,
+        now_s=lambda: 1e12,
+    )  # fmt: skip
+    return CandleSink(table, Origin("candle_1min", "id"), place, 1.0, Rules(0, 0, 0))
+
+
+def replaced(table: Table, number: int) -> None:
+    """A commit as the sink makes it: open rows anew, some final ones."""
+    at = NOON + timedelta(minutes=number)
+    rows = candles(candle("AAA", at, volume=number), candle("AAA", at - timedelta(minutes=1),
+                                                              final=True))  # fmt: skip
+    offsets = Offsets("candle_1min", "id", MappingProxyType({0: number}))
+    table.commit(table.upload(rows), table.parts(Where(final=False)), offsets, f"c{number}")
+
+
+def lie_there(table: Table) -> list[Any]:
+    return upkeep.stored(table._iceberg)
+
+
+def grown(here: Lake, commits: int, every: int) -> list[tuple[int, int]]:
+    """Objects and bytes of a table after each `every` commits."""
+    table = here.make(CANDLES[0])
+    tidy = sink(table)
+    found = []
+    for number in range(commits):
+        replaced(table, number)
+        if (number + 1) % every == 0:
+            tidy.tidy()
+            there = lie_there(table)
+            found.append((len(there), sum(one.size for one in there)))
+    assert table.scan(Where(final=True)).height == commits
+    assert table.scan(Where(final=False)).height == 1
+    assert table.offsets() == Offsets("candle_1min", "id", MappingProxyType({0: commits - 1}))
+    return found
+
+
+def no_more_each_time(found: list[tuple[int, int]], of_files: int) -> None:
+    """Beyond the files of rows, which compaction bounds, nothing is left behind."""
+    objects = [count for count, _ in found]
+    half = len(objects) // 2
+    assert max(objects[half:]) <= max(objects[:half]) + of_files
+
+
+def test_nothing_is_left_behind(here: Lake) -> None:
+    found = grown(here, 60, 10)
+    # Two hours of minutes are not put together yet: a file a commit, and no more than that.
+    no_more_each_time(found, of_files=30)
+
+
+@pytest.mark.stack
+@pytest.mark.timeout(1800)
+def test_a_thousand_commits_leave_what_a_hundred_do(here: Lake) -> None:
+    found = grown(here, 1000, 25)
+    no_more_each_time(found, of_files=60)
+    # A row is a hundred bytes or less; what grows is the rows.
+    (_, early), (_, late) = found[len(found) // 10], found[-1]
+    assert late < early + 900 * 200
+
+
+def test_small_files_are_put_together_and_stay_what_they_are(here: Lake) -> None:
+    table = here.make(CANDLES[0])
+    written = []
+    for number in range(6):
+        rows = candles(*(candle(f"S{n}", NOON + timedelta(minutes=number), final=True)
+                         for n in range(3)))  # fmt: skip
+        written.append(rows)
+        table.commit(table.upload(rows))
+    later = candles(candle("AAA", NOON + timedelta(days=2), final=True))
+    written.append(later)
+    table.commit(
+        table.upload(later), (), Offsets("candle_1min", "id", MappingProxyType({0: 7})), "x"
+    )
+    tidy = sink(table)
+    tidy.tidy()
+    again = here.table(CANDLES[0])
+    assert len(again.parts()) == 2
+    key = ["source", "symbol", "date_time"]
+    assert again.scan().sort(key).equals(pl.concat(written).sort(key))
+    assert again.offsets() == offsets
+    # The sink goes on, on what it has made.
+    replaced(again, 1)
+    assert again.scan().height == 21
