@@ -147,6 +147,9 @@ class LandSettings:
     )
 
 
+_SERVE_PORT: Final = (8010, "port of the page and the API")
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class UpSettings:
     """What `homma up` starts on this machine, and where. Stages read their own settings too."""
@@ -164,11 +167,13 @@ class UpSettings:
     aggregate_metrics_port: int = setting(9301, "port of the engine's /metrics")
     generate_metrics_port: int = setting(9302, "port of the generator's /metrics")
     land_metrics_port: int = setting(9303, "port of the /metrics of what fills the lake")
+    serve_port: int = setting(*_SERVE_PORT)
     commit_every: timedelta = setting(
         timedelta(seconds=10), "the lake's tables get what is new this often"
     )
     no_generate: bool = setting(False, "make no synthetic ticks")
     no_lake: bool = setting(False, "start no SeaweedFS, and land nothing there")
+    no_serve: bool = setting(False, "start no page and no API")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -264,7 +269,7 @@ class ServeSettings:
     serve_host: str = setting(
         "127.0.0.1", "address of the page and the API; others than this machine's need a token"
     )
-    serve_port: int = setting(8010, "port of the page and the API")
+    serve_port: int = setting(*_SERVE_PORT)
     allowed_hosts: str = setting(
         "", "names by which it may be asked for beside its address, comma-separated"
     )

@@ -18,7 +18,7 @@ class Machine:
     """What `homma up` starts, moved out of everybody's way."""
 
     def __init__(self, home: Path, cache: Path) -> None:
-        broker, controller, aggregate, generate = free_ports(4)
+        broker, controller, aggregate, generate, land, self.page = free_ports(6)
         self.ports = seaweed_ports()
         self.home = home
         self.broker = broker
@@ -29,7 +29,8 @@ class Machine:
             "S3_ENDPOINT": f"http://127.0.0.1:{self.ports.s3}",
             "CATALOG_URI": f"http://127.0.0.1:{self.ports.catalog}",
             "SEAWEED_PORT": self.ports.inner, "AGGREGATE_METRICS_PORT": aggregate,
-            "GENERATE_METRICS_PORT": generate, "BOOTSTRAP_SERVERS": self.bootstrap, "RATE": 200,
+            "GENERATE_METRICS_PORT": generate, "LAND_METRICS_PORT": land, "SERVE_PORT": self.page,
+            "BOOTSTRAP_SERVERS": self.bootstrap, "RATE": 200,
         }  # fmt: skip
         self.env = os.environ | {f"HOMMA_{name}": str(value) for name, value in moved.items()}
         self.started: list[subprocess.Popen[str]] = []

@@ -92,7 +92,7 @@ def test_a_port_of_the_lake_in_use_is_told_before_anything_starts(machine: Machi
 def test_up_without_the_lake(machine: Machine) -> None:
     process = machine.start("up", "--no-lake")
     until(machine.lives)
-    assert set(machine.stages()) == {"kafka", "aggregate", "generate"}
+    assert set(machine.stages()) == {"kafka", "aggregate", "serve", "generate"}
     assert not (machine.home / "seaweed").exists()
     process.send_signal(signal.SIGINT)
     process.communicate(timeout=60)

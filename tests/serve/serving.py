@@ -11,7 +11,7 @@ from typing import Any
 
 import httpx
 
-from homma.serve import server
+from homma.serve import server, site
 from homma.serve.app import Parts, Server
 from homma.serve.following import Source
 from homma.serve.guard import rules
@@ -59,8 +59,9 @@ def made(past: Past | None = None, source: Source | None = None, token: str | No
     """A server that does not run yet."""
     chosen = ServeSettings(**settings)
     allowed = rules(chosen.serve_host, chosen.allowed_hosts, chosen.cors_origins, token)
-    more = {} if built is None else {"built": built}
-    return Server(Parts(chosen, allowed, "1.2.3", lambda: NOW, source, past, **more))
+    return Server(
+        Parts(chosen, allowed, "1.2.3", lambda: NOW, source, past, built=built or site.BUILT)
+    )
 
 
 def following(pipeline: Pipeline) -> Source:
@@ -121,6 +122,7 @@ class Listening:
 
     def until(self, kind: str, **wanted: Any) -> Told:
         """Wait for an event of a kind with such data."""
+
         def fits(event: Told) -> bool:
             return event.kind == kind and wanted.items() <= event.data.items()
 
@@ -134,13 +136,15 @@ def listening(address: str, last_id: str = "", headers: dict[str, str] | None = 
     """A stream that is listened to for the length of the block."""
     heard = Listening()
     more = {"Last-Event-ID": last_id} if last_id else {}
-    with httpx.Client(timeout=None, headers={**(headers or {}), **more}) as client:  # noqa: S113
-        with client.stream("GET", f"{address}/api/live", params=query) as answer:
-            assert answer.status_code == 200, answer.read()
-            thread = threading.Thread(target=_hear, args=(answer, heard), daemon=True)
-            thread.start()
-            until(lambda: heard.last_id or heard.events)
-            yield heard
+    with (
+        httpx.Client(timeout=None, headers={**(headers or {}), **more}) as client,
+        client.stream("GET", f"{address}/api/live", params=query) as answer,
+    ):
+        assert answer.status_code == 200, answer.read()
+        thread = threading.Thread(target=_hear, args=(answer, heard), daemon=True)
+        thread.start()
+        until(lambda: heard.last_id or heard.events)
+        yield heard
 
 
 def _hear(answer: httpx.Response, heard: Listening) -> None:

@@ -1,11 +1,16 @@
 """Candles out of real topics."""
 
+import uuid
 from typing import Any
 
 import httpx
 import pytest
+from confluent_kafka.admin import AdminClient
 
 from homma.core.interval import INTERVALS
+from homma.serve.following import Source
+from homma.settings import TopicSettings
+from homma.topics import contract
 from homma.topics.kafka.admin import Admin
 from homma.topics.kafka.writing import Sender
 from tests.aggregate.pipeline import Pipeline, tick
@@ -95,24 +100,29 @@ def test_it_goes_on_where_a_client_was(pipeline: Pipeline) -> None:
 
 
 def test_it_waits_for_topics(bootstrap: str) -> None:
-    pipeline = Pipeline(bootstrap)
-    source = following(pipeline)
-    there = source.names
-    missing = type(source)(source.config, source.admin, [f"later_{name}" for name in there])
-    with running(made(source=missing)) as address:
+    config = {"bootstrap.servers": bootstrap}
+    name = "later" + uuid.uuid4().hex[:10]
+    settings = TopicSettings(topic=f"{name}_ticks", candle_topic=name + "_{name}")
+    topic = contract.topics(settings).candles[0]
+    source = Source(config, Admin(config), contract.topics(settings).candles)
+    with running(made(source=source)) as address:
         ready(address)
         assert httpx.get(f"{address}/api/series").json() == {"series": []}
         assert httpx.get(f"{address}/api/overview").json()["series"] == []
-        from homma.settings import TopicSettings
-        from homma.topics import contract
+        for close in (1.0, 2.0):
+            Admin(config).ensure(contract.specs(settings, 1), 1)
+            sender = Sender(config)
+            sender.send(topic, [key()], [value(close=close)])
+            assert sender.flush(30) == 0
+            until(lambda close=close: [c["close"] for c in candles(address)] == [close])
+            # Made again, it begins with smaller offsets.
+            delete(config, [spec.name for spec in contract.specs(settings, 1)])
 
-        settings = TopicSettings(topic=f"later_{pipeline.name}_ticks",
-                                 candle_topic=f"later_{pipeline.name}_{{name}}")
-        Admin(pipeline.config).ensure(contract.specs(settings, 1), 1)
-        sender = Sender(pipeline.config)
-        sender.send(missing.names[0], [key()], [value()])
-        assert sender.flush(30) == 0
-        until(lambda: candles(address))
+
+def delete(config: dict[str, str], topics: list[str]) -> None:
+    for future in AdminClient(config).delete_topics(topics).values():
+        future.result(30)
+    until(lambda: not set(topics) & Admin(config).partitions().keys())
 
 
 def test_a_series_in_two_partitions_is_told(pipeline: Pipeline) -> None:

@@ -24,7 +24,8 @@ Stopped = Callable[[], bool]
 _SERIES: Final = 6
 _LOOK_BACK: Final = 200
 #: The ports that are not for the parts of a server alone.
-_DOORS: Final = {"broker": "port", "s3": "S3 on port", "catalog": "catalog on port"}
+_DOORS: Final = {"broker": "port", "s3": "S3 on port", "catalog": "catalog on port",
+          "page": "page on port"}  # fmt: skip
 
 _COLOURS: Final = {
     State.RUNNING: "green",
@@ -111,7 +112,9 @@ class Overview:
         if before is not None and now.at_s > before.at_s:
             gained = values.get(counter, 0) - before.values.get(counter, 0)
             rate = max(0.0, gained) / (now.at_s - before.at_s)
-        return StageView(status, rate, values.get("homma_lag_ticks"), _details(values))
+        return StageView(
+            status, rate, values.get("homma_lag_ticks"), _details(values) or listening(ports)
+        )
 
     def newest(self) -> pl.DataFrame:
         """The newest candle of each series and interval, as far as recent records tell."""

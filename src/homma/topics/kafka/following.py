@@ -94,9 +94,7 @@ class Follower:
             error = message.error()
             # While a broker is away there is nothing new; librdkafka goes on looking for it.
             if error is not None and not error.retriable() and error.code() != Code._TRANSPORT:
-                raise explained(
-                    KafkaException(error), f"reading {message.topic()}", self._config
-                )
+                raise explained(KafkaException(error), f"reading {message.topic()}", self._config)
         return [message for message in batch if message.error() is None]
 
     def close(self) -> None:
