@@ -11,6 +11,7 @@ from typing import Any
 
 import httpx
 
+from homma.core.interval import INTERVALS
 from homma.serve import server, site
 from homma.serve.app import Parts, Server
 from homma.serve.following import Source
@@ -62,6 +63,22 @@ def made(past: Past | None = None, source: Source | None = None, token: str | No
     return Server(
         Parts(chosen, allowed, "1.2.3", lambda: NOW, source, past, built=built or site.BUILT)
     )
+
+
+def filled(server: Server) -> Server:
+    """Two hours of S:A with a hole, and a candle of T:A, in every interval."""
+    records = Counting()
+    for interval in range(len(INTERVALS)):
+        for n in range(120):
+            if n in (100, 101):
+                continue
+            start = f"2025-03-20T{12 + n // 60}:{n % 60:02}:00.000"
+            final = {} if n < 119 else {"isFinal": False, "revision": 0}
+            server.market.live.add(interval, records.record(start, close=float(n), **final))
+        server.market.live.add(interval, records.record(source="T", close=1.25))
+    server.market.live.settle()
+    server.market.ready = True
+    return server
 
 
 def following(pipeline: Pipeline) -> Source:

@@ -7,31 +7,11 @@ from typing import Any
 import httpx
 import polars as pl
 import pytest
-import schemathesis
-from hypothesis import HealthCheck, settings
-from schemathesis.generation import GenerationMode
 
-from homma.core.interval import INTERVALS
 from homma.serve.api import ARROW
 from homma.serve.app import Server
 from homma.serve.openapi import document
-from tests.serve.serving import Counting, candles, listening, made, running
-
-
-def filled(server: Server) -> Server:
-    """Two hours of S:A with a hole, and a candle of T:A, in every interval."""
-    records = Counting()
-    for interval in range(len(INTERVALS)):
-        for n in range(120):
-            if n in (100, 101):
-                continue
-            start = f"2025-03-20T{12 + n // 60}:{n % 60:02}:00.000"
-            final = {} if n < 119 else {"isFinal": False, "revision": 0}
-            server.market.live.add(interval, records.record(start, close=float(n), **final))
-        server.market.live.add(interval, records.record(source="T", close=1.25))
-    server.market.live.settle()
-    server.market.ready = True
-    return server
+from tests.serve.serving import Counting, candles, filled, listening, made, running
 
 
 @pytest.fixture(scope="module")
@@ -253,26 +233,3 @@ def test_udf_history(address: str) -> None:
         assert answer.json()["s"] == "ok"
     wrong = get(address, "/udf/history", symbol="S:A", resolution="2", **day)
     assert (wrong.status_code, wrong.json()["s"]) == (400, "error")
-
-
-# --- the description, and what it allows -------------------------------------------------------
-
-described = schemathesis.openapi.from_dict(document("1.2.3", token=False))
-described.config.generation.update(modes=[GenerationMode.POSITIVE, GenerationMode.NEGATIVE])
-
-
-@described.exclude(path="/api/live").parametrize()
-@settings(
-    max_examples=25, deadline=None, derandomize=True,
-    suppress_health_check=list(HealthCheck),
-)  # fmt: skip
-def test_nothing_that_is_asked_is_the_servers_fault(case: schemathesis.Case, address: str) -> None:
-    answer = case.call(base_url=address, timeout=30)
-    case.validate_response(
-        answer,
-        checks=[
-            schemathesis.checks.not_a_server_error,
-            schemathesis.checks.response_schema_conformance,
-            schemathesis.checks.content_type_conformance,
-        ],
-    )
