@@ -57,6 +57,7 @@ def test_one_stream_too_many_is_refused() -> None:
             answer = httpx.get(f"{address}/api/live")
             assert answer.status_code == 429
             assert answer.headers["content-type"] == "application/problem+json"
+        until(lambda: "homma_streams 0.0" in httpx.get(f"{address}/metrics").text)
         with listening(address) as heard:
             assert heard.last_id
 
