@@ -67,15 +67,19 @@ class Following:
         await asyncio.to_thread(self._thread.join, _STOP_WITHIN_S)
 
     def _run(self) -> None:
-        while not self._stop.is_set():
-            try:
-                self._follow()
-            except HommaError as error:
-                # Whatever it was, Kafka comes back or is mended, and answers go on meanwhile.
-                self._tell(self._market.stuck(str(error)))
-                self._stop.wait(_LOOK_AGAIN_S)
-            except _Stopped:
-                return
+        try:
+            while not self._stop.is_set():
+                self._try()
+        except _Stopped:
+            return
+
+    def _try(self) -> None:
+        try:
+            self._follow()
+        except HommaError as error:
+            # Whatever it was, Kafka comes back or is mended, and answers go on meanwhile.
+            self._tell(self._market.stuck(str(error)))
+            self._stop.wait(_LOOK_AGAIN_S)
 
     def _tell(self, what: Coroutine[Any, Any, None]) -> None:
         """Have the loop do something, and wait until it is done."""
