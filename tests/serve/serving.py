@@ -73,7 +73,7 @@ def filled(server: Server) -> Server:
             if n in (100, 101):
                 continue
             start = f"2025-03-20T{12 + n // 60}:{n % 60:02}:00.000"
-            final = {} if n < 119 else {"isFinal": False, "revision": 0}
+            final: dict[str, Any] = {} if n < 119 else {"isFinal": False, "revision": 0}
             server.market.live.add(interval, records.record(start, close=float(n), **final))
         server.market.live.add(interval, records.record(source="T", close=1.25))
     server.market.live.settle()

@@ -165,7 +165,7 @@ def _within(minute: int, span: Span) -> bool:
 
 
 def closes(text: bytes) -> list[str]:
-    return [part.split(b",")[0].decode() for part in text.split(b'"close":')[1:]]
+    return [part.split(b",")[0].decode().strip() for part in text.split(b'"close":')[1:]]
 
 
 def test_a_stream_that_lags_gets_the_newest_of_each_candle() -> None:
