@@ -1,6 +1,8 @@
 """A server in a thread of this process, and what a client does with it."""
 
+import http.client
 import json
+import socket
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -8,6 +10,7 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
+from urllib.parse import urlencode
 
 import httpx
 
@@ -153,28 +156,34 @@ def listening(address: str, last_id: str = "", headers: dict[str, str] | None = 
     """A stream that is listened to for the length of the block."""
     heard = Listening()
     more = {"Last-Event-ID": last_id} if last_id else {}
-    with (
-        httpx.Client(timeout=None, headers={**(headers or {}), **more}) as client,
-        client.stream("GET", f"{address}/api/live", params=query) as answer,
-    ):
-        assert answer.status_code == 200, answer.read()
-        thread = threading.Thread(target=_hear, args=(answer, heard), daemon=True)
-        thread.start()
+    host, _, port = address.removeprefix("http://").partition(":")
+    connection = http.client.HTTPConnection(host, int(port))
+    connection.request("GET", f"/api/live?{urlencode(query)}", headers={**(headers or {}), **more})
+    sock, answer = connection.sock, connection.getresponse()
+    assert answer.status == 200, answer.read()
+    thread = threading.Thread(target=_hear, args=(answer, heard))
+    thread.start()
+    try:
         until(lambda: heard.last_id or heard.events)
         yield heard
+    finally:
+        # A mere close would wait for the reading thread.
+        sock.shutdown(socket.SHUT_RDWR)
+        thread.join(30)
+        connection.close()
 
 
-def _hear(answer: httpx.Response, heard: Listening) -> None:
+def _hear(answer: http.client.HTTPResponse, heard: Listening) -> None:
     kind = ""
     try:
-        for line in answer.iter_lines():
-            name, _, text = line.partition(": ")
+        while line := answer.readline().decode():
+            name, _, text = line.rstrip("\n").partition(": ")
             if name == "event":
                 kind = text
             elif name == "id":
                 heard.last_id = text
             elif name == "data":
                 heard.events.append(Told(kind, heard.last_id, json.loads(text)))
-    except httpx.HTTPError:
+    except (http.client.HTTPException, OSError):
         pass
     heard.ended = True
