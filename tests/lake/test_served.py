@@ -1,0 +1,63 @@
+"""Older candles out of a real lake, joined with the newest: no gap, no repeat."""
+
+from datetime import UTC, datetime, timedelta
+
+from homma.lake.schema import CANDLES
+from homma.lake.table import Lake
+from homma.metrics import SERVE, Metrics
+from homma.serve.app import Server
+from homma.serve.past import Past
+from tests.lake.rows import candle
+from tests.lake.rows import candles as rows
+from tests.serve.serving import Counting, candles, made, running
+
+START = datetime(2025, 3, 20, 12, tzinfo=UTC)
+
+
+def at(minute: int) -> datetime:
+    return START + timedelta(minutes=minute)
+
+
+def landed(lake: dict[str, str], namespace: str, minutes: range) -> None:
+    table = Lake(lake, namespace).make(CANDLES[0])
+    found = [candle("A", at(n), final=True, close=float(n)) for n in minutes]
+    table.commit(table.upload(rows(*found)))
+
+
+def server(lake: dict[str, str], namespace: str, minutes: range) -> Server:
+    """One whose memory has these minutes of S:A."""
+    found = made(Past(lambda: Lake(lake, namespace), Metrics(SERVE)), keep=10)
+    records = Counting()
+    for n in minutes:
+        start = at(n).isoformat()[:19] + ".000"
+        found.market.live.add(0, records.record(start, close=float(n)))
+    found.market.live.settle()
+    found.market.ready = True
+    return found
+
+
+def closes(address: str, **query: object) -> list[float]:
+    return [found["close"] for found in candles(address, **query)]  # type: ignore[arg-type]
+
+
+def test_memory_and_lake_are_one(lake: dict[str, str], namespace: str) -> None:
+    landed(lake, namespace, range(60))
+    found = server(lake, namespace, range(50, 65))
+    with running(found) as address:
+        for _ in range(2):
+            assert closes(address) == [float(n) for n in range(65)]
+            assert closes(address, limit=12) == [float(n) for n in range(53, 65)]
+            assert closes(address, limit=5, to=at(40).isoformat()[:19]) == [
+                float(n) for n in range(35, 40)
+            ]
+            around = {"from": at(45).isoformat()[:19], "to": at(63).isoformat()[:19]}
+            assert closes(address, **around) == [float(n) for n in range(45, 63)]
+            assert closes(address, **{"from": at(-9).isoformat()[:19]}, limit=4) == [0, 1, 2, 3]
+        # Of the lake alone.
+        assert closes(address, symbol="Z") == []
+
+
+def test_without_an_answer_from_the_lake(lake: dict[str, str], namespace: str) -> None:
+    gone = {**lake, "uri": "http://127.0.0.1:1"}
+    with running(server(gone, namespace, range(50, 65))) as address:
+        assert closes(address) == [float(n) for n in range(50, 65)]
