@@ -9,6 +9,15 @@ HommaError                 says what happened, where, and what to do
 │   └── Fenced             another owner has taken over the partition
 ├── StateError             candles, offsets and ticks that do not belong together
 │   └── SplitSeries        one series stands in two partitions
+├── LakeError              the lake's catalog or storage said no, or did not answer
+│   ├── LakeUnreachable    nobody answered
+│   ├── LakeDenied         it answered that we may not
+│   ├── TableMismatch      a table is there, but not as the contract wants it, or it is missing
+│   ├── CommitRefused      the table has moved on since it was looked at; nothing was written
+│   ├── CommitUnknown      no telling whether a commit went through
+│   ├── StaleSink          another sink has moved the table on
+│   └── OffsetsLost        the topic no longer holds what a table lacks
+├── Refused                a request to `homma serve` that cannot be answered as it is
 ├── ClockSetBack           the machine's clock went back under a running program
 └── StackError             an embedded server
     ├── PortInUse
@@ -61,6 +70,47 @@ class StateError(HommaError):
 
 class SplitSeries(StateError):
     """One series stands in two partitions, which would give two half candles of one key."""
+
+
+class LakeError(HommaError):
+    """The lake's catalog or storage said no, or did not answer."""
+
+
+class LakeUnreachable(LakeError):
+    """The catalog or the storage did not answer."""
+
+
+class LakeDenied(LakeError):
+    """The credentials are missing, wrong, or do not suffice."""
+
+
+class TableMismatch(LakeError):
+    """A table is there, but not as the contract wants it, or it is missing."""
+
+
+class CommitRefused(LakeError):
+    """The table has moved on since it was looked at: nothing was written."""
+
+
+class CommitUnknown(LakeError):
+    """The answer to a commit is missing: the table tells whether it went through."""
+
+
+class StaleSink(LakeError):
+    """Another sink has moved the table on."""
+
+
+class OffsetsLost(LakeError):
+    """The topic no longer holds what a table lacks."""
+
+
+class Refused(HommaError):
+    """A request that cannot be answered as it is; `status` is HTTP's, `parameter` what is wrong."""
+
+    def __init__(self, what: str, remedy: str, status: int = 400, parameter: str = "") -> None:
+        super().__init__(what, remedy)
+        self.status = status
+        self.parameter = parameter
 
 
 class ClockSetBack(HommaError):

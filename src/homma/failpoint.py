@@ -1,6 +1,6 @@
-"""Every failpoint once: a step of the engine's work at which a test may end it.
+"""Every failpoint once: a step of a stage's work at which a test may end it.
 
-The engine says that it has done a step to whoever it was given; by default that is nobody.
+The stage says that it has done a step to whoever it was given; by default that is nobody.
 """
 
 from collections.abc import Callable
@@ -31,6 +31,21 @@ class Step(StrEnum):
     # Waking dormant series.
     WAKING_CANDLES_READ = "waking-candles-read"
     AWAKE = "awake"
+
+    # Landing.
+    LANDING = "landing"
+    #: The data files are in S3, and no snapshot knows them.
+    UPLOADED = "uploaded"
+    #: The manifests too; the catalog has not been asked yet.
+    ASKING = "asking"
+    #: It has answered, and the sink has not looked yet.
+    ANSWERED = "answered"
+    LANDED = "landed"
+
+    # A table's upkeep.
+    EXPIRED = "expired"
+    SWEEPING = "sweeping"
+    COMPACTED = "compacted"
 
 
 Reached = Callable[[Step], None]

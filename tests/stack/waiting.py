@@ -1,9 +1,13 @@
 """Waiting for what must happen, without saying how fast."""
 
+import contextlib
+import random
 import socket
 import time
 from collections.abc import Callable
 from typing import TypeVar
+
+from homma.stack.seaweed_settings import Ports
 
 T = TypeVar("T")
 # Far beyond what anything here takes: reached only when it never happens.
@@ -28,3 +32,15 @@ def free_ports(count: int) -> list[int]:
     for probe in probes:
         probe.close()
     return ports
+
+
+def seaweed_ports() -> Ports:
+    """Give ports for a SeaweedFS, those between its parts below what the system hands out."""
+    s3, catalog = free_ports(2)
+    for _ in range(1000):
+        ports = Ports(s3, catalog, 10 * random.randrange(1_200, 2_200))
+        with contextlib.suppress(OSError), contextlib.ExitStack() as held:
+            for port in set(ports.all().values()) - {s3, catalog}:
+                held.enter_context(socket.create_server(("127.0.0.1", port)))
+            return ports
+    raise AssertionError("no ports are free")

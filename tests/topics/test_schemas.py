@@ -15,13 +15,13 @@ import polars as pl
 import pytest
 from jsonschema import Draft7Validator, Draft202012Validator
 
-from homma.aggregate.mark import candle_headers
 from homma.aggregate.origin import Origin
 from homma.core.interval import INTERVALS
 from homma.core.tick import FIELDS, JSON_SCHEMA, check
 from homma.settings import TopicSettings
 from homma.topics import asyncapi, contract, schemas
 from homma.topics.codec import CANDLE_JSON, ticks_from
+from homma.topics.mark import candle_headers
 from tests.aggregate.pipeline import Pipeline, tick
 from tests.topics.test_codec import NO_NUMBERS, NUMBERS, OTHERS, with_, without
 

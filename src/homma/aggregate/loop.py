@@ -15,16 +15,16 @@ from dataclasses import dataclass, field
 from datetime import timedelta
 from typing import Final, Protocol
 
-from homma.aggregate.ticks import Sorted, sort
 from homma.errors import Fenced, KafkaError, StateError, TopicMismatch, Unreachable
 from homma.failpoint import Reached, Step
 from homma.metrics import Metrics
 from homma.settings import microseconds
-from homma.topics.contract import Topics
+from homma.topics.contract import Topics, transactional_id
 from homma.topics.kafka.admin import Admin
 from homma.topics.kafka.connection import Connection
 from homma.topics.kafka.reading import Committed, GroupReader, Message, Reader
 from homma.topics.kafka.writing import Indefinite, Transactions
+from homma.topics.ticks import Sorted, sort
 
 log = logging.getLogger("homma.aggregate")
 
@@ -273,7 +273,7 @@ class Loop:
         """Take the partition over: producer first, then offset and what belongs to it."""
         started = time.perf_counter()
         topic, reader = self._sources.topics.ticks, self._readers[number]
-        name = f"homma-{self._pace.group}-{topic}-{number}"
+        name = transactional_id(self._pace.group, topic, number)
         config, reached = self._sources.config, self._reached
         transactions = Transactions(config, name, _TRANSACTION_MS, reached=reached)
         try:

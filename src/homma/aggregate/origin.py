@@ -3,9 +3,8 @@
 from dataclasses import dataclass
 from typing import Final
 
+from homma.topics.contract import Headers
 from homma.topics.kafka.reading import Message
-
-Headers = list[tuple[str, str | bytes | None]]
 
 #: What a tick that was keyed anew says of the record that it was: these are its last headers.
 _REKEYED: Final = ("rekeyedKey", "rekeyedTopic", "rekeyedPartition", "rekeyedOffset")

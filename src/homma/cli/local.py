@@ -1,6 +1,7 @@
 """The pipeline on this machine: its programs, in the order in which they start."""
 
 import sys
+import threading
 import urllib.error
 import urllib.request
 from collections.abc import Callable, Iterator
@@ -12,19 +13,24 @@ from typing import Any, Final
 
 from prometheus_client.parser import text_string_to_metric_families
 
-from homma.errors import KafkaError
+from homma.errors import HommaError, KafkaError
 from homma.settings import GenerateSettings, TopicSettings, UpSettings, duration_text
-from homma.stack import folder, jars, kafka
+from homma.stack import chore, folder, jars, kafka, seaweed
 from homma.stack.backoff import Backoff
+from homma.stack.folder import Folder
 from homma.stack.kafka import Broker
 from homma.stack.ports import must_be_free
 from homma.stack.process import Process, Program, Status
+from homma.stack.seaweed import Seaweed
+from homma.stack.seaweed_settings import Ports
 from homma.topics import contract
 from homma.topics.kafka.admin import Admin
 
 HOST: Final = "127.0.0.1"
 #: The engine commits once more before it ends, and may have to wait for the broker.
 _STAGE_STOP_S: Final = 20.0
+#: SeaweedFS's log of changes grows by half a gigabyte in that time, with all tables at work.
+_PURGE_EVERY_S: Final = 3600.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,9 +45,10 @@ class Stage:
 
 @dataclass(frozen=True, slots=True)
 class Local:
-    """What runs, and how to ask it."""
+    """What runs, and how to ask it; `lake` is None where it was not wanted."""
 
     bootstrap: str
+    lake: Seaweed | None
     processes: tuple[Process, ...]
     ports: dict[str, dict[str, int]]
 
@@ -50,6 +57,7 @@ def stages(up: UpSettings, topics: TopicSettings, ticks: GenerateSettings) -> li
     """Homma's own programs, consumers first, so that no tick has to wait for them."""
     named = flags(topics)
     found = [Stage("aggregate", up.aggregate_metrics_port, "--aggregate-metrics-port", named)]
+    # What lands candles in the lake comes here, unless up.no_lake.
     if not up.no_generate:
         port, flag = up.generate_metrics_port, "--generate-metrics-port"
         found.append(Stage("generate", port, flag, (*named, *flags(ticks))))
@@ -66,6 +74,12 @@ def flags(settings: Any) -> tuple[str, ...]:
             if not isinstance(value, bool):
                 given.append(duration_text(value) if isinstance(value, timedelta) else str(value))
     return tuple(given)
+
+
+def lake(up: UpSettings) -> Seaweed | None:
+    """Where SeaweedFS is to be, if it is wanted."""
+    ports = Ports(up.s3_port, up.catalog_port, up.seaweed_port)
+    return None if up.no_lake else Seaweed(up.dir, ports)
 
 
 @contextmanager
@@ -86,32 +100,84 @@ def running(
         home = cleanup.enter_context(folder.claim(up.dir))
         for left in home.leftovers.ended:
             say(f"ended {left.name}, left behind by an earlier run")
-        for stage in stages(up, topics, ticks):
-            must_be_free(stage.metrics_port, stage.port_flag)
-        cache = up.cache.expanduser() / "jars"
-        class_path = jars.fetch(jars.read_lock("kafka"), cache, on_fetch, up.maven)
-        say("starting Kafka")
-        broker = Broker(up.dir / "kafka", up.kafka_port, up.kafka_controller_port, class_path)
-        bootstrap = f"{HOST}:{up.kafka_port}"
-        ports = {"kafka": {"broker": up.kafka_port, "controller": up.kafka_controller_port}}
-
-        def note(status: Status) -> None:
-            home.note(status, ports[status.name])
-
-        server = kafka.start(broker, lambda: answers(bootstrap), note)
-        cleanup.callback(server.stop)
+        # All of them, before what takes its time is started for nothing.
+        for port, flag in _ports(up, topics, ticks).items():
+            must_be_free(port, flag)
+        started = _Started(home, cleanup, say)
+        bootstrap = _kafka(up, started, on_fetch)
         admin = Admin({"bootstrap.servers": bootstrap})
         found = admin.partitions().get(topics.topic, topics.partitions)
         admin.ensure(contract.specs(topics, found), topics.replication_factor)
-        processes = [server]
+        wanted = lake(up)
+        if wanted is not None:
+            _seaweed(wanted, started)
         for stage in stages(up, topics, ticks):
             say(f"starting {stage.name}")
-            ports[stage.name] = {"metrics": stage.metrics_port}
-            process = Process(_program(up.dir, stage, bootstrap, config), note)
-            cleanup.callback(process.stop)
+            process = Process(
+                _program(up.dir, stage, bootstrap, config),
+                started.noted(stage.name, {"metrics": stage.metrics_port}),
+            )
+            started.add(process)
             process.start()
-            processes.append(process)
-        yield Local(bootstrap, tuple(processes), ports)
+        yield Local(bootstrap, wanted, tuple(started.processes), started.ports)
+
+
+class _Started:
+    """What has been started so far, to be stopped in reverse order and recorded meanwhile."""
+
+    def __init__(self, home: Folder, cleanup: ExitStack, say: Callable[[str], None]) -> None:
+        self.home = home
+        self.cleanup = cleanup
+        self.say = say
+        self.processes: list[Process] = []
+        self.ports: dict[str, dict[str, int]] = {}
+
+    def noted(self, name: str, ports: dict[str, int]) -> Callable[[Status], None]:
+        """Give what records how that process stands."""
+        self.ports[name] = ports
+        return lambda status: self.home.note(status, ports)
+
+    def add(self, process: Process) -> None:
+        """Have it stopped before those that were added earlier."""
+        self.cleanup.callback(process.stop)
+        self.processes.append(process)
+
+
+def _ports(up: UpSettings, topics: TopicSettings, ticks: GenerateSettings) -> dict[int, str]:
+    """Every port that will be needed, and the flag that moves it."""
+    wanted = lake(up)
+    return {
+        up.kafka_port: "--kafka-port",
+        up.kafka_controller_port: "--kafka-controller-port",
+        **(wanted.flags if wanted else {}),
+        **{stage.metrics_port: stage.port_flag for stage in stages(up, topics, ticks)},
+    }
+
+
+def _kafka(up: UpSettings, started: _Started, on_fetch: Callable[[int, int], None]) -> str:
+    """Start Kafka; give its address."""
+    cache = up.cache.expanduser() / "jars"
+    class_path = jars.fetch(jars.read_lock("kafka"), cache, on_fetch, up.maven)
+    started.say("starting Kafka")
+    broker = Broker(up.dir / "kafka", up.kafka_port, up.kafka_controller_port, class_path)
+    bootstrap = f"{HOST}:{up.kafka_port}"
+    ports = {"broker": up.kafka_port, "controller": up.kafka_controller_port}
+    started.add(kafka.start(broker, lambda: answers(bootstrap), started.noted("kafka", ports)))
+    return bootstrap
+
+
+def _seaweed(wanted: Seaweed, started: _Started) -> None:
+    """Start SeaweedFS, and clear up after it from time to time."""
+    started.say("starting SeaweedFS")
+    started.add(seaweed.start(wanted, started.noted("seaweed", wanted.ports.all())))
+
+    def told(error: HommaError) -> None:
+        started.say(str(error))
+
+    def purge(over: threading.Event) -> None:
+        seaweed.purge_log(wanted, over)
+
+    started.cleanup.enter_context(chore.every(_PURGE_EVERY_S, purge, told))
 
 
 def _program(home: Path, stage: Stage, bootstrap: str, config: Path | None) -> Program:

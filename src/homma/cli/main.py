@@ -9,23 +9,20 @@ from typing import Final
 
 import click
 
-from homma.cli.aggregate import aggregate
-from homma.cli.doctor import doctor
-from homma.cli.down import down
 from homma.cli.endings import INTERRUPTED, told
-from homma.cli.generate import generate
 from homma.cli.options import check_environment, read_file
-from homma.cli.render import render
-from homma.cli.replay import replay
-from homma.cli.status import status
-from homma.cli.tail import tail
-from homma.cli.up import up
+from homma.cli.verbs import Verbs
 from homma.errors import HommaError
 
 DEFAULT_FILE: Final = Path("homma.toml")
+#: Each is a module of this package and a command in it.
+VERBS: Final = (
+    "up", "down", "status", "generate", "replay", "aggregate", "land", "serve", "tail",
+    "candles", "ticks", "doctor", "render",
+)  # fmt: skip
 
 
-@click.group(context_settings={"help_option_names": ["-h", "--help"]})
+@click.group(commands=Verbs(VERBS), context_settings={"help_option_names": ["-h", "--help"]})
 @click.option("--config", type=click.Path(path_type=Path), help="settings, default homma.toml")
 @click.version_option(package_name="homma")
 @click.pass_context
@@ -42,10 +39,6 @@ def homma(context: click.Context, config: Path | None) -> None:
     settings, properties = read_file(path) if path else ({}, {})
     context.default_map = dict.fromkeys(homma.commands, settings)
     context.obj = properties
-
-
-for verb in (up, down, status, generate, replay, aggregate, tail, doctor, render):
-    homma.add_command(verb)
 
 
 def main() -> None:

@@ -6,13 +6,14 @@
 
 A verb is handed one frozen value a class, in the order named. For each of their fields there is
 a flag, a HOMMA_ variable and an entry in homma.toml, and they count in that order. A name that is
-not in the tables is an error wherever it stands.
+not in the tables is an error wherever it stands. Instead of KafkaSettings a verb is handed the
+Connection that they make with `-X`, instead of LakeSettings the Catalog that they make with `-C`.
 """
 
 import difflib
 import os
 import tomllib
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import Field, fields
 from datetime import timedelta
 from pathlib import Path
@@ -20,21 +21,30 @@ from typing import Any, Final, get_args
 
 import click
 
+from homma.cli.catalog import catalog
 from homma.errors import SettingError
 from homma.settings import (
     KafkaSettings,
+    LakeSettings,
+    UpSettings,
     all_settings,
     duration_text,
     has_default,
     parse,
 )
-from homma.topics.kafka.connection import Connection, connection
+from homma.topics.kafka.connection import connection
 
 PREFIX: Final = "HOMMA_"
 #: Not a setting, but for whoever works on homma: where the engine is to die.
 FAILPOINT: Final = PREFIX + "FAILPOINT"
-#: The table of homma.toml that holds librdkafka's own names.
-KAFKA_TABLE: Final = "kafka"
+#: No setting either, but a secret: flags and files are seen by others.
+SERVE_TOKEN: Final = PREFIX + "SERVE_TOKEN"
+#: What has names of its own: a flag, and a table of homma.toml.
+FOREIGN: Final = {
+    KafkaSettings: ("-X", "kafka", "librdkafka"),
+    LakeSettings: ("-C", "catalog", "pyiceberg's catalogs"),
+}
+_DIR: Final = "dir"
 
 
 class SettingType(click.ParamType[Any]):
@@ -59,32 +69,43 @@ def takes(*stages: type) -> Callable[[Callable[..., None]], Callable[..., None]]
 
     def decorate(verb: Callable[..., None]) -> Callable[..., None]:
         def run(**given: Any) -> None:
+            extra = {
+                stage: _foreign(flag, table, given.pop(f"{table}_properties"))
+                for stage, (flag, table, _) in FOREIGN.items()
+                if stage in stages
+            }
+            home = given.pop(_DIR) if _brings_dir(stages) else given.get(_DIR)
             values = [stage(**{row.name: given.pop(row.name) for row in fields(stage)})
                       for stage in stages]  # fmt: skip
-            if KafkaSettings in stages:
-                extra = given.pop("kafka_properties")
-                kafka = next(v for v in values if isinstance(v, KafkaSettings))
-                values[values.index(kafka)] = _connection(kafka, extra)
-            verb(*values, **given)
+            verb(*(_whole(value, extra, home) for value in values), **given)
 
         run.__name__, run.__doc__ = verb.__name__, verb.__doc__
         # A verb's own options stand on it already.
         run.__click_params__ = getattr(verb, "__click_params__", [])  # type: ignore[attr-defined]
         decorated: Callable[..., None] = run
-        if KafkaSettings in stages:
-            decorated = click.option(
-                "-X",
-                "kafka_properties",
-                multiple=True,
-                metavar="NAME=VALUE",
-                help="any other property of librdkafka",
-            )(decorated)
+        for stage, (flag, table, whose) in FOREIGN.items():
+            if stage in stages:
+                decorated = click.option(
+                    flag,
+                    f"{table}_properties",
+                    multiple=True,
+                    metavar="NAME=VALUE",
+                    help=f"any other property of {whose}",
+                )(decorated)
+        if _brings_dir(stages):
+            [row] = [row for row in fields(UpSettings) if row.name == _DIR]
+            decorated = _option(UpSettings, row)(decorated)
         for stage in reversed(stages):
             for row in reversed(fields(stage)):
                 decorated = _option(stage, row)(decorated)
         return decorated
 
     return decorate
+
+
+def _brings_dir(stages: Sequence[type]) -> bool:
+    """Whether --dir comes with the lake: there its credentials may be."""
+    return LakeSettings in stages and UpSettings not in stages
 
 
 def _option(stage: type, row: Field[Any]) -> Callable[..., Any]:
@@ -120,30 +141,44 @@ def _kind(row: Field[Any]) -> str:
     return names.get(row.type, "TEXT")
 
 
-def _connection(settings: KafkaSettings, extra: Iterable[str]) -> Connection:
-    properties: dict[str, str] = dict(click.get_current_context().obj or {})
-    for text in extra:
+def _foreign(flag: str, table: str, given: Iterable[str]) -> dict[str, str]:
+    """Properties of homma.toml and of flags, which win."""
+    properties = dict((click.get_current_context().obj or {}).get(table, {}))
+    for text in given:
         name, equals, value = text.partition("=")
         if not equals:
-            raise SettingError(f"-X {text} has no value", "write it as -X NAME=VALUE")
+            raise SettingError(f"{flag} {text} has no value", f"write it as {flag} NAME=VALUE")
         properties[name] = value
-    return connection(
-        settings,
-        properties,
-        os.environ.get("KAFKA_SASL_USERNAME"),
-        os.environ.get("KAFKA_SASL_PASSWORD"),
-    )
+    return properties
 
 
-def read_file(path: Path) -> tuple[dict[str, Any], dict[str, str]]:
-    """Settings, and librdkafka's properties, of a homma.toml."""
+def _whole(value: Any, extra: Mapping[type, Mapping[str, str]], home: Path | None) -> Any:
+    """What a verb is handed for the settings of a stage."""
+    if isinstance(value, KafkaSettings):
+        return connection(
+            value,
+            extra[KafkaSettings],
+            os.environ.get("KAFKA_SASL_USERNAME"),
+            os.environ.get("KAFKA_SASL_PASSWORD"),
+        )
+    if isinstance(value, LakeSettings):
+        assert home is not None
+        return catalog(value, extra[LakeSettings], os.environ, home)
+    return value
+
+
+def read_file(path: Path) -> tuple[dict[str, Any], dict[str, dict[str, str]]]:
+    """Settings of a homma.toml, and the properties of librdkafka and of pyiceberg's catalogs."""
     try:
         found = tomllib.loads(path.read_text(encoding="utf-8"))
     except OSError as error:
         raise SettingError(f"{path} cannot be read ({error.strerror})", "name another") from error
     except tomllib.TOMLDecodeError as error:
         raise SettingError(f"{path} is not TOML ({error})", "mend that line") from error
-    properties = {name: str(value) for name, value in found.pop(KAFKA_TABLE, {}).items()}
+    properties = {
+        table: {name: str(value) for name, value in found.pop(table, {}).items()}
+        for _, table, _ in FOREIGN.values()
+    }
     for name in found:
         if name not in all_settings():
             raise _unknown(f"{name} in {path}", name, all_settings())
@@ -152,7 +187,7 @@ def read_file(path: Path) -> tuple[dict[str, Any], dict[str, str]]:
 
 def check_environment(environment: Mapping[str, str]) -> None:
     """Refuse HOMMA_ variables that mean nothing: most likely a typo."""
-    known = {FAILPOINT} | {PREFIX + name.upper() for name in all_settings()}
+    known = {FAILPOINT, SERVE_TOKEN} | {PREFIX + name.upper() for name in all_settings()}
     for name in environment:
         if name.startswith(PREFIX) and name not in known:
             raise _unknown(f"the variable {name}", name, known)

@@ -1,7 +1,7 @@
 """What runs, how fast, how far behind, and the newest candles: for people."""
 
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
@@ -23,6 +23,8 @@ from homma.topics.kafka.reading import Message, Range, Reader
 Stopped = Callable[[], bool]
 _SERIES: Final = 6
 _LOOK_BACK: Final = 200
+#: The ports that are not for the parts of a server alone.
+_DOORS: Final = {"broker": "port", "s3": "S3 on port", "catalog": "catalog on port"}
 
 _COLOURS: Final = {
     State.RUNNING: "green",
@@ -65,7 +67,7 @@ class Overview:
     def table(self, home: Path) -> RenderableType:
         """The live table."""
         head = Text.assemble(
-            ("homma ", "bold"), f"Kafka {self._runs.bootstrap} · data {home} · Ctrl-C stops"
+            ("homma ", "bold"), " · ".join([*self._places(), f"data {home}", "Ctrl-C stops"])
         )
         candles = self.newest()
         return Group(
@@ -74,6 +76,12 @@ class Overview:
             newest_minutes(candles),
             all_intervals(candles),
         )
+
+    def _places(self) -> list[str]:
+        """Where its servers are reached from outside."""
+        lake = self._runs.lake
+        more = [f"S3 {lake.s3}", f"catalog {lake.catalog}"] if lake else []
+        return [f"Kafka {self._runs.bootstrap}", *more]
 
     def line(self) -> str:
         """The same in one line of a log."""
@@ -89,10 +97,10 @@ class Overview:
         return [self._stage(process.status) for process in self._runs.processes]
 
     def _stage(self, status: Status) -> StageView:
-        port = self._runs.ports.get(status.name, {}).get("metrics")
-        values = measured(port) if port else None
+        ports = self._runs.ports.get(status.name, {})
+        values = measured(ports["metrics"]) if "metrics" in ports else None
         if values is None:
-            return StageView(status, None, None, "")
+            return StageView(status, None, None, listening(ports))
         now = Reading(self._clock_s(), values)
         before = self._before.get(status.name)
         self._before[status.name] = now
@@ -131,6 +139,11 @@ class Overview:
     def close(self) -> None:
         """Let go of the connections."""
         self._reader.close()
+
+
+def listening(ports: Mapping[str, int]) -> str:
+    """The ports of a server that people come to, in words."""
+    return ", ".join(f"{said} {ports[name]}" for name, said in _DOORS.items() if name in ports)
 
 
 def _details(values: dict[str, float]) -> str:

@@ -8,7 +8,7 @@ from rich.console import Console
 
 from homma.cli.local import measured
 from homma.cli.options import takes
-from homma.cli.overview import StageView, stage_table
+from homma.cli.overview import StageView, listening, stage_table
 from homma.settings import UpSettings
 from homma.stack.folder import owner_of
 from homma.stack.record import read_record
@@ -33,7 +33,9 @@ def status(settings: UpSettings, as_json: bool) -> None:
         raise SystemExit(1)
     views = _views(settings)
     if as_json:
-        click.echo(json.dumps({"running": True, "pid": owner.pid, "stages": _table(views)}))
+        ports = {e.status.name: e.ports for e in read_record(settings.dir).entries}
+        stages = [row | {"ports": ports.get(str(row["stage"]), {})} for row in _table(views)]
+        click.echo(json.dumps({"running": True, "pid": owner.pid, "stages": stages}))
     else:
         Console().print(stage_table(views))
 
@@ -52,7 +54,7 @@ def _views(settings: UpSettings) -> list[StageView]:
             counter = "homma_ticks_read_total" if name == "aggregate" else "homma_ticks_sent_total"
             rate = (new.get(counter, 0) - old.get(counter, 0)) / _SECOND_LOOK_S
         lag = new.get("homma_lag_ticks") if new else None
-        views.append(StageView(entry.status, rate, lag, ""))
+        views.append(StageView(entry.status, rate, lag, listening(entry.ports)))
     return views
 
 

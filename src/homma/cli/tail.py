@@ -7,18 +7,18 @@ from collections.abc import Callable
 import click
 from rich.console import Console
 
+from homma.cli.intervals import of_code
 from homma.cli.options import takes
 from homma.cli.signals import stop_on_signals
 from homma.cli.tailing import Drawn, Lines, Output, Wanted
-from homma.core.interval import BY_CODE, INTERVALS, Interval
-from homma.errors import HommaError, KafkaError, SettingError
+from homma.core.interval import INTERVALS
+from homma.errors import HommaError, KafkaError
 from homma.settings import KafkaSettings, TopicSettings
 from homma.topics import contract
 from homma.topics.kafka.admin import Admin
 from homma.topics.kafka.connection import Connection
-from homma.topics.kafka.following import Follower
-from homma.topics.kafka.reading import Message
-from homma.topics.latest import Latest, Record
+from homma.topics.kafka.following import Follower, record
+from homma.topics.latest import Latest
 
 #: How long to wait for records before the terminal's size and Ctrl-C are looked at again.
 _WAIT_S = 0.2
@@ -57,7 +57,7 @@ def tail(
       homma tail m1                        every series
       homma tail D1 BNBUSD --json | jq .close
     """
-    interval = _interval(code)
+    interval = of_code(code)
     topic = contract.topics(topics).candles[INTERVALS.index(interval)]
     if topic not in Admin(kafka).partitions():
         raise KafkaError(
@@ -85,15 +85,6 @@ def tail(
         output.close()
 
 
-def _interval(code: str) -> Interval:
-    if code not in BY_CODE:
-        raise SettingError(
-            f"{code} is no interval",
-            f"choose one of {' '.join(BY_CODE)} (m1 is a minute, M1 a month)",
-        )
-    return BY_CODE[code]
-
-
 def _follow(
     follower: Follower, output: Output, wanted: Wanted, *, once: bool, stop: Callable[[], bool]
 ) -> None:
@@ -111,7 +102,7 @@ def _follow(
         changes = [
             change
             for message in follower.arrived(_WAIT_S)
-            if (change := latest.add(_record(message))) is not None
+            if (change := latest.add(record(message))) is not None
         ]
         output.show(latest, changes)
 
@@ -123,7 +114,7 @@ def _recent(follower: Follower, wanted: Wanted, room: int, stop: Callable[[], bo
     for step in follower.steps():
         for batch in follower.read(step):
             for message in batch:
-                latest.add(_record(message))
+                latest.add(record(message))
             if stop():
                 return latest
         series = latest.series()
@@ -145,17 +136,3 @@ def _missing(follower: Follower, wanted: Wanted, stop: Callable[[], bool]) -> Ho
         f"there are no candles of {what} in {wanted.interval.name}",
         f"there are some of {said}{more}" if series else "there are none at all yet: send ticks",
     )
-
-
-def _record(message: Message) -> Record:
-    return Record(
-        partition=message.partition() or 0,
-        offset=message.offset() or 0,
-        timestamp_ms=message.timestamp()[1],
-        key=_bytes(message.key()),
-        value=_bytes(message.value()),
-    )
-
-
-def _bytes(found: str | bytes | None) -> bytes | None:
-    return found.encode() if isinstance(found, str) else found

@@ -203,10 +203,7 @@ def candles_from(values: Sequence[bytes], interval: int) -> pl.DataFrame:
     Columns source, symbol, those of CANDLE but series, is_final and revision (both null where
     another engine wrote the record). Raises ComputeError where a value is no candle.
     """
-    lines = [value.replace(b"\n", b"\r") for value in values]
-    frame = _ndjson(b"\n".join(lines), CANDLE_JSON, ignore_errors=False)
-    if frame.height != len(values):
-        raise ComputeError("a blank value is no candle")
+    frame = candle_fields_from(values)
     start = instant_us(pl.col("dateTime"))
     return frame.select(
         "source",
@@ -224,6 +221,15 @@ def candles_from(values: Sequence[bytes], interval: int) -> pl.DataFrame:
         pl.col("isFinal").alias("is_final"),
         "revision",
     )
+
+
+def candle_fields_from(values: Sequence[bytes]) -> pl.DataFrame:
+    """The same records as they stand there: the columns of CANDLE_JSON, instants as texts."""
+    lines = [value.replace(b"\n", b"\r") for value in values]
+    frame = _ndjson(b"\n".join(lines), CANDLE_JSON, ignore_errors=False)
+    if frame.height != len(values):
+        raise ComputeError("a blank value is no candle")
+    return frame
 
 
 def _instant(us: pl.Expr, fraction: Literal[3, 6]) -> pl.Expr:

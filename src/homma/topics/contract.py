@@ -12,6 +12,9 @@ from homma.core.interval import DAY_US, INTERVALS, MINUTE_US, Interval
 from homma.errors import SettingError
 from homma.settings import TopicSettings
 
+#: What a record carries beside key and value.
+Headers = list[tuple[str, str | bytes | None]]
+
 _MIB: Final = 1 << 20
 #: The longest tick, and by how much the topics of refused ticks exceed it: their added headers.
 TICK_BYTES: Final = _MIB + 12
@@ -84,6 +87,11 @@ def specs(settings: TopicSettings, partitions: int) -> tuple[TopicSpec, ...]:
             for name, interval in zip(named.candles, INTERVALS, strict=True)
         ),
     )
+
+
+def transactional_id(group: str, topic: str, partition: int) -> str:
+    """Who writes the candles of a partition of ticks: whoever takes the id over, fences others."""
+    return f"homma-{group}-{topic}-{partition}"
 
 
 def by_series_spec(settings: TopicSettings, partitions: int) -> TopicSpec:

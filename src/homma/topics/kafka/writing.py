@@ -12,9 +12,9 @@ from confluent_kafka import KafkaException, Message, Producer, TopicPartition
 
 from homma.errors import Fenced, KafkaError
 from homma.failpoint import Reached, Step, ignored
+from homma.topics.contract import Headers
 from homma.topics.kafka.connection import Connection, client_config, create, explained, log
 
-Headers = list[tuple[str, str | bytes | None]]
 #: The partition is that of the key.
 ANY_PARTITION: Final = -1
 # As Java's clients do it, so that a series stays where others of its producers put it.

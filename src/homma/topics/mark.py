@@ -9,8 +9,8 @@ import json
 from dataclasses import asdict, dataclass
 from typing import Final
 
-from homma.aggregate.origin import Headers
 from homma.errors import StateError
+from homma.topics.contract import Headers
 
 RUN: Final = "run"
 TICKS_BEFORE: Final = "ticksBefore"

@@ -1,0 +1,9 @@
+"""Iceberg tables, by pyiceberg: the only package that imports pyiceberg and pyarrow."""
+
+from homma.lake.table.asking import Properties as Properties
+from homma.lake.table.connection import Lake as Lake
+from homma.lake.table.table import EVERYTHING as EVERYTHING
+from homma.lake.table.table import Part as Part
+from homma.lake.table.table import Table as Table
+from homma.lake.table.table import Uploaded as Uploaded
+from homma.lake.table.table import Where as Where

@@ -1,0 +1,95 @@
+"""A catalog with one namespace, and its tables."""
+
+from collections.abc import Callable
+
+from pyiceberg.exceptions import (
+    ForbiddenError,
+    NamespaceAlreadyExistsError,
+    NoSuchTableError,
+    TableAlreadyExistsError,
+    UnauthorizedError,
+)
+from pyiceberg.table import Table as Iceberg
+
+from homma.errors import LakeDenied
+from homma.lake.schema import TableSpec
+from homma.lake.table import making
+from homma.lake.table.asking import PatientCatalog, Properties, asking
+from homma.lake.table.table import Table
+
+
+def _nobody(method: str, path: str, answered: bool) -> None:
+    del method, path, answered
+
+
+class Lake:
+    """The catalog that `properties` (pyiceberg's) name, and a namespace in it.
+
+    `watch` is told of each request to the catalog: method, path, whether it was answered.
+    """
+
+    def __init__(
+        self,
+        properties: Properties,
+        namespace: str,
+        watch: Callable[[str, str, bool], None] = _nobody,
+    ) -> None:
+        tokens = {"oauth2-server-uri": f"{properties['uri'].rstrip('/')}/v1/oauth/tokens"}
+        self._properties = {**(tokens if "credential" in properties else {}), **properties}
+        self._namespace = tuple(namespace.split("."))
+        with asking("connecting to the catalog", properties):
+            self._catalog = PatientCatalog(watch, **self._properties)
+
+    def table(self, spec: TableSpec) -> Table:
+        """A table that is there; TableMismatch where it is missing, or not as it should be."""
+        with asking(f"opening {spec.name}", self._properties):
+            found = self._catalog.load_table((*self._namespace, spec.name))
+        return self._checked(found, spec)
+
+    def make(self, spec: TableSpec) -> Table:
+        """The same, made where it is missing, with its namespace."""
+        name = (*self._namespace, spec.name)
+        with asking(f"making {spec.name}", self._properties):
+            try:
+                found: Iceberg = self._catalog.load_table(name)
+            except NoSuchTableError:
+                self._make_namespace()
+                found = self._create(name, spec)
+        return self._checked(found, spec)
+
+    def _create(self, name: tuple[str, ...], spec: TableSpec) -> Iceberg:
+        wanted = making.schema(spec)
+        found: Iceberg
+        try:
+            found = self._catalog.create_table(
+                name,
+                wanted,
+                partition_spec=making.partitioning(spec, wanted),
+                sort_order=making.sort_order(spec, wanted),
+                properties=making.properties(spec),
+            )
+        except TableAlreadyExistsError:
+            # Another process made it at the same moment.
+            found = self._catalog.load_table(name)
+        return found
+
+    def _make_namespace(self) -> None:
+        if self._catalog.namespace_exists(self._namespace):
+            return
+        try:
+            self._catalog.create_namespace(self._namespace)
+        except NamespaceAlreadyExistsError:
+            return
+        except (ForbiddenError, UnauthorizedError) as error:
+            raise LakeDenied(
+                f"there is no namespace {'.'.join(self._namespace)}, and it may not be made here",
+                "make it, or name another with --namespace",
+            ) from error
+
+    def _checked(self, found: Iceberg, spec: TableSpec) -> Table:
+        making.must_match(found, spec)
+        return Table(found, spec, self._properties)
+
+    def close(self) -> None:
+        """Let go of the connections."""
+        self._catalog.close()

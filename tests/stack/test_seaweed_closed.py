@@ -1,0 +1,208 @@
+"""What SeaweedFS does for somebody without a login: nothing, on any port or socket."""
+
+import http.client
+import json
+import socket
+import ssl
+import subprocess
+import time
+import urllib.error
+import urllib.request
+from dataclasses import replace
+from pathlib import Path
+
+import psutil
+import pytest
+
+from homma.stack.certificates import ensure_certificates
+from homma.stack.credentials import Credentials
+from homma.stack.seaweed import binary
+from homma.stack.seaweed_settings import CERTIFICATES, shell_arguments
+from homma.stack.signing import signed
+from tests.stack.lakes import Running, catalog
+
+#: Port, method and path; {file} is a data file of the table, {fid} the place of its bytes.
+REFUSED = [
+    *(("master", method, path) for method in ("GET", "POST") for path in (
+        "/col/delete?collection=lake", "/dir/assign", "/dir/lookup?volumeId=1", "/submit",
+        "/vol/grow?count=1", "/vol/vacuum", "/dir/status", "/vol/status", "/stats/counter",
+        "/{fid}",
+    )),
+    *(("filer", method, path) for method in ("GET", "HEAD", "POST", "PUT", "DELETE") for path in (
+        "/", "/buckets/", "/buckets/lake/{file}", "/etc/", "/new", "/buckets?recursive=true",
+        "/.tus/new",
+    )),
+    *(("volume", method, path) for method in ("GET", "HEAD", "POST", "PUT", "DELETE") for path in (
+        "/{fid}", "/{fid}.parquet",
+    )),
+    *(("volume", "GET", path) for path in ("/ui/index.html", "/metrics", "/stats/counter")),
+    *(("s3", "GET", path) for path in ("/", "/lake", "/lake?list-type=2", "/lake/{file}",
+                                       "/lake?policy", "/buckets", "/namespaces/lake")),
+    *(("s3", "PUT", path) for path in ("/lake/new", "/lake/{file}", "/new", "/lake?policy",
+                                       "/buckets")),
+    *(("s3", "DELETE", path) for path in ("/lake/{file}", "/lake", "/buckets/lake")),
+    *(("s3", "POST", path) for path in ("/lake?delete", "/lake/new?uploads",
+                                        "/?Action=CreateUser&UserName=x",
+                                        "/?Action=AssumeRole&RoleArn=x&RoleSessionName=y")),
+    *(("catalog", "GET", "/v1/" + prefix + path) for prefix in ("", "lake/") for path in (
+        "namespaces", "namespaces/space", "namespaces/space/tables",
+        "namespaces/space/tables/table",
+    )),
+    *(("catalog", "POST", "/v1/" + prefix + path) for prefix in ("", "lake/") for path in (
+        "namespaces", "namespaces/space/tables", "namespaces/space/tables/table",
+        "namespaces/space/register", "tables/rename", "transactions/commit",
+    )),
+    *(("catalog", "DELETE", "/v1/" + prefix + path) for prefix in ("", "lake/") for path in (
+        "namespaces/space", "namespaces/space/tables/table?purgeRequested=true",
+    )),
+    ("catalog", "POST", "/v1/oauth/tokens"),
+    *(("admin", method, path) for method in ("GET", "POST", "PUT", "DELETE") for path in (
+        "/", "/login", "/admin", "/api/config", "/api/s3/buckets", "/api/users", "/api/files",
+        "/api/plugin/job-types", "/api/volumes/1/1/vacuum", "/maintenance", "/object-store/users",
+    )),
+    *((part, "GET", "/debug/pprof/") for part in ("master", "filer", "volume", "s3", "admin")),
+]  # fmt: skip
+#: What is told to everybody: that it lives, statistics, and where the catalog's tables are.
+TOLD = [
+    ("master", "/"), ("master", "/cluster/healthz"), ("master", "/cluster/status"),
+    ("volume", "/status"),
+    ("volume", "/healthz"), ("s3", "/healthz"), ("s3", "/status"), ("admin", "/health"),
+    ("admin", "/metrics"), ("catalog", "/v1/config?warehouse=s3%3A%2F%2Flake"),
+]  # fmt: skip
+GRPC = ("master gRPC", "volume gRPC", "filer gRPC", "s3 gRPC", "admin gRPC")
+#: How HTTP/2 begins; whoever takes it answers with a frame of settings (kind 4).
+PREFACE = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n" + bytes(3) + b"\x04" + bytes(5)
+
+
+def ask(lake: Running, part: str, method: str, path: str) -> tuple[int, bytes]:
+    """Ask as anybody could, whatever the method with a body that would make sense."""
+    connection = http.client.HTTPConnection("127.0.0.1", lake.server.ports.all()[part], timeout=30)
+    kind = {"content-type": "application/json" if path.startswith("/v1") else "text/plain"}
+    body = json.dumps({"namespace": ["new"], "name": "new"}) if method in ("POST", "PUT") else None
+    connection.request(method, path, body, kind if body else {})
+    answer = connection.getresponse()
+    try:
+        return answer.status, answer.read()
+    finally:
+        connection.close()
+
+
+def shell(lake: Running, line: str) -> str:
+    """One line for SeaweedFS's own shell, which has a certificate."""
+    command = [str(binary()), *shell_arguments(lake.server.ports)]
+    return subprocess.run(
+        command, input=line + "\n", cwd=lake.server.folder, timeout=60, text=True, check=True,
+        capture_output=True,
+    ).stdout  # fmt: skip
+
+
+@pytest.fixture(scope="module")
+def place(lake: Running) -> dict[str, str]:
+    """Where the bytes of the table's first file are."""
+    table = catalog(lake.server.home, lake.server.ports).load_table("space.table")
+    file = next(iter(table.scan().plan_files())).file.file_path.removeprefix("s3://lake/")
+    said = shell(lake, f"fs.meta.cat /buckets/lake/{file}")
+    found = json.JSONDecoder().raw_decode(said[said.index("{") :])[0]
+    return {"file": file, "fid": found["chunks"][0]["fileId"]}
+
+
+def test_nobody_reads_writes_or_deletes_without_a_login(
+    lake: Running, place: dict[str, str]
+) -> None:
+    table = catalog(lake.server.home, lake.server.ports).load_table("space.table")
+    before = table.scan().to_arrow()
+    answered = {
+        (part, method, path): ask(lake, part, method, path.format(**place))[0]
+        for part, method, path in REFUSED
+    }
+    assert {asked: status for asked, status in answered.items()
+            if status not in (400, 401, 403, 404, 405)} == {}  # fmt: skip
+    # These do exist, and want a login.
+    assert answered["volume", "GET", "/{fid}"] == 401
+    assert answered["volume", "DELETE", "/{fid}"] == 401
+    assert answered["s3", "GET", "/lake/{file}"] == 403
+    assert answered["catalog", "GET", "/v1/lake/namespaces"] == 403
+    known = catalog(lake.server.home, lake.server.ports)
+    assert known.list_namespaces() == [("space",)]
+    assert known.list_tables("space") == [("space", "table")]
+    assert known.load_table("space.table").scan().to_arrow() == before
+
+
+def test_what_everybody_is_told_holds_no_secret(lake: Running) -> None:
+    kept = (lake.server.home / "credentials.env").read_text()
+    kept += (lake.server.folder / "keys.env").read_text()
+    secrets = [line.split("=", 1)[1].encode() for line in kept.splitlines()]
+    assert len(secrets) == 7
+    for part, path in TOLD:
+        status, body = ask(lake, part, "GET", path)
+        assert status == 200
+        assert not [secret for secret in (*secrets, b"parquet") if secret in body]
+
+
+def test_a_wrong_login_is_refused(lake: Running) -> None:
+    url = f"{lake.server.s3}/lake?list-type=2"
+
+    def status(login: Credentials, at_s: float) -> int:
+        try:
+            with urllib.request.urlopen(signed("GET", url, login, "us-east-1", at_s)) as answer:
+                return int(answer.status)
+        except urllib.error.HTTPError as error:
+            with error:
+                return error.code
+
+    now = time.time()
+    assert status(lake.login, now) == 200
+    assert status(replace(lake.login, secret_key="guessed"), now) == 403
+    assert status(replace(lake.login, access_key="guessed"), now) == 403
+    # What somebody has overheard is of no use a day later.
+    assert status(lake.login, now - 86_400) == 403
+    body = f"grant_type=client_credentials&client_id={lake.login.access_key}&client_secret=guessed"
+    connection = http.client.HTTPConnection("127.0.0.1", lake.server.ports.catalog)
+    form = {"content-type": "application/x-www-form-urlencoded"}
+    connection.request("POST", "/v1/oauth/tokens", body, form)
+    assert connection.getresponse().status == 401
+    connection.close()
+
+
+def answers(address: "tuple[str, int] | str", context: ssl.SSLContext | None) -> bool:
+    """Whether a gRPC server goes on after the greeting, in the clear or by TLS."""
+    plain = socket.socket(socket.AF_UNIX if isinstance(address, str) else socket.AF_INET)
+    plain.settimeout(30)
+    try:
+        with plain:
+            plain.connect(address)
+            talk = context.wrap_socket(plain) if context else plain
+            with talk:
+                talk.sendall(PREFACE)
+                return talk.recv(9)[3:4] == b"\x04"
+    except (ssl.SSLError, ConnectionError):
+        return False
+
+
+def trusting(folder: Path | None) -> ssl.SSLContext:
+    """TLS that asks for nothing, with the certificate of that folder if there is one."""
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
+    context.check_hostname = False
+    context.verify_mode = ssl.CERT_NONE
+    context.set_alpn_protocols(["h2"])
+    if folder:
+        context.load_cert_chain(folder / "cert.pem", folder / "key.pem")
+    return context
+
+
+def test_grpc_wants_a_certificate_on_every_port_and_socket(lake: Running) -> None:
+    own = trusting(lake.server.folder / CERTIFICATES)
+    ports = lake.server.ports.all()
+    bound = psutil.Process(lake.process.status.pid).net_connections("unix")
+    sockets = {c.laddr for c in bound if "-grpc-" in str(c.laddr)}
+    assert len(sockets) == len(GRPC)
+    for address in [*(("127.0.0.1", ports[name]) for name in GRPC), *sorted(sockets)]:
+        assert answers(address, own), address
+        assert not answers(address, None), address
+        assert not answers(address, trusting(None)), address
+
+
+def test_a_certificate_of_another_homma_is_none(lake: Running, tmp_path: Path) -> None:
+    ensure_certificates(tmp_path)
+    for name in GRPC:
+        assert not answers(("127.0.0.1", lake.server.ports.all()[name]), trusting(tmp_path)), name
