@@ -11,7 +11,7 @@ PAGE := src/homma/serve/page
 PAGE_SOURCES := $(PAGE)/index.html $(PAGE)/vite.config.ts $(PAGE)/tsconfig.json $(wildcard $(PAGE)/src/*)
 BUILT := src/homma/serve/static/index.html
 
-.PHONY: help demo test soak check bench page page-test clean
+.PHONY: help demo test test-stack soak check bench page page-test clean
 
 help:                        ## what there is
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):[^#]*## */  make \1\t/' | expand -t 16
@@ -21,6 +21,9 @@ demo: .venv/ready $(BUILT)   ## the whole pipeline on this machine, live; Ctrl-C
 
 test: .venv/ready $(BUILT)   ## every test, with real servers
 	$(RUN)/pytest $(ARGS)
+
+test-stack: .venv/ready $(BUILT)  ## the page in a browser, over the whole pipeline
+	$(RUN)/pytest -m stack $(ARGS)
 
 soak: .venv/ready            ## faults at random: MINUTES=10 SEED=4, see docs/fault-tests.md
 	$(RUN)/python -m tests.faults.soak --minutes $(or $(MINUTES),5) --seed $(or $(SEED),1) $(ARGS)

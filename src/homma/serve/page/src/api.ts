@@ -9,7 +9,8 @@ export interface Interval {
 }
 
 /** The newest candle of a series, with the closes that led to it. */
-export interface Quote extends Series, Candle {
+export interface Quote extends Series {
+  readonly candle: Candle;
   readonly closes: readonly number[];
 }
 
@@ -54,7 +55,7 @@ export async function candles(wanted: Wanted, limit: number, to?: string): Promi
 }
 
 export async function overview(interval: string): Promise<readonly Quote[]> {
-  return (await asked<{ candles: Quote[] }>("api/overview", { interval })).candles;
+  return (await asked<{ series: Quote[] }>("api/overview", { interval })).series;
 }
 
 export function liveAddress(interval: string, followed: readonly Series[]): string {

@@ -7,7 +7,7 @@ import { Controls, byId } from "./controls";
 import { csv } from "./csv";
 import { instantText } from "./format";
 import { Legend, spoken, type Shown } from "./legend";
-import { Live, type LiveCandle, type Link } from "./live";
+import { Live, type Gone, type Link, type LiveCandle } from "./live";
 import { Market } from "./market";
 import { fileName, pictureOf, save } from "./save";
 import { START, fitted, fromAddress, sameCandles, toAddress, type Series, type State } from "./state";
@@ -58,6 +58,7 @@ export class App {
     );
     this.#live = new Live({
       candle: (candle) => this.#take(candle),
+      gone: (gone) => this.#drop(gone),
       missed: () => void this.#catchUp(),
       link: (link) => this.#showLink(link),
     });
@@ -158,6 +159,12 @@ export class App {
       : this.#chart.changeLine(at - 1, candle, change);
     if (drawn) this.#showLegend();
     else this.#draw();
+  }
+
+  #drop({ source, symbol, interval, time }: Gone): void {
+    if (symbol !== this.#book.symbol || interval !== this.#book.interval) return;
+    this.#book.drop(source, time);
+    this.#draw();
   }
 
   #draw(): void {

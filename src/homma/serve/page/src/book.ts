@@ -39,6 +39,10 @@ export class Book {
     return this.#held.get(source)?.put(candle);
   }
 
+  drop(source: string, time: number): void {
+    this.#held.get(source)?.drop(time);
+  }
+
   async newest(): Promise<void> {
     await Promise.all(this.sources.map((source) => this.#page(source, NEWEST)));
   }

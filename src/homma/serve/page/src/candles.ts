@@ -52,6 +52,12 @@ export class Candles {
     return replaces ? "replaced" : "inserted";
   }
 
+  /** One that is no more. */
+  drop(time: number): void {
+    for (const load of this.#loads) load.add(time);
+    this.#rows = this.#rows.filter((one) => one.time !== time);
+  }
+
   /**
    * Begin a load. The function given back takes what it brought, which is all there is from its
    * first candle to its last, but for what has come live in the meantime.

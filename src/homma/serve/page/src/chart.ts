@@ -34,7 +34,6 @@ export interface Seer {
 
 /** Decimals are judged by the newest candles only. */
 const JUDGED = 500;
-const NEWEST_BARS = 120;
 
 export class Chart {
   readonly #chart: IChartApi;
@@ -48,6 +47,8 @@ export class Chart {
     this.#look = look;
     this.#chart = createChart(host, {
       autoSize: true,
+      // The logo would put a style element into the page, which its policy forbids: the footer names them.
+      layout: { attributionLogo: false },
       crosshair: { mode: CrosshairMode.Normal },
       timeScale: { timeVisible: true, rightOffset: 4, barSpacing: 8, minBarSpacing: 0.5 },
       rightPriceScale: { scaleMargins: { top: 0.12, bottom: 0.2 } },
@@ -77,8 +78,6 @@ export class Chart {
     this.#chart.applyOptions({
       layout: {
         background: { type: ColorType.Solid, color: colours.back }, textColor: colours.text,
-        // It would put a style element into the page, which its policy forbids; the footer names them.
-        attributionLogo: false,
         fontFamily: getComputedStyle(document.body).fontFamily,
       },
       grid: { vertLines: { color: colours.grid }, horzLines: { color: colours.grid } },
@@ -101,6 +100,7 @@ export class Chart {
     this.#fitDecimals(main);
     this.#candles.setData(main.all.map((one) => this.#bar(one, main)));
     this.#volume.setData(main.all.map((one) => this.#column(one)));
+    this.#markLast(main);
     for (const line of this.#lines.splice(others.length)) this.#chart.removeSeries(line);
     for (const [i, other] of others.entries()) {
       this.#lines[i] ??= this.#chart.addSeries(LineSeries, {
@@ -116,6 +116,7 @@ export class Chart {
     if (change === "inserted") return false;
     this.#candles.update(this.#bar(candle, main), change === "replaced");
     this.#volume.update(this.#column(candle), change === "replaced");
+    this.#markLast(main);
     const before = main.all.at(-2);
     // An engine that does not say what is final: the candle before was open until now.
     if (change === "appended" && before?.isFinal === null) {
@@ -131,9 +132,7 @@ export class Chart {
   }
 
   toNewest(): void {
-    const timeScale = this.#chart.timeScale();
-    const bars = this.#candles.data().length;
-    timeScale.setVisibleLogicalRange({ from: bars - NEWEST_BARS, to: bars + 3 });
+    this.#chart.timeScale().resetTimeScale();
     this.#chart.priceScale("right").applyOptions({ autoScale: true });
   }
 
@@ -171,6 +170,16 @@ export class Chart {
     if (!range) return;
     const [from, to] = moved(range.from, range.to);
     this.#chart.timeScale().setVisibleLogicalRange({ from, to });
+  }
+
+  /** The last price's label would else have the colour of a hollow body. */
+  #markLast({ newest }: Candles): void {
+    if (newest === undefined) return;
+    const { up, down } = this.#look.colours;
+    const priceLineColor = newest.close >= newest.open ? up : down;
+    if (this.#candles.options().priceLineColor !== priceLineColor) {
+      this.#candles.applyOptions({ priceLineColor });
+    }
   }
 
   #fitDecimals(main: Candles): void {

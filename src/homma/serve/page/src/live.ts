@@ -7,8 +7,12 @@ import type { Series } from "./state";
 export type Link = "connecting" | "live" | "lost";
 export type LiveCandle = Candle & Series & { readonly interval: string };
 
+export type Gone = Series & { readonly interval: string; readonly time: number };
+
 export interface Listener {
   candle(candle: LiveCandle): void;
+  /** There is no such candle any more. */
+  gone(gone: Gone): void;
   /** Something was missed that the server cannot send again. */
   missed(): void;
   link(link: Link): void;
@@ -54,9 +58,8 @@ export class Live {
       if (again) this.listener.missed();
       again = false;
     });
-    connection.addEventListener("candle", (event) => {
-      this.listener.candle(JSON.parse((event as MessageEvent<string>).data) as LiveCandle);
-    });
+    connection.addEventListener("candle", (event) => this.listener.candle(said<LiveCandle>(event)));
+    connection.addEventListener("gone", (event) => this.listener.gone(said<Gone>(event)));
     connection.addEventListener("reset", () => this.listener.missed());
     connection.addEventListener("error", () => {
       if (connection !== this.#connection) return;
@@ -71,4 +74,8 @@ export class Live {
     this.#waiting = setTimeout(() => this.#open(address, true), this.#waitMs);
     this.#waitMs = Math.min(this.#waitMs * 2, LONGEST_WAIT_MS);
   }
+}
+
+function said<T>(event: Event): T {
+  return JSON.parse((event as MessageEvent<string>).data) as T;
 }

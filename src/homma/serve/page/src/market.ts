@@ -91,14 +91,15 @@ export class Market {
   }
 
   #fill(row: Row, quote: Quote, current: boolean): void {
-    const closes = quote.closes.length > 0 ? quote.closes : [quote.close];
-    const first = closes[0] ?? quote.close;
+    const { close } = quote.candle;
+    const closes = quote.closes.length > 0 ? quote.closes : [close];
+    const first = closes[0] ?? close;
     row.link.href = this.addressOf(quote);
-    row.link.toggleAttribute("aria-current", current);
     if (current) row.link.setAttribute("aria-current", "true");
-    row.last.textContent = priceText(quote.close, decimalsOf([...closes, quote.close]));
-    row.change.textContent = changeText(first, quote.close);
-    row.link.dataset["trend"] = quote.close < first ? "down" : "up";
+    else row.link.removeAttribute("aria-current");
+    row.last.textContent = priceText(close, decimalsOf(closes));
+    row.change.textContent = changeText(first, close);
+    row.link.dataset["trend"] = close < first ? "down" : "up";
     row.line.setAttribute("points", sparkline(closes));
   }
 

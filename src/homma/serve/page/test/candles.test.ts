@@ -62,6 +62,14 @@ describe("a load", () => {
   });
 });
 
+test("what is gone stays gone, also from a load that was under way", () => {
+  const candles = held(candle(1), candle(2), candle(3));
+  const take = candles.load();
+  candles.drop(120);
+  take([candle(1), candle(2), candle(3)]);
+  expect(closes(candles).map(([time]) => time)).toEqual([1, 3]);
+});
+
 test("candles are found by their time, and by a span with both its ends", () => {
   const candles = held(candle(1), candle(2), candle(4));
   expect(candles.at(120)?.time).toBe(120);

@@ -31,6 +31,7 @@ beforeEach(() => {
   heard = [];
   const listener = {
     candle: ({ time }: { time: number }) => heard.push(`candle ${time}`),
+    gone: ({ time }: { time: number }) => heard.push(`gone ${time}`),
     missed: () => heard.push("missed"),
     link: (link: string) => heard.push(link),
   };
@@ -46,7 +47,8 @@ test("it asks for the series by name, and hands on what comes", () => {
   expect(wires[0]!.address).toBe("api/live?interval=m1&series=A%3AX+Y&series=B%3AX+Y");
   wires[0]!.say("open");
   wires[0]!.say("candle", { time: 60 });
-  expect(heard).toEqual(["connecting", "live", "candle 60"]);
+  wires[0]!.say("gone", { time: 60 });
+  expect(heard).toEqual(["connecting", "live", "candle 60", "gone 60"]);
 });
 
 test("a connection that the browser mends has missed nothing, unless the server says so", () => {
