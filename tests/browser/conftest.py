@@ -5,12 +5,12 @@ import tempfile
 from collections.abc import Iterator
 
 import pytest
-from playwright.sync_api import Browser, BrowserContext, Playwright, sync_playwright
+from playwright.sync_api import Browser, BrowserContext, Playwright, expect, sync_playwright
 
 from tests.browser.looking import Look
 from tests.browser.site import Site
 from tests.browser.walk import history
-from tests.stack.waiting import free_ports
+from tests.stack.waiting import NEVER_S, free_ports
 
 # Without the last ones it asks for Google's hosts, and everything here is to stay on this machine.
 FLAGS = (
@@ -21,6 +21,7 @@ FLAGS = (
 
 @pytest.fixture(scope="session")
 def playwright() -> Iterator[Playwright]:
+    expect.set_options(timeout=NEVER_S * 1000)
     with sync_playwright() as found:
         yield found
 
@@ -49,6 +50,7 @@ def site(bootstrap: str) -> Iterator[Site]:
 @pytest.fixture
 def context(browser: Browser) -> Iterator[BrowserContext]:
     context = browser.new_context(viewport={"width": 1600, "height": 900}, color_scheme="dark")
+    context.set_default_timeout(NEVER_S * 1000)
     yield context
     context.close()
 
