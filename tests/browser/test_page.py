@@ -154,7 +154,9 @@ def test_with_the_keyboard_alone(look: Look) -> None:
     reached = set()
     for _ in range(40):
         keyboard.press("Tab")
-        reached.add(look.page.evaluate("document.activeElement.id || document.activeElement.tagName"))
+        reached.add(
+            look.page.evaluate("document.activeElement.id || document.activeElement.tagName")
+        )
     assert {"symbol", "source", "csv", "png", "zone", "theme", "market-switch", "chart"} <= reached
 
 

@@ -51,7 +51,16 @@ def test_an_installed_wheel_finds_its_page_without_node(built: Path, tmp_path: P
     python = tmp_path / "venv" / "bin" / "python"
     wheel = next(built.glob("*.whl"))
     # What it depends on has nothing to do with the page.
-    install = [str(python), "-m", "pip", "install", "--quiet", "--no-index", "--no-deps", str(wheel)]
+    install = [
+        str(python),
+        "-m",
+        "pip",
+        "install",
+        "--quiet",
+        "--no-index",
+        "--no-deps",
+        str(wheel),
+    ]
     subprocess.run(install, check=True, capture_output=True)
     env = {"PATH": str(python.parent), "HOME": os.environ.get("HOME", "/")}
     said = subprocess.run(
