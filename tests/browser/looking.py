@@ -52,7 +52,8 @@ class Look:
 
 
 _PIXELS = """name => {
-  const wanted = homma.colours[name].match(/[0-9a-f]{2}/g).slice(0, 3).map(two => parseInt(two, 16));
+  const parts = homma.colours[name].match(/[0-9a-f]{2}/g).slice(0, 3);
+  const wanted = parts.map(two => parseInt(two, 16));
   let count = 0;
   for (const canvas of document.querySelectorAll("#chart canvas")) {
     if (canvas.width === 0 || canvas.height === 0) continue;

@@ -37,8 +37,8 @@ def history() -> Iterator[dict[str, Any]]:
     symbols = {symbol: 0.0 for _, symbol in SERIES}
     for step in range(steps):
         when = END - timedelta(seconds=(steps - 1 - step) * EVERY_S)
-        for symbol in symbols:
-            symbols[symbol] += chance.gauss(0.0, 0.00016) - 0.0004 * symbols[symbol] / 10
+        for symbol, moved in symbols.items():
+            symbols[symbol] = moved * 0.99996 + chance.gauss(0.0, 0.00016)
         for (source, symbol), (level, decimals) in SERIES.items():
             price = level * (1 + symbols[symbol] + chance.gauss(0.0, 0.00004))
             yield tick(at(when), round(price, decimals), step, symbol, source)

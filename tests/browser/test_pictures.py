@@ -1,0 +1,34 @@
+"""The README's pictures: `HOMMA_PICTURES=docs/images make test-stack ARGS="-k pictures"`."""
+
+import os
+from pathlib import Path
+
+import pytest
+from playwright.sync_api import Browser
+
+from tests.browser.looking import Look
+from tests.browser.site import Site
+
+pytestmark = pytest.mark.stack
+
+COMPARED = "?symbol=BNBUSD&source=SOURCE_1&compare=SOURCE_2&compare=SOURCE_3&interval=m5"
+PICTURES = {
+    "chart": (1280, 720, "dark", "?symbol=BNBUSD&source=SOURCE_1"),
+    "compare": (1280, 720, "light", COMPARED),
+    "phone": (390, 844, "dark", "?symbol=EURUSD&source=SOURCE_1"),
+}
+
+
+@pytest.mark.parametrize("name", PICTURES)
+def test_pictures(browser: Browser, site: Site, tmp_path: Path, name: str) -> None:
+    width, height, theme, query = PICTURES[name]
+    page = browser.new_page(viewport={"width": width, "height": height})
+    look = Look(page, site.address)
+    look.open(f"{query}&theme={theme}")
+    look.wait("document.querySelectorAll('#quotes li').length > 0")
+    page.evaluate("document.activeElement.blur()")
+    folder = Path(os.environ.get("HOMMA_PICTURES", tmp_path))
+    folder.mkdir(parents=True, exist_ok=True)
+    taken = page.screenshot(path=folder / f"{name}.png")
+    assert taken.startswith(b"\x89PNG")
+    page.close()
