@@ -10,7 +10,7 @@ from typing import Any
 import httpx
 
 from tests.aggregate.pipeline import Pipeline, tick
-from tests.browser.walk import HOURS, NUMBER, SERIES
+from tests.browser.walk import MINUTES, NUMBER, SERIES
 from tests.stack.waiting import until
 
 
@@ -49,7 +49,7 @@ class Site:
     def until_ready(self) -> None:
         """Wait until every series of the history is there, to its end."""
         until(lambda: len(self.get("/api/overview", interval="m1")["series"]) == len(SERIES))
-        until(lambda: len(self.candles("m1", limit=10_000)) == HOURS * 60)
+        until(lambda: len(self.candles("m1", limit=10_000)) == MINUTES)
 
     def get(self, path: str, **query: Any) -> Any:
         """What the API says."""

@@ -13,7 +13,7 @@ from playwright.sync_api import Browser, expect
 from homma.core.interval import INTERVALS
 from tests.browser.looking import Look
 from tests.browser.site import Site
-from tests.browser.walk import END, HOURS, SERIES, at
+from tests.browser.walk import END, MINUTES, SERIES, at
 from tests.stack.waiting import until
 
 pytestmark = pytest.mark.stack
@@ -108,7 +108,7 @@ def test_older_ones_come_as_one_scrolls_back(look: Look) -> None:
     newest = look.drawn()[-1][0]
     for _ in range(20):
         look.page.keyboard.press("Shift+ArrowLeft")
-    look.wait("homma.drawn.candles.length === wanted", HOURS * 60)
+    look.wait("homma.drawn.candles.length === wanted", MINUTES)
     times = [row[0] for row in look.drawn()]
     assert times == sorted(set(times))
     assert look.held("seen.to") < newest

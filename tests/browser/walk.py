@@ -11,6 +11,8 @@ from tests.aggregate.pipeline import tick
 END: Final = datetime(2025, 3, 20, 14, 31, 28)
 HOURS: Final = 11
 EVERY_S: Final = 5
+#: Candles of a minute: the first and the last hold less than a minute's ticks.
+MINUTES: Final = HOURS * 60 + 1
 SERIES: Final = {
     ("SOURCE_1", "BNBUSD"): (627.05, 2),
     ("SOURCE_2", "BNBUSD"): (627.21, 2),

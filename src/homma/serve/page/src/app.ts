@@ -249,6 +249,9 @@ export class App {
     const seen = this.#chart.seen();
     if (seen && (candle.time < seen.from || candle.time > seen.to)) this.#chart.scroll(step / 4);
     this.#chart.point(candle);
+    // The chart tells of the pointer's moves only, not of this one.
+    this.#pointed = candle.time;
+    this.#showLegend();
     byId("spoken").textContent = spoken(candle, this.#shown());
   }
 

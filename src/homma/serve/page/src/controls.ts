@@ -57,9 +57,11 @@ export class Controls {
     let typedAt = -Infinity;
     group.addEventListener("keydown", (event) => {
       if (event.key.length !== 1 || event.ctrlKey || event.metaKey || event.altKey) return;
-      typed = event.timeStamp - typedAt < TYPING_MS ? typed + event.key : event.key;
+      const codes = known.map(({ code }) => code);
+      const goesOn = event.timeStamp - typedAt < TYPING_MS;
+      typed = goesOn && intervalMeant(codes, typed + event.key) ? typed + event.key : event.key;
       typedAt = event.timeStamp;
-      const meant = intervalMeant(known.map(({ code }) => code), typed);
+      const meant = intervalMeant(codes, typed);
       if (meant === undefined) return;
       group.querySelector<HTMLInputElement>(`input[value="${meant}"]`)?.focus();
       this.doer.set({ interval: meant });
