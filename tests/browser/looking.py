@@ -57,7 +57,10 @@ _PIXELS = """name => {
   let count = 0;
   for (const canvas of document.querySelectorAll("#chart canvas")) {
     if (canvas.width === 0 || canvas.height === 0) continue;
-    const { data } = canvas.getContext("2d").getImageData(0, 0, canvas.width, canvas.height);
+    // A copy: the browser minds that a canvas in use is read.
+    const copy = new OffscreenCanvas(canvas.width, canvas.height).getContext("2d");
+    copy.drawImage(canvas, 0, 0);
+    const { data } = copy.getImageData(0, 0, canvas.width, canvas.height);
     for (let i = 0; i < data.length; i += 4)
       if (wanted.every((part, n) => data[i + n] === part) && data[i + 3] === 255) count += 1;
   }

@@ -18,6 +18,8 @@ from tests.stack.waiting import until
 
 pytestmark = pytest.mark.stack
 
+# A function, as the page's policy forbids to evaluate text there.
+DRAWN = "() => window.homma && window.homma.drawn.candles.length > 0"
 CODES = [interval.code for interval in INTERVALS]
 
 
@@ -271,9 +273,9 @@ def test_a_token_is_asked_for_once(browser: Browser, site: Site, guarded: str) -
     expect(page.locator("#login-failed")).to_have_text("That is not the token.")
     field.fill(guarded)
     page.get_by_role("button", name="Enter").click()
-    page.wait_for_function("window.homma.drawn.candles.length > 0")
+    page.wait_for_function(DRAWN)
     expect(page.locator("#login")).to_be_hidden()
     page.reload()
-    page.wait_for_function("window.homma && window.homma.drawn.candles.length > 0")
+    page.wait_for_function(DRAWN)
     assert guarded not in str(context.cookies())
     context.close()

@@ -1,4 +1,4 @@
-"""The README's pictures: `HOMMA_PICTURES=docs/images make test-stack ARGS="-k pictures"`."""
+"""The README's pictures: `PICTURES=docs/images make test-stack ARGS="-k pictures"`."""
 
 import os
 from pathlib import Path
@@ -27,7 +27,7 @@ def test_pictures(browser: Browser, site: Site, tmp_path: Path, name: str) -> No
     look.open(f"{query}&theme={theme}")
     look.wait("document.querySelectorAll('#quotes li').length > 0")
     page.evaluate("document.activeElement.blur()")
-    folder = Path(os.environ.get("HOMMA_PICTURES", tmp_path))
+    folder = Path(os.environ.get("PICTURES", tmp_path))
     folder.mkdir(parents=True, exist_ok=True)
     taken = page.screenshot(path=folder / f"{name}.png")
     assert taken.startswith(b"\x89PNG")
