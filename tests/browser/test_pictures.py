@@ -1,6 +1,7 @@
 """The README's pictures: `PICTURES=docs/images make test-stack ARGS="-k pictures"`."""
 
 import os
+from datetime import timedelta
 from pathlib import Path
 
 import pytest
@@ -8,6 +9,7 @@ from playwright.sync_api import Browser
 
 from tests.browser.looking import Look
 from tests.browser.site import Site
+from tests.browser.walk import END, at
 
 pytestmark = pytest.mark.stack
 
@@ -25,6 +27,11 @@ def test_pictures(browser: Browser, site: Site, tmp_path: Path, name: str) -> No
     page = browser.new_page(viewport={"width": width, "height": height})
     look = Look(page, site.address)
     look.open(f"{query}&theme={theme}")
+    if name == "chart":
+        close = look.held("candles.at(-1).close")
+        for second, moved in enumerate((0.1, -0.2, 0.5, 0.4)):
+            site.send(at(END + timedelta(seconds=40 + second)), round(close + moved, 2))
+        look.wait("homma.candles.at(-1).close === wanted", round(close + 0.4, 2))
     look.wait("document.querySelectorAll('#quotes li').length > 0")
     page.evaluate("document.activeElement.blur()")
     folder = Path(os.environ.get("PICTURES", tmp_path))

@@ -42,5 +42,8 @@ def history() -> Iterator[dict[str, Any]]:
         for symbol, moved in symbols.items():
             symbols[symbol] = moved * 0.99996 + chance.gauss(0.0, 0.00016)
         for (source, symbol), (level, decimals) in SERIES.items():
+            # Some come, some don't; one a minute always does, so that there are all candles.
+            if when.second >= EVERY_S and step and chance.random() < abs(symbols[symbol]) * 20:
+                continue
             price = level * (1 + symbols[symbol] + chance.gauss(0.0, 0.00004))
             yield tick(at(when), round(price, decimals), step, symbol, source)
