@@ -1,156 +1,288 @@
-"""How soon updates reach live streams, and how soon candles are answered.
+"""How soon a candle's change reaches those who look on, and how soon candles are given.
 
-python -m bench.serving [--clients 500] [--updates 1000] [--requests 200] [--seconds 20]
+    make bench WHAT=serving
+    make bench WHAT=serving ARGS="--clients 100 --updates 500 --seconds 10"
 
-`homma serve` runs as a process of its own on the Kafka that is given; candle records are written
-to its topics as an engine would, each with the microsecond it was sent in as its `open`. Half of
-the clients listen to one series, half to all. Percentiles are from the record's sending to its
-line being read; the other table is requests for 1,000 candles from memory, at a steady rate.
+Kafka and `homma serve` are processes of their own. Candle records are written as an engine would,
+each with the microsecond it was made in as its `open`, so a stream tells how old what it brings is.
+Half of the clients listen to one series, half to all; some read nothing at all.
 """
 
 import argparse
 import asyncio
+import re
 import subprocess
 import sys
 import time
-import uuid
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
+from functools import partial
+from pathlib import Path
+from typing import Final
 
 import httpx
 import psutil
+from confluent_kafka import Producer
 
+from bench import report
+from bench.broker import broker, takes_port
+from bench.market import PARTITIONS, make_topics
+from homma.core.interval import FINEST
 from homma.settings import TopicSettings
-from homma.topics import contract
-from homma.topics.kafka.admin import Admin
-from homma.topics.kafka.writing import Sender
-from tests.stack.waiting import free_ports, until
+from tests.stack.waiting import free_ports
 
+TOPICS = TopicSettings(topic="serve_ticks", candle_topic="serve_{name}", replication_factor=1)
 START = datetime(2025, 3, 20, tzinfo=UTC)
-HISTORY = 1000
+ROWS = 1000
+CANDLES = f"/api/candles?source=S&symbol=A0&interval=m1&limit={ROWS}"
+STARTS = 3
+#: Of those who listen to all series so many look at every update; the others only take them.
+WATCHING = 10
+CONNECTIONS = 16
+_MADE: Final = re.compile(rb'"open":(\d+)')
 
 
-def record(symbol: int, minute: int, at_us: int) -> tuple[bytes, bytes]:
+class Writer:
+    """Candles into a topic, those of a series always into one partition."""
+
+    def __init__(self, bootstrap: str, topic: str) -> None:
+        self._topic = topic
+        self._producer = Producer({"bootstrap.servers": bootstrap, "linger.ms": 5, "acks": "all"})
+
+    def write(self, series: int, minute: int, *, final: bool) -> None:
+        """One, made now."""
+        key, value = record(series, minute, final=final)
+        while True:
+            try:
+                self._producer.produce(self._topic, value, key, partition=series % PARTITIONS)
+                return
+            except BufferError:
+                self._producer.poll(0.05)
+
+    def fill(self, series: int, minutes: int) -> None:
+        """A history of all series."""
+        for minute in range(minutes):
+            for n in range(series):
+                self.write(n, minute, final=True)
+        assert self._producer.flush(120) == 0
+
+    async def feed(self, series: int, minute: int, rate: int, seconds: float) -> None:
+        """Changes of the open candles of all series in turn, at a steady rate."""
+        began_s, sent = time.perf_counter(), 0
+        while (gone_s := time.perf_counter() - began_s) < seconds:
+            due = int(gone_s * rate)
+            for n in range(sent, due):
+                self.write(n % series, minute, final=False)
+            self._producer.poll(0)
+            sent = due
+            await asyncio.sleep(0.005)
+
+
+def record(series: int, minute: int, *, final: bool) -> tuple[bytes, bytes]:
+    """A candle of a series, made now."""
     start = (START + timedelta(minutes=minute)).isoformat()[:19] + ".000"
-    key = f'{{"source":"S","symbol":"A{symbol}","dateTime":"{start}"}}'
+    key = f'{{"source":"S","symbol":"A{series}","dateTime":"{start}"}}'
     value = (
-        f'{{"source":"S","symbol":"A{symbol}","dateTime":"{start}","open":{at_us}.0,"high":2.5,'
-        '"low":0.5,"close":1.5,"volume":3,"isFinal":false,"revision":0}'
+        f'{{"source":"S","symbol":"A{series}","dateTime":"{start}",'
+        f'"open":{time.time_ns() // 1000}.0,"high":2.5,"low":0.5,"close":1.5,"volume":3,'
+        f'"isFinal":{"true" if final else "false"},"revision":{int(final)}}}'
     )
     return key.encode(), value.encode()
 
 
-def percentiles(found: Sequence[float]) -> str:
-    ordered = sorted(found)
-    shown = [ordered[min(len(ordered) - 1, int(len(ordered) * p))] for p in (0.5, 0.99, 0.999)]
-    return " | ".join(f"{value * 1000:,.1f} ms" for value in shown)
+# --- the server -------------------------------------------------------------------------------
+@dataclass(frozen=True)
+class Served:
+    """A server that runs, and how long it was until it gave candles."""
+
+    port: int
+    process: psutil.Process
+    seconds: float
+
+    def resident_mib(self) -> float:
+        """What it holds in memory."""
+        return float(self.process.memory_info().rss) / (1 << 20)
+
+    def measured(self, name: str) -> float:
+        """One of its metrics."""
+        text = httpx.get(f"http://127.0.0.1:{self.port}/metrics").text
+        return sum(float(line.split()[-1]) for line in text.splitlines() if line.startswith(name))
 
 
-async def listen(port: int, query: str, delays: list[float]) -> None:
-    reader, writer = await asyncio.open_connection("127.0.0.1", port, limit=1 << 22)
-    writer.write(f"GET /api/live{query} HTTP/1.1\r\nHost: 127.0.0.1\r\n\r\n".encode())
-    try:
-        while chunk := await reader.read(1 << 18):
-            now_us = time.time_ns() // 1000
-            at = chunk.rfind(b'"open":')
-            # The newest of what has come stands for it; a chunk cut within it is left out.
-            number = chunk[at + 7 : at + 23]
-            if at >= 0 and number.isdigit():
-                delays.append((now_us - int(number)) / 1e6)
-    finally:
-        writer.close()
-
-
-async def feed(sender: Sender, topic: str, rate: int, series: int, seconds: float) -> None:
-    began_s, sent = time.perf_counter(), 0
-    while (gone_s := time.perf_counter() - began_s) < seconds:
-        due = int(gone_s * rate) - sent
-        made = [record((sent + n) % series, HISTORY, time.time_ns() // 1000) for n in range(due)]
-        if made:
-            sender.send(topic, [key for key, _ in made], [value for _, value in made])
-        sender.poll(0)
-        sent += due
-        await asyncio.sleep(0.005)
-
-
-async def streams(port: int, topic: str, sender: Sender, asked: argparse.Namespace) -> None:
-    one: list[float] = []
-    every: list[float] = []
-    clients = [
-        asyncio.create_task(
-            listen(port, "", every) if n % 2 else
-            listen(port, f"?series=S:A{n % asked.series}", one)
-        )
-        for n in range(asked.clients)
-    ]  # fmt: skip
-    await asyncio.sleep(2)
-    await feed(sender, topic, asked.updates, asked.series, asked.seconds)
-    for client in clients:
-        client.cancel()
-    await asyncio.gather(*clients, return_exceptions=True)
-    print("| streams | clients | p50 | p99 | p99.9 |\n|---|---|---|---|---|")
-    print(f"| of one series | {len(clients) - len(clients) // 2} | {percentiles(one)} |")
-    print(f"| of all series | {len(clients) // 2} | {percentiles(every)} |")
-
-
-async def requests(address: str, rate: int, seconds: float) -> None:
-    query = {"source": "S", "symbol": "A0", "interval": "m1", "limit": str(HISTORY)}
-    took: list[float] = []
-
-    async def ask(client: httpx.AsyncClient) -> None:
-        began_s = time.perf_counter()
-        answer = await client.get(f"{address}/api/candles", params=query)
-        assert answer.status_code == 200
-        took.append(time.perf_counter() - began_s)
-
-    async with httpx.AsyncClient(timeout=30) as client, asyncio.TaskGroup() as group:
-        for _ in range(int(rate * seconds)):
-            group.create_task(ask(client))
-            await asyncio.sleep(1 / rate)
-    print("\n| candles of 1,000 rows | p50 | p99 | p99.9 |\n|---|---|---|---|")
-    print(f"| {rate} a second | {percentiles(took)} |")
-
-
-def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--bootstrap", required=True)
-    parser.add_argument("--clients", type=int, default=500)
-    parser.add_argument("--updates", type=int, default=1000)
-    parser.add_argument("--requests", type=int, default=200)
-    parser.add_argument("--series", type=int, default=100)
-    parser.add_argument("--seconds", type=float, default=20)
-    asked = parser.parse_args()
-    config = {"bootstrap.servers": asked.bootstrap}
-    name = "b" + uuid.uuid4().hex[:8]
-    settings = TopicSettings(topic=f"{name}_ticks", candle_topic=name + "_{name}")
-    Admin(config).ensure(contract.specs(settings, 1), 1)
-    topic = contract.topics(settings).candles[0]
-    sender = Sender(config)
-    for minute in range(HISTORY):
-        sender.send(topic, *map(list, zip(record(0, minute, 0), strict=True)))
-    assert sender.flush(60) == 0
+@contextmanager
+def serving(bootstrap: str, folder: Path) -> Iterator[Served]:
+    """`homma serve`, from its start on."""
     [port] = free_ports(1)
-    argv = [sys.executable, "-m", "homma", "serve", "--bootstrap.servers", asked.bootstrap,
-            "--candle-topic", settings.candle_topic, "--serve-port", str(port),
-            "--without-lake"]  # fmt: skip
-    process = subprocess.Popen(argv)
-    address = f"http://127.0.0.1:{port}"
+    argv = [
+        sys.executable, "-m", "homma", "serve", "--bootstrap.servers", bootstrap,
+        "--candle-topic", TOPICS.candle_topic, "--serve-port", str(port), "--without-lake",
+    ]  # fmt: skip
+    began_s = time.perf_counter()
+    with (folder / "serve.log").open("ab") as said:
+        process = subprocess.Popen(argv, stderr=said)
     try:
-        until(lambda: _ready(address))
-        asyncio.run(streams(port, topic, sender, asked))
-        asyncio.run(requests(address, asked.requests, asked.seconds))
-        resident = psutil.Process(process.pid).memory_info().rss
-        print(f"\nmemory of the server: {resident / (1 << 20):,.0f} MiB")
+        while not _gives_candles(port):
+            assert process.poll() is None, (folder / "serve.log").read_text()
+            time.sleep(0.01)
+        yield Served(port, psutil.Process(process.pid), time.perf_counter() - began_s)
     finally:
         process.terminate()
         process.wait()
 
 
-def _ready(address: str) -> bool:
+def _gives_candles(port: int) -> bool:
     try:
-        return bool(httpx.get(f"{address}/health/ready").status_code == 200)
+        answer = httpx.get(f"http://127.0.0.1:{port}{CANDLES}", timeout=5)
     except httpx.HTTPError:
         return False
+    return answer.status_code == 200 and len(answer.json()["candles"]) == ROWS
+
+
+# --- streams ----------------------------------------------------------------------------------
+@dataclass
+class Heard:
+    """How old updates were when they came, in milliseconds."""
+
+    of_one: list[float] = field(default_factory=list)
+    of_all: list[float] = field(default_factory=list)
+
+
+class Listener(asyncio.Protocol):
+    """A client of a stream; without a list it takes what comes and looks at nothing."""
+
+    def __init__(self, query: str, ages_ms: list[float] | None) -> None:
+        self._query = query
+        self._ages_ms = ages_ms
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        assert isinstance(transport, asyncio.Transport)
+        transport.write(f"GET /api/live{self._query} HTTP/1.1\r\nHost: localhost\r\n\r\n".encode())
+
+    def data_received(self, data: bytes) -> None:
+        if self._ages_ms is None:
+            return
+        now_us = time.time_ns() // 1000
+        # What is cut in two by a chunk's end is too short to be of today.
+        made = (int(found) for found in _MADE.findall(data))
+        self._ages_ms.extend((now_us - us) / 1000 for us in made if us > now_us // 2)
+
+
+async def listen(port: int, asked: argparse.Namespace, heard: Heard) -> list[asyncio.Transport]:
+    """All clients, listening."""
+    loop = asyncio.get_running_loop()
+    found: list[asyncio.Transport] = []
+    for n in range(asked.clients):
+        if n % 2:
+            query, ages = "", heard.of_all if n // 2 % WATCHING == 0 else None
+        else:
+            query, ages = f"?series=S:A{n // 2 % asked.series}", heard.of_one
+        client = partial(Listener, query, ages)
+        found.append((await loop.create_connection(client, "127.0.0.1", port))[0])
+    for _ in range(asked.slow):
+        client = partial(Listener, "", None)
+        transport, _ = await loop.create_connection(client, "127.0.0.1", port)
+        transport.pause_reading()
+        found.append(transport)
+    return found
+
+
+async def streams(served: Served, writer: Writer, minute: int, asked: argparse.Namespace) -> Heard:
+    """Every client hears what is fed."""
+    heard = Heard()
+    clients = await listen(served.port, asked, heard)
+    while served.measured("homma_streams ") < len(clients):
+        await asyncio.sleep(0.1)
+    await writer.feed(asked.series, minute, asked.updates, asked.seconds)
+    await asyncio.sleep(1)
+    for transport in clients:
+        transport.abort()
+    return heard
+
+
+# --- requests ---------------------------------------------------------------------------------
+async def requests(port: int, rate: int, seconds: float) -> list[float]:
+    """Milliseconds of each request, counted from when it was due."""
+    free: asyncio.Queue[tuple[asyncio.StreamReader, asyncio.StreamWriter]] = asyncio.Queue()
+    for _ in range(CONNECTIONS):
+        free.put_nowait(await asyncio.open_connection("127.0.0.1", port, limit=1 << 20))
+    took_ms: list[float] = []
+
+    async def ask(due_s: float) -> None:
+        reader, writer = await free.get()
+        writer.write(f"GET {CANDLES} HTTP/1.1\r\nHost: localhost\r\n\r\n".encode())
+        head = await reader.readuntil(b"\r\n\r\n")
+        length = re.search(rb"content-length: (\d+)", head)
+        assert head.startswith(b"HTTP/1.1 200"), head
+        assert length is not None
+        await reader.readexactly(int(length[1]))
+        took_ms.append((time.perf_counter() - due_s) * 1000)
+        free.put_nowait((reader, writer))
+
+    began_s = time.perf_counter()
+    async with asyncio.TaskGroup() as group:
+        for n in range(int(rate * seconds)):
+            due_s = began_s + n / rate
+            await asyncio.sleep(max(0.0, due_s - time.perf_counter()))
+            group.create_task(ask(due_s))
+    while not free.empty():
+        free.get_nowait()[1].close()
+    return took_ms
+
+
+def row(what: str, found_ms: Sequence[float]) -> list[str]:
+    """Percentiles."""
+    ordered = sorted(found_ms)
+    shown = [ordered[min(len(ordered) - 1, int(len(ordered) * p))] for p in (0.5, 0.99, 0.999)]
+    return [what, f"{len(ordered):,}", *(f"{value:,.1f}" for value in (*shown, ordered[-1]))]
+
+
+def main() -> None:
+    """Measure and show."""
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0] if __doc__ else "")
+    parser.add_argument("--candles", type=int, default=1_000_000, help="in Kafka at the start")
+    parser.add_argument("--series", type=int, default=100)
+    parser.add_argument("--clients", type=int, default=500, help="streams")
+    parser.add_argument("--slow", type=int, default=5, help="more streams, which read nothing")
+    parser.add_argument("--updates", type=int, default=1000, help="a second")
+    parser.add_argument("--requests", type=int, default=200, help="a second")
+    parser.add_argument("--seconds", type=float, default=30.0)
+    takes_port(parser)
+    report.takes_markdown(parser)
+    asked = parser.parse_args()
+    print(report.machine())
+    with broker(asked.port) as (bootstrap, folder):
+        writer = Writer(bootstrap, make_topics(bootstrap, TOPICS).candles[FINEST])
+        minutes = max(ROWS, asked.candles // asked.series)
+        writer.fill(asked.series, minutes)
+        starts_ms = []
+        for _ in range(STARTS):
+            with serving(bootstrap, folder) as served:
+                starts_ms.append(served.seconds * 1000)
+        with serving(bootstrap, folder) as served:
+            while served.measured("homma_candles_read_total ") < minutes * asked.series:
+                time.sleep(0.1)
+            before = served.resident_mib()
+            heard = asyncio.run(streams(served, writer, minutes, asked))
+            after, cut = served.resident_mib(), served.measured("homma_streams_cut_total ")
+            took_ms = asyncio.run(requests(served.port, asked.requests, asked.seconds))
+    report.show(
+        f"{asked.clients} streams, {asked.updates:,} updates/s of {asked.series} series, "
+        f"{asked.seconds:g} s; then {asked.requests} requests/s as long",
+        ("what", "counted", "p50 ms", "p99 ms", "p99.9 ms", "max ms"),
+        [
+            row(f"start to first answer, {minutes * asked.series:,} candles in Kafka", starts_ms),
+            row("update to a stream of one series", heard.of_one),
+            row("update to a stream of all series", heard.of_all),
+            row(f"candles of {ROWS:,} rows from memory", took_ms),
+        ],
+        markdown=asked.markdown,
+    )
+    print(
+        f"\nThe server held {before:,.0f} MiB before there were streams and {after:,.0f} MiB after "
+        f"them; of {asked.slow} that read nothing it had cut off {cut:.0f}."
+    )
 
 
 if __name__ == "__main__":
