@@ -78,6 +78,7 @@ class Writer:
             self._producer.poll(0)
             sent = due
             await asyncio.sleep(0.005)
+        assert self._producer.flush(30) == 0
 
 
 def record(series: int, minute: int, *, final: bool) -> tuple[bytes, bytes]:

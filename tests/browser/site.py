@@ -1,5 +1,6 @@
 """`homma serve` as a process of its own, over the candles of a pipeline."""
 
+import json
 import os
 import signal
 import subprocess
@@ -9,6 +10,7 @@ from typing import Any
 
 import httpx
 
+from homma.topics.kafka.writing import Sender
 from tests.aggregate.pipeline import Pipeline, tick
 from tests.browser.walk import MINUTES, NUMBER, SERIES
 from tests.stack.waiting import until
@@ -24,6 +26,7 @@ class Site:
         self._log = Path(home) / "serve.log"
         self._process: subprocess.Popen[bytes] | None = None
         self._number = NUMBER
+        self._sender = Sender(self.pipeline.config)
 
     def start(self, token: str | None = None) -> None:
         """Have it run, and answer."""
@@ -64,7 +67,12 @@ class Site:
     def send(self, at: str, price: float, source: str = "SOURCE_1", symbol: str = "BNBUSD") -> None:
         """One tick, numbered after those before."""
         self._number += 1
-        self.pipeline.send(tick(at, price, self._number, symbol, source))
+        one = tick(at, price, self._number, symbol, source)
+        # One sender for all: a new one would look for the broker anew.
+        self._sender.send(
+            self.pipeline.topics.ticks, [f"{source}:{symbol}".encode()], [json.dumps(one).encode()]
+        )
+        assert self._sender.flush(30) == 0
 
     def _answers(self) -> bool:
         assert self._process is not None

@@ -6,6 +6,7 @@ from homma.lake.schema import CANDLES
 from homma.lake.table import Lake
 from homma.metrics import SERVE, Metrics
 from homma.serve.app import Server
+from homma.serve.lake import LakeReader
 from homma.serve.past import Past
 from tests.lake.rows import candle
 from tests.lake.rows import candles as rows
@@ -26,7 +27,7 @@ def landed(lake: dict[str, str], namespace: str, minutes: range) -> None:
 
 def server(lake: dict[str, str], namespace: str, minutes: range) -> Server:
     """One whose memory has these minutes of S:A."""
-    found = made(Past(lambda: Lake(lake, namespace), Metrics(SERVE)), keep=10)
+    found = made(Past(lambda: LakeReader(Lake(lake, namespace)), Metrics(SERVE)), keep=10)
     records = Counting()
     for n in minutes:
         start = at(n).isoformat()[:19] + ".000"

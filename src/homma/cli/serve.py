@@ -10,13 +10,12 @@ import click
 from homma.cli.catalog import Catalog
 from homma.cli.options import SERVE_TOKEN, takes
 from homma.cli.signals import stop_on_signals
-from homma.lake.table import Lake
 from homma.metrics import SERVE, Metrics
 from homma.serve import server
 from homma.serve.app import Parts, Server
 from homma.serve.following import Source
 from homma.serve.guard import rules
-from homma.serve.past import Past
+from homma.serve.past import Past, Reader
 from homma.settings import KafkaSettings, LakeSettings, ServeSettings, TopicSettings
 from homma.topics import contract
 from homma.topics.kafka.admin import Admin
@@ -70,4 +69,12 @@ def _past(catalog: Catalog, measured: Metrics) -> Past | None:
     if catalog.missing is not None:
         log.warning("only the newest candles are shown: %s", catalog.missing)
         return None
-    return Past(lambda: Lake(catalog.properties, catalog.namespace), measured)
+
+    def opened() -> Reader:
+        # Longer to load than all else together: nobody is to wait for it to see what is new.
+        from homma.lake.table import Lake  # noqa: PLC0415
+        from homma.serve.lake import LakeReader  # noqa: PLC0415
+
+        return LakeReader(Lake(catalog.properties, catalog.namespace))
+
+    return Past(opened, measured)

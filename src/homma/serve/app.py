@@ -81,6 +81,8 @@ class Server:
         if self._parts.source is not None:
             following = Following(self._parts.source, self.market)
             following.start()
+        if self._parts.past is not None:
+            self._parts.past.begin()
         try:
             yield
         finally:

@@ -4,20 +4,11 @@ import asyncio
 import logging
 import threading
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import replace
-from datetime import UTC, datetime, timedelta
-from typing import Final
+from typing import Final, Protocol
 
-import polars as pl
-
-from homma.core.interval import INTERVALS
 from homma.errors import LakeError, Refused
-from homma.lake import history
-from homma.lake.history import Wanted
-from homma.lake.schema import CANDLES
-from homma.lake.table import Lake, Table
 from homma.metrics import Metrics
 from homma.serve.live import Span
 from homma.topics.latest import Candle
@@ -30,24 +21,42 @@ _MOST: Final = 64
 _ANSWER_WITHIN_S: Final = 20.0
 #: So long nothing is asked of a lake that did not answer.
 _PAUSE_S: Final = 5.0
-#: Candles are looked for in so many times the time that they would take, then in all.
-_LOOK_ON: Final = (1, 8, 100)
-_EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
+
+
+class Reader(Protocol):
+    """What reads the lake, in threads of its own; LakeError where there is no way."""
+
+    def read(self, interval: int, span: Span) -> Sequence[Candle]:
+        """The candles of a span that the lake has."""
+
+    def close(self) -> None:
+        """Let go of the connections."""
 
 
 class Past:
-    """Asks the lake; where it is away, one goes on without it for a moment."""
+    """Asks the lake; where it is away, one goes on without it for a moment.
 
-    def __init__(self, connect: Callable[[], Lake], metrics: Metrics) -> None:
-        self._connect = connect
+    What reads it is opened behind the first answers, as its libraries take their time to load.
+    """
+
+    def __init__(self, opened: Callable[[], Reader], metrics: Metrics) -> None:
+        self._opened = opened
         self._metrics = metrics
         self._threads = ThreadPoolExecutor(_THREADS, "lake")
-        self._locks = [threading.Lock() for _ in CANDLES]
-        self._connecting = threading.Lock()
-        self._lake: Lake | None = None
-        self._tables: dict[int, Table] = {}
+        self._opening = threading.Lock()
+        self._reader: Reader | None = None
         self._asked = 0
         self._not_before_s = 0.0
+
+    def begin(self) -> None:
+        """Have it open before somebody asks."""
+        self._threads.submit(self._open)
+
+    def _open(self) -> Reader:
+        with self._opening:
+            if self._reader is None:
+                self._reader = self._opened()
+            return self._reader
 
     async def find(self, interval: int, span: Span) -> Sequence[Candle] | None:
         """What the lake has of a span; None where it does not answer."""
@@ -76,64 +85,10 @@ class Past:
             reading.exception()
 
     def _read(self, interval: int, span: Span) -> Sequence[Candle]:
-        with self._locks[interval]:
-            table = self._table(interval)
-            table.refresh()
-            source, symbol = span.series
-            wanted = Wanted(symbol, source, _us(span.since), _us(span.until))
-            now_us = time.time_ns() // 1000
-            if span.since is None:
-                rows = history.candles(table, replace(wanted, last=span.count), now_us)
-            else:
-                rows = _first(table, wanted, span.count, now_us)
-        return list(_candles(rows))
-
-    def _table(self, interval: int) -> Table:
-        with self._connecting:
-            if self._lake is None:
-                self._lake = self._connect()
-            if interval not in self._tables:
-                self._tables[interval] = self._lake.table(CANDLES[interval])
-            return self._tables[interval]
+        return self._open().read(interval, span)
 
     def close(self) -> None:
         """Let go of the connections; who still waits gets no answer."""
         self._threads.shutdown(wait=False, cancel_futures=True)
-        if self._lake is not None:
-            self._lake.close()
-
-
-def _first(table: Table, wanted: Wanted, count: int, now_us: int) -> pl.DataFrame:
-    """The oldest rows of a range, without reading more of it than need be."""
-    interval = table.spec.interval
-    assert interval is not None
-    assert wanted.since_us is not None
-    for times in _LOOK_ON:
-        edge_us = wanted.since_us + times * count * INTERVALS[interval].longest_us
-        if wanted.until_us is not None and edge_us >= wanted.until_us:
-            break
-        rows = history.candles(table, replace(wanted, until_us=edge_us), now_us)
-        if rows.height >= count or (wanted.until_us is None and edge_us > now_us):
-            return rows.head(count)
-    return history.candles(table, wanted, now_us).head(count)
-
-
-def _candles(rows: pl.DataFrame) -> Iterator[Candle]:
-    for row in rows.iter_rows(named=True):
-        yield Candle(
-            source=row["source"],
-            symbol=row["symbol"],
-            start=row["date_time"].astimezone(UTC),
-            open=row["open"],
-            high=row["high"],
-            low=row["low"],
-            close=row["close"],
-            volume=row["volume"],
-            is_final=row["is_final"],
-            revision=row["revision"],
-            text=b"",
-        )
-
-
-def _us(at: datetime | None) -> int | None:
-    return None if at is None else (at - _EPOCH) // timedelta(microseconds=1)
+        if self._reader is not None:
+            self._reader.close()
