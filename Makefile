@@ -13,7 +13,7 @@ NODE := env PATH="$(CURDIR)/$(RUN):$$PATH" npm --prefix $(PAGE)
 PAGE_SOURCES := $(PAGE)/index.html $(PAGE)/vite.config.ts $(PAGE)/tsconfig.json $(wildcard $(PAGE)/src/*)
 BUILT := src/homma/serve/static/index.html
 
-.PHONY: help demo test test-stack spark-sql soak check bench page page-test clean
+.PHONY: help demo test test-stack spark-sql soak check bench page page-test dist clean
 
 help:                        ## what there is
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):[^#]*## */  make \1\t/' | expand -t 16
@@ -43,6 +43,9 @@ check: .venv/ready page-test ## style, types, import rules, and what is rendered
 
 page: $(BUILT)               ## the page of homma serve, built if its sources are newer
 
+dist: .venv/ready $(BUILT)   ## wheel and sdist, with the page in them
+	$(RUN)/python -m hatchling build
+
 page-test: $(PAGE)/node_modules/ready  ## types and unit tests of the page
 	$(NODE) run --silent test
 
@@ -50,7 +53,7 @@ bench: .venv/ready           ## how fast, against what; WHAT=steps and others: b
 	$(RUN)/python -m bench.$(or $(WHAT),end_to_end) $(ARGS)
 
 clean:                       ## forget what the targets have set up, and the demo's data
-	rm -rf .venv .uv .homma deploy/spark/.venv $(PAGE)/node_modules src/homma/serve/static
+	rm -rf .venv .uv .homma deploy/spark/.venv $(PAGE)/node_modules src/homma/serve/static dist
 
 .venv/ready: pyproject.toml uv.lock | $(filter .uv/bin/uv,$(UV))
 	$(UV) sync --locked --quiet

@@ -1,16 +1,24 @@
 """Older candles out of a real lake, joined with the newest: no gap, no repeat."""
 
+import itertools
 from datetime import UTC, datetime, timedelta
 
+import polars as pl
+
+from homma.core.interval import INTERVALS
 from homma.lake.schema import CANDLES
 from homma.lake.table import Lake
 from homma.metrics import SERVE, Metrics
 from homma.serve.app import Server
 from homma.serve.lake import LakeReader
 from homma.serve.past import Past
+from tests.aggregate.pipeline import Pipeline
+from tests.faults.engines import Feed, flow
 from tests.lake.rows import candle
 from tests.lake.rows import candles as rows
-from tests.serve.serving import Counting, candles, made, running
+from tests.lake.sinks import Sinks
+from tests.serve.serving import Counting, candles, following, made, ready, running
+from tests.stack.waiting import until
 
 START = datetime(2025, 3, 20, 12, tzinfo=UTC)
 
@@ -62,3 +70,49 @@ def test_without_an_answer_from_the_lake(lake: dict[str, str], namespace: str) -
     gone = {**lake, "uri": "http://127.0.0.1:1"}
     with running(server(gone, namespace, range(50, 65))) as address:
         assert closes(address) == [float(n) for n in range(50, 65)]
+
+
+def of_the_engine(pipeline: Pipeline) -> dict[tuple[str, str], list[tuple[str, float, int]]]:
+    """The newest records of the topics: of each interval and symbol, oldest first."""
+    shown = pl.from_epoch("start_us", "us").dt.to_string("%Y-%m-%dT%H:%M:%S.000Z")
+    found = pipeline.candles().with_columns(at=shown).sort("start_us")
+    return {
+        (INTERVALS[code].code, symbol): list(one.select("at", "close", "volume").iter_rows())
+        for (code, symbol), one in found.group_by("interval", "symbol")
+    }
+
+
+def as_served(address: str, interval: str, symbol: str) -> list[tuple[str, float, int]]:
+    found = candles(address, interval=interval, symbol=symbol, limit=10_000)
+    return [(c["dateTime"], c["close"], c["volume"]) for c in found]
+
+
+def test_what_engine_and_sink_make_is_served_whole(
+    sinks: Sinks, lake: dict[str, str], namespace: str
+) -> None:
+    pipeline = sinks.pipeline
+    market = flow(6, 2, step=timedelta(seconds=3))
+
+    def go_on(ticks: int) -> None:
+        with Feed(pipeline, list(itertools.islice(market, ticks)), 0) as feed:
+            feed.join()
+        pipeline.work_off()
+
+    def same(address: str) -> bool:
+        expected = of_the_engine(pipeline)
+        assert len(expected) == 2 * len(INTERVALS)
+        return all(as_served(address, *which) == rows for which, rows in expected.items())
+
+    past = Past(lambda: LakeReader(Lake(lake, namespace)), Metrics(SERVE))
+    go_on(3000)
+    sinks.work_off()
+    server = made(past, following(pipeline), keep=10)
+    with running(server) as address:
+        ready(address)
+        until(lambda: server.market.live.settled)
+        assert same(address)
+        # More comes, corrections of old candles too, before the lake has any of it and after.
+        go_on(2000)
+        until(lambda: same(address))
+        sinks.work_off()
+        assert same(address)

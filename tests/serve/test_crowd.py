@@ -1,12 +1,15 @@
 """Many who connect, some who read slowly, some who ask nonsense: others do not notice."""
 
+import contextlib
 import random
 import socket
 import time
+from collections import deque
 from datetime import timedelta
 from typing import Any
 
 import httpx
+import psutil
 
 from tests.serve.serving import Counting, candles, filled, listening, made, running
 from tests.stack.waiting import until
@@ -30,6 +33,10 @@ def closed(connection: socket.socket) -> bool:
         return True
 
 
+def resident_mib() -> float:
+    return float(psutil.Process().memory_info().rss) / (1 << 20)
+
+
 def live(more: str = "") -> bytes:
     return f"GET /api/live{more} HTTP/1.1\r\nHost: 127.0.0.1\r\n\r\n".encode()
 
@@ -42,6 +49,24 @@ def test_one_connection_too_many_is_closed() -> None:
         for one in crowd:
             one.close()
         until(lambda: _answers(address))
+
+
+def test_ten_thousand_try_to_connect() -> None:
+    with running(filled(made()), most=50) as address, listening(address) as heard:
+        crowd: deque[socket.socket] = deque()
+        before_mib = resident_mib()
+        for n in range(10_000):
+            # Those that were too many have been cut off, and may know it already.
+            with contextlib.suppress(OSError):
+                crowd.append(connect(address, live() if n % 2 else b""))
+            if len(crowd) > 300:
+                crowd.popleft().close()
+        assert not heard.ended
+        for one in crowd:
+            one.close()
+        until(lambda: _answers(address))
+        assert candles(address)
+        assert resident_mib() - before_mib < 100
 
 
 def _answers(address: str) -> bool:
@@ -66,6 +91,7 @@ def test_who_reads_nothing_is_cut_off_and_others_are_not() -> None:
     server = filled(made(slow_after=timedelta(seconds=1)))
     with running(server) as address, listening(address) as heard:
         slow = connect(address, live())
+        before_mib = resident_mib()
         records, events = Counting(), server.streams.events
         close = 0.0
         while "homma_streams_cut_total 1.0" not in httpx.get(f"{address}/metrics").text:
@@ -78,6 +104,8 @@ def test_who_reads_nothing_is_cut_off_and_others_are_not() -> None:
             time.sleep(0.1)
         heard.until("candle", close=close)
         until(lambda: closed(slow))
+        # Each change is kept once for all, and so many of them at most.
+        assert resident_mib() - before_mib < 200
 
 
 def test_endless_reconnects() -> None:

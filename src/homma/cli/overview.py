@@ -82,9 +82,13 @@ class Overview:
 
     def _places(self) -> list[str]:
         """Where its servers are reached from outside."""
+        page = self._runs.ports.get("serve", {}).get("page")
         lake = self._runs.lake
-        more = [f"S3 {lake.s3}", f"catalog {lake.catalog}"] if lake else []
-        return [f"Kafka {self._runs.bootstrap}", *more]
+        return [
+            *([f"page http://127.0.0.1:{page}"] if page else []),
+            f"Kafka {self._runs.bootstrap}",
+            *([f"S3 {lake.s3}", f"catalog {lake.catalog}"] if lake else []),
+        ]
 
     def line(self) -> str:
         """The same in one line of a log."""
