@@ -137,6 +137,12 @@ def _paths() -> Document:
         "/health/live": _get("Whether the server runs", (), _of("Health")),
         "/health/ready": _get("Whether it knows the newest candles", (), _of("Health"),
                               more={"503": _answer("not yet, or not any more", _of("Health"))}),
+        "/metrics": {"get": {
+            "summary": "What is measured, for Prometheus",
+            "responses": {"200": {"description": "its text format",
+                                  "content": {"text/plain": {"schema": _TEXT}}},
+                          **_refusals("Problem")},
+        }},
         "/udf/config": _get("TradingView UDF: what is supported", (), {"type": "object"}),
         "/udf/symbols": _get("TradingView UDF: a symbol", asking.UDF_SYMBOLS, {"type": "object"},
                              refusal="UdfError"),
