@@ -12,6 +12,7 @@ from tests.browser.site import Site
 from tests.browser.walk import history
 from tests.stack.waiting import NEVER_S, free_ports
 
+NAMES = ("chromium", "chromium-browser", "google-chrome")
 # Without the last ones it asks for Google's hosts, and everything here is to stay on this machine.
 FLAGS = (
     "--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run",
@@ -28,7 +29,7 @@ def playwright() -> Iterator[Playwright]:
 
 @pytest.fixture(scope="session")
 def browser(playwright: Playwright) -> Iterator[Browser]:
-    found = shutil.which("chromium")
+    found = next(filter(None, map(shutil.which, NAMES)), None)
     assert found, "install Chromium: apt-get install chromium"
     browser = playwright.chromium.launch(executable_path=found, args=list(FLAGS))
     yield browser
