@@ -3,6 +3,7 @@
 import itertools
 from datetime import UTC, datetime, timedelta
 
+import httpx
 import polars as pl
 
 from homma.core.interval import INTERVALS
@@ -106,13 +107,28 @@ def test_what_engine_and_sink_make_is_served_whole(
     past = Past(lambda: LakeReader(Lake(lake, namespace)), Metrics(SERVE))
     go_on(3000)
     sinks.work_off()
-    server = made(past, following(pipeline), keep=10)
+    # Memory forgets some of the first part, and none of what the lake does not have yet.
+    server = made(past, following(pipeline), keep=60)
     with running(server) as address:
         ready(address)
         until(lambda: server.market.live.settled)
         assert same(address)
+        minutes = of_the_engine(pipeline)["m1", "SYM0"]
+        assert len(minutes) > 60 + server.market.live.keep
         # More comes, corrections of old candles too, before the lake has any of it and after.
-        go_on(2000)
+        go_on(800)
         until(lambda: same(address))
         sinks.work_off()
         assert same(address)
+
+
+def test_it_is_told_where_the_lake_is_behind_what_was_let_go(
+    lake: dict[str, str], namespace: str
+) -> None:
+    landed(lake, namespace, range(10))
+    # Of 100 that came after, memory has a few: what lies between is in Kafka alone.
+    with running(server(lake, namespace, range(10, 110))) as address:
+        query = {"source": "S", "symbol": "A", "interval": "m1"}
+        found = httpx.get(f"{address}/api/candles", params=query, timeout=30).json()
+        assert found["complete"] is False
+        assert found["candles"][-1]["close"] == 109.0

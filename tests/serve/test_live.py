@@ -150,6 +150,7 @@ def _compare(live: Live, data: st.DataObject, truth: dict[int, float], lake: dic
     found = live.sure(0, span)
     if found is None:
         older = [candle(m, c) for m, c in sorted(lake.items()) if _within(m, span)]
+        assert live.joined(0, span, span.of(older))
         found = live.merged(0, span, span.of(older))
         live.keep_whole(0, span, found)
     wanted = span.of([candle(m, c) for m, c in sorted(truth.items()) if _within(m, span)])

@@ -66,6 +66,8 @@ class Candles:
         if older is None:
             return Found([_written(c) for c in self.live.held(interval, span)], complete=False)
         candles = [_written(c) for c in self.live.merged(interval, span, older)]
+        if not self.live.joined(interval, span, older):
+            return Found(candles, complete=False)
         self.live.keep_whole(interval, span, candles)
         return Found(candles, complete=self.live.settled)
 

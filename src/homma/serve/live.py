@@ -136,6 +136,15 @@ class Live:
                 found[candle.start] = candle
         return span.of([found[start] for start in sorted(found)])
 
+    def joined(self, interval: int, span: Span, older: Sequence[Candle]) -> bool:
+        """Whether what the lake has of a span reaches to what is here."""
+        dropped = self._latest[interval].dropped(span.series)
+        if dropped is None or (span.since is not None and len(older) == span.count):
+            return True
+        before = span.since is not None and dropped < span.since
+        after = span.until is not None and dropped >= span.until
+        return before or after or any(candle.start >= dropped for candle in older)
+
     def keep_whole(self, interval: int, span: Span, candles: Sequence[Candle]) -> None:
         """Hold what was found of a span, if it reaches to the newest candle."""
         newest = self.newest(interval, span.series, 1)
