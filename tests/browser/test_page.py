@@ -8,12 +8,13 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from playwright.sync_api import Browser, expect
+from playwright.sync_api import Browser, BrowserContext, expect
 
 from homma.core.interval import INTERVALS
 from tests.browser.looking import Look
 from tests.browser.site import Site
 from tests.browser.walk import END, MINUTES, SERIES, at
+from tests.serve.serving import Counting, made, running
 from tests.stack.waiting import until
 
 # A function, as the page's policy forbids to evaluate text there.
@@ -48,6 +49,25 @@ def test_the_policy_allows_nothing_from_elsewhere(look: Look) -> None:
     policy = answer.headers["content-security-policy"]
     assert "default-src 'self'" in policy
     assert "unsafe" not in policy
+
+
+def test_before_the_first_tick(context: BrowserContext) -> None:
+    server = made()
+    server.market.live.settle()
+    server.market.ready = True
+    with running(server) as address:
+        look = Look(context.new_page(), address)
+        look.page.goto(address)
+        expect(look.page.locator("#notice")).to_have_text("Waiting for the first candle.")
+        change = server.market.live.add(0, Counting().record(close=1.25))
+        assert change is not None
+        server.streams.events.changed(0, change)
+        server.streams.tell()
+        look.wait("homma.drawn.candles.length === 1")
+        expect(look.page.locator("#notice")).to_be_hidden()
+        expect(look.page.locator("#link")).to_have_text("Live")
+        assert look.complaints == []
+        look.page.close()
 
 
 def test_an_update_and_a_correction_arrive(look: Look, site: Site) -> None:
