@@ -11,6 +11,7 @@ Half of the clients listen to one series, half to all; some read nothing at all.
 import argparse
 import asyncio
 import re
+import socket
 import subprocess
 import sys
 import time
@@ -37,10 +38,10 @@ TOPICS = TopicSettings(topic="serve_ticks", candle_topic="serve_{name}", replica
 START = datetime(2025, 3, 20, tzinfo=UTC)
 ROWS = 1000
 CANDLES = f"/api/candles?source=S&symbol=A0&interval=m1&limit={ROWS}"
-STARTS = 3
 #: Of those who listen to all series so many look at every update; the others only take them.
 WATCHING = 10
 CONNECTIONS = 16
+SLOW_AFTER_S = 5
 _MADE: Final = re.compile(rb'"open":(\d+)')
 
 
@@ -49,7 +50,9 @@ class Writer:
 
     def __init__(self, bootstrap: str, topic: str) -> None:
         self._topic = topic
-        self._producer = Producer({"bootstrap.servers": bootstrap, "linger.ms": 5, "acks": "all"})
+        # It outlives the broker, and need not say so.
+        config = {"bootstrap.servers": bootstrap, "linger.ms": 5, "acks": "all", "log_level": 0}
+        self._producer = Producer(config)
 
     def write(self, series: int, minute: int, *, final: bool) -> None:
         """One, made now."""
@@ -119,6 +122,7 @@ def serving(bootstrap: str, folder: Path) -> Iterator[Served]:
     argv = [
         sys.executable, "-m", "homma", "serve", "--bootstrap.servers", bootstrap,
         "--candle-topic", TOPICS.candle_topic, "--serve-port", str(port), "--without-lake",
+        "--slow-after", f"{SLOW_AFTER_S}s",
     ]  # fmt: skip
     began_s = time.perf_counter()
     with (folder / "serve.log").open("ab") as said:
@@ -182,8 +186,12 @@ async def listen(port: int, asked: argparse.Namespace, heard: Heard) -> list[asy
         client = partial(Listener, query, ages)
         found.append((await loop.create_connection(client, "127.0.0.1", port))[0])
     for _ in range(asked.slow):
+        # The system takes in little for it, as from afar.
+        sock = socket.socket()
+        sock.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
+        sock.connect(("127.0.0.1", port))
         client = partial(Listener, "", None)
-        transport, _ = await loop.create_connection(client, "127.0.0.1", port)
+        transport, _ = await loop.create_connection(client, sock=sock)
         transport.pause_reading()
         found.append(transport)
     return found
@@ -243,6 +251,7 @@ def main() -> None:
     """Measure and show."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0] if __doc__ else "")
     parser.add_argument("--candles", type=int, default=1_000_000, help="in Kafka at the start")
+    parser.add_argument("--starts", type=int, default=3)
     parser.add_argument("--series", type=int, default=100)
     parser.add_argument("--clients", type=int, default=500, help="streams")
     parser.add_argument("--slow", type=int, default=5, help="more streams, which read nothing")
@@ -258,7 +267,7 @@ def main() -> None:
         minutes = max(ROWS, asked.candles // asked.series)
         writer.fill(asked.series, minutes)
         starts_ms = []
-        for _ in range(STARTS):
+        for _ in range(asked.starts):
             with serving(bootstrap, folder) as served:
                 starts_ms.append(served.seconds * 1000)
         with serving(bootstrap, folder) as served:
