@@ -19,7 +19,7 @@ test: .venv/ready            ## every test, with real servers
 	$(RUN)/pytest -n $(WORKERS) --dist worksteal $(ARGS)
 
 test-stack: .venv/ready deploy/spark/.venv/ready  ## Trino, Spark, DuckDB and polars over a real lake
-	$(RUN)/pytest -m stack -n $(WORKERS) --dist loadgroup $(ARGS)
+	$(RUN)/pytest -m stack -o timeout=1800 -n $(WORKERS) --dist loadfile $(ARGS)
 
 spark-sql: .venv/ready deploy/spark/.venv/ready  ## SQL over the lake: docs/reading-the-lake.md
 	@PATH="$(CURDIR)/deploy/spark/.venv/bin:$$PATH" SPARK_CONF_DIR=$(CURDIR)/deploy/spark \
