@@ -25,7 +25,7 @@ test: .venv/ready $(BUILT)   ## every test, with real servers and a browser
 	$(RUN)/pytest -n $(WORKERS) --dist worksteal $(ARGS)
 
 test-stack: .venv/ready $(BUILT) deploy/spark/.venv/ready  ## Trino, Spark, DuckDB and polars over a real lake
-	$(RUN)/pytest -m stack -n $(WORKERS) --dist loadgroup $(ARGS)
+	$(RUN)/pytest -m stack -o timeout=1800 -n $(WORKERS) --dist loadfile $(ARGS)
 
 spark-sql: .venv/ready deploy/spark/.venv/ready  ## SQL over the lake: docs/reading-the-lake.md
 	@PATH="$(CURDIR)/deploy/spark/.venv/bin:$$PATH" SPARK_CONF_DIR=$(CURDIR)/deploy/spark \

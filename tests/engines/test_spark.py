@@ -8,7 +8,7 @@ import pytest
 from homma.lake.schema import TABLES
 from tests.engines.conftest import ROOT, Spark
 
-pytestmark = [pytest.mark.stack, pytest.mark.xdist_group("spark")]
+pytestmark = pytest.mark.stack
 #: To the letter.
 TYPED = "use demo; select * from market_data.candle_1day_iceberg limit 10;\n"
 
