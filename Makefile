@@ -42,7 +42,7 @@ clean:                       ## forget what the targets have set up, and the dem
 	rm -rf .venv .uv .homma deploy/spark/.venv
 
 .venv/ready: pyproject.toml uv.lock | $(filter .uv/bin/uv,$(UV))
-	$(UV) sync --locked --quiet
+	$(UV) sync --locked --quiet --compile-bytecode
 	@touch $@
 
 deploy/spark/.venv/ready: deploy/spark/pyproject.toml deploy/spark/uv.lock | $(filter .uv/bin/uv,$(UV))
