@@ -56,7 +56,7 @@ clean:                       ## forget what the targets have set up, and the dem
 	rm -rf .venv .uv .homma deploy/spark/.venv $(PAGE)/node_modules src/homma/serve/static dist
 
 .venv/ready: pyproject.toml uv.lock | $(filter .uv/bin/uv,$(UV))
-	$(UV) sync --locked --quiet
+	$(UV) sync --locked --quiet --compile-bytecode
 	@touch $@
 
 $(BUILT): $(PAGE)/node_modules/ready $(PAGE_SOURCES)
