@@ -161,11 +161,12 @@ def test_what_is_not_there(address: str) -> None:
     assert candles(address, **long_ago) == []
 
 
-def test_the_page_that_was_not_built(address: str) -> None:
-    answer = get(address, "/")
-    assert answer.status_code == 404
-    assert "make page" in answer.text
-    assert get(address, "/assets/../../app.py").status_code == 404
+def test_the_page_that_was_not_built(tmp_path: Any) -> None:
+    with running(made(built=tmp_path)) as address:
+        answer = get(address, "/")
+        assert answer.status_code == 404
+        assert "make page" in answer.text
+        assert get(address, "/assets/../../app.py").status_code == 404
 
 
 def test_the_page_as_it_was_built(tmp_path: Any) -> None:

@@ -20,6 +20,9 @@ _HEAD_BYTES: Final = 32_768
 _STOP_WITHIN_S: Final = 5
 #: Files that are open beside the connections.
 _OTHER_FILES: Final = 256
+#: So much the system holds of what a client has not taken; by itself it would hold megabytes, all
+#: of them older than what a slow client gets once they are gone.
+_WAITING_BYTES: Final = 128 * 1024
 
 
 def listen(host: str, port: int, slow_after_ms: int) -> socket.socket:
@@ -34,6 +37,7 @@ def listen(host: str, port: int, slow_after_ms: int) -> socket.socket:
             f"serve_host {host} is no address ({error.strerror})", "name another"
         ) from error
     found.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+    found.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, _WAITING_BYTES)
     if hasattr(socket, "TCP_USER_TIMEOUT"):
         # Who takes nothing for so long is gone, whatever its machine says: ends what is being
         # closed and cannot be, as nobody reads what stands before the end.
