@@ -18,7 +18,7 @@ from homma.lake.schema import BY_NAME, TABLES, TICKS
 from homma.lake.table import Lake
 from tests.aggregate.pipeline import Pipeline
 from tests.engines.conftest import NAMESPACE, Query, append
-from tests.engines.test_page import run, shown
+from tests.engines.test_reading_the_lake import run, shown
 from tests.faults.engines import Feed, market
 from tests.lake.sinks import Sinks
 
