@@ -22,4 +22,6 @@ def containers() -> str:
         for row in UpSettings.__dataclass_fields__
         if row.endswith(_SUFFIX)
     }
+    # The page's server tells of itself where it is reached anyhow.
+    ports["serve"] = UpSettings().serve_port
     return targets({stage: f"{stage}:{port}" for stage, port in ports.items()})
