@@ -5,12 +5,13 @@ from types import MappingProxyType
 
 import pytest
 
-from homma.errors import StaleSink
+from homma.errors import CommitUnknown, StaleSink
 from homma.failpoint import ignored
 from homma.lake.committing import Committer, Patience, Prepared
 from homma.lake.offsets import Offsets
 from homma.lake.schema import TICKS
 from homma.lake.table import Lake
+from tests.lake.proxy import COMMIT, Effect, Fault, Way
 from tests.lake.rows import tick, ticks
 
 OFFSETS = Offsets("stock_ticks", "id", MappingProxyType({0: 1}))
@@ -61,3 +62,23 @@ def test_who_claims_a_table_that_moves_on_meanwhile_goes_on_from_there(
     assert late.believed == OFFSETS
     put(late, 2)
     assert lakes[0].table(TICKS).scan().height == 2
+
+
+def test_who_is_asked_to_stop_tries_once_more_and_then_says_what_failed(
+    lakes: tuple[Lake, Lake], way: Way, namespace: str
+) -> None:
+    outcomes: list[str] = []
+    lakes[0].make(TICKS)
+    lake = Lake(way.properties, namespace)
+    fault = Fault(COMMIT, Effect.ERROR)
+    sink = Committer(lake.table(TICKS), Patience(fault.struck.is_set), ignored, outcomes.append)
+    sink.claim()
+    way.faults.plan(fault)
+    put(sink, 1)
+    assert outcomes == ["unknown", "committed"]
+    way.faults.plan(Fault(COMMIT, Effect.ERROR))
+    with pytest.raises(CommitUnknown):
+        put(sink, 2)
+    lake.close()
+    assert outcomes == ["unknown", "committed", "unknown"]
+    assert lakes[1].table(TICKS).scan()["kafka_offset"].to_list() == [1]
