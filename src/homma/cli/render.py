@@ -4,6 +4,7 @@ import difflib
 import json
 import sys
 from collections.abc import Callable, Iterator
+from functools import partial
 from importlib import metadata
 from itertools import islice
 from pathlib import Path
@@ -13,6 +14,7 @@ import click
 
 from homma.cli import reference
 from homma.errors import SettingError
+from homma.lake import dbt
 from homma.topics import asyncapi, schemas
 
 #: Gives a file's text; the program is for those that show its verbs.
@@ -25,6 +27,10 @@ def _json(table: dict[str, Any]) -> str:
     return json.dumps(table, indent=2, ensure_ascii=False) + "\n"
 
 
+def _text(text: str, _: click.Group) -> str:
+    return text
+
+
 #: Every rendered file, by its path in the project.
 RENDERED: Final[dict[str, Renderer]] = {
     "docs/reference/asyncapi.json": lambda _: _json(asyncapi.document(metadata.version("homma"))),
@@ -34,6 +40,7 @@ RENDERED: Final[dict[str, Renderer]] = {
     "docs/reference/metrics.md": reference.metrics,
     "docs/reference/topics.md": reference.topics,
     "docs/reference/commands.md": reference.commands,
+    **{path: partial(_text, text) for path, text in dbt.files().items()},
 }
 
 
