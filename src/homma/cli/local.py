@@ -148,7 +148,7 @@ def running(
             started.add(process)
             process.start()
         if wanted is not None and trino_server is not None:
-            _trino(up, wanted, trino_server, started)
+            _trino(up, wanted, bootstrap, trino_server, started)
         yield Local(bootstrap, wanted, tuple(started.processes), started.ports)
 
 
@@ -220,8 +220,10 @@ def _fetched_trino(up: UpSettings, on_fetch: OnFetch) -> Path:
     return archive.unpacked(locked, _cache(up), partial(on_fetch, "Trino"), up.maven)
 
 
-def _trino(up: UpSettings, wanted: Seaweed, server: Path, started: _Started) -> None:
-    """Start Trino over that lake."""
+def _trino(
+    up: UpSettings, wanted: Seaweed, bootstrap: str, server: Path, started: _Started
+) -> None:
+    """Start Trino over that lake and those topics."""
     started.say("starting Trino, which takes a while")
     login = ensure_credentials(up.dir)
     told = trino.lake_environment(
@@ -234,8 +236,10 @@ def _trino(up: UpSettings, wanted: Seaweed, server: Path, started: _Started) -> 
             "s3.secret-access-key": login.secret_key,
         }
     )
+    told |= {"HOMMA_BOOTSTRAP_SERVERS": bootstrap}
     node = trino.Node(up.dir / TRINO, up.trino_port, server, trino.settings_folder(), told)
     started.add(trino.start(node, started.noted(TRINO, {"http": up.trino_port})))
+    trino.make_views(node)
 
 
 def _program(home: Path, stage: Stage, bootstrap: str, config: Path | None) -> Program:

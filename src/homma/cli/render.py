@@ -14,7 +14,7 @@ import click
 
 from homma.cli import reference
 from homma.errors import SettingError
-from homma.lake import dbt
+from homma.rendered import dbt, trino
 from homma.topics import asyncapi, schemas
 
 #: Gives a file's text; the program is for those that show its verbs.
@@ -27,7 +27,8 @@ def _json(table: dict[str, Any]) -> str:
     return json.dumps(table, indent=2, ensure_ascii=False) + "\n"
 
 
-def _text(text: str, _: click.Group) -> str:
+def _as_it_is(text: str, program: click.Group) -> str:
+    del program
     return text
 
 
@@ -40,7 +41,13 @@ RENDERED: Final[dict[str, Renderer]] = {
     "docs/reference/metrics.md": reference.metrics,
     "docs/reference/topics.md": reference.topics,
     "docs/reference/commands.md": reference.commands,
-    **{path: partial(_text, text) for path, text in dbt.files().items()},
+    "deploy/trino/catalog/kafka.properties": lambda _: trino.catalog(),
+    "deploy/trino/views.sql": lambda _: trino.views(),
+    **{
+        f"deploy/trino/kafka/{name}": partial(_as_it_is, text)
+        for name, text in trino.described().items()
+    },
+    **{path: partial(_as_it_is, text) for path, text in dbt.files().items()},
 }
 
 

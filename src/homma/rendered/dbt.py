@@ -10,7 +10,7 @@ from homma.core.interval import DAY_US, INTERVALS, Interval
 from homma.lake.schema import CANDLES, TICKS, TableSpec
 
 FOLDER: Final = "deploy/dbt"
-_MARK: Final = "Rendered by `homma render` from src/homma/lake/dbt.py: change that."
+_MARK: Final = "Rendered by `homma render` from src/homma/rendered/dbt.py: change that."
 _UNITS: Final = ("min", "hour", "day", "week", "month")
 _IN_MINUTES: Final = {"min": 1, "hour": 60}
 #: A coarse table is committed to every sixtieth of its interval: half of that is no reason to warn.
