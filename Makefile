@@ -6,6 +6,8 @@ WORKERS ?= 2
 # uv from the machine, or else one of our own in a private venv.
 UV := $(or $(shell command -v uv 2>/dev/null),.uv/bin/uv)
 RUN := .venv/bin
+# Those of others, away from homma's dependencies.
+OTHERS := $(patsubst %,deploy/%/.venv/ready,spark dbt airflow)
 
 .PHONY: help demo test test-stack spark-sql soak check bench clean
 
@@ -18,7 +20,7 @@ demo: .venv/ready            ## the whole pipeline on this machine, live; Ctrl-C
 test: .venv/ready            ## every test, with real servers
 	$(RUN)/pytest -n $(WORKERS) --dist worksteal $(ARGS)
 
-test-stack: .venv/ready deploy/spark/.venv/ready  ## Trino, Spark, DuckDB and polars over a real lake
+test-stack: .venv/ready $(OTHERS)  ## Trino, Spark, DuckDB and polars over a real lake
 	$(RUN)/pytest -m stack $(ARGS)
 
 spark-sql: .venv/ready deploy/spark/.venv/ready  ## SQL over the lake: docs/reading-the-lake.md
@@ -39,14 +41,14 @@ bench: .venv/ready           ## how fast, against what; WHAT=steps and others: b
 	$(RUN)/python -m bench.$(or $(WHAT),end_to_end) $(ARGS)
 
 clean:                       ## forget what the targets have set up, and the demo's data
-	rm -rf .venv .uv .homma deploy/spark/.venv
+	rm -rf .venv .uv .homma deploy/*/.venv
 
 .venv/ready: pyproject.toml uv.lock | $(filter .uv/bin/uv,$(UV))
 	$(UV) sync --locked --quiet
 	@touch $@
 
-deploy/spark/.venv/ready: deploy/spark/pyproject.toml deploy/spark/uv.lock | $(filter .uv/bin/uv,$(UV))
-	$(UV) sync --locked --quiet --project deploy/spark
+deploy/%/.venv/ready: deploy/%/pyproject.toml deploy/%/uv.lock | $(filter .uv/bin/uv,$(UV))
+	$(UV) sync --locked --quiet --project deploy/$*
 	@touch $@
 
 .uv/bin/uv:

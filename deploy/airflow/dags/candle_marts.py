@@ -1,6 +1,6 @@
 """dbt's views, marts and tests over the lake: each hour, and when candles were repaired."""
 
-from datetime import datetime, timedelta, timezone
+from datetime import UTC, datetime, timedelta
 
 from airflow.sdk import AssetOrTimeSchedule, CronTriggerTimetable, dag, task
 from programs import MARTS, REPAIRED, dbt
@@ -10,7 +10,7 @@ from programs import MARTS, REPAIRED, dbt
     schedule=AssetOrTimeSchedule(
         timetable=CronTriggerTimetable("10 * * * *", timezone="UTC"), assets=[REPAIRED]
     ),
-    start_date=datetime(2025, 1, 1, tzinfo=timezone.utc),
+    start_date=datetime(2025, 1, 1, tzinfo=UTC),
     catchup=False,
     max_active_runs=1,
     default_args={"retries": 1, "retry_delay": timedelta(minutes=2)},

@@ -1,6 +1,6 @@
 """The lake's files: put together, forgotten, deleted. Never what is younger than an hour."""
 
-from datetime import datetime, timedelta, timezone
+from datetime import UTC, datetime, timedelta
 
 from airflow.sdk import dag, task
 from programs import FILES, dbt
@@ -8,7 +8,7 @@ from programs import FILES, dbt
 
 @dag(
     schedule="40 3 * * *",
-    start_date=datetime(2025, 1, 1, tzinfo=timezone.utc),
+    start_date=datetime(2025, 1, 1, tzinfo=UTC),
     catchup=False,
     max_active_runs=1,
     # A commit of `homma land` may come between; it is over in a moment.
@@ -24,11 +24,18 @@ def lake_maintenance() -> None:
 
     @task
     def expire_snapshots(params: dict[str, str]) -> None:
-        dbt("run-operation", "expire_snapshots", "--args", f"{{older_than: {params['older_than']}}}")
+        dbt(
+            "run-operation", "expire_snapshots", "--args", f"{{older_than: {params['older_than']}}}"
+        )
 
     @task(outlets=[FILES])
     def remove_orphan_files(params: dict[str, str]) -> None:
-        dbt("run-operation", "remove_orphan_files", "--args", f"{{older_than: {params['older_than']}}}")
+        dbt(
+            "run-operation",
+            "remove_orphan_files",
+            "--args",
+            f"{{older_than: {params['older_than']}}}",
+        )
 
     optimize() >> expire_snapshots() >> remove_orphan_files()
 

@@ -4,7 +4,7 @@ Otherwise `homma land` lands them, and this refuses to.
 """
 
 import os
-from datetime import datetime, timedelta, timezone
+from datetime import UTC, datetime, timedelta
 
 from airflow.sdk import dag, task
 from airflow.sdk.exceptions import AirflowFailException
@@ -15,7 +15,7 @@ CHOSEN = os.environ.get("HOMMA_CANDLES_BY", "homma") == "trino"
 
 @dag(
     schedule="* * * * *" if CHOSEN else None,
-    start_date=datetime(2025, 1, 1, tzinfo=timezone.utc),
+    start_date=datetime(2025, 1, 1, tzinfo=UTC),
     catchup=False,
     # A table has one writer.
     max_active_runs=1,

@@ -1,6 +1,6 @@
-"""Candles recomputed from the lake's ticks; where they differ, they are repaired and looked at again."""
+"""Candles recomputed from the lake's ticks; where they differ, repaired and looked at again."""
 
-from datetime import datetime, timedelta, timezone
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
 from airflow.sdk import dag, task
@@ -10,7 +10,7 @@ from programs import REPAIRED, homma
 
 @dag(
     schedule="25 * * * *",
-    start_date=datetime(2025, 1, 1, tzinfo=timezone.utc),
+    start_date=datetime(2025, 1, 1, tzinfo=UTC),
     catchup=False,
     max_active_runs=1,
     default_args={"retries": 2, "retry_delay": timedelta(minutes=1)},

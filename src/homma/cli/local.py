@@ -16,6 +16,7 @@ from typing import Any, Final
 from prometheus_client.parser import text_string_to_metric_families
 
 from homma.errors import HommaError, KafkaError, SettingError
+from homma.rendered import prometheus
 from homma.settings import GenerateSettings, TopicSettings, UpSettings, duration_text
 from homma.stack import archive, chore, folder, jars, kafka, seaweed, trino
 from homma.stack.backoff import Backoff
@@ -139,7 +140,9 @@ def running(
         wanted = lake(up)
         if wanted is not None:
             _seaweed(wanted, started)
-        for stage in stages(up, topics, ticks):
+        wanted_stages = stages(up, topics, ticks)
+        _tell_prometheus(up.dir, wanted_stages)
+        for stage in wanted_stages:
             say(f"starting {stage.name}")
             process = Process(
                 _program(up.dir, stage, bootstrap, config),
@@ -256,6 +259,12 @@ def _program(home: Path, stage: Stage, bootstrap: str, config: Path | None) -> P
         stop_within_s=_STAGE_STOP_S,
         restart=Backoff,
     )  # fmt: skip
+
+
+def _tell_prometheus(home: Path, stages: list[Stage]) -> None:
+    """Write where the metrics are: deploy/prometheus/prometheus.yml looks there."""
+    places = {stage.name: f"{HOST}:{stage.metrics_port}" for stage in stages}
+    (home / "targets.json").write_text(prometheus.targets(places), encoding="utf-8")
 
 
 def answers(bootstrap: str) -> bool:

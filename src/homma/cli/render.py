@@ -14,7 +14,7 @@ import click
 
 from homma.cli import reference
 from homma.errors import SettingError
-from homma.rendered import dbt, trino
+from homma.rendered import dbt, prometheus, trino
 from homma.topics import asyncapi, schemas
 
 #: Gives a file's text; the program is for those that show its verbs.
@@ -41,6 +41,7 @@ RENDERED: Final[dict[str, Renderer]] = {
     "docs/reference/metrics.md": reference.metrics,
     "docs/reference/topics.md": reference.topics,
     "docs/reference/commands.md": reference.commands,
+    "deploy/prometheus/compose/homma.json": lambda _: prometheus.containers(),
     "deploy/trino/catalog/kafka.properties": lambda _: trino.catalog(),
     "deploy/trino/views.sql": lambda _: trino.views(),
     **{

@@ -108,7 +108,7 @@ def _sources() -> str:
         "    tables:",
         *(f"      - name: candle_{interval.name}" for interval in INTERVALS),
         "  - name: live",
-        "    description: the newest record of each candle of the last hour, by deploy/trino/views.sql",
+        "    description: candles of the last hour, by deploy/trino/views.sql",
         "    database: iceberg",
         "    tables:",
         *(f"      - name: candle_{interval.name}" for interval in INTERVALS),
@@ -148,9 +148,7 @@ def _staging() -> str:
         if below is None:
             lines += _test("no_gap_where_ticks_are", ticks="ref('stg_ticks')")
         else:
-            lines += _test(
-                "rolls_up", interval=interval.name, of=f"ref('stg_candle_{below.name}')"
-            )
+            lines += _test("rolls_up", interval=interval.name, of=f"ref('stg_candle_{below.name}')")
     return "\n".join(lines) + "\n"
 
 
