@@ -32,7 +32,10 @@
         "select key, value from " ~ table.include(identifier=false)
         ~ '."' ~ table.identifier ~ "$properties\" where key in ('homma.offsets', 'homma.sink')"
     ) %}
-    {%- set said = dict(found.rows) %}
+    {%- set said = {} %}
+    {%- for row in found.rows %}
+        {%- do said.update({row[0]: row[1]}) %}
+    {%- endfor %}
     {%- if said.get("homma.sink") != "trino" or "homma.offsets" not in said %}
         {{ _refuse(table ~ " belongs to a `homma land`", "give that `--candles-by trino`, so that not both land candles") }}
     {%- endif %}
@@ -47,8 +50,8 @@
         ~ " group by _partition_id"
     ) %}
     {%- set ends = {} %}
-    {%- for partition, end in found.rows %}
-        {%- do ends.update({partition | int | string: end | int}) %}
+    {%- for row in found.rows %}
+        {%- do ends.update({row[0] | int | string: row[1] | int}) %}
     {%- endfor %}
     {{ return(ends) }}
 {% endmacro %}
