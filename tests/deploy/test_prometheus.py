@@ -14,7 +14,12 @@ from homma.metrics import STAGES
 ROOT = Path(__file__).parents[2]
 FOLDER = ROOT / "deploy" / "prometheus"
 #: Prometheus' own, and those of a process.
-GIVEN = {"up", "process_start_time_seconds"}
+GIVEN = {
+    "up",
+    "process_start_time_seconds",
+    "process_resident_memory_bytes",
+    "process_cpu_seconds_total",
+}
 SUFFIXES = {
     "counter": ("_total",),
     "gauge": ("",),

@@ -1,11 +1,13 @@
 """Prometheus beside a real pipeline: all stages are found, and what is asked of them is there."""
 
+import re
 from typing import Any
 
 import pytest
 
 from tests.cli.machine import Machine
 from tests.deploy.conftest import Prometheus
+from tests.deploy.dashboards import Asked, asked
 from tests.deploy.test_prometheus import rules
 from tests.stack.waiting import until
 
@@ -51,8 +53,23 @@ def test_that_candles_are_right_is_among_the_metrics(watched: Watched) -> None:
     until(lambda: any(ticks > 0 for _, ticks in prometheus.values("homma_ticks_compared")))
 
 
+PANELS = [one for one in asked("pipeline") if "ALERTS" not in one.query]
+
+
+@pytest.mark.parametrize("panel", PANELS, ids=lambda one: f"{one.title}-{one.ref}")
+def test_a_panel_has_something_to_show(watched: Watched, panel: Asked) -> None:
+    _, prometheus = watched
+    found = until(lambda: prometheus.values(panel.query))
+    for name in re.findall(r"\{\{(\w+)\}\}", panel.target["legendFormat"]):
+        assert all(name in labels for labels, _ in found)
+
+
 def test_a_stage_that_is_gone_is_told(watched: Watched) -> None:
     machine, prometheus = watched
     machine.homma("down")
     until(lambda: len(prometheus.values('up{stage!="verify"} == 0')) == 3)
-    until(lambda: prometheus.values('ALERTS{alertname="HommaStageDown", stage="aggregate"}'))
+    [alerts] = [one.query for one in asked("pipeline") if "ALERTS" in one.query]
+    until(lambda: len(prometheus.values(alerts)) >= 3)
+    assert {labels["stage"] for labels, _ in prometheus.values(alerts) if "stage" in labels} >= {
+        "aggregate", "land", "generate",
+    }  # fmt: skip

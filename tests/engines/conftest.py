@@ -31,8 +31,10 @@ from tests.stack.waiting import free_ports
 ROOT = Path(__file__).parents[2]
 NAMESPACE = "market_data"
 lake, server = lakes.lake, lakes.server
-#: A query, and its rows.
+#: A query, and its rows; the other gives its columns with their types too.
 Query = Callable[[str], list[tuple[Any, ...]]]
+Answer = tuple[dict[str, str], list[tuple[Any, ...]]]
+Answering = Callable[[str], Answer]
 Spark = Callable[[str], subprocess.CompletedProcess[str]]
 
 
@@ -96,19 +98,25 @@ def trino_node(
 
 
 @pytest.fixture
-def query(trino_node: tuple[int, int]) -> Query:
+def answer(trino_node: tuple[int, int]) -> Answering:
     port, _ = trino_node
 
-    def run(sql: str) -> list[tuple[Any, ...]]:
+    def run(sql: str) -> Answer:
         place = client.dbapi.Connection(
             "127.0.0.1", port, "homma", catalog="iceberg", schema=NAMESPACE
         )
         with closing(place) as connection:
             cursor = connection.cursor()
             cursor.execute(sql)
-            return [tuple(row) for row in cursor.fetchall()]
+            rows = [tuple(row) for row in cursor.fetchall()]
+            return {name: kind for name, kind, *_ in cursor.description or ()}, rows
 
     return run
+
+
+@pytest.fixture
+def query(answer: Answering) -> Query:
+    return lambda sql: answer(sql)[1]
 
 
 @pytest.fixture(scope="session")

@@ -18,7 +18,8 @@ from tests.engines.conftest import ROOT, Query
 pytestmark = pytest.mark.stack
 MAX_FUTURE_US = 300_000_000
 #: Values of a topic of ticks, of which Trino's tables can tell that they are none.
-ODD = [spoil(json.dumps(tick("2025-03-20T14:31:28.000")).encode()) for spoil in WAYS.values()]
+FINE = json.dumps(tick("2025-03-20T14:31:28.000"), separators=(",", ":")).encode()
+ODD = [spoil(FINE) for spoil in WAYS.values()]
 #: Where a candle stands that no transaction has committed, or that has been taken away.
 NEVER = "NEVER"
 

@@ -5,7 +5,7 @@ import json
 import sys
 from collections.abc import Callable, Iterator
 from functools import partial
-from importlib import metadata
+from importlib import import_module, metadata
 from itertools import islice
 from pathlib import Path
 from typing import Any, Final
@@ -32,6 +32,18 @@ def _as_it_is(text: str, program: click.Group) -> str:
     return text
 
 
+def _dashboard(name: str) -> str:
+    try:
+        module = import_module(f"homma.rendered.grafana.{name}")
+    except ModuleNotFoundError as error:
+        raise SettingError(
+            f"the dashboards are made with {error.name}, which is not installed",
+            "run `make .venv/ready` and the homma in .venv/bin",
+        ) from error
+    text: str = module.dashboard()
+    return text
+
+
 #: Every rendered file, by its path in the project.
 RENDERED: Final[dict[str, Renderer]] = {
     "docs/reference/asyncapi.json": lambda _: _json(asyncapi.document(metadata.version("homma"))),
@@ -41,6 +53,8 @@ RENDERED: Final[dict[str, Renderer]] = {
     "docs/reference/metrics.md": reference.metrics,
     "docs/reference/topics.md": reference.topics,
     "docs/reference/commands.md": reference.commands,
+    "deploy/grafana/dashboards/candles.json": lambda _: _dashboard("candles"),
+    "deploy/grafana/dashboards/pipeline.json": lambda _: _dashboard("pipeline"),
     "deploy/prometheus/compose/homma.json": lambda _: prometheus.containers(),
     "deploy/trino/catalog/kafka.properties": lambda _: trino.catalog(),
     "deploy/trino/views.sql": lambda _: trino.views(),
