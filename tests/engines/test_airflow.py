@@ -3,7 +3,6 @@
 import os
 import re
 import subprocess
-from collections.abc import Iterator
 from pathlib import Path
 
 import polars as pl
@@ -49,10 +48,10 @@ class Airflow:
 
 
 @pytest.fixture(scope="module")
-def airflow(sandbox: Sandbox, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Airflow]:
+def airflow(sandbox: Sandbox, tmp_path_factory: pytest.TempPathFactory) -> Airflow:
     made = Airflow(sandbox, tmp_path_factory.mktemp("airflow"))
     assert made.run("db", "migrate").returncode == 0
-    yield made
+    return made
 
 
 def said(done: subprocess.CompletedProcess[str]) -> str:
