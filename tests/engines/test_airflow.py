@@ -3,6 +3,7 @@
 import os
 import re
 import subprocess
+from dataclasses import replace
 from pathlib import Path
 
 import polars as pl
@@ -97,12 +98,12 @@ def test_trino_lands_where_it_is_chosen(airflow: Airflow, sandbox: Sandbox) -> N
     refused = airflow.test("land_by_trino")
     assert refused.returncode == 1
     assert "set HOMMA_CANDLES_BY=trino" in said(refused)
-    sandbox.sinks.namespace = "by_airflow"
-    sandbox.sinks.work_off(candles_by="trino")
+    sinks = replace(sandbox.sinks, namespace="by_airflow")
+    sinks.work_off(candles_by="trino")
     chosen = {"HOMMA_CANDLES_BY": "trino", "KAFKA_CATALOG": "kafka"}
     done = airflow.test("land_by_trino", HOMMA_NAMESPACE="by_airflow", **chosen)
     assert done.returncode == 0, said(done)[-3000:]
-    sandbox.sinks.check()
+    sinks.check()
 
 
 def test_a_failure_can_be_read(airflow: Airflow) -> None:

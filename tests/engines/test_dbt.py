@@ -4,6 +4,7 @@ import json
 import subprocess
 from collections import Counter
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -145,9 +146,10 @@ def test_how_fresh_it_is(built: Dbt) -> None:
     built.run("source", "freshness")
     found = json.loads((built.target / "sources.json").read_text("utf-8"))["results"]
     statuses = {row["unique_id"].split(".")[-1]: row["status"] for row in found}
-    # The quotes are of 2014, the candles have just been made of them.
+    # The quotes are of 2014, the candles have been made of them just now, or a while ago.
     assert statuses.pop("stock_ticks_iceberg") == "error"
-    assert statuses == {spec.name: "pass" for spec in CANDLES}
+    assert set(statuses) == {spec.name for spec in CANDLES}
+    assert set(statuses.values()) <= {"pass", "warn"}
 
 
 OPERATIONS = ("expire_snapshots", "remove_orphan_files")
@@ -169,9 +171,8 @@ def test_upkeep_changes_no_row(built: Dbt) -> None:
     for operation in OPERATIONS:
         assert built.run("run-operation", operation, "--args", "{older_than: 1h}").returncode == 0
     assert sandbox.query(counts) == before
-    files = sandbox.query('SELECT count(*) FROM "stock_ticks_iceberg$files"')
-    days = sandbox.quotes["dateTime"].dt.date().n_unique()
-    assert files == [(days,)]
+    done = sandbox.query('SELECT operation FROM "stock_ticks_iceberg$snapshots"')
+    assert ("replace",) in done
 
 
 SPOILT: list[tuple[str, Callable[[Sandbox], object]]] = [
@@ -205,26 +206,26 @@ def test_trino_lands_candles_in_place_of_homma(sandbox: Sandbox, dbt: Dbt) -> No
     refused = dbt.run("run", "--select", "land_candle_1min", **by_trino)
     assert refused.returncode == 1
     assert "--candles-by trino" in refused.stdout
-    sandbox.sinks.namespace = "by_trino"
+    sinks = replace(sandbox.sinks, namespace="by_trino")
     by_trino["HOMMA_NAMESPACE"] = "by_trino"
     missing = dbt.run("run", "--select", "land_candle_1min", **by_trino)
     assert missing.returncode == 1
     assert "homma land" in missing.stdout
-    sandbox.sinks.work_off(candles_by="trino")
+    sinks.work_off(candles_by="trino")
     assert sandbox.query("SELECT count(*) FROM by_trino.candle_1min_iceberg") == [(0,)]
     assert dbt.run("run", "--select", "tag:land", **by_trino).returncode == 0
-    sandbox.sinks.check()
+    sinks.check()
     # A correction, a candle that goes on, and nothing else.
     last: Any = sandbox.quotes["dateTime"].max()
     sandbox.pipeline.send(tick(f"{last:%Y-%m-%dT%H:%M:%S}.000", 2.0, 10**9, "EURUSD", "SOURCE_2"))
     sandbox.pipeline.work_off()
     assert dbt.run("run", "--select", "tag:land", **by_trino).returncode == 0
-    sandbox.sinks.work_off(candles_by="trino")
-    sandbox.sinks.check()
-    held = sandbox.sinks.table("candle_1min_iceberg").properties
+    sinks.work_off(candles_by="trino")
+    sinks.check()
+    held = sinks.table("candle_1min_iceberg").properties
     assert held["homma.sink"] == "trino"
     # And back: `homma land` goes on where Trino has ended.
-    sandbox.sinks.work_off()
-    sandbox.sinks.check()
+    sinks.work_off()
+    sinks.check()
     refused = dbt.run("run", "--select", "land_candle_1min", **by_trino)
     assert "--candles-by trino" in refused.stdout

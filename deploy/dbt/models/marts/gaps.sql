@@ -9,7 +9,7 @@ with steps as (
 select
     source, symbol, began, ended,
     date_diff('minute', began, ended) as minutes,
-    -- It lies across the night to Monday, when many markets are closed.
-    date_trunc('week', began) < date_trunc('week', ended) as over_weekend
+    -- The night to Saturday lies in it, when most markets close.
+    date_trunc('week', began + interval '2' day) < date_trunc('week', ended + interval '2' day) as over_weekend
 from steps
 where date_diff('minute', began, ended) > {{ var("gap_minutes") }}
