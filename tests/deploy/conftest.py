@@ -14,7 +14,6 @@ from typing import Any
 
 import pytest
 
-from homma.cli.local import measured
 from homma.rendered.prometheus import targets
 from tests.cli.machine import Machine
 from tests.deploy.test_prometheus import FOLDER
@@ -56,9 +55,9 @@ def watched(
     try:
         started = machine.homma("up", "--detach")
         assert started.returncode == 0, started.stderr
-        landing = int(machine.env["HOMMA_LAND_METRICS_PORT"])
-        until(lambda: (measured(landing) or {}).get("homma_candles_landed_total"))
-        machine.start("verify", "--every", "3s", "--metrics-port", str(verify_port))
+        # Once all tables are there.
+        until(lambda: machine.homma("verify", "--json").stdout.startswith("{"))
+        machine.start("verify", "--every", "20s", "--metrics-port", str(verify_port))
         folder = place / "prometheus"
         shutil.copytree(FOLDER, folder)
         (folder / "targets").mkdir()

@@ -1,7 +1,9 @@
 """The dashboards without servers: what is on them, and that Grafana can lay them out."""
 
 import re
+import subprocess
 from itertools import combinations
+from pathlib import Path
 
 import pytest
 import yaml
@@ -44,6 +46,21 @@ def test_the_tables_that_are_asked_are_the_lakes() -> None:
 def test_a_panel_asks_for_metrics_that_there_are(one: Json) -> None:
     query = one.query  # type: ignore[attr-defined]
     assert query == pipeline.ALERTS or named(query) <= known()
+
+
+@pytest.mark.stack
+def test_prometheus_can_read_what_panels_ask(tmp_path: Path) -> None:
+    rules = [
+        {"record": f"panel:{place}", "expr": one.query}
+        for place, one in enumerate(asked("pipeline"))
+    ]
+    path = tmp_path / "panels.yml"
+    path.write_text(yaml.safe_dump({"groups": [{"name": "panels", "rules": rules}]}), "utf-8")
+    done = subprocess.run(
+        ["promtool", "check", "rules", path], text=True, capture_output=True, check=False
+    )
+    assert done.returncode == 0, done.stderr
+    assert f"{len(rules)} rules found" in done.stdout
 
 
 @pytest.mark.parametrize("name", NAMES)
