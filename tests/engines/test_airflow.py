@@ -15,7 +15,6 @@ from tests.real_ticks import needs_real_ticks
 
 pytestmark = [pytest.mark.stack, pytest.mark.timeout(1800), needs_real_ticks]
 FOLDER = ROOT / "deploy" / "airflow"
-DAGS = FOLDER / "dags"
 NAMES = ("candle_marts", "lake_maintenance", "land_by_trino", "verify_candles")
 #: Of the quotes, which are old.
 ALL = '{"since": ""}'
@@ -28,7 +27,10 @@ class Airflow:
         self.environment = {
             **sandbox.environment,
             "AIRFLOW_HOME": str(home),
-            "AIRFLOW__CORE__DAGS_FOLDER": str(DAGS),
+            "AIRFLOW__CORE__DAGS_FOLDER": str(FOLDER / "dags"),
+            "AIRFLOW__CORE__PLUGINS_FOLDER": str(FOLDER / "plugins"),
+            # A machine that is busy is no reason not to find them.
+            "AIRFLOW__CORE__DAGBAG_IMPORT_TIMEOUT": "300",
             "AIRFLOW__CORE__LOAD_EXAMPLES": "False",
             "AIRFLOW__CORE__UNIT_TEST_MODE": "False",
             "DBT_TARGET_PATH": str(home / "target"),
