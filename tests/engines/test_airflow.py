@@ -100,10 +100,10 @@ def test_trino_lands_where_it_is_chosen(airflow: Airflow, sandbox: Sandbox) -> N
     refused = airflow.test("land_by_trino")
     assert refused.returncode == 1
     assert "set HOMMA_CANDLES_BY=trino" in said(refused)
-    sinks = replace(sandbox.sinks, namespace="by_airflow")
+    sinks = replace(sandbox.sinks, namespace="landed_by_airflow")
     sinks.work_off(candles_by="trino")
     chosen = {"HOMMA_CANDLES_BY": "trino", "KAFKA_CATALOG": "kafka"}
-    done = airflow.test("land_by_trino", HOMMA_NAMESPACE="by_airflow", **chosen)
+    done = airflow.test("land_by_trino", HOMMA_NAMESPACE="landed_by_airflow", **chosen)
     assert done.returncode == 0, said(done)[-3000:]
     sinks.check()
 

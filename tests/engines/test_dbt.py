@@ -207,13 +207,13 @@ def test_trino_lands_candles_in_place_of_homma(sandbox: Sandbox, dbt: Dbt) -> No
     refused = dbt.run("run", "--select", "land_candle_1min", **by_trino)
     assert refused.returncode == 1
     assert "--candles-by trino" in refused.stdout
-    sinks = replace(sandbox.sinks, namespace="by_trino")
-    by_trino["HOMMA_NAMESPACE"] = "by_trino"
+    sinks = replace(sandbox.sinks, namespace="landed_by_trino")
+    by_trino["HOMMA_NAMESPACE"] = "landed_by_trino"
     missing = dbt.run("run", "--select", "land_candle_1min", **by_trino)
     assert missing.returncode == 1
     assert "homma land" in missing.stdout
     sinks.work_off(candles_by="trino")
-    assert sandbox.query("SELECT count(*) FROM by_trino.candle_1min_iceberg") == [(0,)]
+    assert sandbox.query("SELECT count(*) FROM landed_by_trino.candle_1min_iceberg") == [(0,)]
     assert dbt.run("run", "--select", "tag:land", **by_trino).returncode == 0
     sinks.check()
     # A correction, a candle that goes on, and nothing else.
