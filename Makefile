@@ -6,6 +6,8 @@ WORKERS ?= 2
 # uv from the machine, or else one of our own in a private venv.
 UV := $(or $(shell command -v uv 2>/dev/null),.uv/bin/uv)
 RUN := .venv/bin
+# Those of others, away from homma's dependencies.
+OTHERS := $(patsubst %,deploy/%/.venv/ready,spark dbt airflow)
 
 # The page's tools run on the node of the venv, not on the machine's.
 PAGE := src/homma/serve/page
@@ -24,7 +26,7 @@ demo: .venv/ready $(BUILT)   ## the whole pipeline on this machine, live; Ctrl-C
 test: .venv/ready $(BUILT)   ## every test, with real servers and a browser
 	$(RUN)/pytest -n $(WORKERS) --dist worksteal $(ARGS)
 
-test-stack: .venv/ready $(BUILT) deploy/spark/.venv/ready  ## Trino, Spark, DuckDB and polars over a real lake
+test-stack: .venv/ready $(BUILT) $(OTHERS)  ## Trino, Spark, dbt, Airflow and others over a real lake
 	$(RUN)/pytest -m stack -o timeout=1800 -n $(WORKERS) --dist loadfile $(ARGS)
 
 spark-sql: .venv/ready deploy/spark/.venv/ready  ## SQL over the lake: docs/reading-the-lake.md
@@ -53,7 +55,7 @@ bench: .venv/ready           ## how fast, against what; WHAT=steps and others: b
 	$(RUN)/python -m bench.$(or $(WHAT),end_to_end) $(ARGS)
 
 clean:                       ## forget what the targets have set up, and the demo's data
-	rm -rf .venv .uv .homma deploy/spark/.venv $(PAGE)/node_modules src/homma/serve/static dist
+	rm -rf .venv .uv .homma deploy/*/.venv $(PAGE)/node_modules src/homma/serve/static dist
 
 .venv/ready: pyproject.toml uv.lock | $(filter .uv/bin/uv,$(UV))
 	$(UV) sync --locked --quiet --compile-bytecode
@@ -67,8 +69,8 @@ $(PAGE)/node_modules/ready: $(PAGE)/package.json $(PAGE)/package-lock.json | .ve
 	$(NODE) ci --silent --no-fund --no-audit
 	@touch $@
 
-deploy/spark/.venv/ready: deploy/spark/pyproject.toml deploy/spark/uv.lock | $(filter .uv/bin/uv,$(UV))
-	$(UV) sync --locked --quiet --project deploy/spark
+deploy/%/.venv/ready: deploy/%/pyproject.toml deploy/%/uv.lock | $(filter .uv/bin/uv,$(UV))
+	$(UV) sync --locked --quiet --project deploy/$*
 	@touch $@
 
 .uv/bin/uv:
