@@ -54,8 +54,9 @@ class Sandbox:
 
 
 def quotes() -> pl.DataFrame:
-    """Three days of real quotes, and a second source that gives each third a little dearer."""
+    """Each third quote of four real days, and another source's, fewer and a little dearer."""
     ticks = pl.read_parquet(TICKS).filter(pl.col("dateTime") < pl.datetime(2014, 5, 6))
+    ticks = ticks.gather_every(3)
     dearer = {name: (pl.col(name) * 1.0001).round(6) for name in ("ask", "bid", "mid")}
     other = ticks.gather_every(3).with_columns(pl.lit("SOURCE_2").alias("source"), **dearer)
     return pl.concat([ticks, other.select(ticks.columns)]).sort("dateTime")

@@ -1,6 +1,6 @@
 """dbt's views, marts and tests over the lake: each hour, and when candles were repaired."""
 
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, datetime
 
 from airflow.sdk import AssetOrTimeSchedule, CronTriggerTimetable, dag, task
 from programs import MARTS, REPAIRED, dbt
@@ -13,7 +13,7 @@ from programs import MARTS, REPAIRED, dbt
     start_date=datetime(2025, 1, 1, tzinfo=UTC),
     catchup=False,
     max_active_runs=1,
-    default_args={"retries": 1, "retry_delay": timedelta(minutes=2)},
+    default_args={"retries": 1},
     tags=["homma"],
     doc_md=__doc__,
 )

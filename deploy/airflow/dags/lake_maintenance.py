@@ -1,6 +1,6 @@
 """The lake's files: put together, forgotten, deleted. Never what is younger than an hour."""
 
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, datetime
 
 from airflow.sdk import dag, task
 from programs import FILES, dbt
@@ -12,7 +12,7 @@ from programs import FILES, dbt
     catchup=False,
     max_active_runs=1,
     # A commit of `homma land` may come between; it is over in a moment.
-    default_args={"retries": 3, "retry_delay": timedelta(minutes=2)},
+    default_args={"retries": 3},
     params={"older_than": "1d"},
     tags=["homma"],
     doc_md=__doc__,

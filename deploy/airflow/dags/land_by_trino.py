@@ -4,7 +4,7 @@ Otherwise `homma land` lands them, and this refuses to.
 """
 
 import os
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, datetime
 
 from airflow.sdk import dag, task
 from airflow.sdk.exceptions import AirflowFailException
@@ -19,7 +19,7 @@ CHOSEN = os.environ.get("HOMMA_CANDLES_BY", "homma") == "trino"
     catchup=False,
     # A table has one writer.
     max_active_runs=1,
-    default_args={"retries": 2, "retry_delay": timedelta(seconds=20)},
+    default_args={"retries": 2},
     tags=["homma"],
     doc_md=__doc__,
 )

@@ -1,6 +1,6 @@
 """Candles recomputed from the lake's ticks; where they differ, repaired and looked at again."""
 
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, datetime
 from typing import Any
 
 from airflow.sdk import dag, task
@@ -13,7 +13,7 @@ from programs import REPAIRED, homma
     start_date=datetime(2025, 1, 1, tzinfo=UTC),
     catchup=False,
     max_active_runs=1,
-    default_args={"retries": 2, "retry_delay": timedelta(minutes=1)},
+    default_args={"retries": 2},
     # As `homma verify --from` has it; empty: all there is.
     params={"since": "24h"},
     tags=["homma"],
