@@ -2,6 +2,7 @@
 
 import json
 from datetime import UTC, datetime, timedelta
+from typing import Any
 
 import polars as pl
 import pytest
@@ -29,14 +30,16 @@ def filled(pipeline: Pipeline) -> Pipeline:
     """Ticks and candles; among them what must not be seen."""
     now = datetime.now(UTC).replace(tzinfo=None)
     series = [(source, symbol) for source in ("S", "T") for symbol in ("AAA", "BBB", "CCC")]
+    ticks: list[dict[str, Any] | bytes] = []
     for step in range(60):
         at = now - timedelta(minutes=5) + timedelta(seconds=5 * step)
         for source, symbol in series:
             stamp = at.isoformat(timespec="microseconds" if step % 2 else "milliseconds")
             more = {} if step % 3 else {"receiveDateTime": stamp + "Z", "askMarkup": 0.1}
             price = 1 + step / 7
-            pipeline.send(tick(stamp, price, step, symbol=symbol, source=source, **more))
-        pipeline.send(ODD[step % len(ODD)])
+            ticks.append(tick(stamp, price, step, symbol=symbol, source=source, **more))
+        ticks.append(ODD[step % len(ODD)])
+    pipeline.send(*ticks)
     pipeline.work_off()
     rolled_back = pipeline.foreign_transaction()
     rolled_back.init()
