@@ -13,6 +13,13 @@ from homma.topics.kafka.admin import Admin
 from tests.stack.waiting import free_ports
 
 
+def pytest_addoption(parser: pytest.Parser) -> None:
+    parser.addoption(
+        "--storage", choices=["seaweedfs", "minio"], default="seaweedfs",
+        help="what tests/lake runs on; minio: with Apache's REST catalog, see make test-minio",
+    )  # fmt: skip
+
+
 def jars_cache() -> Path:
     """Where jars stay from one test run to the next."""
     return Path(os.environ.get("HOMMA_TEST_CACHE", "~/.cache/homma/jars")).expanduser()

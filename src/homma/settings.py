@@ -142,6 +142,9 @@ class LandSettings:
     idle_after: timedelta = setting(*_IDLE_AFTER)
     max_future: timedelta = setting(*_MAX_FUTURE)
     until_end: bool = setting(*_UNTIL_END)
+    candles_by: Literal["homma", "trino"] = setting(
+        "homma", "who lands candles; trino: leave their tables to deploy/dbt, and land ticks only"
+    )
     accept_loss: bool = setting(
         False, "go on with the oldest tick kept where Kafka has deleted ticks that the lake lacks"
     )

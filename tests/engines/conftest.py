@@ -23,6 +23,8 @@ from homma.topics.kafka.admin import Admin
 from tests.aggregate.pipeline import Pipeline
 from tests.conftest import jars_cache
 from tests.engines.market import market
+from tests.engines.sandbox import Sandbox
+from tests.engines.sandbox import sandbox as running
 from tests.lake import conftest as lakes
 from tests.stack.waiting import free_ports
 
@@ -140,3 +142,10 @@ def java_home() -> str:
         if release.exists() and re.search(r'JAVA_VERSION="(17|21)\b', release.read_text()):
             return str(place)
     raise LookupError("no Java 17 or 21 in JAVA_HOME or /usr/lib/jvm: apt install default-jre")
+
+
+@pytest.fixture(scope="session")
+def sandbox(jars: list[Path], tmp_path_factory: pytest.TempPathFactory) -> Iterator[Sandbox]:
+    """Kafka, a lake and Trino with real quotes, for dbt and Airflow."""
+    with running(tmp_path_factory.mktemp("sandbox"), jars) as found:
+        yield found

@@ -5,16 +5,24 @@ from pathlib import Path
 import pytest
 
 from tests.aggregate.pipeline import Pipeline
-from tests.lake import weed
+from tests.conftest import jars_cache
+from tests.lake import minio, weed
 from tests.lake.proxy import Way, between
 from tests.lake.sinks import Sinks
 from tests.lake.weed import Weed
 
 
 @pytest.fixture(scope="session")
-def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Weed]:
-    """A SeaweedFS for the whole run; tests take namespaces of their own."""
-    with weed.running(tmp_path_factory.mktemp("weed")) as running:
+def server(
+    request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[Weed]:
+    """A storage for the whole run, SeaweedFS or another; tests take namespaces of their own."""
+    folder = tmp_path_factory.mktemp("storage")
+    if request.config.getoption("--storage") == "minio":
+        made = minio.running(folder, jars_cache())
+    else:
+        made = weed.running(folder)
+    with made as running:
         yield running
 
 

@@ -4,9 +4,10 @@ from pathlib import Path
 
 import pytest
 
+from homma.lake.schema import CANDLES
 from tests.aggregate.pipeline import Pipeline
 from tests.faults.engines import Feed, market
-from tests.lake.sinks import Sinks
+from tests.lake.sinks import Sinks, at_work, until
 
 
 @pytest.fixture
@@ -22,3 +23,33 @@ def test_ticks_and_candles_are_landed_and_corrected(sinks: Sinks) -> None:
         sinks.pipeline.work_off()
         sinks.work_off()
         assert sinks.check() > 0
+
+
+def test_candles_are_left_to_another_and_taken_back(sinks: Sinks) -> None:
+    with Feed(sinks.pipeline, market(2, 2_000, 4), 0) as feed:
+        feed.join()
+    sinks.pipeline.work_off()
+    sinks.work_off(candles_by="trino")
+    assert sinks.check_ticks() > 0
+    for spec in CANDLES:
+        table = sinks.table(spec.name)
+        assert table.properties["homma.sink"] == "trino"
+        assert '"next": {}' in table.properties["homma.offsets"]
+        assert sinks.rows(spec.name).is_empty()
+    snapshots = len(sinks.table(CANDLES[0].name).snapshots())
+    sinks.work_off(candles_by="trino")
+    assert len(sinks.table(CANDLES[0].name).snapshots()) == snapshots
+    sinks.work_off()
+    assert sinks.check() > 0
+    assert sinks.table(CANDLES[0].name).properties["homma.sink"] != "trino"
+
+
+def test_whoever_landed_candles_ends_when_they_are_left_to_another(sinks: Sinks) -> None:
+    with at_work(sinks) as feed:
+        sink = sinks.start()
+        until(lambda: sinks.held() > 1_000)
+        sinks.work_off(candles_by="trino")
+        status = sink.process.wait(120)
+        feed.stop()
+    assert status == 1
+    assert "another sink has taken over" in sink.said()

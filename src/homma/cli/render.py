@@ -14,7 +14,7 @@ import click
 
 from homma.cli import reference
 from homma.errors import SettingError
-from homma.rendered import prometheus, trino
+from homma.rendered import dbt, prometheus, trino
 from homma.topics import asyncapi, schemas
 
 #: Gives a file's text; the program is for those that show its verbs.
@@ -62,6 +62,7 @@ RENDERED: Final[dict[str, Renderer]] = {
         f"deploy/trino/kafka/{name}": partial(_as_it_is, text)
         for name, text in trino.described().items()
     },
+    **{path: partial(_as_it_is, text) for path, text in dbt.files().items()},
 }
 
 

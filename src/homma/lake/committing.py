@@ -56,6 +56,7 @@ class Committer:
         patience: Patience,
         reached: Reached,
         count: Callable[[str], None],
+        sink: str | None = None,
     ) -> None:
         self.table = table
         #: What the table holds, as far as this sink knows.
@@ -63,16 +64,20 @@ class Committer:
         self._patience = patience
         self._reached = reached
         self._count = count
-        self._sink = uuid.uuid4().hex
+        self._sink = sink or uuid.uuid4().hex
 
-    def claim(self) -> None:
-        """Make the table this sink's own: from now on no other one gets anything in."""
+    def claim(self, empty: Offsets | None = None) -> None:
+        """Make the table this sink's own: from now on no other one gets anything in.
+
+        `empty` is what a table is to say that says nothing of offsets yet.
+        """
         commit_id = uuid.uuid4().hex
         wait_s = _FIRST_WAIT_S
         while True:
             last = self._patience.give_up()
             try:
-                self.table.commit(_NOTHING, (), self.table.offsets(), commit_id, self._sink)
+                held = self.table.offsets() or empty
+                self.table.commit(_NOTHING, (), held, commit_id, self._sink)
                 break
             except (CommitRefused, CommitUnknown, LakeUnreachable) as error:
                 log.warning("%s", error)

@@ -19,7 +19,7 @@ from homma.lake.committing import Patience
 from homma.lake.newest import Rules
 from homma.lake.offsets import Offsets
 from homma.lake.schema import TABLES
-from homma.lake.sinks import Origin, Sink, TickSink, Workplace
+from homma.lake.sinks import Origin, Sink, TickSink, Workplace, leave_to
 from homma.lake.table import Lake, Table
 from homma.metrics import Metrics
 from homma.settings import LandSettings, microseconds
@@ -63,7 +63,7 @@ def every(interval: int, commit_every: timedelta) -> timedelta:
 
 def make_sinks(lake: Lake, sources: Sources, settings: LandSettings, place: Workplace
                ) -> list[Sink]:  # fmt: skip
-    """A sink a table; the tables are made where they are missing."""
+    """A sink a table of ours; the tables are made where they are missing."""
     ids = {topic: sources.admin.topic_id(topic) for topic in sources.all}
     for topic, topic_id in ids.items():
         if topic_id is None:
@@ -79,14 +79,17 @@ def make_sinks(lake: Lake, sources: Sources, settings: LandSettings, place: Work
         _must_belong(table.name, table.offsets(), origins[topic])
     with ThreadPoolExecutor(_SIDE_BY_SIDE, "table") as pool:
         make = partial(_sink, settings=settings, place=place)
-        return list(pool.map(make, tables, origins.values()))
+        return [sink for sink in pool.map(make, tables, origins.values()) if sink]
 
 
-def _sink(table: Table, origin: Origin, settings: LandSettings, place: Workplace) -> Sink:
+def _sink(table: Table, origin: Origin, settings: LandSettings, place: Workplace) -> Sink | None:
     interval = table.spec.interval
     if interval is None:
         pace_s = settings.commit_every.total_seconds()
         return TickSink(table, origin, place, pace_s, microseconds(settings.max_future))
+    if settings.candles_by != "homma":
+        leave_to(settings.candles_by, table, origin, place)
+        return None
     pace_s = every(interval, settings.commit_every).total_seconds()
     rules = Rules(interval, microseconds(settings.lateness), microseconds(settings.idle_after))
     return CandleSink(table, origin, place, pace_s, rules)

@@ -36,6 +36,11 @@ class Origin:
     topic: str
     topic_id: str
 
+    @property
+    def nothing(self) -> Offsets:
+        """What a table says that holds nothing of it yet."""
+        return Offsets(self.topic, self.topic_id, MappingProxyType({}))
+
 
 @dataclass(frozen=True, slots=True)
 class Workplace:
@@ -73,9 +78,7 @@ class Sink(ABC):
     @property
     def believed(self) -> Offsets:
         """How far the table holds the topic, as far as this sink knows."""
-        return self._committer.believed or Offsets(
-            self.origin.topic, self.origin.topic_id, MappingProxyType({})
-        )
+        return self._committer.believed or self.origin.nothing
 
     @property
     @abstractmethod
@@ -200,3 +203,10 @@ class TickSink(Sink):
         rows = pl.concat([pl.DataFrame(schema=TICKS.schema), *taken])
         self._commit(lambda _: Prepared(self.table.upload(rows)), position)
         self._place.metrics.count("homma_ticks_landed", rows.height)
+
+
+def leave_to(other: str, table: Table, origin: Origin, place: Workplace) -> None:
+    """Make a table another writer's own, who goes by its name and by the offsets in it."""
+    if table.sink() != other:
+        committer = Committer(table, place.patience, place.reached, lambda _: None, sink=other)
+        committer.claim(origin.nothing)

@@ -7,6 +7,8 @@ from typing import Final
 from homma.settings import UpSettings
 
 _SUFFIX: Final = "_metrics_port"
+#: Of the verifier, which `homma up` has none of.
+_VERIFY_PORT: Final = 9305
 
 
 def targets(places: Mapping[str, str]) -> str:
@@ -23,5 +25,5 @@ def containers() -> str:
         if row.endswith(_SUFFIX)
     }
     # The page's server tells of itself where it is reached anyhow.
-    ports["serve"] = UpSettings().serve_port
+    ports |= {"serve": UpSettings().serve_port, "verify": _VERIFY_PORT}
     return targets({stage: f"{stage}:{port}" for stage, port in ports.items()})

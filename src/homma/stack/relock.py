@@ -32,17 +32,22 @@ KAFKA: Final = "4.2.2"
 LOG4J: Final = "2.25.5"
 TRINO: Final = "476"
 ICEBERG: Final = "1.12.0"
+REST_CATALOG: Final = "1.10.0"
 
 
 @dataclass(frozen=True, slots=True)
 class Roots:
-    """What a lock is made of. `whole`: these jars hold all that they need, nothing is resolved."""
+    """What a lock is made of. `whole`: these jars hold all that they need, nothing is resolved.
+
+    `besides` is taken as it is, whatever it says that it needs.
+    """
 
     path: Path
     name: str
     version: str
     coordinates: tuple[str, ...]
     whole: bool = False
+    besides: tuple[str, ...] = ()
 
 
 LOCKS: Final = (
@@ -66,6 +71,26 @@ LOCKS: Final = (
             f"org.apache.iceberg:iceberg-aws-bundle:{ICEBERG}",
         ),
         whole=True,
+    ),
+    # Apache's REST catalog, as its image has it, for `make test-minio`.
+    Roots(
+        PROJECT / "tests/lake/rest_catalog.lock.toml",
+        "rest-catalog",
+        REST_CATALOG,
+        (
+            f"org.apache.iceberg:iceberg-core:{REST_CATALOG}",
+            f"org.apache.iceberg:iceberg-aws:{REST_CATALOG}",
+            "org.eclipse.jetty:jetty-servlet:11.0.26",
+            "org.xerial:sqlite-jdbc:3.50.3.0",
+            "org.slf4j:slf4j-simple:2.0.17",
+        ),
+        besides=(
+            f"org.apache.iceberg:iceberg-open-api:{REST_CATALOG}:jar:test-fixtures",
+            f"org.apache.iceberg:iceberg-core:{REST_CATALOG}:jar:tests",
+            f"org.apache.iceberg:iceberg-aws-bundle:{REST_CATALOG}",
+            "org.apache.hadoop:hadoop-client-api:3.4.1",
+            "org.apache.hadoop:hadoop-client-runtime:3.4.1",
+        ),
     ),
 )
 TRINO_KEEPS: Final = (
@@ -151,6 +176,7 @@ def main(names: Collection[str]) -> int:
         if not wanted.whole:
             with tempfile.TemporaryDirectory() as folder:
                 coordinates = resolve(wanted.coordinates, Path(folder))
+        coordinates += wanted.besides
         lock = lock_of(wanted.name, wanted.version, coordinates)
         wanted.path.write_text(render(lock), encoding="utf-8")
     if not names or "trino" in names:

@@ -1,0 +1,95 @@
+{# Prices in order, at least one tick, its first and last tick inside, and a start that is one. #}
+{% test in_order(model, interval) %}
+select source, symbol, date_time, open, high, low, close, volume
+from {{ model }}
+where
+    date_time >= {{ checked_since(model, interval) }}
+    and not (
+        low > 0 and low <= open and open <= high and low <= close and close <= high
+        and is_finite(high) and volume >= 1
+        and date_time = {{ start_of(interval, "date_time") }}
+        and coalesce(open_date_time, date_time) between date_time and coalesce(close_date_time, end_date_time)
+        and coalesce(close_date_time, date_time) < end_date_time
+    )
+{% endtest %}
+
+{% test one_row_a_candle(model, interval) %}
+select source, symbol, date_time, count(*) as rows_found
+from {{ model }}
+where date_time >= {{ checked_since(model, interval) }}
+group by source, symbol, date_time
+having count(*) > 1
+{% endtest %}
+
+{# Ticks without a candle, up to the newest final one. Ticks that came too late are in none until
+   `homma repair --late`. #}
+{% test no_gap_where_ticks_are(model, ticks) %}
+with over as (
+    select source, symbol, max(date_time) as newest from {{ model }} where is_final group by source, symbol
+),
+
+wanted as (
+    select distinct t.source, t.symbol, {{ start_of("1min", "t.date_time") }} as date_time
+    from {{ ticks }} as t
+    inner join over on t.source = over.source and t.symbol = over.symbol and t.date_time < over.newest
+    where t.date_time >= {{ checked_since(model) }}
+)
+
+select wanted.*
+from wanted
+left join {{ model }} as m
+    on wanted.source = m.source and wanted.symbol = m.symbol and wanted.date_time = m.date_time
+where m.source is null
+{% endtest %}
+
+{# A final candle is what the finer ones in it make. Tables are filled one by one: what was written
+   after the end of the one that is behind is left out. #}
+{% test rolls_up(model, interval, of) %}
+with coarse as (
+    select * from {{ model }} where date_time >= {{ checked_since(model, interval) }}
+),
+
+finer as (
+    select
+        source, symbol, {{ start_of(interval, "date_time") }} as date_time,
+        min_by(open, date_time) as open, max(high) as high, min(low) as low,
+        max_by(close, date_time) as close, sum(volume) as volume,
+        max(update_date_time) as update_date_time
+    from {{ of }}
+    where {{ start_of(interval, "date_time") }} >= {{ checked_since(model, interval) }}
+    group by source, symbol, {{ start_of(interval, "date_time") }}
+)
+
+select source, symbol, date_time, c.open, f.open as finer_open, c.volume, f.volume as finer_volume
+from coarse as c
+full join finer as f using (source, symbol, date_time)
+inner join ({{ written_up_to(model) }}) as a using (source, symbol)
+inner join ({{ written_up_to(of) }}) as b using (source, symbol)
+where
+    coalesce(c.is_final, true)
+    and coalesce(greatest(
+        coalesce(c.update_date_time, f.update_date_time), coalesce(f.update_date_time, c.update_date_time)
+    ) <= least(a.written, b.written), true)
+    and (
+        c.open is distinct from f.open or c.high is distinct from f.high
+        or c.low is distinct from f.low or c.close is distinct from f.close
+        or c.volume is distinct from f.volume
+    )
+{% endtest %}
+
+{# The lake holds each final candle as the topic last said it, as far as the lake has got. #}
+{% test agrees_with(model, lake) %}
+select source, symbol, date_time, l.close, k.close as lake_close, l.revision, k.revision as lake_revision
+from {{ model }} as l
+inner join ({{ written_up_to(lake) }}) as w using (source, symbol)
+left join {{ lake }} as k using (source, symbol, date_time)
+where
+    l.is_final
+    and l.update_date_time <= w.written
+    and coalesce(k.update_date_time <= l.update_date_time, true)
+    and (
+        l.open is distinct from k.open or l.high is distinct from k.high
+        or l.low is distinct from k.low or l.close is distinct from k.close
+        or l.volume is distinct from k.volume or l.revision is distinct from k.revision
+    )
+{% endtest %}

