@@ -11,7 +11,7 @@ from typing import Any, Final
 
 import click
 
-from homma.cli import reference
+from homma.cli import deployed, reference
 from homma.errors import SettingError
 from homma.topics import asyncapi, schemas
 
@@ -34,6 +34,7 @@ RENDERED: Final[dict[str, Renderer]] = {
     "docs/reference/metrics.md": reference.metrics,
     "docs/reference/topics.md": reference.topics,
     "docs/reference/commands.md": reference.commands,
+    "deploy/flink/candles.sql": deployed.flink_sql,
 }
 
 
