@@ -27,13 +27,15 @@ LADDER = {
 
 
 def job(
-    settings: AggregateSettings | None = None, flink: FlinkSettings | None = None, **more: str
+    settings: AggregateSettings | None = None,
+    flink: FlinkSettings | None = None,
+    more: dict[str, str] | None = None,
 ) -> Job:
     return Job(
         topics=contract.topics(TopicSettings()),
         settings=settings or AggregateSettings(),
         flink=flink or FlinkSettings(),
-        client=java_properties({"bootstrap.servers": "here:9092", **more}, SHADED),
+        client=java_properties({"bootstrap.servers": "here:9092", **(more or {})}, SHADED),
         checkpoints="file:///state",
     )
 
@@ -117,7 +119,7 @@ def test_no_secret_is_in_it() -> None:
         "security.protocol": "SASL_SSL", "sasl.mechanism": "SCRAM-SHA-512",
         "sasl.username": "somebody", "sasl.password": "a secret", "ssl.ca.location": "/ca.pem",
     }  # fmt: skip
-    text = script(job(**login))
+    text = script(job(more=login))
     assert "a secret" not in text
     assert "somebody" not in text
     assert 'password="${env:KAFKA_SASL_PASSWORD}"' in text
@@ -127,4 +129,4 @@ def test_no_secret_is_in_it() -> None:
 
 def test_what_java_does_not_know_is_refused() -> None:
     with pytest.raises(SettingError, match=r"do not have queued\.max\.messages\.kbytes"):
-        job(**{"queued.max.messages.kbytes": "1"})
+        job(more={"queued.max.messages.kbytes": "1"})

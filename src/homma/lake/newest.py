@@ -164,10 +164,15 @@ def clocks_of(rows: pl.DataFrame) -> pl.DataFrame:
 
 
 def advance(clocks: pl.DataFrame, records: pl.DataFrame) -> pl.DataFrame:
-    """Clocks moved on by records, never back."""
+    """Clocks moved on by records, never back.
+
+    Another engine, which gives no revisions, puts the candles of a series into all partitions: it
+    has one clock for all of them, and belongs to no partition.
+    """
+    own = pl.col("revision").is_not_null()
     seen = records.filter(~pl.col("gone")).select(
         *NAMES,
-        "partition",
+        pl.when(own).then("partition").alias("partition"),
         clock_us=pl.coalesce("close_date_time", "date_time").dt.epoch("us"),
         seen_us="timestamp_us",
     )
@@ -184,9 +189,10 @@ def advance(clocks: pl.DataFrame, records: pl.DataFrame) -> pl.DataFrame:
 
 
 def split(clocks: pl.DataFrame, records: pl.DataFrame) -> tuple[str, str, list[int]] | None:
-    """A series that stands in two partitions, with these."""
+    """A series that stands in two partitions, with these; another engine's may."""
+    own = records.filter(pl.col("revision").is_not_null())
     both = pl.concat(
-        [clocks.select(*NAMES, "partition"), records.select(*NAMES, "partition")]
+        [clocks.select(*NAMES, "partition"), own.select(*NAMES, "partition")]
     ).drop_nulls("partition")
     found = both.group_by(NAMES).agg(pl.col("partition").unique().sort())
     for source, symbol, partitions in found.filter(pl.col("partition").list.len() > 1).iter_rows():

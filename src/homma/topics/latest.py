@@ -166,8 +166,12 @@ class Latest:
         return [held[start].candle for start in sorted(held)[-self.keep :]]
 
     def split(self, series: Series) -> bool:
-        """Whether a series stands in several partitions: then its candles are halves."""
-        return len({held.record.partition for held in self._held.get(series, {}).values()}) > 1
+        """Whether a series stands in several partitions: then its candles are halves.
+
+        Not so another engine's, which gives no revisions: it places candles by their whole keys.
+        """
+        own = (h for h in self._held.get(series, {}).values() if h.candle.revision is not None)
+        return len({held.record.partition for held in own}) > 1
 
 
 def _newer(one: Record, other: Record) -> bool:
