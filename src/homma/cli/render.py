@@ -35,6 +35,8 @@ RENDERED: Final[dict[str, Renderer]] = {
     "docs/reference/topics.md": reference.topics,
     "docs/reference/commands.md": reference.commands,
     "deploy/flink/candles.sql": deployed.flink_sql,
+    "deploy/flink/compose.yaml": deployed.flink_compose,
+    "deploy/flink/flinkdeployment.yaml": deployed.flink_kubernetes,
 }
 
 
