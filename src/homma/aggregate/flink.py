@@ -111,16 +111,16 @@ def definitions(job: Job) -> Iterator[str]:
     yield _late(job)
     for interval, topic in zip(INTERVALS, job.topics.candles, strict=True):
         yield _candles(job, interval, topic)
-    yield _valid(job)
-    yield _clocked()
-    yield _counted(job)
+    yield valid_view(job)
+    yield clocked_view()
+    yield counted_view(job)
     for interval in INTERVALS:
-        yield _view(job, interval)
+        yield candle_view(job, interval)
 
 
 def inserts(job: Job) -> str:
     """The one statement that runs."""
-    statements = [_insert_late(job), *(_insert(interval) for interval in INTERVALS)]
+    statements = [_insert_late(job), *(insert(interval) for interval in INTERVALS)]
     return "\n".join(["EXECUTE STATEMENT SET BEGIN", *(f"{s};" for s in statements), "END"])
 
 
@@ -268,7 +268,7 @@ def _late(job: Job) -> str:
     return _table("late", columns, told)
 
 
-def _valid(job: Job) -> str:
+def valid_view(job: Job) -> str:
     """The ticks that keep the contract's rules; of the others Flink writes nothing."""
     prices = [f"`{name}` > 0 AND `{name}` <= {_LARGEST}" for name in ("ask", "bid", "mid")]
     markups = [
@@ -306,7 +306,7 @@ def _dated(text: str) -> str:
     return f"{again} = SUBSTRING(REPLACE({text}, 'T', ' ') FROM 1 FOR 19) AND {text} >= '1970'"
 
 
-def _clocked() -> str:
+def clocked_view() -> str:
     """Each tick with its series' event clock, itself included, in the order of arrival."""
     return (
         "CREATE VIEW `clocked` AS\nSELECT *, MAX(`at`) OVER (PARTITION BY `source`, `symbol` "
@@ -320,7 +320,7 @@ def _in_time(job: Job) -> str:
     return f"FLOOR(`at` TO MINUTE) + {allowed} > `clock`"
 
 
-def _counted(job: Job) -> str:
+def counted_view(job: Job) -> str:
     """The ticks in time, of copies the first, with their places."""
     price = f"`{job.settings.price}`"
     place = (
@@ -336,7 +336,7 @@ def _counted(job: Job) -> str:
     )
 
 
-def _view(job: Job, interval: Interval) -> str:
+def candle_view(job: Job, interval: Interval) -> str:
     """An interval's candles, of ticks or of finer candles."""
     below = finer(interval)
     table = "counted" if below is None else f"candles_{below.name}"
@@ -363,7 +363,9 @@ def state_ttl(job: Job, interval: Interval) -> timedelta:
     return length + job.settings.correct_for + job.flink.keep_for
 
 
-def _insert(interval: Interval) -> str:
+def insert(interval: Interval) -> str:
+    """What writes an interval's candles: the contract's fields."""
+
     def tick(place: str, name: str) -> list[str]:
         return [
             f"SUBSTRING(`{place}` FROM 1 FOR {_NUMBER_AT - 1}) AS `{name}DateTime`",

@@ -1,9 +1,11 @@
 """What is deployed elsewhere, rendered from the code's own tables and the locks of jars."""
 
-from typing import Final
+import json
+from typing import Any, Final
 
 import click
 
+from homma.aggregate import confluent, ksqldb
 from homma.aggregate.flink import SHADED, Job, options, script
 from homma.settings import AggregateSettings, FlinkSettings, KafkaSettings, TopicSettings
 from homma.stack.flink import CONNECTOR, DRIVER
@@ -172,3 +174,55 @@ spec:
     parallelism: {job.flink.parallelism}
     upgradeMode: last-state
 """
+
+
+def ksqldb_sql(program: click.Group) -> str:
+    """A stream and 11 tables for ksqlDB."""
+    del program
+    text = ksqldb.script(contract.topics(TopicSettings()), AggregateSettings())
+    return f"-- {_NOTE}: change the code's tables.\n{text}"
+
+
+#: What Confluent Cloud lets its users set.
+_SETTABLE: Final = (
+    "cleanup.policy",
+    "retention.ms",
+    "max.message.bytes",
+    "message.timestamp.type",
+    "message.timestamp.after.max.ms",
+)
+
+
+def confluent_topics(program: click.Group) -> str:
+    """Every topic for Terraform, as far as Confluent Cloud has those settings."""
+    del program
+    settings = TopicSettings()
+    specs = contract.specs(settings, settings.partitions)
+    candles = set(contract.topics(settings).candles)
+    return _json(
+        [
+            {
+                "name": spec.name,
+                "candles": spec.name in candles,
+                "config": {k: v for k, v in spec.config.items() if k in _SETTABLE},
+            }
+            for spec in specs
+        ]
+    )
+
+
+def confluent_statements(program: click.Group) -> str:
+    """The statements of Confluent Cloud's Flink for Terraform, in their order."""
+    del program
+    job = _job()
+    made = confluent.statements(job, TopicSettings().partitions)
+    return _json(
+        {
+            "properties": confluent.properties(job),
+            "statements": [{"name": name, "text": text} for name, text in made],
+        }
+    )
+
+
+def _json(found: Any) -> str:
+    return json.dumps(found, indent=2, ensure_ascii=False) + "\n"

@@ -37,6 +37,9 @@ RENDERED: Final[dict[str, Renderer]] = {
     "deploy/flink/candles.sql": deployed.flink_sql,
     "deploy/flink/compose.yaml": deployed.flink_compose,
     "deploy/flink/flinkdeployment.yaml": deployed.flink_kubernetes,
+    "ksqldb/create-entities.sql": deployed.ksqldb_sql,
+    "terraform/ksql/topics.json": deployed.confluent_topics,
+    "terraform/ksql/statements.json": deployed.confluent_statements,
 }
 
 

@@ -11,6 +11,8 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any, Final
 
+from homma.topics.codec import unframed
+
 _ONE_SPELLING: Final = re.compile(r"[A-Za-z0-9 ._:-]+")
 #: (source, symbol)
 Series = tuple[str, str]
@@ -68,7 +70,7 @@ class _Held:
 def read_candle(value: bytes) -> Candle | None:
     """The candle of a record's value; None where it is none."""
     try:
-        found = json.loads(value)
+        found = json.loads(unframed(value))
         start = datetime.fromisoformat(found["dateTime"])
         return Candle(
             source=str(found["source"]),
