@@ -122,6 +122,9 @@ class Flink:
 
         def working() -> bool:
             assert process.poll() is None, self.said()
+            # Who asks a port that nobody listens on may get hold of it.
+            if "Flink runs" not in self.said():
+                return False
             job = self.rest.job(self.job)
             return job is not None and job.working
 

@@ -133,6 +133,12 @@ def test_another_engines_series_may_be_in_all_partitions() -> None:
     assert not latest.split(("S", "A"))
 
 
+def test_the_frame_of_a_schema_registry_is_passed_over() -> None:
+    candle = read_candle(b"\0\0\0\1\x86" + value())
+    assert candle == read_candle(value())
+    assert candle is not None
+
+
 def test_what_is_no_candle_is_counted() -> None:
     latest = Latest(5)
     for bad in (b"", b"x", b"[]", b"7", b"{}", value(open="x"), value("yesterday")):

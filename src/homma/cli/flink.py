@@ -3,7 +3,7 @@
 import click
 
 from homma.aggregate.flink import SHADED, Job, script
-from homma.cli.flinking import checkpoints_uri
+from homma.cli.flink_state import checkpoints_uri
 from homma.cli.options import takes
 from homma.settings import (
     AggregateSettings,

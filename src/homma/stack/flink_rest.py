@@ -1,10 +1,10 @@
 """What Flink's REST interface tells of jobs, and how one is ended so that it can go on later."""
 
 import json
-import urllib.error
 import urllib.request
 from collections.abc import Mapping
 from dataclasses import dataclass
+from http.client import HTTPException
 from typing import Any, Final
 
 from homma.errors import ServerFailed
@@ -105,7 +105,7 @@ class Rest:
         try:
             with urllib.request.urlopen(request, timeout=ASK_S) as answer:  # noqa: S310
                 return json.load(answer)
-        except (urllib.error.URLError, OSError, ValueError):
+        except (HTTPException, OSError, ValueError):
             return None
 
 
