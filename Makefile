@@ -18,7 +18,7 @@ demo: .venv/ready            ## the whole pipeline on this machine, live; Ctrl-C
 test: .venv/ready            ## every test, with real servers
 	$(RUN)/pytest -n $(WORKERS) --dist worksteal $(ARGS)
 
-test-stack: .venv/ready deploy/spark/.venv/ready  ## Trino, Spark, DuckDB and polars over a real lake
+test-stack: .venv/ready deploy/spark/.venv/ready  ## Trino, Spark, DuckDB, polars over a real lake; Flink
 	$(RUN)/pytest -m stack $(ARGS)
 
 spark-sql: .venv/ready deploy/spark/.venv/ready  ## SQL over the lake: docs/reading-the-lake.md
