@@ -137,7 +137,7 @@ class FlinkSettings:
     )
     parallelism: int = setting(1, "into how many parts Flink divides each step")
     state_backend: Literal["rocksdb", "hashmap"] = setting(
-        "rocksdb", "where state is held: on disk, or in memory, which is faster"
+        "rocksdb", "where Flink's state is held: on disk, or in Java's heap"
     )
 
 
