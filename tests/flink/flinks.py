@@ -20,6 +20,7 @@ from confluent_kafka.admin import (  # type: ignore[attr-defined]
 
 from homma.stack.flink_rest import Rest
 from homma.topics import contract
+from homma.topics.kafka.admin import Admin
 from tests.aggregate.pipeline import Pipeline, until
 from tests.stack.waiting import free_ports
 
@@ -32,6 +33,12 @@ Record = tuple[bytes | None, bytes, int | None]
 def timed(bootstrap: str, partitions: int = 1) -> Pipeline:
     """Topics whose records keep the timestamps that they are given, however old."""
     pipeline = Pipeline(bootstrap, partitions)
+    keep_for_ever(pipeline)
+    return pipeline
+
+
+def keep_for_ever(pipeline: Pipeline) -> None:
+    """Have the topics take and keep any timestamp."""
     wanted = {
         "retention.ms": "-1",
         "message.timestamp.type": "CreateTime",
@@ -45,7 +52,6 @@ def timed(bootstrap: str, partitions: int = 1) -> Pipeline:
         resource = ConfigResource(ConfigResource.Type.TOPIC, topic, incremental_configs=entries)
         client = AdminClient(pipeline.config)
         client.incremental_alter_configs([resource])[resource].result(30)
-    return pipeline
 
 
 def send(pipeline: Pipeline, records: Sequence[Record]) -> None:
@@ -75,6 +81,8 @@ class Flink:
         self.group = name
         self.pipeline = copy.copy(self.source)
         self.pipeline.topics = contract.topics(self.settings)
+        specs = contract.specs(self.settings, self.source.partitions)
+        Admin(self.source.config).ensure(specs, 1)
         [self.port] = free_ports(1)
         self.rest = Rest(f"127.0.0.1:{self.port}")
 
