@@ -8,8 +8,8 @@ import polars as pl
 import pytest
 
 from homma.core.candle import place_number, place_us
-from homma.core.interval import BY_NAME, INTERVALS
-from homma.core.recompute import END_OF_TIME_US, FILED, TICKS, Slice, recomputed
+from homma.core.interval import BY_NAME, DAY_US, INTERVALS
+from homma.core.recompute import END_OF_TIME_US, FILED, TICKS, Slice, Span, recomputed
 from homma.topics.kafka.reading import Message
 from homma.topics.ticks import sort
 from tests import oracle
@@ -95,7 +95,9 @@ def test_batch_agrees(made: Made) -> None:
         "source", "symbol", "event_us", "number", pl.col("mid").alias("price"),
         pl.lit(FILED + 1, pl.Int64).alias("partition"), "offset",
     ).cast(TICKS)  # fmt: skip
-    candles = pl.concat(recomputed([Slice(0, END_OF_TIME_US, ticks)]))
+    # The epoch's week began before it.
+    span = Span(start_us=-7 * DAY_US)
+    candles = pl.concat(recomputed([Slice(0, END_OF_TIME_US, ticks)], span))
     same_candles(whole(made.candles), whole(candles))
 
 
