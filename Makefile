@@ -7,19 +7,25 @@ WORKERS ?= 2
 UV := $(or $(shell command -v uv 2>/dev/null),.uv/bin/uv)
 RUN := .venv/bin
 
-.PHONY: help demo test test-stack spark-sql soak check bench clean
+# The page's tools run on the node of the venv, not on the machine's.
+PAGE := src/homma/serve/page
+NODE := env PATH="$(CURDIR)/$(RUN):$$PATH" npm --prefix $(PAGE)
+PAGE_SOURCES := $(PAGE)/index.html $(PAGE)/vite.config.ts $(PAGE)/tsconfig.json $(wildcard $(PAGE)/src/*)
+BUILT := src/homma/serve/static/index.html
+
+.PHONY: help demo test test-stack spark-sql soak check bench page page-test dist clean
 
 help:                        ## what there is
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):[^#]*## */  make \1\t/' | expand -t 16
 
-demo: .venv/ready            ## the whole pipeline on this machine, live; Ctrl-C ends it
+demo: .venv/ready $(BUILT)   ## the whole pipeline on this machine, live; Ctrl-C ends it
 	$(RUN)/homma up $(ARGS)
 
-test: .venv/ready            ## every test, with real servers
+test: .venv/ready $(BUILT)   ## every test, with real servers and a browser
 	$(RUN)/pytest -n $(WORKERS) --dist worksteal $(ARGS)
 
-test-stack: .venv/ready deploy/spark/.venv/ready  ## Trino, Spark, DuckDB, polars over a real lake; Flink
-	$(RUN)/pytest -m stack $(ARGS)
+test-stack: .venv/ready $(BUILT) deploy/spark/.venv/ready  ## Trino, Spark, DuckDB and polars over a real lake
+	$(RUN)/pytest -m stack -o timeout=1800 -n $(WORKERS) --dist loadfile $(ARGS)
 
 spark-sql: .venv/ready deploy/spark/.venv/ready  ## SQL over the lake: docs/reading-the-lake.md
 	@PATH="$(CURDIR)/deploy/spark/.venv/bin:$$PATH" SPARK_CONF_DIR=$(CURDIR)/deploy/spark \
@@ -28,21 +34,37 @@ spark-sql: .venv/ready deploy/spark/.venv/ready  ## SQL over the lake: docs/read
 soak: .venv/ready            ## faults at random: MINUTES=10 SEED=4, see docs/fault-tests.md
 	$(RUN)/python -m tests.faults.soak --minutes $(or $(MINUTES),5) --seed $(or $(SEED),1) $(ARGS)
 
-check: .venv/ready           ## style, types, import rules, and what is rendered from the code
+check: .venv/ready page-test ## style, types, import rules, and what is rendered from the code
 	$(RUN)/ruff check .
 	$(RUN)/ruff format --check .
 	$(RUN)/mypy
 	$(RUN)/lint-imports
 	$(RUN)/homma render --check
 
+page: $(BUILT)               ## the page of homma serve, built if its sources are newer
+
+dist: .venv/ready $(BUILT)   ## wheel and sdist, with the page in them
+	$(RUN)/python -m hatchling build
+
+page-test: $(PAGE)/node_modules/ready  ## types and unit tests of the page
+	$(NODE) run --silent test
+
 bench: .venv/ready           ## how fast, against what; WHAT=steps and others: bench/README.md
 	$(RUN)/python -m bench.$(or $(WHAT),end_to_end) $(ARGS)
 
 clean:                       ## forget what the targets have set up, and the demo's data
-	rm -rf .venv .uv .homma deploy/spark/.venv
+	rm -rf .venv .uv .homma deploy/spark/.venv $(PAGE)/node_modules src/homma/serve/static dist
 
 .venv/ready: pyproject.toml uv.lock | $(filter .uv/bin/uv,$(UV))
-	$(UV) sync --locked --quiet
+	$(UV) sync --locked --quiet --compile-bytecode
+	@touch $@
+
+$(BUILT): $(PAGE)/node_modules/ready $(PAGE_SOURCES)
+	$(NODE) run --silent build
+	@touch $@
+
+$(PAGE)/node_modules/ready: $(PAGE)/package.json $(PAGE)/package-lock.json | .venv/ready
+	$(NODE) ci --silent --no-fund --no-audit
 	@touch $@
 
 deploy/spark/.venv/ready: deploy/spark/pyproject.toml deploy/spark/uv.lock | $(filter .uv/bin/uv,$(UV))

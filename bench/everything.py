@@ -21,6 +21,7 @@ PLAN = (
     ("landing", "", "--ticks 200000 --commits 20 --rounds 3"),
     ("reading", "", "--rows 150000 --times 1"),
     ("backfill", "", "--ticks 200000"),
+    ("serving", "", "--candles 20000 --series 20 --clients 50 --updates 200 --seconds 3"),
     ("memory", "--minutes 20", "--minutes 13 --rate 1000"),
 )
 #: Those that need a lake, and those that need no broker.

@@ -17,6 +17,7 @@ HommaError                 says what happened, where, and what to do
 │   ├── CommitUnknown      no telling whether a commit went through
 │   ├── StaleSink          another sink has taken the table over
 │   └── OffsetsLost        the topic no longer holds what a table lacks
+├── Refused                a request to `homma serve` that cannot be answered as it is
 ├── ClockSetBack           the machine's clock went back under a running program
 └── StackError             an embedded server
     ├── PortInUse
@@ -101,6 +102,15 @@ class StaleSink(LakeError):
 
 class OffsetsLost(LakeError):
     """The topic no longer holds what a table lacks."""
+
+
+class Refused(HommaError):
+    """A request that cannot be answered as it is; `status` is HTTP's, `parameter` what is wrong."""
+
+    def __init__(self, what: str, remedy: str, status: int = 400, parameter: str = "") -> None:
+        super().__init__(what, remedy)
+        self.status = status
+        self.parameter = parameter
 
 
 class ClockSetBack(HommaError):

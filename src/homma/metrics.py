@@ -59,7 +59,32 @@ LAND: Final = (
     Metric("homma_lake_files", "gauge", "data files of a table", ("table",)),
     Metric("homma_lake_files_deleted", "counter", "files deleted that no snapshot needed"),
 )
-STAGES: Final = {"aggregate": AGGREGATE, "land": LAND, "generate and replay": FEED}
+SERVE: Final = (
+    Metric("homma_candles_read", "counter", "candle records read"),
+    Metric("homma_candles_bad", "gauge", "records in the candle topics that are no candles"),
+    Metric(
+        "homma_candles_outdone", "gauge", "records of other engines that lack a part of a candle"
+    ),
+    Metric("homma_series_split", "gauge", "series that stand in several partitions"),
+    Metric("homma_series", "gauge", "series known"),
+    Metric("homma_streams", "gauge", "live streams open"),
+    Metric("homma_streams_cut", "counter", "live streams cut off because nobody took anything"),
+    Metric("homma_updates", "counter", "candle updates for live streams, each counted once"),
+    Metric("homma_requests", "counter", "requests answered", ("status",)),
+    Metric("homma_request_seconds", "histogram", "from a request to the start of its answer"),
+    Metric("homma_lake_reads", "counter", "questions put to the lake", ("outcome",)),
+    Metric(
+        "homma_candle_to_stream_seconds",
+        "histogram",
+        "from a candle's Kafka timestamp until it goes out to live streams",
+    ),
+)
+STAGES: Final = {
+    "aggregate": AGGREGATE,
+    "land": LAND,
+    "serve": SERVE,
+    "generate and replay": FEED,
+}
 
 
 class BulkHistogram:

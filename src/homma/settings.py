@@ -195,6 +195,9 @@ class LandSettings:
     )
 
 
+_SERVE_PORT: Final = (8010, "port of the page and the API")
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class UpSettings:
     """What `homma up` starts on this machine, and where. Stages read their own settings too."""
@@ -213,11 +216,13 @@ class UpSettings:
     aggregate_metrics_port: int = setting(9301, "port of the engine's /metrics")
     generate_metrics_port: int = setting(9302, "port of the generator's /metrics")
     land_metrics_port: int = setting(9303, "port of the /metrics of what fills the lake")
+    serve_port: int = setting(*_SERVE_PORT)
     commit_every: timedelta = setting(
         timedelta(seconds=10), "the lake's tables get what is new this often"
     )
     no_generate: bool = setting(False, "make no synthetic ticks")
     no_lake: bool = setting(False, "start no SeaweedFS, and land nothing there")
+    no_serve: bool = setting(False, "start no page and no API")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -306,6 +311,29 @@ class BackfillSettings:
     skip_bad_rows: bool = setting(*_SKIP)
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ServeSettings:
+    """Where the page and the API are, and how much they give."""
+
+    serve_host: str = setting(
+        "127.0.0.1", "address of the page and the API; others than this machine's need a token"
+    )
+    serve_port: int = setting(*_SERVE_PORT)
+    allowed_hosts: str = setting(
+        "", "names by which it may be asked for beside its address, comma-separated"
+    )
+    cors_origins: str = setting(
+        "", "origins of other sites' pages that may read the API, comma-separated"
+    )
+    keep: int = setting(1000, "newest candles of each series and interval held in memory")
+    max_connections: int = setting(2000, "connections at a time; more are closed at once")
+    max_streams: int = setting(1000, "live streams at a time; more are refused")
+    slow_after: timedelta = setting(
+        timedelta(seconds=20), "who takes nothing from a stream for so long is cut off"
+    )
+    without_lake: bool = setting(False, "give the newest candles only, ask no lake for older ones")
+
+
 STAGES: Final = (
     UpSettings,
     KafkaSettings,
@@ -317,6 +345,7 @@ STAGES: Final = (
     EngineSettings,
     LakeSettings,
     LandSettings,
+    ServeSettings,
     VerifySettings,
     RepairSettings,
     BackfillSettings,

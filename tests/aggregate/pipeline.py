@@ -7,9 +7,10 @@ import sys
 import threading
 import time
 import uuid
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
+from itertools import islice
 from typing import Any
 
 import polars as pl
@@ -72,6 +73,15 @@ class Pipeline:
                 key = f"{one['source']}:{one['symbol']}".encode()
                 sender.send(self.topics.ticks, [key], [json.dumps(one).encode()])
         assert sender.flush(30) == 0
+
+    def send_many(self, ticks: Iterable[dict[str, Any]]) -> None:
+        """Ticks in, keyed by series, many at a time."""
+        sender = Sender(self.config)
+        left = iter(ticks)
+        while part := list(islice(left, 20_000)):
+            keys = [f"{one['source']}:{one['symbol']}".encode() for one in part]
+            sender.send(self.topics.ticks, keys, [json.dumps(one).encode() for one in part])
+        assert sender.flush(60) == 0
 
     def send_frame(self, ticks: pl.DataFrame) -> None:
         """Many ticks in."""

@@ -15,6 +15,7 @@ MINIATURES = {
     "reading": "--rows 150000 --times 1",
     "backfill": "--ticks 200000",
     "landing": "--ticks 20000 --commits 12 --rounds 2",
+    "serving": "--candles 10000 --starts 1 --series 10 --clients 20 --updates 100 --seconds 1",
     "steps": "--series 10 --seconds 0 --thin 1000",
 }
 #: The servers of each, and how many ports those have in a row.

@@ -18,7 +18,7 @@ class Machine:
     """What `homma up` starts, moved out of everybody's way."""
 
     def __init__(self, home: Path, cache: Path) -> None:
-        broker, controller, aggregate, generate, land, self.trino = free_ports(6)
+        broker, controller, aggregate, generate, land, self.trino, self.page = free_ports(7)
         self.ports = seaweed_ports()
         self.home = home
         self.broker = broker
@@ -31,6 +31,7 @@ class Machine:
             "SEAWEED_PORT": self.ports.inner, "TRINO_PORT": self.trino,
             "AGGREGATE_METRICS_PORT": aggregate,
             "GENERATE_METRICS_PORT": generate, "LAND_METRICS_PORT": land,
+            "SERVE_PORT": self.page,
             "BOOTSTRAP_SERVERS": self.bootstrap, "RATE": 200, "COMMIT_EVERY": "1s",
         }  # fmt: skip
         self.env = os.environ | {f"HOMMA_{name}": str(value) for name, value in moved.items()}

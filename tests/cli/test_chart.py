@@ -23,7 +23,7 @@ def candle(
 ) -> Candle:
     """Of (open, high, low, close), so many steps after START."""
     o, h, l, c = prices  # noqa: E741
-    return Candle("S", "A", START + at * step, o, h, l, c, volume, final, 1, {})
+    return Candle("S", "A", START + at * step, o, h, l, c, volume, final, 1, b"")
 
 
 def column(picture: str, x: int, rows: int) -> str:

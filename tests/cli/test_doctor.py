@@ -51,12 +51,12 @@ def bad(findings: Iterator[Finding] | Sequence[Finding]) -> list[Finding]:
 
 
 def up(folder: Path) -> UpSettings:
-    ports, lake = free_ports(6), seaweed_ports()
+    ports, lake = free_ports(7), seaweed_ports()
     return UpSettings(
         s3_port=lake.s3, catalog_port=lake.catalog, seaweed_port=lake.inner, dir=folder,
         cache=folder / "cache", kafka_port=ports[0], kafka_controller_port=ports[1],
         aggregate_metrics_port=ports[2], generate_metrics_port=ports[3],
-        land_metrics_port=ports[4], trino_port=ports[5],
+        land_metrics_port=ports[4], trino_port=ports[5], serve_port=ports[6],
     )  # fmt: skip
 
 
@@ -67,7 +67,7 @@ def test_a_machine_that_is_well(tmp_path: Path) -> None:
     assert {"Python", "Java", "jars", "SeaweedFS", "data folder", "owner", "disk", "memory"} <= {
         f.check for f in found
     }
-    assert sum(f.check.startswith("port ") for f in found) == 17
+    assert sum(f.check.startswith("port ") for f in found) == 18
 
 
 def test_a_jvm_that_does_not_start(tmp_path: Path) -> None:
@@ -114,7 +114,7 @@ def test_a_port_between_seaweeds_parts(tmp_path: Path) -> None:
         [found] = bad(checks.ports(settings))
     assert "--seaweed-port" in found.remedy
     without = replace(settings, no_lake=True)
-    assert len(list(checks.ports(without))) == 9
+    assert len(list(checks.ports(without))) == 10
 
 
 def test_a_jar_that_was_changed(tmp_path: Path, jars: list[Path]) -> None:

@@ -4,6 +4,7 @@ import signal
 import socket
 from functools import partial
 
+import httpx
 import psutil
 
 from homma.lake.schema import CANDLES, TICKS, TableSpec
@@ -31,6 +32,9 @@ def test_up_makes_candles_stops_in_order_and_goes_on(machine: Machine) -> None:
     before = machine.records(MONTHS)
     assert before > 0
     until(lambda: machine.records(MONTHS) > before)
+    page = f"http://127.0.0.1:{machine.page}"
+    until(lambda: httpx.get(f"{page}/api/overview").json()["series"])
+    assert httpx.get(f"{page}/health/ready").status_code == 200
     names = set(Admin({"bootstrap.servers": machine.bootstrap}).partitions())
     assert {"stock_ticks", "stock_ticks_dead", "stock_ticks_late", "candle_1min"} <= names
 
@@ -38,8 +42,8 @@ def test_up_makes_candles_stops_in_order_and_goes_on(machine: Machine) -> None:
 def test_nothing_is_left_when_up_is_killed(machine: Machine) -> None:
     process = machine.start("up")
     until(machine.lives)
-    # Itself, and five programs with a guard each.
-    assert len(machine.processes()) == 11
+    # Itself, and six programs with a guard each.
+    assert len(machine.processes()) == 13
     process.kill()
     process.communicate(timeout=60)
     until(lambda: not machine.processes())
@@ -122,7 +126,7 @@ def test_a_port_of_the_lake_in_use_is_told_before_anything_starts(machine: Machi
 def test_up_without_the_lake(machine: Machine) -> None:
     process = machine.start("up", "--no-lake")
     until(machine.lives)
-    assert set(machine.stages()) == {"kafka", "aggregate", "generate"}
+    assert set(machine.stages()) == {"kafka", "aggregate", "serve", "generate"}
     assert not (machine.home / "seaweed").exists()
     process.send_signal(signal.SIGINT)
     process.communicate(timeout=60)

@@ -160,20 +160,21 @@ def through(line: Line, client: str) -> tuple[str, ...]:
     return ("--bootstrap.servers", line.proxied, "-X", f"client.id={client}")
 
 
-def end_of(pipeline: Pipeline, topic: str, isolation: str) -> int:
-    """Where a reader of the topic's one partition would end."""
+def ends_of(pipeline: Pipeline, isolation: str) -> list[int]:
+    """Where a reader of each candle topic's one partition would end."""
     consumer = Consumer({**pipeline.config, "group.id": "looks", "isolation.level": isolation})
-    _, end = consumer.get_watermark_offsets(TopicPartition(topic, 0), timeout=10)
+    places = [TopicPartition(topic, 0) for topic in pipeline.topics.candles]
+    ends = [consumer.get_watermark_offsets(place, timeout=10)[1] for place in places]
     consumer.close()
-    return end
+    return ends
 
 
 def written(pipeline: Pipeline) -> bool:
     """Whether there are candles of an open transaction, in all intervals."""
-    return all(
-        end_of(pipeline, topic, "read_uncommitted") > end_of(pipeline, topic, "read_committed")
-        for topic in pipeline.topics.candles
+    ends = zip(
+        ends_of(pipeline, "read_uncommitted"), ends_of(pipeline, "read_committed"), strict=True
     )
+    return all(beyond > committed for beyond, committed in ends)
 
 
 @pytest.mark.parametrize("seed", [1])

@@ -214,10 +214,10 @@ def until(met: Callable[[], bool]) -> None:
 
 
 @contextmanager
-def at_work(sinks: Sinks, seed: int = 1) -> Iterator[Feed]:
-    """Ticks come in and are made candles of, evenly, longer than any of these tests lasts."""
+def at_work(sinks: Sinks, seed: int = 1, lasts_s: int = 500) -> Iterator[Feed]:
+    """Ticks come in and are made candles of, evenly, longer than the test lasts."""
     with (
-        Feed(sinks.pipeline, market(seed, 50_000, 8), 500) as feed,
+        Feed(sinks.pipeline, market(seed, 100 * lasts_s, 8), lasts_s) as feed,
         sinks.pipeline.running(),
     ):
         yield feed

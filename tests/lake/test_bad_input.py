@@ -3,6 +3,7 @@
 import json
 import subprocess
 import sys
+import time
 from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -82,6 +83,23 @@ def test_ticks_that_kafka_no_longer_has(bootstrap: str, sinks: Sinks) -> None:
     assert sinks.rows(TICKS.name).height == 10
     sinks.work_off(accept_loss=True)
     assert sorted(sinks.rows(TICKS.name)["kafka_offset"]) == [*range(10), *range(15, 20)]
+
+
+def test_ticks_that_kafka_deletes_before_a_running_sink_has_read_them(
+    bootstrap: str, sinks: Sinks
+) -> None:
+    sinks.pipeline = Pipeline(bootstrap)
+    sinks.pipeline.send(*(tick(f"{DAY}12:00:{n:02}", number=n) for n in range(10)))
+    sink = sinks.start()
+    until(lambda: sinks.held() == 10)
+    sink.freeze()
+    # The broker answers what the sink has asked for before.
+    time.sleep(2)
+    sinks.pipeline.send(*(tick(f"{DAY}12:01:{n:02}", number=10 + n) for n in range(10)))
+    deleted_before(sinks.pipeline, 15)
+    sink.thaw()
+    assert "offsets 10 to 14" in sink.ended_with_a_sentence()
+    assert sinks.rows(TICKS.name).height == 10
 
 
 def test_a_topic_that_was_made_again(bootstrap: str, sinks: Sinks) -> None:

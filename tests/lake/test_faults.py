@@ -1,14 +1,22 @@
 """What can go wrong between the sink and the lake, and what is in the lake afterwards."""
 
+import os
 import random
 import signal
 import threading
+import time
 from functools import partial
+from pathlib import Path
+
+import pytest
 
 from homma.errors import HommaError
 from homma.lake.schema import BY_NAME
 from homma.lake.table import Lake, Where
-from tests.lake import proxy
+from homma.stack.process import State
+from tests.aggregate.pipeline import Pipeline
+from tests.aggregate.pipeline import until as wait_until
+from tests.lake import proxy, weed
 from tests.lake.proxy import Effect, Fault, Way
 from tests.lake.sinks import Sinks, at_work, until
 
@@ -16,6 +24,12 @@ from tests.lake.sinks import Sinks, at_work, until
 ASKED = [
     (pattern, effect) for pattern in (proxy.COMMIT, proxy.DATA, proxy.MANIFEST) for effect in Effect
 ] + [(proxy.LOOK, Effect.ERROR), (proxy.LOOK, Effect.LOSE_ANSWER)]
+
+MINUTE_S = 60.0
+#: How often the servers are killed.
+KILLS = 4
+#: A table is tidied soon, and what no snapshot needs goes at once.
+TIDY = ("--tidy-every", "2", "--keep-files", "0ms")
 
 
 def test_whatever_happens_on_the_way_each_tick_is_there_once(sinks: Sinks, way: Way) -> None:
@@ -58,6 +72,48 @@ def test_catalog_and_storage_are_away_for_a_while(sinks: Sinks, way: Way) -> Non
         goes_on(sinks)
     sinks.work_off()
     assert sinks.check() > 0
+
+
+@pytest.mark.stack
+def test_the_catalog_is_away_for_a_minute(sinks: Sinks, way: Way) -> None:
+    with at_work(sinks) as feed:
+        sink = sinks.start(through=way.properties)
+        until(lambda: sinks.held() > 0)
+        with way.away():
+            time.sleep(MINUTE_S)
+        sent = feed.sent
+        # Within another minute it has caught up, by itself.
+        wait_until(lambda: sinks.held() >= sent, within_s=MINUTE_S)
+        sink.stop()
+    assert "failed (" in sink.said()
+    sinks.work_off()
+    assert sinks.check() > 0
+
+
+@pytest.mark.stack
+def test_catalog_and_storage_are_killed_in_mid_commit(
+    bootstrap: str, namespace: str, tmp_path: Path
+) -> None:
+    chance = random.Random(5)
+    with (
+        weed.mortal(tmp_path / "weed") as (server, process, _),
+        Sinks(Pipeline(bootstrap, 2), server.properties, namespace, tmp_path) as sinks,
+    ):
+        with at_work(sinks):
+            sink = sinks.start(*TIDY)
+            for killed in range(1, KILLS + 1):
+                before = sinks.held()
+                until(lambda: sinks.held() > before)  # noqa: B023
+                time.sleep(chance.uniform(0, 1))
+                assert process.status.pid is not None
+                os.kill(process.status.pid, signal.SIGKILL)
+                until(lambda: process.status.restarts == killed)  # noqa: B023
+                wait_until(lambda: process.status.state is State.RUNNING, within_s=MINUTE_S)
+            before = sinks.held()
+            wait_until(lambda: sinks.held() > before, within_s=MINUTE_S)
+            sink.stop()
+        sinks.work_off()
+        assert sinks.check() > 0
 
 
 def test_another_engine_rewrites_files_while_the_sink_commits(sinks: Sinks) -> None:

@@ -13,6 +13,9 @@ TIDYING = (Step.EXPIRED, Step.SWEEPING)
 #: A table is tidied soon, and what no snapshot needs goes at once.
 TIDY = ("--tidy-every", "2", "--keep-files", "0ms")
 
+#: Longer than it takes from one kill to the next, on a machine that has much else to do.
+PER_KILL_S = 120
+
 
 def test_every_step_is_tried() -> None:
     # Putting files together takes hours of ticks: `test_upkeep` has it.
@@ -20,7 +23,7 @@ def test_every_step_is_tried() -> None:
 
 
 def killed_at_each(sinks: Sinks, steps: list[str]) -> None:
-    with at_work(sinks):
+    with at_work(sinks, lasts_s=PER_KILL_S * len(steps)):
         for step in steps:
             sinks.start(*TIDY, env={FAILPOINT: step}).died_there(240)
     sinks.work_off()
@@ -36,6 +39,7 @@ def test_killed_at_each_step(sinks: Sinks) -> None:
 
 
 @pytest.mark.stack
+@pytest.mark.timeout(1800)
 def test_killed_at_each_step_again_and_again(sinks: Sinks) -> None:
     chance = random.Random(2)
     killed_at_each(sinks, [f"{step}:{chance.randint(1, 40)}" for step in (*COMMIT, *TIDYING) * 3])
@@ -43,7 +47,7 @@ def test_killed_at_each_step_again_and_again(sinks: Sinks) -> None:
 
 def killed_anywhere(sinks: Sinks, kills: int, seed: int) -> None:
     chance = random.Random(seed)
-    with at_work(sinks, seed=seed):
+    with at_work(sinks, seed, PER_KILL_S * kills):
         for _ in range(kills):
             sink = sinks.start(*TIDY)
             before = sinks.held()
@@ -59,6 +63,6 @@ def test_killed_anywhere(sinks: Sinks) -> None:
 
 
 @pytest.mark.stack
-@pytest.mark.timeout(900)
+@pytest.mark.timeout(1800)
 def test_killed_anywhere_twenty_times(sinks: Sinks) -> None:
     killed_anywhere(sinks, 20, seed=4)

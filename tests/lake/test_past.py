@@ -8,10 +8,11 @@ from pathlib import Path
 import polars as pl
 import pytest
 from click.testing import CliRunner, Result
+from pyiceberg.catalog import load_catalog
 
 from homma.cli.main import homma
 from homma.cli.past import instant_us
-from homma.errors import SettingError
+from homma.errors import SettingError, TableMismatch
 from homma.lake.schema import CANDLES, TICKS
 from homma.lake.table import Lake
 from tests.lake.rows import NOON, candle, candles, tick, ticks
@@ -104,3 +105,14 @@ def test_what_is_wrong_is_one_sentence(typed: Typed, tmp_path: Path) -> None:
         typed("candles", "m2")
     with pytest.raises(SettingError, match="cannot be written"):
         typed("candles", "m1", "--output", str(tmp_path / "no" / "x.csv"))
+
+
+@pytest.mark.parametrize("words", [("candles", "m1"), ("ticks",), ("verify", "--tables-only")])
+def test_a_namespace_that_is_not_there_is_said_and_not_made(
+    typed: Typed, words: tuple[str, ...]
+) -> None:
+    typed.namespace += "x"
+    with pytest.raises(TableMismatch, match=typed.namespace):
+        typed(*words)
+    catalog = load_catalog("theirs", type="rest", **typed.server.properties)
+    assert not catalog.namespace_exists(typed.namespace)

@@ -1,7 +1,9 @@
 """A table stays small, and what is put together stays what it is."""
 
+import threading
 from collections.abc import Iterator
 from datetime import timedelta
+from pathlib import Path
 from types import MappingProxyType
 from typing import Any
 
@@ -17,6 +19,8 @@ from homma.lake.schema import CANDLES
 from homma.lake.sinks import Origin, Workplace
 from homma.lake.table import Lake, Table, Where, upkeep
 from homma.metrics import LAND, Metrics
+from homma.stack.seaweed import purge_log
+from tests.lake import weed
 from tests.lake.rows import NOON, candle, candles
 
 
@@ -49,21 +53,19 @@ def lie_there(table: Table) -> list[Any]:
     return upkeep.stored(table._iceberg)
 
 
-def grown(here: Lake, commits: int, every: int) -> list[tuple[int, int]]:
+def grown(here: Lake, commits: int, every: int) -> Iterator[tuple[int, int]]:
     """Objects and bytes of a table after each `every` commits."""
     table = here.make(CANDLES[0])
     tidy = sink(table)
-    found = []
     for number in range(commits):
         replaced(table, number)
         if (number + 1) % every == 0:
             tidy.tidy()
             there = lie_there(table)
-            found.append((len(there), sum(one.size for one in there)))
+            yield len(there), sum(one.size for one in there)
     assert table.scan(Where(final=True)).height == commits
     assert table.scan(Where(final=False)).height == 1
     assert table.offsets() == Offsets("candle_1min", "id", MappingProxyType({0: commits - 1}))
-    return found
 
 
 def no_more_each_time(found: list[tuple[int, int]], of_files: int) -> None:
@@ -74,19 +76,37 @@ def no_more_each_time(found: list[tuple[int, int]], of_files: int) -> None:
 
 
 def test_nothing_is_left_behind(here: Lake) -> None:
-    found = grown(here, 60, 10)
+    found = list(grown(here, 60, 10))
     # Two hours of minutes are not put together yet: a file a commit, and no more than that.
     no_more_each_time(found, of_files=30)
 
 
+def on_disk(folder: Path) -> int:
+    """What the servers take of it, their own logs of changes and their index too."""
+    return sum(file.stat().st_blocks * 512 for file in folder.rglob("*") if file.is_file())
+
+
 @pytest.mark.stack
 @pytest.mark.timeout(1800)
-def test_a_thousand_commits_leave_what_a_hundred_do(here: Lake) -> None:
-    found = grown(here, 1000, 25)
+def test_a_thousand_commits_leave_what_a_hundred_do(tmp_path: Path, namespace: str) -> None:
+    disk = []
+    found = []
+    with weed.mortal(tmp_path) as (server, _, seaweed):
+        here = Lake(server.properties, namespace)
+        for there in grown(here, 1000, 25):
+            found.append(there)
+            if len(found) % 5 == 0:
+                # As `homma up` does every hour.
+                purge_log(seaweed, threading.Event())
+                disk.append(on_disk(seaweed.folder / "data"))
+        here.close()
     no_more_each_time(found, of_files=60)
     # A row is a hundred bytes or less; what grows is the rows.
     (_, early), (_, late) = found[len(found) // 10], found[-1]
     assert late < early + 900 * 200
+    # Deleted files go when enough of a volume is garbage: with every commit it would be twice.
+    half = len(disk) // 2
+    assert max(disk[half:]) < 1.5 * max(disk[:half])
 
 
 def test_small_files_are_put_together_and_stay_what_they_are(here: Lake) -> None:

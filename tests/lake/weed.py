@@ -7,6 +7,8 @@ from pathlib import Path
 
 from homma.stack import seaweed
 from homma.stack.credentials import read_credentials
+from homma.stack.process import Process
+from homma.stack.seaweed import Seaweed
 from tests.stack.waiting import seaweed_ports
 
 
@@ -45,8 +47,16 @@ class Weed:
 @contextmanager
 def running(folder: Path) -> Iterator[Weed]:
     """The server that `homma up` starts, with a login of its own."""
+    with mortal(folder) as (weed, _, _):
+        yield weed
+
+
+@contextmanager
+def mortal(folder: Path) -> Iterator[tuple[Weed, Process, Seaweed]]:
+    """The same, with its process, which is started again when it is killed, and its folders."""
     ports = seaweed_ports()
-    with seaweed.running(folder, ports):
+    with seaweed.running(folder, ports) as process:
         login = read_credentials(folder)
         assert login is not None
-        yield Weed(ports.s3, ports.catalog, login.access_key, login.secret_key)
+        weed = Weed(ports.s3, ports.catalog, login.access_key, login.secret_key)
+        yield weed, process, Seaweed(folder, ports)

@@ -1,6 +1,5 @@
 """`homma aggregate`: the engine, against any Kafka."""
 
-import gc
 import os
 import signal
 from dataclasses import replace
@@ -12,6 +11,7 @@ from homma.aggregate.loop import sources
 from homma.aggregate.rekey import beside, rekeying
 from homma.cli import flinking
 from homma.cli.clock import end_when_set_back
+from homma.cli.collecting import collect_seldom
 from homma.cli.options import FAILPOINT, takes
 from homma.cli.signals import stop_on_signals
 from homma.errors import SettingError
@@ -52,7 +52,7 @@ def aggregate(
       homma aggregate --engine flink       the same candles from Apache Flink
     """
     end_when_set_back()
-    _collect_seldom()
+    collect_seldom()
     reached, names = _failpoint(), contract.topics(topics)
     admin = Admin(kafka)
     partitions = admin.require(names.ticks)
@@ -79,13 +79,6 @@ def aggregate(
         candles.run(stopped)
     else:
         beside(first.run, candles.run, stopped)
-
-
-def _collect_seldom() -> None:
-    """Records come and go by the million and none is part of a cycle: look for cycles seldom."""
-    gc.collect()
-    gc.freeze()
-    gc.set_threshold(50_000, 20, 50)
 
 
 def _failpoint() -> Reached:

@@ -18,10 +18,18 @@ _OTHER_WAYS: Final = (
 
 @dataclass(frozen=True, slots=True)
 class Catalog:
-    """pyiceberg's properties, and the namespace of the tables."""
+    """pyiceberg's properties, and the namespace of the tables; `missing` says what it lacks."""
 
-    properties: Mapping[str, str]
+    given: Mapping[str, str]
     namespace: str
+    missing: SettingError | None = None
+
+    @property
+    def properties(self) -> Mapping[str, str]:
+        """The properties; SettingError where there are no credentials."""
+        if self.missing is not None:
+            raise self.missing
+        return self.given
 
 
 def catalog(
@@ -47,13 +55,14 @@ def catalog(
             "s3.access-key-id": found.access_key,
             "s3.secret-access-key": found.secret_key,
         }
-    elif not any(name.startswith(_OTHER_WAYS) for name in extra):
-        raise SettingError(
+    missing = None
+    if not found and not any(name.startswith(_OTHER_WAYS) for name in extra):
+        missing = SettingError(
             f"there are no credentials for the lake: neither {ACCESS_KEY} and {SECRET_KEY} in the "
             f"environment nor {home / NAME}",
             "set both variables, or name the folder of a `homma up` with --dir",
         )
-    return Catalog({**properties, **extra}, settings.namespace)
+    return Catalog({**properties, **extra}, settings.namespace, missing)
 
 
 def _credentials(of: Mapping[str, str]) -> Credentials | None:

@@ -7,6 +7,7 @@ from collections.abc import Callable
 import click
 
 from homma.cli.catalog import Catalog
+from homma.cli.collecting import collect_seldom
 from homma.cli.options import FAILPOINT, takes
 from homma.cli.signals import stop_on_signals
 from homma.failpoint import Reached, Step, at, ignored
@@ -42,6 +43,7 @@ def land(
       homma land --until-end               work off what is there, then exit
       homma land --catalog-uri http://catalog:8181 --s3-endpoint http://s3:9000 -C token=…
     """
+    collect_seldom()
     reached = _failpoint()
     lake = Lake(catalog.properties, catalog.namespace, _commits(reached))
     sources = Sources(kafka, contract.topics(topics), Admin(kafka))

@@ -42,12 +42,21 @@ OnFetch = Callable[[str, int, int], None]
 
 @dataclass(frozen=True, slots=True)
 class Stage:
-    """One of homma's own programs, and where its metrics are."""
+    """One of homma's own programs, and where its metrics are; `flags` include where they are."""
 
     name: str
     metrics_port: int
     port_flag: str
     flags: tuple[str, ...]
+    #: Whether people come to that port.
+    for_people: bool = False
+
+    @property
+    def ports(self) -> dict[str, int]:
+        """What it listens on."""
+        return {"metrics": self.metrics_port} | (
+            {"page": self.metrics_port} if self.for_people else {}
+        )
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,18 +71,24 @@ class Local:
 
 def stages(up: UpSettings, topics: TopicSettings, ticks: GenerateSettings) -> list[Stage]:
     """Homma's own programs, consumers first, so that no tick has to wait for them."""
-    named = flags(topics)
-    found = [Stage("aggregate", up.aggregate_metrics_port, "--aggregate-metrics-port", named)]
-    wanted = lake(up)
+    named, wanted = flags(topics), lake(up)
+    found = [_measured("aggregate", up.aggregate_metrics_port, *named)]
     if wanted is not None:
-        found.append(
-            Stage("land", up.land_metrics_port, "--land-metrics-port",
-                  (*named, *_of_lake(up, wanted)))
-        )  # fmt: skip
+        flush = ("--commit-every", duration_text(up.commit_every))
+        where = _of_lake(up, wanted)
+        found.append(_measured("land", up.land_metrics_port, *named, *where, *flush))
+    if not up.no_serve:
+        where = ("--without-lake",) if wanted is None else _of_lake(up, wanted)
+        port = ("--serve-port", str(up.serve_port))
+        found.append(Stage("serve", up.serve_port, "--serve-port", (*port, *named, *where), True))
     if not up.no_generate:
-        port, flag = up.generate_metrics_port, "--generate-metrics-port"
-        found.append(Stage("generate", port, flag, (*named, *flags(ticks))))
+        found.append(_measured("generate", up.generate_metrics_port, *named, *flags(ticks)))
     return found
+
+
+def _measured(name: str, port: int, *more: str) -> Stage:
+    metrics = ("--metrics-port", str(port), "--metrics-host", HOST)
+    return Stage(name, port, f"--{name}-metrics-port", (*metrics, *more))
 
 
 def flags(settings: Any) -> tuple[str, ...]:
@@ -95,11 +110,11 @@ def lake(up: UpSettings) -> Seaweed | None:
 
 
 def _of_lake(up: UpSettings, wanted: Seaweed) -> tuple[str, ...]:
-    """Where `homma land` finds the lake, and its login."""
+    """Where a stage finds the lake, and its login."""
     return (
         "--catalog-uri", f"http://{HOST}:{wanted.ports.catalog}",
         "--s3-endpoint", f"http://{HOST}:{wanted.ports.s3}",
-        "--dir", str(up.dir), "--commit-every", duration_text(up.commit_every),
+        "--dir", str(up.dir),
     )  # fmt: skip
 
 
@@ -143,7 +158,7 @@ def running(
             say(f"starting {stage.name}")
             process = Process(
                 _program(up.dir, stage, bootstrap, config),
-                started.noted(stage.name, {"metrics": stage.metrics_port}),
+                started.noted(stage.name, stage.ports),
             )
             started.add(process)
             process.start()
@@ -240,11 +255,10 @@ def _trino(up: UpSettings, wanted: Seaweed, server: Path, started: _Started) -> 
 
 def _program(home: Path, stage: Stage, bootstrap: str, config: Path | None) -> Program:
     chosen = ["--config", str(config)] if config else []
-    metrics = ["--metrics-port", str(stage.metrics_port), "--metrics-host", HOST]
     return Program(
         name=stage.name,
         argv=[sys.executable, "-m", "homma", *chosen, stage.name, "--bootstrap.servers", bootstrap,
-              *metrics, *stage.flags],
+              *stage.flags],
         log=home / f"{stage.name}.log",
         # The login of the lake that is started here, not that of another.
         env={name: value for name, value in os.environ.items() if name not in _LOGIN},

@@ -37,6 +37,8 @@ from homma.topics.kafka.connection import connection
 PREFIX: Final = "HOMMA_"
 #: Not a setting, but for whoever works on homma: where the engine is to die.
 FAILPOINT: Final = PREFIX + "FAILPOINT"
+#: No setting either, but a secret: flags and files are seen by others.
+SERVE_TOKEN: Final = PREFIX + "SERVE_TOKEN"
 #: What has names of its own: a flag, and a table of homma.toml.
 FOREIGN: Final = {
     KafkaSettings: ("-X", "kafka", "librdkafka"),
@@ -185,7 +187,7 @@ def read_file(path: Path) -> tuple[dict[str, Any], dict[str, dict[str, str]]]:
 
 def check_environment(environment: Mapping[str, str]) -> None:
     """Refuse HOMMA_ variables that mean nothing: most likely a typo."""
-    known = {FAILPOINT} | {PREFIX + name.upper() for name in all_settings()}
+    known = {FAILPOINT, SERVE_TOKEN} | {PREFIX + name.upper() for name in all_settings()}
     for name in environment:
         if name.startswith(PREFIX) and name not in known:
             raise _unknown(f"the variable {name}", name, known)

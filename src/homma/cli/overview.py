@@ -24,7 +24,10 @@ Stopped = Callable[[], bool]
 _SERIES: Final = 6
 _LOOK_BACK: Final = 200
 #: The ports that are not for the parts of a server alone.
-_DOORS: Final = {"broker": "port", "s3": "S3 on port", "catalog": "catalog on port", "http": "port"}
+_DOORS: Final = {
+    "broker": "port", "s3": "S3 on port", "catalog": "catalog on port", "http": "port",
+    "page": "page on port",
+}  # fmt: skip
 
 _COLOURS: Final = {
     State.RUNNING: "green",
@@ -79,9 +82,13 @@ class Overview:
 
     def _places(self) -> list[str]:
         """Where its servers are reached from outside."""
+        page = self._runs.ports.get("serve", {}).get("page")
         lake = self._runs.lake
-        more = [f"S3 {lake.s3}", f"catalog {lake.catalog}"] if lake else []
-        return [f"Kafka {self._runs.bootstrap}", *more]
+        return [
+            *([f"page http://127.0.0.1:{page}"] if page else []),
+            f"Kafka {self._runs.bootstrap}",
+            *([f"S3 {lake.s3}", f"catalog {lake.catalog}"] if lake else []),
+        ]
 
     def line(self) -> str:
         """The same in one line of a log."""
@@ -109,7 +116,8 @@ class Overview:
         if before is not None and now.at_s > before.at_s:
             gained = values.get(counter, 0) - before.values.get(counter, 0)
             rate = max(0.0, gained) / (now.at_s - before.at_s)
-        return StageView(status, rate, lag_of(values), _details(values))
+        more = _details(values) or listening(ports)
+        return StageView(status, rate, lag_of(values), more)
 
     def newest(self) -> pl.DataFrame:
         """The newest candle of each series and interval, as far as recent records tell."""

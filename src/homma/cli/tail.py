@@ -17,9 +17,8 @@ from homma.settings import KafkaSettings, TopicSettings
 from homma.topics import contract
 from homma.topics.kafka.admin import Admin
 from homma.topics.kafka.connection import Connection
-from homma.topics.kafka.following import Follower
-from homma.topics.kafka.reading import Message
-from homma.topics.latest import Latest, Record
+from homma.topics.kafka.following import Follower, record
+from homma.topics.latest import Latest
 
 #: How long to wait for records before the terminal's size and Ctrl-C are looked at again.
 _WAIT_S = 0.2
@@ -103,7 +102,7 @@ def _follow(
         changes = [
             change
             for message in follower.arrived(_WAIT_S)
-            if (change := latest.add(_record(message))) is not None
+            if (change := latest.add(record(message))) is not None
         ]
         output.show(latest, changes)
 
@@ -115,7 +114,7 @@ def _recent(follower: Follower, wanted: Wanted, room: int, stop: Callable[[], bo
     for step in follower.steps():
         for batch in follower.read(step):
             for message in batch:
-                latest.add(_record(message))
+                latest.add(record(message))
             if stop():
                 return latest
         series = latest.series()
@@ -137,17 +136,3 @@ def _missing(follower: Follower, wanted: Wanted, stop: Callable[[], bool]) -> Ho
         f"there are no candles of {what} in {wanted.interval.name}",
         f"there are some of {said}{more}" if series else "there are none at all yet: send ticks",
     )
-
-
-def _record(message: Message) -> Record:
-    return Record(
-        partition=message.partition() or 0,
-        offset=message.offset() or 0,
-        timestamp_ms=message.timestamp()[1],
-        key=_bytes(message.key()),
-        value=_bytes(message.value()),
-    )
-
-
-def _bytes(found: str | bytes | None) -> bytes | None:
-    return found.encode() if isinstance(found, str) else found

@@ -114,9 +114,10 @@ class Lines:
 
 def _json(change: Change) -> str:
     if isinstance(change, Candle):
-        return json.dumps(change.value, ensure_ascii=False)
+        return json.dumps(json.loads(change.text), ensure_ascii=False)
     names = ("source", "symbol", "dateTime")
-    gone = {name: change.candle.value[name] for name in names}
+    value = json.loads(change.candle.text)
+    gone = {name: value[name] for name in names}
     return json.dumps({**gone, "deleted": True}, ensure_ascii=False)
 
 

@@ -20,7 +20,7 @@ from typing import Final
 
 import polars as pl
 
-from homma.core.interval import FINEST, INTERVALS
+from homma.core.interval import FINEST, INTERVALS, MINUTE_US
 
 KEY: Final = ("series", "interval", "start_us")
 CANDLE: Final = pl.Schema(
@@ -41,6 +41,8 @@ CANDLE: Final = pl.Schema(
 
 # `number` takes the lower 63 bits: it is never negative.
 _NUMBER_SPAN: Final = 1 << 63
+# Codes of series take 32 bits.
+_SERIES_SPAN: Final = 1 << 32
 
 
 def place(event_us: pl.Expr, number: pl.Expr) -> pl.Expr:
@@ -81,20 +83,27 @@ def minutes(ticks: pl.DataFrame) -> pl.DataFrame:
     finest = INTERVALS[FINEST]
     price, at = pl.col("price"), pl.col("place")
     start = finest.floor(pl.col("event_us"))
-    single = ticks.select(
+    # What `merge` makes of ticks as candles of volume one, in half the time: by a key of one
+    # number, which may overflow but stays unique, and without copying each price four times.
+    key = start // MINUTE_US * _SERIES_SPAN + pl.col("series").cast(pl.Int64)
+    made = ticks.group_by(key.alias("_key")).agg(
+        pl.col("series").first(),
+        start.first().alias("start_us"),
+        price.min_by("place").alias("open"),
+        price.max().alias("high"),
+        price.min().alias("low"),
+        price.max_by("place").alias("close"),
+        pl.len().cast(pl.Int64).alias("volume"),
+        at.min().alias("open_place"),
+        at.max().alias("close_place"),
+    )
+    return made.select(
         "series",
         pl.lit(FINEST, pl.UInt8).alias("interval"),
-        start.alias("start_us"),
-        finest.next(start).alias("end_us"),
-        price.alias("open"),
-        price.alias("high"),
-        price.alias("low"),
-        price.alias("close"),
-        pl.lit(1, pl.Int64).alias("volume"),
-        at.alias("open_place"),
-        at.alias("close_place"),
+        "start_us",
+        finest.next(pl.col("start_us")).alias("end_us"),
+        *CANDLE.names()[4:],
     )
-    return merge(single)
 
 
 def roll_up(minute_candles: pl.DataFrame) -> pl.DataFrame:

@@ -12,7 +12,7 @@ from typing import Final
 from homma.lake.table import Part
 
 #: A group has so many rows at most: they are in memory at once.
-GROUP_ROWS: Final = 500_000
+GROUP_ROWS: Final = 250_000
 #: What is larger is left alone.
 SMALL_ROWS: Final = GROUP_ROWS // 2
 #: How many small files make a group, in a partition that is over and in one that is not.

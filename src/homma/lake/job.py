@@ -31,7 +31,7 @@ from homma.topics.kafka.reading import Message, Range, Reader
 
 log = logging.getLogger("homma.land")
 
-_BATCH: Final = 20_000
+_BATCH: Final = 10_000
 _POLL_S: Final = 0.2
 #: A coarse table gets what is new so often within its interval, or every minute.
 _WITHIN: Final = 60

@@ -164,15 +164,10 @@ def clocks_of(rows: pl.DataFrame) -> pl.DataFrame:
 
 
 def advance(clocks: pl.DataFrame, records: pl.DataFrame) -> pl.DataFrame:
-    """Clocks moved on by records, never back.
-
-    Another engine, which gives no revisions, puts the candles of a series into all partitions: it
-    has one clock for all of them, and belongs to no partition.
-    """
-    own = pl.col("revision").is_not_null()
+    """Clocks moved on by records, never back."""
     seen = records.filter(~pl.col("gone")).select(
         *NAMES,
-        pl.when(own).then("partition").alias("partition"),
+        "partition",
         clock_us=pl.coalesce("close_date_time", "date_time").dt.epoch("us"),
         seen_us="timestamp_us",
     )

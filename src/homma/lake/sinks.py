@@ -21,7 +21,7 @@ from homma.metrics import Metrics
 from homma.topics.kafka.reading import Message
 
 #: So many rows are committed before their time: they fill the memory.
-_MANY: Final = 250_000
+_MANY: Final = 100_000
 #: So many snapshots stay.
 _SNAPSHOTS: Final = 5
 _SWEEP_EVERY_S: Final = 600.0

@@ -5,9 +5,11 @@ ones and then go back as far as it needs.
 """
 
 import json
+import math
 import re
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from bisect import bisect_left, insort
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from typing import Any, Final
 
@@ -20,7 +22,7 @@ Series = tuple[str, str]
 
 @dataclass(frozen=True, slots=True)
 class Candle:
-    """A candle as its record has it; `start` is UTC, `value` the whole of the record's JSON.
+    """A candle as its record has it; `start` is UTC, `text` the record's value.
 
     `is_final` and `revision` are None where another engine wrote the record.
     """
@@ -35,7 +37,7 @@ class Candle:
     volume: int
     is_final: bool | None
     revision: int | None
-    value: Mapping[str, Any]
+    text: bytes
 
     @property
     def series(self) -> Series:
@@ -63,16 +65,23 @@ class Record:
 
 @dataclass(frozen=True, slots=True)
 class _Held:
+    """A candle and where its record stands, without the record's value."""
+
     candle: Candle
     record: Record
 
 
+#: Not from a record: from the lake.
+_NO_PARTITION: Final = -1
+
+
 def read_candle(value: bytes) -> Candle | None:
     """The candle of a record's value; None where it is none."""
+    value = unframed(value)
     try:
-        found = json.loads(unframed(value))
+        found = json.loads(value)
         start = datetime.fromisoformat(found["dateTime"])
-        return Candle(
+        candle = Candle(
             source=str(found["source"]),
             symbol=str(found["symbol"]),
             start=start.replace(tzinfo=UTC) if start.tzinfo is None else start.astimezone(UTC),
@@ -81,37 +90,60 @@ def read_candle(value: bytes) -> Candle | None:
             low=float(found["low"]),
             close=float(found["close"]),
             volume=int(found["volume"]),
-            is_final=found.get("isFinal"),
-            revision=found.get("revision"),
-            value=found,
+            is_final=_typed(found.get("isFinal"), bool),
+            revision=_typed(found.get("revision"), int),
+            text=value,
         )
-    except (ValueError, KeyError, TypeError, AttributeError):
+    except (ValueError, KeyError, TypeError, AttributeError, OverflowError, RecursionError):
         return None
+    # JSON has no infinity, but Python's parser does.
+    total = candle.open + candle.high + candle.low + candle.close
+    return candle if math.isfinite(total) else None
+
+
+def _typed(found: Any, kind: type[Any]) -> Any:
+    return found if type(found) is kind else None
+
+
+def _as_written(candle: Candle) -> bytes:
+    return candle.text
 
 
 class Latest:
     """The `keep` newest candles of each series; with `symbol`, of the series of that one only.
 
-    `bad` counts records that are no candles.
+    `text` is what is kept of a record's value, as that is most of what a candle takes. `bad` counts
+    records that are no candles, `outdone` those that lack a part of the candle that is there.
     """
 
-    def __init__(self, keep: int, symbol: str | None = None) -> None:
+    def __init__(
+        self,
+        keep: int,
+        symbol: str | None = None,
+        text: Callable[[Candle], bytes] = _as_written,
+    ) -> None:
         self.keep = keep
         self.bad = 0
+        self.outdone = 0
         self._symbol = symbol
+        self._text = text
         # Most records of a big topic are of other symbols, and not worth parsing. A symbol that
         # JSON can write in several ways cannot be looked for in the bytes.
         plain = symbol is not None and _ONE_SPELLING.fullmatch(symbol)
         self._needle = symbol.encode() if symbol and plain else b""
         self._held: dict[Series, dict[datetime, _Held]] = {}
+        self._starts: dict[Series, list[datetime]] = {}
+        self._partitions: dict[Series, set[int]] = {}
+        self._dropped: dict[Series, datetime] = {}
         self._of_key: dict[bytes, tuple[Series, datetime]] = {}
         self._tombstones: dict[bytes, Record] = {}
+        self._going_back = True
 
     def add(self, record: Record) -> Candle | Gone | None:
         """Take a record; gives what it has changed: a candle, or one that is gone, or nothing."""
         if record.value is None:
             return self._bury(record)
-        if self._needle not in record.value:
+        if self._needle not in record.value or self._superseded(record):
             return None
         candle = read_candle(record.value)
         if candle is None:
@@ -119,7 +151,26 @@ class Latest:
             return None
         if self._symbol not in (None, candle.symbol) or self._buried(record):
             return None
-        return self._hold(_Held(candle, record))
+        return self._hold(_held(candle, record, self._text))
+
+    def fill(self, candles: Iterable[Candle]) -> None:
+        """Take candles that were found elsewhere: any record is newer than they are."""
+        for candle in candles:
+            place = Record(_NO_PARTITION, -1, -1, None, None)
+            self._hold(_held(candle, place, self._text))
+
+    def settle(self) -> None:
+        """All that comes from now on is newer than what came: tombstones need not be kept."""
+        self._going_back = False
+        self._tombstones.clear()
+
+    def _superseded(self, record: Record) -> bool:
+        """Whether a newer record of the same key is held: then the value need not be parsed."""
+        at = self._of_key.get(record.key or b"")
+        if at is None:
+            return False
+        held = self._held[at[0]][at[1]]
+        return held.candle.revision is not None and _newer(held.record, record)
 
     def _buried(self, record: Record) -> bool:
         tombstone = self._tombstones.get(record.key or b"")
@@ -128,7 +179,7 @@ class Latest:
     def _bury(self, record: Record) -> Gone | None:
         key = record.key or b""
         before = self._tombstones.get(key)
-        if before is None or _newer(record, before):
+        if self._going_back and (before is None or _newer(record, before)):
             self._tombstones[key] = record
         if key not in self._of_key:
             return None
@@ -140,23 +191,43 @@ class Latest:
         return Gone(held.candle)
 
     def _hold(self, new: _Held) -> Candle | None:
-        candles = self._held.setdefault(new.candle.series, {})
-        old = candles.get(new.candle.start)
-        if old is not None and not _replaces(new, old):
+        series, start = new.candle.series, new.candle.start
+        candles = self._held.setdefault(series, {})
+        old = candles.get(start)
+        if old is not None and not self._replaces(new, old):
             return None
-        if old is not None:
+        if old is None:
+            insort(self._starts.setdefault(series, []), start)
+        else:
             self._of_key.pop(old.record.key or b"", None)
-        candles[new.candle.start] = new
-        self._of_key[new.record.key or b""] = (new.candle.series, new.candle.start)
-        # Seldom, since it sorts.
+        if new.record.partition != _NO_PARTITION and new.candle.revision is not None:
+            self._partitions.setdefault(series, set()).add(new.record.partition)
+        candles[start] = new
+        if new.record.key is not None:
+            self._of_key[new.record.key] = (series, start)
+        # Seldom, as it takes its time.
         if len(candles) > 2 * self.keep + 10:
-            for start in sorted(candles)[: -self.keep]:
-                self._drop(new.candle.series, start)
+            self._forget(series)
         return new.candle
+
+    def _forget(self, series: Series) -> None:
+        for start in self._starts[series][: -self.keep]:
+            self._dropped[series] = max(start, self._dropped.get(series, start))
+            self._drop(series, start)
 
     def _drop(self, series: Series, start: datetime) -> None:
         held = self._held[series].pop(start)
+        starts = self._starts[series]
+        starts.pop(bisect_left(starts, start))
         self._of_key.pop(held.record.key or b"", None)
+
+    def _replaces(self, new: _Held, old: _Held) -> bool:
+        """Whether `new` is the candle of the two; neither need be the newer one."""
+        newer, older = (new, old) if _newer(new.record, old.record) else (old, new)
+        if not _outdone(newer, by=older):
+            return newer is new
+        self.outdone += 1
+        return older is new
 
     def series(self) -> list[Series]:
         """Every series of which there is a candle, by symbol and source."""
@@ -165,15 +236,38 @@ class Latest:
     def candles(self, series: Series) -> Sequence[Candle]:
         """The newest candles of a series, oldest first, `keep` at most."""
         held = self._held.get(series, {})
-        return [held[start].candle for start in sorted(held)[-self.keep :]]
+        return [held[start].candle for start in self._starts.get(series, [])[-self.keep :]]
+
+    def between(
+        self, series: Series, since: datetime | None, until: datetime | None
+    ) -> Sequence[Candle]:
+        """The candles of a series that are held and start in [since, until), oldest first."""
+        starts, held = self._starts.get(series, []), self._held.get(series, {})
+        first = bisect_left(starts, since) if since else 0
+        last = bisect_left(starts, until) if until else len(starts)
+        return [held[start].candle for start in starts[first:last]]
+
+    def before(self, series: Series, until: datetime | None, count: int) -> Sequence[Candle]:
+        """The newest candles of a series that start before an instant, oldest first."""
+        starts, held = self._starts.get(series, []), self._held.get(series, {})
+        last = bisect_left(starts, until) if until else len(starts)
+        return [held[start].candle for start in starts[max(0, last - count) : last]]
+
+    def dropped(self, series: Series) -> datetime | None:
+        """The newest start of a candle that was let go, as there were newer ones to keep."""
+        return self._dropped.get(series)
 
     def split(self, series: Series) -> bool:
         """Whether a series stands in several partitions: then its candles are halves.
 
         Not so another engine's, which gives no revisions: it places candles by their whole keys.
         """
-        own = (h for h in self._held.get(series, {}).values() if h.candle.revision is not None)
-        return len({held.record.partition for held in own}) > 1
+        return len(self._partitions.get(series, ())) > 1
+
+
+def _held(candle: Candle, record: Record, text: Callable[[Candle], bytes]) -> _Held:
+    lean = replace(candle, text=text(candle))
+    return _Held(lean, replace(record, value=None))
 
 
 def _newer(one: Record, other: Record) -> bool:
@@ -181,13 +275,6 @@ def _newer(one: Record, other: Record) -> bool:
     if one.partition == other.partition:
         return one.offset > other.offset
     return one.timestamp_ms > other.timestamp_ms
-
-
-def _replaces(new: _Held, old: _Held) -> bool:
-    """Whether `new` is the candle of the two; neither need be the newer one."""
-    if _newer(new.record, old.record):
-        return not _outdone(new, by=old)
-    return _outdone(old, by=new)
 
 
 def _outdone(newer: _Held, by: _Held) -> bool:

@@ -48,15 +48,18 @@ class Lake:
         with asking("connecting to the catalog", properties):
             self._catalog = PatientCatalog(watch, answer_s, **self._properties)
 
+    def _named(self, spec: TableSpec) -> str:
+        return ".".join((*self._namespace, spec.name))
+
     def table(self, spec: TableSpec) -> Table:
         """A table that is there; TableMismatch where it is missing, or not as it should be."""
-        with asking(f"opening {spec.name}", self._properties):
+        with asking(f"opening {self._named(spec)}", self._properties):
             found = self._catalog.load_table((*self._namespace, spec.name))
         return self._checked(found, spec)
 
     def fits(self, spec: TableSpec) -> bool:
         """Whether a table is there; TableMismatch where it is not as it should be."""
-        with asking(f"opening {spec.name}", self._properties):
+        with asking(f"opening {self._named(spec)}", self._properties):
             try:
                 found = self._catalog.load_table((*self._namespace, spec.name))
             except (NoSuchTableError, NoSuchNamespaceError):
@@ -67,7 +70,7 @@ class Lake:
     def make(self, spec: TableSpec) -> Table:
         """The same as `table`, made where it is missing, with its namespace."""
         name = (*self._namespace, spec.name)
-        with asking(f"making {spec.name}", self._properties):
+        with asking(f"making {self._named(spec)}", self._properties):
             try:
                 found: Iceberg = self._catalog.load_table(name)
             except (NoSuchTableError, NoSuchNamespaceError):

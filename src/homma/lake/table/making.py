@@ -46,6 +46,8 @@ PROPERTIES: Final = {
     "write.parquet.compression-codec": "zstd",
     # A series is a small part of a file: groups of rows small enough to be skipped.
     "write.parquet.row-group-limit": "65536",
+    # Of numbers and instants that hardly repeat a dictionary is twice as large as they are.
+    "write.parquet.dict-size-bytes": "65536",
 }
 
 

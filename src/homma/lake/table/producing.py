@@ -4,6 +4,9 @@ pyiceberg's own overwrite never drops manifests without live files and never mer
 and a delete with an append makes two snapshots, of which the first lacks the open candles.
 """
 
+from collections.abc import Callable
+from threading import Lock
+
 from pyiceberg.manifest import ManifestEntry, ManifestFile
 from pyiceberg.table import Transaction
 from pyiceberg.table.metadata import TableMetadata
@@ -33,6 +36,25 @@ class Replacing(_OverwriteFiles, _MergeAppendFiles):
 
     def _deleted_entries(self) -> list[ManifestEntry]:
         return _OverwriteFiles._deleted_entries(self)
+
+    def _build_manifest_evaluator(self, spec_id: int) -> Callable[[ManifestFile], bool]:
+        """Whether a manifest may hold what goes, one manifest at a time."""
+        return one_at_a_time(super()._build_manifest_evaluator(spec_id))
+
+
+def one_at_a_time(may_hold: Callable[[ManifestFile], bool]) -> Callable[[ManifestFile], bool]:
+    """The same for several threads.
+
+    pyiceberg's own keeps the manifest that it looks at in itself, and its overwrite asks it from
+    several threads: now and then one was told of another's manifest, and a file was not found.
+    """
+    lock = Lock()
+
+    def asked(manifest: ManifestFile) -> bool:
+        with lock:
+            return may_hold(manifest)
+
+    return asked
 
 
 def operation(*, takes_away: bool) -> Operation:

@@ -5,6 +5,7 @@ are small are kept in memory.
 """
 
 from io import BytesIO
+from threading import Lock
 from typing import Any, Final
 
 from cachetools import LRUCache
@@ -17,12 +18,31 @@ _KEPT_BYTES: Final = 8 << 20
 _SUFFIX: Final = ".avro"
 
 
+class Memory:
+    """The bytes of files read or written last; several threads ask for them."""
+
+    def __init__(self, size: int) -> None:
+        self._kept: LRUCache[str, bytes] = LRUCache(size, len)
+        self._lock = Lock()
+
+    def get(self, location: str) -> bytes | None:
+        """What is in a file, if it is known."""
+        with self._lock:
+            return self._kept.get(location)
+
+    def keep(self, location: str, found: bytes) -> None:
+        """Know it from now on, unless it is large."""
+        if len(found) <= self._kept.maxsize // 8:
+            with self._lock:
+                self._kept[location] = found
+
+
 class Storage(PyArrowFileIO):
     """pyarrow's S3, and a memory for metadata."""
 
     def __init__(self, properties: Any) -> None:
         super().__init__(properties)
-        self._kept: LRUCache[str, bytes] = LRUCache(_KEPT_BYTES, len)
+        self._kept = Memory(_KEPT_BYTES)
 
     def _initialize_s3_fs(self, netloc: str | None) -> Any:
         rebuild, (settings,) = super()._initialize_s3_fs(netloc).__reduce__()
@@ -43,7 +63,7 @@ class Storage(PyArrowFileIO):
 class Kept(InputFile):
     """A file of metadata that is read once."""
 
-    def __init__(self, there: PyArrowFile, kept: LRUCache[str, bytes]) -> None:
+    def __init__(self, there: PyArrowFile, kept: Memory) -> None:
         super().__init__(there.location)
         self._there = there
         self._kept = kept
@@ -54,7 +74,7 @@ class Kept(InputFile):
 
     def exists(self) -> bool:
         """Whether it is there."""
-        return self.location in self._kept or self._there.exists()
+        return self._kept.get(self.location) is not None or self._there.exists()
 
     def open(self, seekable: bool = True) -> InputStream:
         """Its bytes."""
@@ -62,14 +82,14 @@ class Kept(InputFile):
         if found is None:
             with self._there.open(seekable=seekable) as stream:
                 found = stream.read()
-            _keep(self._kept, self.location, found)
+            self._kept.keep(self.location, found)
         return BytesIO(found)
 
 
 class Keeping(OutputFile):
     """A file of metadata that is kept as it is written."""
 
-    def __init__(self, there: PyArrowFile, kept: LRUCache[str, bytes]) -> None:
+    def __init__(self, there: PyArrowFile, kept: Memory) -> None:
         super().__init__(there.location)
         self._there = there
         self._kept = kept
@@ -93,7 +113,7 @@ class Keeping(OutputFile):
 class Writing(BytesIO):
     """Bytes on their way."""
 
-    def __init__(self, there: PyArrowFile, kept: LRUCache[str, bytes], *, overwrite: bool) -> None:
+    def __init__(self, there: PyArrowFile, kept: Memory, *, overwrite: bool) -> None:
         super().__init__()
         self._there = there
         self._kept = kept
@@ -107,9 +127,4 @@ class Writing(BytesIO):
         super().close()
         with self._there.create(overwrite=self._overwrite) as stream:
             stream.write(found)
-        _keep(self._kept, self._there.location, found)
-
-
-def _keep(kept: LRUCache[str, bytes], location: str, found: bytes) -> None:
-    if len(found) <= kept.maxsize // 8:
-        kept[location] = found
+        self._kept.keep(self._there.location, found)

@@ -30,6 +30,7 @@ from pyiceberg.table import Table as Iceberg
 from pyiceberg.table.snapshots import ancestors_of
 from pyiceberg.table.update import AssertTableUUID
 
+from homma.core.series import NAMES, encode
 from homma.errors import CommitRefused, CommitUnknown, LakeError
 from homma.lake.offsets import Offsets, read_offsets
 from homma.lake.schema import TableSpec
@@ -227,7 +228,7 @@ class Table:
     def upload(self, rows: pl.DataFrame) -> Uploaded:
         """Write rows into files of their partitions; nobody sees them before a commit."""
         wanted = self.spec.schema
-        ordered = rows.select(wanted.names()).cast(wanted).sort(self.spec.sort)
+        ordered = _ordered(rows.select(wanted.names()).cast(wanted), self.spec.sort)
         for column in self.spec.columns:
             if column.required and ordered[column.name].null_count():
                 raise LakeError(
@@ -289,6 +290,16 @@ class Table:
             raise CommitUnknown(why.what, why.remedy) from error
         iceberg.metadata, iceberg.metadata_location = answer.metadata, answer.metadata_location
         iceberg.catalog._delete_old_metadata(iceberg.io, before, answer.metadata)
+
+
+def _ordered(rows: pl.DataFrame, by: Sequence[str]) -> pl.DataFrame:
+    """Sorted by series, then by the rest of `by`: rows come nearly in the order of the rest.
+
+    To compare all of it at once, texts too, takes five times as long.
+    """
+    timed = rows.sort(by[len(NAMES) :])
+    coded = encode(rows.select(NAMES).unique().sort(NAMES), timed.select(NAMES))
+    return timed[coded.select(pl.arg_sort_by("series", maintain_order=True)).to_series()]
 
 
 def expression(where: Where) -> BooleanExpression:

@@ -44,10 +44,10 @@ class AssignedReader:
                 fetch_wait_max_ms=50,
                 # As in the engine's reader: what is fetched is kept small until it is wanted.
                 fetch_queue_backoff_ms=10,
-                queued_min_messages=50_000,
-                queued_max_messages_kbytes=8192,
-                fetch_max_bytes=4 << 20,
-                max_partition_fetch_bytes=1 << 20,
+                queued_min_messages=20_000,
+                queued_max_messages_kbytes=4096,
+                fetch_max_bytes=2 << 20,
+                max_partition_fetch_bytes=512 << 10,
             ),
         )
 

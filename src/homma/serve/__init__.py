@@ -1,0 +1,1 @@
+"""Candles for people and programs: the page and the API."""

@@ -1,0 +1,114 @@
+/** All series at a glance, each with the line of its last closes. */
+
+import type { Quote } from "./api";
+import { changeText, decimalsOf, priceText } from "./format";
+import { matches } from "./typing";
+
+const SVG = "http://www.w3.org/2000/svg";
+const WIDTH = 72;
+const HEIGHT = 22;
+
+interface Row {
+  readonly item: HTMLLIElement;
+  readonly link: HTMLAnchorElement;
+  readonly line: SVGPolylineElement;
+  readonly last: HTMLSpanElement;
+  readonly change: HTMLSpanElement;
+}
+
+/** The closes as a line's points; a flat one runs through the middle. */
+export function sparkline(closes: readonly number[], width = WIDTH, height = HEIGHT): string {
+  const low = Math.min(...closes);
+  const high = Math.max(...closes);
+  const step = closes.length > 1 ? width / (closes.length - 1) : 0;
+  const y = (close: number) => (high === low ? 0.5 : (high - close) / (high - low));
+  return closes.map((close, i) => `${(i * step).toFixed(1)},${(1 + y(close) * (height - 2)).toFixed(1)}`).join(" ");
+}
+
+export class Market {
+  readonly #rows = new Map<string, Row>();
+  #typed = "";
+
+  constructor(
+    private readonly list: HTMLUListElement,
+    filter: HTMLInputElement,
+    private readonly addressOf: (quote: Quote) => string,
+    private readonly open: (quote: Quote) => void,
+  ) {
+    filter.addEventListener("input", () => {
+      this.#typed = filter.value;
+      this.#sift();
+    });
+  }
+
+  show(quotes: readonly Quote[], current: Quote["symbol"], source: Quote["source"]): void {
+    const sorted = [...quotes].sort((one, other) => (name(one) < name(other) ? -1 : 1));
+    const known = new Set(sorted.map(name));
+    for (const [key, row] of this.#rows) {
+      if (!known.has(key)) {
+        row.item.remove();
+        this.#rows.delete(key);
+      }
+    }
+    let before: Element | null = null;
+    for (const quote of sorted) {
+      const row = this.#rows.get(name(quote)) ?? this.#made(quote);
+      this.#fill(row, quote, quote.symbol === current && quote.source === source);
+      const next: Element | null = before ? before.nextElementSibling : this.list.firstElementChild;
+      if (next !== row.item) this.list.insertBefore(row.item, next);
+      before = row.item;
+    }
+    this.#sift();
+  }
+
+  #made(quote: Quote): Row {
+    const item = document.createElement("li");
+    const link = document.createElement("a");
+    const svg = document.createElementNS(SVG, "svg");
+    const line = document.createElementNS(SVG, "polyline");
+    svg.setAttribute("viewBox", `0 0 ${WIDTH} ${HEIGHT}`);
+    svg.setAttribute("aria-hidden", "true");
+    svg.append(line);
+    const parts = ["symbol", "faint", "last", "change"].map((className) => {
+      const part = document.createElement("span");
+      part.className = className;
+      return part;
+    }) as [HTMLSpanElement, HTMLSpanElement, HTMLSpanElement, HTMLSpanElement];
+    const [symbol, source, last, change] = parts;
+    symbol.textContent = quote.symbol;
+    source.textContent = quote.source;
+    link.append(symbol, source, svg, last, change);
+    link.addEventListener("click", (event) => {
+      // Others open it in a tab or window of its own.
+      if (event.ctrlKey || event.metaKey || event.shiftKey || event.button !== 0) return;
+      event.preventDefault();
+      this.open(quote);
+    });
+    item.append(link);
+    const row = { item, link, line, last, change };
+    this.#rows.set(name(quote), row);
+    return row;
+  }
+
+  #fill(row: Row, quote: Quote, current: boolean): void {
+    const { close } = quote.candle;
+    const closes = quote.closes.length > 0 ? quote.closes : [close];
+    const first = closes[0] ?? close;
+    row.link.href = this.addressOf(quote);
+    if (current) row.link.setAttribute("aria-current", "true");
+    else row.link.removeAttribute("aria-current");
+    row.last.textContent = priceText(close, decimalsOf(closes));
+    row.change.textContent = changeText(first, close);
+    row.link.dataset["trend"] = close < first ? "down" : "up";
+    row.line.setAttribute("points", sparkline(closes));
+  }
+
+  #sift(): void {
+    const kept = new Set(matches([...this.#rows.keys()], this.#typed));
+    for (const [key, row] of this.#rows) row.item.hidden = !kept.has(key);
+  }
+}
+
+function name(quote: Quote): string {
+  return `${quote.symbol} ${quote.source}`;
+}

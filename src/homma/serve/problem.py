@@ -1,0 +1,24 @@
+"""Refusals as RFC 9457 has them."""
+
+from http import HTTPStatus
+
+from starlette.responses import Response
+
+from homma.errors import Refused
+from homma.serve import wire
+
+
+def problem(error: Refused) -> Response:
+    """The answer that says what is wrong and what to do."""
+    told = {
+        "type": "about:blank",
+        "title": HTTPStatus(error.status).phrase,
+        "status": error.status,
+        "detail": str(error),
+    }
+    if error.parameter:
+        told["parameter"] = error.parameter
+    headers = {"cache-control": "no-store"} | ({"retry-after": "5"} if error.status == 429 else {})
+    return Response(
+        wire.compact(told), error.status, headers, media_type="application/problem+json"
+    )

@@ -1,0 +1,83 @@
+"""`homma serve` as a process of its own, over the candles of a pipeline."""
+
+import json
+import os
+import signal
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import httpx
+
+from homma.topics.kafka.writing import Sender
+from tests.aggregate.pipeline import Pipeline, tick
+from tests.browser.walk import MINUTES, NUMBER, SERIES
+from tests.stack.waiting import until
+
+
+class Site:
+    """A server that can be stopped and started again at the same address."""
+
+    def __init__(self, bootstrap: str, port: int, home: str) -> None:
+        self.pipeline = Pipeline(bootstrap, partitions=2)
+        self.port = port
+        self.address = f"http://127.0.0.1:{port}"
+        self._log = Path(home) / "serve.log"
+        self._process: subprocess.Popen[bytes] | None = None
+        self._number = NUMBER
+        self._sender = Sender(self.pipeline.config)
+
+    def start(self, token: str | None = None) -> None:
+        """Have it run, and answer."""
+        assert self._process is None
+        argv = [
+            sys.executable, "-m", "homma", "serve", "--without-lake",
+            "--bootstrap.servers", self.pipeline.bootstrap,
+            "--candle-topic", self.pipeline.name + "_{name}", "--serve-port", str(self.port),
+        ]  # fmt: skip
+        env = os.environ | ({"HOMMA_SERVE_TOKEN": token} if token else {})
+        with self._log.open("ab") as log:
+            self._process = subprocess.Popen(argv, env=env, stderr=log)
+        until(self._answers)
+
+    def stop(self) -> None:
+        """End it; what it has said on the way must not be a traceback."""
+        if self._process is not None:
+            self._process.send_signal(signal.SIGTERM)
+            self._process.wait(60)
+            self._process = None
+        assert "Traceback" not in self._log.read_text()
+
+    def until_ready(self) -> None:
+        """Wait until every series of the history is there, to its end."""
+        until(lambda: len(self.get("/api/overview", interval="m1")["series"]) == len(SERIES))
+        until(lambda: len(self.candles("m1", limit=10_000)) == MINUTES)
+
+    def get(self, path: str, **query: Any) -> Any:
+        """What the API says."""
+        return httpx.get(self.address + path, params=query, timeout=30).json()
+
+    def candles(self, interval: str, **more: Any) -> list[dict[str, Any]]:
+        """What it has of the series that is looked at first."""
+        query = {"source": "SOURCE_1", "symbol": "BNBUSD", "interval": interval, **more}
+        found: list[dict[str, Any]] = self.get("/api/candles", **query).get("candles", [])
+        return found
+
+    def send(self, at: str, price: float, source: str = "SOURCE_1", symbol: str = "BNBUSD") -> None:
+        """One tick, numbered after those before."""
+        self._number += 1
+        one = tick(at, price, self._number, symbol, source)
+        # One sender for all: a new one would look for the broker anew.
+        self._sender.send(
+            self.pipeline.topics.ticks, [f"{source}:{symbol}".encode()], [json.dumps(one).encode()]
+        )
+        assert self._sender.flush(30) == 0
+
+    def _answers(self) -> bool:
+        assert self._process is not None
+        assert self._process.poll() is None, self._log.read_text()
+        try:
+            return httpx.get(f"{self.address}/health/ready", timeout=5).status_code == 200
+        except httpx.HTTPError:
+            return False

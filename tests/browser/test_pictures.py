@@ -1,0 +1,39 @@
+"""The README's pictures: `PICTURES=docs/images make test ARGS="-k pictures"`."""
+
+import os
+from datetime import timedelta
+from pathlib import Path
+
+import pytest
+from playwright.sync_api import Browser
+
+from tests.browser.looking import Look
+from tests.browser.site import Site
+from tests.browser.walk import END, at
+
+COMPARED = "?symbol=BNBUSD&source=SOURCE_1&compare=SOURCE_2&compare=SOURCE_3&interval=m5"
+PICTURES = {
+    "chart": (1280, 720, "dark", "?symbol=BNBUSD&source=SOURCE_1"),
+    "compare": (1280, 720, "light", COMPARED),
+    "phone": (390, 844, "dark", "?symbol=EURUSD&source=SOURCE_1"),
+}
+
+
+@pytest.mark.parametrize("name", PICTURES)
+def test_pictures(browser: Browser, site: Site, tmp_path: Path, name: str) -> None:
+    width, height, theme, query = PICTURES[name]
+    page = browser.new_page(viewport={"width": width, "height": height})
+    look = Look(page, site.address)
+    look.open(f"{query}&theme={theme}")
+    if name == "chart":
+        close = look.held("candles.at(-1).close")
+        for second, moved in enumerate((0.1, -0.2, 0.5, 0.4)):
+            site.send(at(END + timedelta(seconds=40 + second)), round(close + moved, 2))
+        look.wait("homma.candles.at(-1).close === wanted", round(close + 0.4, 2))
+    look.wait("document.querySelectorAll('#quotes li').length > 0")
+    page.evaluate("document.activeElement.blur()")
+    folder = Path(os.environ.get("PICTURES", tmp_path))
+    folder.mkdir(parents=True, exist_ok=True)
+    taken = page.screenshot(path=folder / f"{name}.png")
+    assert taken.startswith(b"\x89PNG")
+    page.close()

@@ -1,0 +1,49 @@
+"""Ticks of a made-up market, the same every time: what the page is looked at with."""
+
+import random
+from collections.abc import Iterator
+from datetime import datetime, timedelta
+from typing import Any, Final
+
+from tests.aggregate.pipeline import tick
+
+#: The last tick of the history.
+END: Final = datetime(2025, 3, 20, 14, 31, 28)
+HOURS: Final = 11
+EVERY_S: Final = 5
+#: Candles of a minute: the first and the last hold less than a minute's ticks.
+MINUTES: Final = HOURS * 60 + 1
+SERIES: Final = {
+    ("SOURCE_1", "BNBUSD"): (627.05, 2),
+    ("SOURCE_2", "BNBUSD"): (627.21, 2),
+    ("SOURCE_3", "BNBUSD"): (626.80, 2),
+    ("SOURCE_1", "BTCUSD"): (84_200.0, 1),
+    ("SOURCE_1", "EURUSD"): (1.0835, 5),
+    ("SOURCE_2", "EURUSD"): (1.0836, 5),
+    ("SOURCE_1", "USDJPY"): (148.9, 3),
+    ("SOURCE_2", "GBPUSD"): (1.2970, 5),
+}
+#: Ticks of the tests are numbered from here.
+NUMBER: Final = 1_000_000
+
+
+def at(when: datetime) -> str:
+    """An instant as ticks have it."""
+    return when.isoformat(timespec="milliseconds")
+
+
+def history() -> Iterator[dict[str, Any]]:
+    """Hours of ticks in order of time; sources of one symbol move together."""
+    chance = random.Random(1697)
+    steps = HOURS * 3600 // EVERY_S
+    symbols = {symbol: 0.0 for _, symbol in SERIES}
+    for step in range(steps):
+        when = END - timedelta(seconds=(steps - 1 - step) * EVERY_S)
+        for symbol, moved in symbols.items():
+            symbols[symbol] = moved * 0.99996 + chance.gauss(0.0, 0.00016)
+        for (source, symbol), (level, decimals) in SERIES.items():
+            # Some come, some don't; one a minute always does, so that there are all candles.
+            if when.second >= EVERY_S and step and chance.random() < abs(symbols[symbol]) * 20:
+                continue
+            price = level * (1 + symbols[symbol] + chance.gauss(0.0, 0.00004))
+            yield tick(at(when), round(price, decimals), step, symbol, source)

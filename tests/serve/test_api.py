@@ -1,0 +1,240 @@
+"""What the API answers, without Kafka or lake: candles are put in by hand."""
+
+import io
+from collections.abc import Iterator
+from typing import Any
+
+import httpx
+import polars as pl
+import pytest
+
+from homma.serve.api import ARROW
+from homma.serve.app import Server
+from homma.serve.openapi import document
+from tests.serve.serving import Counting, candles, filled, listening, made, running
+
+
+@pytest.fixture(scope="module")
+def server() -> Server:
+    return filled(made())
+
+
+@pytest.fixture(scope="module")
+def address(server: Server) -> Iterator[str]:
+    with running(server) as found:
+        yield found
+
+
+def get(address: str, path: str, headers: dict[str, str] | None = None, **query: Any
+        ) -> httpx.Response:  # fmt: skip
+    return httpx.get(f"{address}{path}", params=query, headers=headers)
+
+
+# --- candles -----------------------------------------------------------------------------------
+
+
+def test_the_newest_come_last(address: str) -> None:
+    assert [c["close"] for c in candles(address, limit=3)] == [117.0, 118.0, 119.0]
+    [one] = candles(address, limit=1)
+    assert one == {
+        "dateTime": "2025-03-20T13:59:00.000Z", "time": 1742479140, "open": 1.0, "high": 2.0,
+        "low": 0.5, "close": 119.0, "volume": 3, "isFinal": False, "revision": 0,
+    }  # fmt: skip
+
+
+def test_a_range_begins_with_from_and_ends_before_to(address: str) -> None:
+    inside: dict[str, Any] = {"from": "2025-03-20T12:10:00Z", "to": "2025-03-20T12:13:00Z"}
+    assert [c["close"] for c in candles(address, **inside)] == [10.0, 11.0, 12.0]
+    assert [c["close"] for c in candles(address, **inside, limit=2)] == [10.0, 11.0]
+    seconds: dict[str, Any] = {"from": 1742472600, "to": 1742472780}
+    assert candles(address, **seconds) == candles(address, **inside)
+    assert [c["close"] for c in candles(address, to=inside["to"], limit=2)] == [11.0, 12.0]
+
+
+def test_the_last_close_is_carried_through_a_hole(address: str) -> None:
+    around: dict[str, Any] = {"from": "2025-03-20T13:40:00Z", "to": "2025-03-20T13:43:00Z"}
+    assert [c["close"] for c in candles(address, **around)] == [102.0]
+    full = candles(address, **around, fill="previous")
+    assert [(c["close"], c["volume"]) for c in full] == [(99.0, 0), (99.0, 0), (102.0, 3)]
+    # Up to `to`, but not into the future.
+    end: dict[str, Any] = {"to": "2025-03-20T14:02:00Z", "limit": 3, "fill": "previous"}
+    assert [c["volume"] for c in candles(address, **end)] == [3, 0, 0]
+    last = candles(address, fill="previous", limit=30)
+    assert len(last) == 30
+    assert last[-1]["close"] == 119.0
+
+
+def test_only_what_is_over(address: str) -> None:
+    assert [c["close"] for c in candles(address, final="true", limit=2)] == [117.0, 118.0]
+
+
+def test_arrow(address: str) -> None:
+    query: dict[str, Any] = {"source": "S", "symbol": "A", "interval": "m1", "limit": 3}
+    answer = get(address, "/api/candles", {"accept": ARROW}, **query)
+    assert answer.headers["content-type"] == ARROW
+    frame = pl.read_ipc_stream(io.BytesIO(answer.content))
+    listed = candles(address, limit=3)
+    assert frame["close"].to_list() == [c["close"] for c in listed]
+    assert frame["dateTime"].dt.epoch("s").to_list() == [c["time"] for c in listed]
+
+
+def test_what_is_closed_need_not_be_sent_twice(address: str, server: Server) -> None:
+    query: dict[str, Any] = {
+        "source": "S", "symbol": "A", "interval": "m1", "from": "2025-03-20T12:10:00Z",
+        "to": "2025-03-20T12:13:00Z",
+    }  # fmt: skip
+    first = get(address, "/api/candles", **query)
+    known = {"if-none-match": first.headers["etag"]}
+    again = get(address, "/api/candles", known, **query)
+    assert (again.status_code, again.content) == (304, b"")
+    correction = Counting().record("2025-03-20T12:11:00.000", close=77.0, revision=2)
+    changed = server.market.live.add(0, type(correction)(0, 10**6, 10**6, correction.key,
+                                                         correction.value))  # fmt: skip
+    assert changed is not None
+    corrected = get(address, "/api/candles", known, **query)
+    assert corrected.status_code == 200
+    assert corrected.json()["candles"][1]["close"] == 77.0
+    assert "etag" not in get(address, "/api/candles", source="S", symbol="A", interval="m1").headers
+
+
+def test_overview(address: str) -> None:
+    found = get(address, "/api/overview", interval="h1", closes=2).json()
+    assert found["interval"] == "h1"
+    assert [(s["source"], s["symbol"]) for s in found["series"]] == [("S", "A"), ("T", "A")]
+    assert found["series"][0]["closes"] == [118.0, 119.0]
+    assert found["series"][0]["candle"]["close"] == 119.0
+    assert get(address, "/api/overview", closes=0).json()["series"][1]["closes"] == []
+
+
+def test_a_stream_goes_on_where_an_answer_ends(address: str, server: Server) -> None:
+    told = get(address, "/api/overview").headers["last-event-id"]
+    assert told == get(address, "/api/candles", source="S", symbol="A", interval="m1").headers[
+        "last-event-id"]  # fmt: skip
+    with listening(address, lastEventId=told) as heard:
+        assert not heard.events
+
+
+# --- what is wrong -----------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("parameter", "query"),
+    [
+        ("source", "symbol=A&interval=m1"),
+        ("source", "source=&symbol=A&interval=m1"),
+        ("source", "source=%00&symbol=A&interval=m1"),
+        ("symbol", f"source=S&symbol={'x' * 65}&interval=m1"),
+        ("symbol", "source=S&symbol=A&symbol=B&interval=m1"),
+        ("interval", "source=S&symbol=A"),
+        ("interval", "source=S&symbol=A&interval=1min"),
+        ("from", "source=S&symbol=A&interval=m1&from=yesterday"),
+        ("from", "source=S&symbol=A&interval=m1&from=-1"),
+        ("from", "source=S&symbol=A&interval=m1&from=99999999999999"),
+        ("from", "source=S&symbol=A&interval=m1&from=2025-01-02&to=2025-01-01"),
+        ("to", "source=S&symbol=A&interval=m1&to=2025-02-30"),
+        ("to", "source=S&symbol=A&interval=m1&to=0001-01-01"),
+        ("limit", "source=S&symbol=A&interval=m1&limit=0"),
+        ("limit", "source=S&symbol=A&interval=m1&limit=10001"),
+        ("limit", "source=S&symbol=A&interval=m1&limit=1e3"),
+        ("fill", "source=S&symbol=A&interval=m1&fill=next"),
+        ("final", "source=S&symbol=A&interval=m1&final=yes"),
+        ("colour", "source=S&symbol=A&interval=m1&colour=red"),
+    ],
+)
+def test_each_bad_parameter_is_named(address: str, parameter: str, query: str) -> None:
+    answer = httpx.get(f"{address}/api/candles?{query}")
+    assert answer.status_code == 400
+    assert answer.headers["content-type"] == "application/problem+json"
+    told = answer.json()
+    assert (told["status"], told["parameter"]) == (400, parameter)
+    assert told["detail"]
+
+
+def test_what_is_not_there(address: str) -> None:
+    unknown = get(address, "/api/candles", source="S", symbol="Z", interval="m1")
+    assert (unknown.status_code, unknown.json()["status"]) == (404, 404)
+    assert get(address, "/api/nothing").status_code == 404
+    assert httpx.post(f"{address}/api/series").status_code == 405
+    assert get(address, "/api/live", series="A").json()["parameter"] == "series"
+    # A range without candles is no mistake.
+    long_ago: dict[str, Any] = {"from": "2001-01-01", "to": "2001-01-02"}
+    assert candles(address, **long_ago) == []
+
+
+def test_the_page_that_was_not_built(tmp_path: Any) -> None:
+    with running(made(built=tmp_path)) as address:
+        answer = get(address, "/")
+        assert answer.status_code == 404
+        assert "make page" in answer.text
+        assert get(address, "/assets/../../app.py").status_code == 404
+
+
+def test_the_page_as_it_was_built(tmp_path: Any) -> None:
+    (tmp_path / "assets").mkdir()
+    (tmp_path / "index.html").write_text("<p>candles")
+    (tmp_path / "assets" / "a-1.js").write_text("1")
+    with running(made(built=tmp_path)) as address:
+        assert get(address, "/").text == "<p>candles"
+        assert "immutable" in get(address, "/assets/a-1.js").headers["cache-control"]
+        assert get(address, "/assets/b.js").status_code == 404
+
+
+def test_the_page_to_try_it(address: str) -> None:
+    for path, kind in (("", "html"), ("/docs.js", "javascript"), ("/docs.css", "css")):
+        answer = get(address, f"/api/docs{path}")
+        assert answer.status_code == 200
+        assert kind in answer.headers["content-type"]
+        assert "<script>" not in answer.text
+    assert get(address, "/api/docs/app.py").status_code == 404
+    assert get(address, "/api/openapi.json").json() == document("1.2.3", token=False)
+
+
+# --- TradingView -------------------------------------------------------------------------------
+
+
+def test_udf_tells_what_there_is(address: str) -> None:
+    config = get(address, "/udf/config").json()
+    assert config["supported_resolutions"] == [
+        "1",
+        "5",
+        "10",
+        "15",
+        "30",
+        "60",
+        "180",
+        "240",
+        "1D",
+        "1W",
+        "1M",
+    ]
+    symbol = get(address, "/udf/symbols", symbol="T:A").json()
+    assert (symbol["ticker"], symbol["pricescale"], symbol["exchange"]) == ("T:A", 100, "T")
+    found = get(address, "/udf/search", query="a", limit=5, exchange="S").json()
+    assert [row["ticker"] for row in found] == ["S:A"]
+    assert int(get(address, "/udf/time").text) == 1742515200
+    several = get(address, "/udf/symbols", symbol="A")
+    assert (several.status_code, several.json()["s"]) == (400, "error")
+    assert get(address, "/udf/symbols", symbol="Z").status_code == 404
+
+
+def test_udf_history(address: str) -> None:
+    bars: dict[str, Any] = {"symbol": "S:A", "resolution": "1"}
+    day: dict[str, Any] = {"from": 1742472600, "to": 1742472720}
+    found = get(address, "/udf/history", **bars, **day).json()
+    assert found == {
+        "s": "ok", "t": [1742472600, 1742472660], "o": [1.0, 1.0], "h": [2.0, 2.0],
+        "l": [0.5, 0.5], "c": found["c"], "v": [3, 3],
+    }  # fmt: skip
+    counted = get(address, "/udf/history", **bars, **day, countback=7).json()
+    assert len(counted["t"]) == 7
+    assert counted["t"][-1] == 1742472660
+    after: dict[str, Any] = {"from": 1742500000, "to": 1742500060}
+    later = get(address, "/udf/history", **bars, **after).json()
+    assert later == {"s": "no_data", "nextTime": 1742479140}
+    long_ago: dict[str, Any] = {"from": 0, "to": 60}
+    assert get(address, "/udf/history", **bars, **long_ago).json() == {"s": "no_data"}
+    for resolution in ("D", "W", "M", "1D", "240"):
+        answer = get(address, "/udf/history", symbol="S:A", resolution=resolution, **day)
+        assert answer.json()["s"] == "ok"
+    wrong = get(address, "/udf/history", symbol="S:A", resolution="2", **day)
+    assert (wrong.status_code, wrong.json()["s"]) == (400, "error")

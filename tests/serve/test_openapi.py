@@ -1,0 +1,47 @@
+"""Whatever the description allows, or forbids, it is never the server's fault."""
+
+from collections.abc import Iterator
+from typing import Any
+
+import pytest
+import schemathesis
+from hypothesis import HealthCheck, Phase, given, settings
+from schemathesis.generation import GenerationMode
+
+from homma.serve.openapi import document
+from tests.serve.serving import filled, made, running
+
+SCHEMA = schemathesis.openapi.from_dict(document("1.2.3", token=False))
+#: A stream has no end; it is listened to elsewhere.
+PATHS = sorted(set(document("1.2.3", token=False)["paths"]) - {"/api/live"})
+CHECKS = [
+    schemathesis.checks.not_a_server_error,
+    schemathesis.checks.content_type_conformance,
+    schemathesis.checks.response_schema_conformance,
+]
+
+
+@pytest.fixture(scope="module")
+def address() -> Iterator[str]:
+    with running(filled(made())) as found:
+        yield found
+
+
+@pytest.mark.parametrize("mode", list(GenerationMode))
+@pytest.mark.parametrize("path", PATHS)
+def test_nothing_that_is_asked_is_the_servers_fault(
+    path: str, mode: GenerationMode, address: str
+) -> None:
+    operation = SCHEMA[path]["POST" if path == "/api/login" else "GET"]
+    if mode is GenerationMode.NEGATIVE and not (operation.query or operation.body):
+        return
+
+    @settings(
+        max_examples=20, deadline=None, derandomize=True, database=None,
+        phases=[Phase.generate], suppress_health_check=list(HealthCheck),
+    )  # fmt: skip
+    @given(operation.as_strategy(generation_mode=mode))
+    def ask(case: schemathesis.Case[Any]) -> None:
+        case.call_and_validate(base_url=address, checks=CHECKS, timeout=60)
+
+    ask()
