@@ -16,7 +16,8 @@ from typing import Any
 import polars as pl
 
 from homma.aggregate.job import engine
-from homma.aggregate.loop import Loop, sources
+from homma.aggregate.loop import Loop
+from homma.aggregate.stage import sources
 from homma.core.interval import INTERVALS
 from homma.metrics import AGGREGATE, Metrics
 from homma.settings import AggregateSettings, TopicSettings

@@ -12,8 +12,9 @@ import pytest
 from confluent_kafka.admin import AdminClient
 
 from homma.aggregate.job import engine
-from homma.aggregate.loop import Loop, sources
+from homma.aggregate.loop import Loop
 from homma.aggregate.rekey import beside, rekeying
+from homma.aggregate.stage import sources
 from homma.errors import SplitSeries, StateError
 from homma.topics import contract
 from homma.topics.kafka.admin import Admin

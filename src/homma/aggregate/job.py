@@ -7,9 +7,10 @@ from collections.abc import Callable
 from datetime import UTC, datetime
 
 from homma.aggregate import restore
-from homma.aggregate.loop import Loop, Pace, Sources, Work
+from homma.aggregate.loop import Loop
 from homma.aggregate.partition import Partition
 from homma.aggregate.restore import Restored, Source
+from homma.aggregate.stage import Pace, Sources, Work
 from homma.core.window import Rules
 from homma.errors import SplitSeries
 from homma.failpoint import Reached, ignored

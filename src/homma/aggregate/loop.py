@@ -12,16 +12,14 @@ from collections import deque
 from collections.abc import Callable, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor, wait
 from dataclasses import dataclass, field
-from datetime import timedelta
-from typing import Final, Protocol
+from typing import Final
 
+from homma.aggregate.stage import Pace, Sources, Stage, Work
 from homma.errors import Fenced, KafkaError, StateError, TopicMismatch, Unreachable
 from homma.failpoint import Reached, Step
 from homma.metrics import Metrics
 from homma.settings import microseconds
-from homma.topics.contract import Topics, transactional_id
-from homma.topics.kafka.admin import Admin
-from homma.topics.kafka.connection import Connection
+from homma.topics.contract import transactional_id
 from homma.topics.kafka.reading import Committed, GroupReader, Message, Reader
 from homma.topics.kafka.writing import Indefinite, Transactions
 from homma.topics.ticks import Sorted, sort
@@ -44,91 +42,6 @@ _POLL_US: Final = 200_000
 _AT_ONCE_US: Final = 1_000_000
 _GONE_US: Final = 10_000_000
 _SIDE_BY_SIDE: Final = 16
-
-
-@dataclass(frozen=True, slots=True)
-class Sources:
-    """Where a stage reads and writes."""
-
-    config: Connection
-    topics: Topics
-    #: The topic of ticks as it was found.
-    topic_id: str
-    partitions: int
-    #: Its id now, None where there is no such topic.
-    topic_id_now: Callable[[], str | None]
-
-
-def sources(config: Connection, topics: Topics, admin: Admin) -> Sources:
-    """The sources as they are found now; KafkaError where there is no topic of ticks."""
-    partitions = admin.require(topics.ticks)
-    topic_id = admin.topic_id(topics.ticks)
-    if topic_id is None:
-        raise KafkaError(f"topic {topics.ticks} has just been deleted", "make it, and start again")
-    return Sources(config, topics, topic_id, partitions, lambda: admin.topic_id(topics.ticks))
-
-
-@dataclass(frozen=True, slots=True)
-class Pace:
-    """Who works, and how often."""
-
-    group: str
-    emit_every: timedelta
-    max_future: timedelta
-    until_end: bool
-
-
-class Work(Protocol):
-    """What a stage does with one partition."""
-
-    number: int
-
-    @property
-    def offset(self) -> int:
-        """After the last tick applied."""
-
-    @property
-    def settled(self) -> bool:
-        """Whether all that was taken is committed."""
-
-    @property
-    def full(self) -> bool:
-        """Whether it wants no more for now."""
-
-    @property
-    def more(self) -> bool:
-        """Whether there is something left to publish at once."""
-
-    def take(self, found: Sorted, monotonic_us: int) -> None:
-        """Apply records, in the order of their offsets."""
-
-    def at_end(self, monotonic_us: int) -> None:
-        """No record is left for now."""
-
-    def publish(self, monotonic_us: int, owner: object) -> bool:
-        """Write what is due in one transaction; False if it was rolled back.
-
-        Then ticks have to be read again from `offset`. After Fenced and Indefinite it is of no
-        more use.
-        """
-
-    def close(self) -> None:
-        """Let go of it; what was not committed is nobody's."""
-
-
-class Stage(Protocol):
-    """What is done with the partitions."""
-
-    def opened(
-        self, number: int, committed: Committed | None, reader: Reader, transactions: Transactions
-    ) -> Work:
-        """A partition to go on with. Raises StateError where it cannot be gone on with."""
-
-    def took(self, work: Work) -> None:
-        """A partition has been opened, or has taken ticks."""
-
-    def dropped(self, number: int) -> None:
-        """A partition is not this process's any more."""
 
 
 @dataclass(slots=True)

@@ -18,9 +18,10 @@ from typing import Final
 
 import polars as pl
 
-from homma.aggregate.loop import Loop, Pace, Sources, Work
+from homma.aggregate.loop import Loop
 from homma.aggregate.origin import origin, origin_of_rekeyed
 from homma.aggregate.restore import check_offset
+from homma.aggregate.stage import Pace, Sources, Work
 from homma.errors import StateError
 from homma.failpoint import Reached, ignored
 from homma.metrics import Metrics

@@ -7,8 +7,8 @@ from dataclasses import replace
 import click
 
 from homma.aggregate.job import engine
-from homma.aggregate.loop import sources
 from homma.aggregate.rekey import beside, rekeying
+from homma.aggregate.stage import sources
 from homma.cli import flinking
 from homma.cli.clock import end_when_set_back
 from homma.cli.collecting import collect_seldom

@@ -70,6 +70,7 @@ class Committer:
         commit_id = uuid.uuid4().hex
         wait_s = _FIRST_WAIT_S
         while True:
+            last = self._patience.give_up()
             try:
                 self.table.commit(_NOTHING, (), self.table.offsets(), commit_id, self._sink)
                 break
@@ -78,7 +79,8 @@ class Committer:
                 self._look(error)
                 if self.table.holds(commit_id):
                     break
-                self._or_give_up(error)
+                if last and not isinstance(error, CommitRefused):
+                    raise
                 wait_s = self._waited(wait_s)
         self.believed = self.table.offsets()
 
@@ -87,6 +89,8 @@ class Committer:
         commit_id = uuid.uuid4().hex
         wait_s, again = _FIRST_WAIT_S, False
         while True:
+            # Who is asked to stop tries once more: what was away may be back since the last time.
+            last = self._patience.give_up()
             try:
                 self._try(prepare, offsets, commit_id, again=again)
                 self._count("committed")
@@ -97,7 +101,10 @@ class Committer:
                 if self._is_in(commit_id, error):
                     break
                 again = True
+                # Another engine's commit is no reason to leave the last rows out.
                 if not isinstance(error, CommitRefused):
+                    if last:
+                        raise
                     wait_s = self._waited(wait_s)
         self.believed = offsets
         self._reached(Step.LANDED)
@@ -125,26 +132,21 @@ class Committer:
                 "commit is in it",
                 "see that only one `homma land` runs for a namespace, then start it again",
             ) from error
-        self._or_give_up(error)
         return False
 
     def _look(self, error: LakeError) -> None:
         """Look at the table, however long it takes to be seen."""
         wait_s = _FIRST_WAIT_S
         while True:
+            last = self._patience.give_up()
             try:
                 self.table.refresh()
                 return
             except LakeUnreachable as away:
-                if self._patience.give_up():
+                if last:
                     raise away from error
                 log.warning("%s", away)
                 wait_s = self._waited(wait_s)
-
-    def _or_give_up(self, error: LakeError) -> None:
-        # Another engine's commit is no reason to leave the last rows out.
-        if self._patience.give_up() and not isinstance(error, CommitRefused):
-            raise error
 
     def _waited(self, wait_s: float) -> float:
         """Wait; how long to wait the next time."""

@@ -40,8 +40,9 @@ def listen(host: str, port: int, slow_after_ms: int) -> socket.socket:
     found.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, _WAITING_BYTES)
     if hasattr(socket, "TCP_USER_TIMEOUT"):
         # Who takes nothing for so long is gone, whatever its machine says: ends what is being
-        # closed and cannot be, as nobody reads what stands before the end.
-        found.setsockopt(socket.IPPROTO_TCP, socket.TCP_USER_TIMEOUT, slow_after_ms)
+        # closed and cannot be, as nobody reads what stands before the end. Streams come first,
+        # which count whom they cut off.
+        found.setsockopt(socket.IPPROTO_TCP, socket.TCP_USER_TIMEOUT, 2 * slow_after_ms)
     try:
         found.bind(address)
         found.listen(1024)
