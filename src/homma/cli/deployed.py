@@ -7,7 +7,14 @@ import click
 
 from homma.aggregate import confluent, ksqldb
 from homma.aggregate.flink import SHADED, Job, options, script
-from homma.settings import AggregateSettings, FlinkSettings, KafkaSettings, TopicSettings
+from homma.cli.flink_state import checkpoints_uri
+from homma.settings import (
+    AggregateSettings,
+    EngineSettings,
+    FlinkSettings,
+    KafkaSettings,
+    TopicSettings,
+)
 from homma.stack.flink import CONNECTOR, DRIVER
 from homma.stack.jars import MAVEN_CENTRAL, Jar, read_lock
 from homma.topics import contract
@@ -30,12 +37,14 @@ _OUTSIDE: Final = (
 
 def _job() -> Job:
     kafka = connection(KafkaSettings(bootstrap_servers=_KAFKA), {}, None, None)
+    topics, settings = contract.topics(TopicSettings()), AggregateSettings()
+    flink = FlinkSettings(checkpoints=_CHECKPOINTS)
     return Job(
-        topics=contract.topics(TopicSettings()),
-        settings=AggregateSettings(),
-        flink=FlinkSettings(),
+        topics=topics,
+        settings=settings,
+        flink=flink,
         client=java_properties(kafka, SHADED),
-        checkpoints=_CHECKPOINTS,
+        checkpoints=checkpoints_uri(flink, EngineSettings(), settings.group, topics.ticks),
     )
 
 

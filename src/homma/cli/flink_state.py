@@ -33,7 +33,7 @@ def home_of(engine: EngineSettings, group: str, ticks: str) -> Path:
 
 
 def checkpoints_uri(flink: FlinkSettings, engine: EngineSettings, group: str, ticks: str) -> str:
-    """Where state goes, as Flink takes it."""
+    """Where one job's state goes, as Flink takes it."""
     given = flink.checkpoints
     if not given:
         if engine.jobmanager:
@@ -42,7 +42,9 @@ def checkpoints_uri(flink: FlinkSettings, engine: EngineSettings, group: str, ti
                 "name it by --checkpoints, such as s3://bucket/flink",
             )
         return (home_of(engine, group, ticks) / "checkpoints").as_uri()
-    return given if "://" in given else Path(given).absolute().as_uri()
+    place = given if "://" in given else Path(given).absolute().as_uri()
+    # Jobs that share a place must not go on from one another's state.
+    return f"{place.rstrip('/')}/{group}-{ticks}"
 
 
 @dataclass(frozen=True, slots=True)
@@ -125,7 +127,8 @@ def begin(home: Path, job: Job, ticks: Ticks, checkpoint: str | None) -> None:
     """Make sure that state, ticks and settings belong together, and write down what does."""
     path, basis = home / "basis.json", ticks.basis(job.settings.price)
     if job.settings.rebuild:
-        shutil.rmtree(home / "checkpoints", ignore_errors=True)
+        if lies_here(job.checkpoints):
+            shutil.rmtree(path_of(job.checkpoints), ignore_errors=True)
         (home / "checkpoint").unlink(missing_ok=True)
         ticks.forget()
     elif checkpoint is None:
@@ -156,6 +159,11 @@ def newest_checkpoint(checkpoints: Path) -> str | None:
     ]
     newest = max(complete, key=lambda path: path.stat().st_mtime_ns, default=None)
     return None if newest is None else newest.parent.as_uri()
+
+
+def lies_here(uri: str) -> bool:
+    """Whether it is a folder, which can be looked into from here if it is shared."""
+    return uri.startswith("file:")
 
 
 def path_of(uri: str) -> Path:

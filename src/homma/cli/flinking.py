@@ -13,12 +13,13 @@ from homma.cli.flink_state import (
     begin,
     checkpoints_uri,
     home_of,
+    lies_here,
     newest_checkpoint,
     note,
     noted,
     path_of,
 )
-from homma.errors import HommaError, ServerFailed, StateError
+from homma.errors import HommaError, ServerFailed, SettingError, StateError
 from homma.settings import AggregateSettings, EngineSettings, FlinkSettings
 from homma.stack import flink as server
 from homma.stack import folder
@@ -86,8 +87,18 @@ def _cluster(home: Path, job: Job, engine: EngineSettings) -> "_Here | _There":
     flink = Flink(home, jars, engine.flink_port, engine.flink_memory, job.flink.parallelism)
     if engine.jobmanager:
         return _There(flink, job, engine.jobmanager)
+    if not lies_here(job.checkpoints):
+        raise SettingError(
+            f"the Flink on this machine cannot write to {job.flink.checkpoints}",
+            "name a folder by --checkpoints, or a cluster by --jobmanager",
+        )
     must_be_free(engine.flink_port, "--flink-port")
     return _Here(flink, job)
+
+
+def _lying_there(job: Job) -> str | None:
+    """The newest checkpoint of a job, where its place can be looked into from here."""
+    return newest_checkpoint(path_of(job.checkpoints)) if lies_here(job.checkpoints) else None
 
 
 class _Asked(Exception):
@@ -105,10 +116,7 @@ class _Here:
 
     def restore(self) -> str | None:
         """The newest checkpoint in the folder."""
-        uri = self._job.checkpoints
-        if not uri.startswith("file://"):
-            return noted(self._flink.folder)
-        return newest_checkpoint(path_of(uri))
+        return _lying_there(self._job)
 
     def start(self, text: str, stopped: Stopped) -> None:
         """Start it, and wait until the job's tasks all run."""
@@ -152,10 +160,13 @@ class _There:
         self._missing_since: float | None = None
 
     def restore(self) -> str | None:
-        """The newest checkpoint of the job that the cluster knows, or that was noted here."""
+        """The newest checkpoint of the job that the cluster knows, or that is known here."""
         job = self.rest.job(self._job.name)
         found = self.rest.checkpoint(job.number) if job is not None else None
-        return found.path if found is not None else noted(self._flink.folder)
+        if found is not None:
+            return found.path
+        # What was noted may have been replaced while nothing of homma ran.
+        return _lying_there(self._job) or noted(self._flink.folder)
 
     def start(self, text: str, stopped: Stopped) -> None:
         """Hand it over, unless the cluster has it already."""
