@@ -30,9 +30,8 @@ class Made:
 def made(bootstrap: str, tmp_path_factory: pytest.TempPathFactory) -> Made:
     pipeline = timed(bootstrap)
     cases, dead = [*golden(), *generated()], broken()
-    for case in [*cases, *dead.values()]:
-        send(pipeline, case.records)
-    send(pipeline, [(key, value, None) for key, value in market(8, MARKET, 8)])
+    records = [record for case in (*cases, *dead.values()) for record in case.records]
+    send(pipeline, [*records, *((key, value, None) for key, value in market(8, MARKET, 8))])
     flink = Flink(pipeline, tmp_path_factory.mktemp("flink"))
     # Too-late ticks keep the timestamps that they had.
     keep_for_ever(flink.pipeline)
