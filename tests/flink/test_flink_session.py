@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from homma.topics.kafka.reading import Message
+from homma.core.interval import FINEST
 from tests.aggregate.pipeline import Pipeline, batch_candles, same_candles, tick, until
 from tests.flink.flinks import PATIENCE_S, Flink, end
 from tests.flink.session import session
@@ -22,8 +22,10 @@ def ticks(first: int, count: int) -> list[dict[str, object]]:
     ]
 
 
-def written(flink: Flink) -> list[Message]:
-    return flink.pipeline.records(flink.pipeline.topics.candles[0])
+def minutes(flink: Flink) -> int:
+    """How many 1-minute candles are committed."""
+    records = flink.pipeline.records(flink.pipeline.topics.candles[FINEST])
+    return len({message.key() for message in records})
 
 
 def kill(process: subprocess.Popen[bytes]) -> None:
@@ -44,9 +46,9 @@ def test_a_job_on_a_cluster_outlives_homma_and_the_cluster(bootstrap: str, tmp_p
             flink.until_working(process)
             kill(process)
             # Nothing of homma runs now.
-            until(lambda: len(written(flink)) == 6, PATIENCE_S)
+            until(lambda: minutes(flink) == 6, PATIENCE_S)
             pipeline.send(*ticks(6, 6))
-            until(lambda: len(written(flink)) == 12, PATIENCE_S)
+            until(lambda: minutes(flink) == 12, PATIENCE_S)
             process = flink.start(*flags)
             until(noted.exists, PATIENCE_S)
             kill(process)
@@ -64,4 +66,4 @@ def test_a_job_on_a_cluster_outlives_homma_and_the_cluster(bootstrap: str, tmp_p
         assert job is not None
         assert job.state == "FINISHED"
     assert flink.said().count("starting Flink, from the oldest tick kept") == 1
-    same_candles(flink.pipeline.candles(), batch_candles([*ticks(0, 18)]))
+    same_candles(flink.pipeline.candles(), batch_candles(ticks(0, 18)))
