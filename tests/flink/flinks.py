@@ -81,6 +81,7 @@ class Flink:
         self.group = name
         self.pipeline = copy.copy(self.source)
         self.pipeline.topics = contract.topics(self.settings)
+        self.pipeline.settings = replace(self.source.settings, group=self.group)
         specs = contract.specs(self.settings, self.source.partitions)
         Admin(self.source.config).ensure(specs, 1)
         [self.port] = free_ports(1)
