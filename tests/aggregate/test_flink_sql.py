@@ -9,7 +9,8 @@ from click.testing import CliRunner
 from hypothesis import given
 from hypothesis import strategies as st
 
-from homma.aggregate.flink import SHADED, Job, finer, interval_literal, options, script, state_ttl
+from homma.aggregate.flink import SHADED, Job, finer, options, script, state_ttl
+from homma.aggregate.sql import interval_literal
 from homma.cli.main import homma
 from homma.core.interval import BY_NAME, INTERVALS
 from homma.errors import SettingError

@@ -15,10 +15,9 @@ from homma.aggregate.flink import (
     counted_view,
     finer,
     insert,
-    milliseconds,
-    quoted,
     valid_view,
 )
+from homma.aggregate.sql import milliseconds, quoted
 from homma.core.interval import INTERVALS, Interval
 from homma.topics.contract import Topics
 

@@ -14,6 +14,7 @@ from dataclasses import dataclass
 from datetime import timedelta
 from typing import Final
 
+from homma.aggregate.sql import interval_literal, milliseconds, quoted
 from homma.core.interval import DAY_US, INTERVALS, MINUTE_US, Interval
 from homma.errors import SettingError
 from homma.settings import AggregateSettings, FlinkSettings, duration_text
@@ -122,24 +123,6 @@ def inserts(job: Job) -> str:
     """The one statement that runs."""
     statements = [_insert_late(job), *(insert(interval) for interval in INTERVALS)]
     return "\n".join(["EXECUTE STATEMENT SET BEGIN", *(f"{s};" for s in statements), "END"])
-
-
-def quoted(text: str) -> str:
-    """A text as SQL writes it."""
-    return "'" + text.replace("'", "''") + "'"
-
-
-def milliseconds(value: timedelta) -> str:
-    """A duration as Flink's settings and hints take it."""
-    return f"{value // timedelta(milliseconds=1)} ms"
-
-
-def interval_literal(value: timedelta) -> str:
-    """A duration as SQL adds it to an instant."""
-    seconds, rest = divmod(value % timedelta(days=1), timedelta(seconds=1))
-    minutes, hours = seconds // 60 % 60, seconds // 3600
-    clock = f"{hours:02}:{minutes:02}:{seconds % 60:02}.{rest // timedelta(milliseconds=1):03}"
-    return f"INTERVAL '{value.days} {clock}' DAY TO SECOND(3)"
 
 
 def finer(interval: Interval) -> Interval | None:

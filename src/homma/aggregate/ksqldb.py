@@ -3,7 +3,7 @@
 from collections.abc import Iterator
 from typing import Final
 
-from homma.aggregate.flink import quoted
+from homma.aggregate.sql import quoted
 from homma.core.interval import DAY_US, INTERVALS, MINUTE_US, MONDAY_US, Interval
 from homma.settings import AggregateSettings
 from homma.topics.contract import Topics
