@@ -4,7 +4,14 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Final, Literal
 
-from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, start_http_server
+from prometheus_client import (
+    CollectorRegistry,
+    Counter,
+    Gauge,
+    Histogram,
+    ProcessCollector,
+    start_http_server,
+)
 from prometheus_client.core import HistogramMetricFamily
 
 SECONDS: Final = (0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60)
@@ -59,6 +66,15 @@ LAND: Final = (
     Metric("homma_lake_files", "gauge", "data files of a table", ("table",)),
     Metric("homma_lake_files_deleted", "counter", "files deleted that no snapshot needed"),
 )
+VERIFY: Final = (
+    Metric(
+        "homma_candles_wrong", "gauge", "candles that are not those of the ticks",
+        ("side", "verdict"),
+    ),
+    Metric("homma_ticks_compared", "gauge", "ticks that candles were recomputed from"),
+    Metric("homma_verified_timestamp_seconds", "gauge", "when candles were last compared"),
+    Metric("homma_verify_seconds", "histogram", "how long a comparison took"),
+)  # fmt: skip
 SERVE: Final = (
     Metric("homma_candles_read", "counter", "candle records read"),
     Metric("homma_candles_bad", "gauge", "records in the candle topics that are no candles"),
@@ -84,6 +100,7 @@ STAGES: Final = {
     "land": LAND,
     "serve": SERVE,
     "generate and replay": FEED,
+    "verify": VERIFY,
 }
 
 
@@ -110,10 +127,11 @@ class BulkHistogram:
 
 
 class Metrics:
-    """The metrics of one stage in a registry of their own."""
+    """The metrics of one stage, and those of its process, in a registry of their own."""
 
     def __init__(self, rows: Sequence[Metric]) -> None:
         self.registry = CollectorRegistry()
+        ProcessCollector(registry=self.registry)
         self._counters: dict[str, Counter] = {}
         self._gauges: dict[str, Gauge] = {}
         self._histograms: dict[str, Histogram] = {}

@@ -232,6 +232,7 @@ class VerifySettings:
     group: str = setting(*_GROUP)
     price: Price = setting(*_PRICE)
     max_future: timedelta = setting(*_MAX_FUTURE)
+    every: timedelta = setting(timedelta(0), "compare again this often, until stopped; 0s: once")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -373,6 +374,8 @@ def duration(text: str) -> timedelta:
 
 def duration_text(value: timedelta) -> str:
     """The shortest text that `duration` reads back."""
+    if not value:
+        return "0s"
     for unit in reversed(UNITS):
         if value >= UNITS[unit] and value % UNITS[unit] == timedelta(0):
             return f"{value // UNITS[unit]}{unit}"

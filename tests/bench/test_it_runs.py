@@ -18,13 +18,23 @@ MINIATURES = {
     "landing": "--ticks 20000 --commits 12 --rounds 2",
     "serving": "--candles 10000 --starts 1 --series 10 --clients 20 --updates 100 --seconds 1",
     "steps": "--series 10 --seconds 0 --thin 1000",
+    "panels": "--rows 600000 --times 1",
 }
 #: The servers of each, and how many ports those have in a row.
 KAFKA, STORAGE = ("--port", 2), ("--storage-port", 10)
-SERVERS = {"steps": [], "reading": [STORAGE], "backfill": [STORAGE], "landing": [KAFKA, STORAGE]}
+TRINO = ("--trino-port", 1)
+SERVERS = {
+    "steps": [],
+    "reading": [STORAGE],
+    "backfill": [STORAGE],
+    "landing": [KAFKA, STORAGE],
+    "panels": [STORAGE, TRINO],
+}
+#: What needs Trino has its turn with the other tests that do.
+NEEDS_TRINO = pytest.param("panels", marks=[pytest.mark.stack, pytest.mark.timeout(900)])
 
 
-@pytest.mark.parametrize("what", MINIATURES)
+@pytest.mark.parametrize("what", [*(n for n in MINIATURES if n != "panels"), NEEDS_TRINO])
 def test_it_prints_markdown(what: str) -> None:
     servers = SERVERS.get(what, [KAFKA])
     port = [word for flag, count in servers for word in (flag, str(ports_in_a_row(count)))]

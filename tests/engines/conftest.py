@@ -1,4 +1,4 @@
-"""A lake with the market of `market.py` in it, and the engines that read it."""
+"""A lake with the market of `market.py` in it, topics, and the engines that read them."""
 
 import os
 import re
@@ -15,8 +15,12 @@ from pyiceberg.catalog import Catalog, load_catalog
 
 from homma.lake.schema import BY_NAME
 from homma.lake.table import Lake
+from homma.settings import TopicSettings
 from homma.stack import trino
 from homma.stack.archive import read_archive, unpacked
+from homma.topics import contract
+from homma.topics.kafka.admin import Admin
+from tests.aggregate.pipeline import Pipeline
 from tests.conftest import jars_cache
 from tests.engines.market import market
 from tests.lake import conftest as lakes
@@ -25,8 +29,10 @@ from tests.stack.waiting import free_ports
 ROOT = Path(__file__).parents[2]
 NAMESPACE = "market_data"
 lake, server = lakes.lake, lakes.server
-#: A query, and its rows.
+#: A query, and its rows; the other gives its columns with their types too.
 Query = Callable[[str], list[tuple[Any, ...]]]
+Answer = tuple[dict[str, str], list[tuple[Any, ...]]]
+Answering = Callable[[str], Answer]
 Spark = Callable[[str], subprocess.CompletedProcess[str]]
 
 
@@ -58,8 +64,18 @@ def environment(lake: dict[str, str]) -> dict[str, str]:
 
 
 @pytest.fixture(scope="session")
+def pipeline(bootstrap: str) -> Pipeline:
+    """The topics by their usual names, as the catalog `kafka` has them."""
+    made = Pipeline(bootstrap, partitions=2)
+    made.topic_settings = TopicSettings(replication_factor=1)
+    made.topics = contract.topics(made.topic_settings)
+    Admin(made.config).ensure(contract.specs(made.topic_settings, made.partitions), 1)
+    return made
+
+
+@pytest.fixture(scope="session")
 def trino_node(
-    environment: dict[str, str], tmp_path_factory: pytest.TempPathFactory
+    environment: dict[str, str], bootstrap: str, tmp_path_factory: pytest.TempPathFactory
 ) -> Iterator[tuple[int, int]]:
     """Its port and its process, on a machine whose clock shows New York's time."""
     unpacked_server = unpacked(read_archive("trino"), jars_cache().parent)
@@ -70,28 +86,35 @@ def trino_node(
         port,
         unpacked_server,
         ROOT / "deploy" / "trino",
-        environment | {"TZ": "America/New_York"},
+        environment | {"HOMMA_BOOTSTRAP_SERVERS": bootstrap, "TZ": "America/New_York"},
     )
     process = trino.start(node)
+    trino.make_views(node)
     assert process.status.pid is not None
     yield port, process.status.pid
     process.stop()
 
 
 @pytest.fixture
-def query(trino_node: tuple[int, int]) -> Query:
+def answer(trino_node: tuple[int, int]) -> Answering:
     port, _ = trino_node
 
-    def run(sql: str) -> list[tuple[Any, ...]]:
+    def run(sql: str) -> Answer:
         place = client.dbapi.Connection(
             "127.0.0.1", port, "homma", catalog="iceberg", schema=NAMESPACE
         )
         with closing(place) as connection:
             cursor = connection.cursor()
             cursor.execute(sql)
-            return [tuple(row) for row in cursor.fetchall()]
+            rows = [tuple(row) for row in cursor.fetchall()]
+            return {name: kind for name, kind, *_ in cursor.description or ()}, rows
 
     return run
+
+
+@pytest.fixture
+def query(answer: Answering) -> Query:
+    return lambda sql: answer(sql)[1]
 
 
 @pytest.fixture(scope="session")

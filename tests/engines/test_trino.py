@@ -76,7 +76,7 @@ def test_it_listens_on_this_machine_alone(trino_node: tuple[int, int]) -> None:
 
 
 def test_of_all_plugins_only_these_catalogs_are_offered(query: Query) -> None:
-    assert sorted(query("SHOW CATALOGS")) == [("iceberg",), ("system",)]
+    assert sorted(query("SHOW CATALOGS")) == [("iceberg",), ("kafka",), ("system",)]
     assert (NAMESPACE,) in query("SHOW SCHEMAS FROM iceberg")
 
 

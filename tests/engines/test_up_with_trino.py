@@ -32,6 +32,8 @@ def test_trino_comes_up_beside_the_rest_and_reads_what_is_landed(
                 raise
 
         until(landed)
+        cursor.execute("SELECT count(*) FROM iceberg.live.stock_ticks")
+        assert cursor.fetchall()[0][0] > 0
     stopped = machine.homma("down")
     assert stopped.returncode == 0, stopped.stderr
     assert machine.processes() == []

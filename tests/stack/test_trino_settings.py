@@ -21,9 +21,8 @@ CATALOG = {
 
 
 def node(folder: Path, port: int) -> trino.Node:
-    return trino.Node(
-        folder, port, folder / "server", trino.settings_folder(), trino.lake_environment(CATALOG)
-    )
+    told = trino.lake_environment(CATALOG) | {"HOMMA_BOOTSTRAP_SERVERS": "127.0.0.1:1"}
+    return trino.Node(folder, port, folder / "server", trino.settings_folder(), told)
 
 
 def test_all_that_the_settings_ask_for_is_told(tmp_path: Path) -> None:

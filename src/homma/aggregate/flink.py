@@ -66,6 +66,11 @@ class Job:
         return f"homma {self.settings.group} {self.topics.ticks}"
 
 
+def place_of(checkpoints: str, group: str, ticks: str) -> str:
+    """Where one job's state goes: jobs that share a place must not go on from one another's."""
+    return f"{checkpoints.rstrip('/')}/{group}-{ticks}"
+
+
 def script(job: Job) -> str:
     """The whole of it, as `sql-client.sh -f` takes it."""
     parts = [

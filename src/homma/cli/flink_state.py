@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Final
 from urllib.parse import unquote, urlsplit
 
-from homma.aggregate.flink import Job
+from homma.aggregate.flink import Job, place_of
 from homma.errors import SettingError, StateError
 from homma.settings import EngineSettings, FlinkSettings
 from homma.topics.contract import Topics
@@ -43,8 +43,7 @@ def checkpoints_uri(flink: FlinkSettings, engine: EngineSettings, group: str, ti
             )
         return (home_of(engine, group, ticks) / "checkpoints").as_uri()
     place = given if "://" in given else Path(given).absolute().as_uri()
-    # Jobs that share a place must not go on from one another's state.
-    return f"{place.rstrip('/')}/{group}-{ticks}"
+    return place_of(place, group, ticks)
 
 
 @dataclass(frozen=True, slots=True)

@@ -16,6 +16,7 @@ from typing import Any, Final
 from prometheus_client.parser import text_string_to_metric_families
 
 from homma.errors import HommaError, KafkaError, SettingError
+from homma.rendered import prometheus
 from homma.settings import GenerateSettings, TopicSettings, UpSettings, duration_text
 from homma.stack import archive, chore, folder, jars, kafka, seaweed, trino
 from homma.stack.backoff import Backoff
@@ -154,7 +155,9 @@ def running(
         wanted = lake(up)
         if wanted is not None:
             _seaweed(wanted, started)
-        for stage in stages(up, topics, ticks):
+        wanted_stages = stages(up, topics, ticks)
+        _tell_prometheus(up.dir, wanted_stages)
+        for stage in wanted_stages:
             say(f"starting {stage.name}")
             process = Process(
                 _program(up.dir, stage, bootstrap, config),
@@ -163,7 +166,7 @@ def running(
             started.add(process)
             process.start()
         if wanted is not None and trino_server is not None:
-            _trino(up, wanted, trino_server, started)
+            _trino(up, wanted, bootstrap, trino_server, started)
         yield Local(bootstrap, wanted, tuple(started.processes), started.ports)
 
 
@@ -235,8 +238,10 @@ def _fetched_trino(up: UpSettings, on_fetch: OnFetch) -> Path:
     return archive.unpacked(locked, _cache(up), partial(on_fetch, "Trino"), up.maven)
 
 
-def _trino(up: UpSettings, wanted: Seaweed, server: Path, started: _Started) -> None:
-    """Start Trino over that lake."""
+def _trino(
+    up: UpSettings, wanted: Seaweed, bootstrap: str, server: Path, started: _Started
+) -> None:
+    """Start Trino over that lake and those topics."""
     started.say("starting Trino, which takes a while")
     login = ensure_credentials(up.dir)
     told = trino.lake_environment(
@@ -249,8 +254,10 @@ def _trino(up: UpSettings, wanted: Seaweed, server: Path, started: _Started) -> 
             "s3.secret-access-key": login.secret_key,
         }
     )
+    told |= {"HOMMA_BOOTSTRAP_SERVERS": bootstrap}
     node = trino.Node(up.dir / TRINO, up.trino_port, server, trino.settings_folder(), told)
     started.add(trino.start(node, started.noted(TRINO, {"http": up.trino_port})))
+    trino.make_views(node)
 
 
 def _program(home: Path, stage: Stage, bootstrap: str, config: Path | None) -> Program:
@@ -266,6 +273,12 @@ def _program(home: Path, stage: Stage, bootstrap: str, config: Path | None) -> P
         stop_within_s=_STAGE_STOP_S,
         restart=Backoff,
     )  # fmt: skip
+
+
+def _tell_prometheus(home: Path, stages: list[Stage]) -> None:
+    """Write where the metrics are: deploy/prometheus/prometheus.yml looks there."""
+    places = {stage.name: f"{HOST}:{stage.metrics_port}" for stage in stages}
+    (home / "targets.json").write_text(prometheus.targets(places), encoding="utf-8")
 
 
 def answers(bootstrap: str) -> bool:

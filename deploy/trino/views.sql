@@ -1,0 +1,452 @@
+-- Rendered by `homma render`. What is newest in the topics, with the columns of the lake's tables:
+-- all that was written within the last hour; a wider span takes as much longer to read.
+-- `homma up --with trino` makes these views; elsewhere: trino --file views.sql
+CREATE SCHEMA IF NOT EXISTS iceberg.live;
+
+CREATE OR REPLACE VIEW iceberg.live.stock_ticks
+COMMENT 'valid ticks of the last hour'
+SECURITY INVOKER
+AS SELECT source, symbol, date_time, number, ask, bid, mid, ask_markup, bid_markup, is_tradable, receive_date_time, kafka_partition, kafka_offset
+FROM (
+  SELECT
+    source,
+    symbol,
+    try_cast(replace(trim(TRAILING 'Z' FROM date_time), 'T', ' ') || ' UTC' AS timestamp(6) with time zone) AS date_time,
+    try_cast(number AS bigint) AS number,
+    try_cast(ask AS double) AS ask,
+    try_cast(bid AS double) AS bid,
+    try_cast(mid AS double) AS mid,
+    coalesce(try_cast(ask_markup AS double), 0e0) AS ask_markup,
+    coalesce(try_cast(bid_markup AS double), 0e0) AS bid_markup,
+    coalesce(try_cast(is_tradable AS boolean), true) AS is_tradable,
+    try_cast(replace(trim(TRAILING 'Z' FROM receive_date_time), 'T', ' ') || ' UTC' AS timestamp(6) with time zone) AS receive_date_time,
+    CAST(_partition_id AS integer) AS kafka_partition,
+    _partition_offset AS kafka_offset,
+    with_timezone(_timestamp, 'UTC') AS taken
+  FROM kafka.market_data.stock_ticks
+  WHERE
+    _timestamp > CAST(current_timestamp AT TIME ZONE 'UTC' AS timestamp(3)) - INTERVAL '1' HOUR AND
+    try(json_parse(_message)) IS NOT NULL AND
+    regexp_like(source, '^[^\p{Cc}"\\{}\[\]]{1,64}$') AND
+    regexp_like(symbol, '^[^\p{Cc}"\\{}\[\]]{1,64}$') AND
+    regexp_like(date_time, '^[0-9]{4}-[0-9]{2}-[0-9]{2}T[0-9]{2}:[0-9]{2}:[0-5][0-9](\.[0-9]{1,6})?Z?$') AND
+    coalesce(regexp_like(receive_date_time, '^[0-9]{4}-[0-9]{2}-[0-9]{2}T[0-9]{2}:[0-9]{2}:[0-5][0-9](\.[0-9]{1,6})?Z?$'), true) AND
+    (ask_markup IS NULL OR try_cast(ask_markup AS double) IS NOT NULL) AND
+    (bid_markup IS NULL OR try_cast(bid_markup AS double) IS NOT NULL) AND
+    (is_tradable IS NULL OR try_cast(is_tradable AS boolean) IS NOT NULL) AND
+    (receive_date_time IS NULL OR try_cast(replace(trim(TRAILING 'Z' FROM receive_date_time), 'T', ' ') || ' UTC' AS timestamp(6) with time zone) IS NOT NULL)
+)
+WHERE
+  date_time >= TIMESTAMP '1970-01-01 00:00:00 UTC' AND
+  date_time <= taken + INTERVAL '300' SECOND AND
+  ask > 0 AND is_finite(ask) AND
+  bid > 0 AND is_finite(bid) AND
+  mid > 0 AND is_finite(mid) AND
+  number >= 0;
+
+CREATE OR REPLACE VIEW iceberg.live.candle_1min
+COMMENT 'candles that have changed within the last hour'
+SECURITY INVOKER
+AS SELECT source, symbol, date_time, open, high, low, close, volume, open_date_time, open_number, close_date_time, close_number, is_final, revision, update_date_time
+FROM (
+  SELECT
+    source,
+    symbol,
+    try_cast(replace(trim(TRAILING 'Z' FROM date_time), 'T', ' ') || ' UTC' AS timestamp(6) with time zone) AS date_time,
+    try_cast(open AS double) AS open,
+    try_cast(high AS double) AS high,
+    try_cast(low AS double) AS low,
+    try_cast(close AS double) AS close,
+    try_cast(volume AS bigint) AS volume,
+    try_cast(replace(trim(TRAILING 'Z' FROM open_date_time), 'T', ' ') || ' UTC' AS timestamp(6) with time zone) AS open_date_time,
+    try_cast(open_number AS bigint) AS open_number,
+    try_cast(replace(trim(TRAILING 'Z' FROM close_date_time), 'T', ' ') || ' UTC' AS timestamp(6) with time zone) AS close_date_time,
+    try_cast(close_number AS bigint) AS close_number,
+    try_cast(is_final AS boolean) AS is_final,
+    try_cast(revision AS integer) AS revision,
+    try_cast(replace(trim(TRAILING 'Z' FROM update_date_time), 'T', ' ') || ' UTC' AS timestamp(6) with time zone) AS update_date_time,
+    row_number() OVER (PARTITION BY _partition_id, _key ORDER BY _partition_offset DESC) AS age
+  FROM kafka.market_data.candle_1min
+  WHERE
+    _timestamp > CAST(current_timestamp AT TIME ZONE 'UTC' AS timestamp(3)) - INTERVAL '1' HOUR
+)
+WHERE
+  age = 1 AND
+  source IS NOT NULL AND
+  symbol IS NOT NULL AND
+  date_time IS NOT NULL AND
+  open IS NOT NULL AND
+  high IS NOT NULL AND
+  low IS NOT NULL AND
+  close IS NOT NULL AND
+  volume IS NOT NULL;
+
+CREATE OR REPLACE VIEW iceberg.live.candle_5min
+COMMENT 'candles that have changed within the last hour'
+SECURITY INVOKER
+AS SELECT source, symbol, date_time, open, high, low, close, volume, open_date_time, open_number, close_date_time, close_number, is_final, revision, update_date_time
+FROM (
+  SELECT
+    source,
+    symbol,
+    try_cast(replace(trim(TRAILING 'Z' FROM date_time), 'T', ' ') || ' UTC' AS timestamp(6) with time zone) AS date_time,
+    try_cast(open AS double) AS open,
+    try_cast(high AS double) AS high,
+    try_cast(low AS double) AS low,
+    try_cast(close AS double) AS close,
+    try_cast(volume AS bigint) AS volume,
+    try_cast(replace(trim(TRAILING 'Z' FROM open_date_time), 'T', ' ') || ' UTC' AS timestamp(6) with time zone) AS open_date_time,
+    try_cast(open_number AS bigint) AS open_number,
+    try_cast(replace(trim(TRAILING 'Z' FROM close_date_time), 'T', ' ') || ' UTC' AS timestamp(6) with time zone) AS close_date_time,
+    try_cast(close_number AS bigint) AS close_number,
+    try_cast(is_final AS boolean) AS is_final,
+    try_cast(revision AS integer) AS revision,
+    try_cast(replace(trim(TRAILING 'Z' FROM update_date_time), 'T', ' ') || ' UTC' AS timestamp(6) with time zone) AS update_date_time,
+    row_number() OVER (PARTITION BY _partition_id, _key ORDER BY _partition_offset DESC) AS age
+  FROM kafka.market_data.candle_5min
+  WHERE
+    _timestamp > CAST(current_timestamp AT TIME ZONE 'UTC' AS timestamp(3)) - INTERVAL '1' HOUR
+)
+WHERE
+  age = 1 AND
+  source IS NOT NULL AND
+  symbol IS NOT NULL AND
+  date_time IS NOT NULL AND
+  open IS NOT NULL AND
+  high IS NOT NULL AND
+  low IS NOT NULL AND
+  close IS NOT NULL AND
+  volume IS NOT NULL;
+
+CREATE OR REPLACE VIEW iceberg.live.candle_10min
+COMMENT 'candles that have changed within the last hour'
+SECURITY INVOKER
+AS SELECT source, symbol, date_time, open, high, low, close, volume, open_date_time, open_number, close_date_time, close_number, is_final, revision, update_date_time
+FROM (
+  SELECT
+    source,
+    symbol,
+    try_cast(replace(trim(TRAILING 'Z' FROM date_time), 'T', ' ') || ' UTC' AS timestamp(6) with time zone) AS date_time,
+    try_cast(open AS double) AS open,
+    try_cast(high AS double) AS high,
+    try_cast(low AS double) AS low,
+    try_cast(close AS double) AS close,
+    try_cast(volume AS bigint) AS volume,
+    try_cast(replace(trim(TRAILING 'Z' FROM open_date_time), 'T', ' ') || ' UTC' AS timestamp(6) with time zone) AS open_date_time,
+    try_cast(open_number AS bigint) AS open_number,
+    try_cast(replace(trim(TRAILING 'Z' FROM close_date_time), 'T', ' ') || ' UTC' AS timestamp(6) with time zone) AS close_date_time,
+    try_cast(close_number AS bigint) AS close_number,
+    try_cast(is_final AS boolean) AS is_final,
+    try_cast(revision AS integer) AS revision,
+    try_cast(replace(trim(TRAILING 'Z' FROM update_date_time), 'T', ' ') || ' UTC' AS timestamp(6) with time zone) AS update_date_time,
+    row_number() OVER (PARTITION BY _partition_id, _key ORDER BY _partition_offset DESC) AS age
+  FROM kafka.market_data.candle_10min
+  WHERE
+    _timestamp > CAST(current_timestamp AT TIME ZONE 'UTC' AS timestamp(3)) - INTERVAL '1' HOUR
+)
+WHERE
+  age = 1 AND
+  source IS NOT NULL AND
+  symbol IS NOT NULL AND
+  date_time IS NOT NULL AND
+  open IS NOT NULL AND
+  high IS NOT NULL AND
+  low IS NOT NULL AND
+  close IS NOT NULL AND
+  volume IS NOT NULL;
+
+CREATE OR REPLACE VIEW iceberg.live.candle_15min
+COMMENT 'candles that have changed within the last hour'
+SECURITY INVOKER
+AS SELECT source, symbol, date_time, open, high, low, close, volume, open_date_time, open_number, close_date_time, close_number, is_final, revision, update_date_time
+FROM (
+  SELECT
+    source,
+    symbol,
+    try_cast(replace(trim(TRAILING 'Z' FROM date_time), 'T', ' ') || ' UTC' AS timestamp(6) with time zone) AS date_time,
+    try_cast(open AS double) AS open,
+    try_cast(high AS double) AS high,
+    try_cast(low AS double) AS low,
+    try_cast(close AS double) AS close,
+    try_cast(volume AS bigint) AS volume,
+    try_cast(replace(trim(TRAILING 'Z' FROM open_date_time), 'T', ' ') || ' UTC' AS timestamp(6) with time zone) AS open_date_time,
+    try_cast(open_number AS bigint) AS open_number,
+    try_cast(replace(trim(TRAILING 'Z' FROM close_date_time), 'T', ' ') || ' UTC' AS timestamp(6) with time zone) AS close_date_time,
+    try_cast(close_number AS bigint) AS close_number,
+    try_cast(is_final AS boolean) AS is_final,
+    try_cast(revision AS integer) AS revision,
+    try_cast(replace(trim(TRAILING 'Z' FROM update_date_time), 'T', ' ') || ' UTC' AS timestamp(6) with time zone) AS update_date_time,
+    row_number() OVER (PARTITION BY _partition_id, _key ORDER BY _partition_offset DESC) AS age
+  FROM kafka.market_data.candle_15min
+  WHERE
+    _timestamp > CAST(current_timestamp AT TIME ZONE 'UTC' AS timestamp(3)) - INTERVAL '1' HOUR
+)
+WHERE
+  age = 1 AND
+  source IS NOT NULL AND
+  symbol IS NOT NULL AND
+  date_time IS NOT NULL AND
+  open IS NOT NULL AND
+  high IS NOT NULL AND
+  low IS NOT NULL AND
+  close IS NOT NULL AND
+  volume IS NOT NULL;
+
+CREATE OR REPLACE VIEW iceberg.live.candle_30min
+COMMENT 'candles that have changed within the last hour'
+SECURITY INVOKER
+AS SELECT source, symbol, date_time, open, high, low, close, volume, open_date_time, open_number, close_date_time, close_number, is_final, revision, update_date_time
+FROM (
+  SELECT
+    source,
+    symbol,
+    try_cast(replace(trim(TRAILING 'Z' FROM date_time), 'T', ' ') || ' UTC' AS timestamp(6) with time zone) AS date_time,
+    try_cast(open AS double) AS open,
+    try_cast(high AS double) AS high,
+    try_cast(low AS double) AS low,
+    try_cast(close AS double) AS close,
+    try_cast(volume AS bigint) AS volume,
+    try_cast(replace(trim(TRAILING 'Z' FROM open_date_time), 'T', ' ') || ' UTC' AS timestamp(6) with time zone) AS open_date_time,
+    try_cast(open_number AS bigint) AS open_number,
+    try_cast(replace(trim(TRAILING 'Z' FROM close_date_time), 'T', ' ') || ' UTC' AS timestamp(6) with time zone) AS close_date_time,
+    try_cast(close_number AS bigint) AS close_number,
+    try_cast(is_final AS boolean) AS is_final,
+    try_cast(revision AS integer) AS revision,
+    try_cast(replace(trim(TRAILING 'Z' FROM update_date_time), 'T', ' ') || ' UTC' AS timestamp(6) with time zone) AS update_date_time,
+    row_number() OVER (PARTITION BY _partition_id, _key ORDER BY _partition_offset DESC) AS age
+  FROM kafka.market_data.candle_30min
+  WHERE
+    _timestamp > CAST(current_timestamp AT TIME ZONE 'UTC' AS timestamp(3)) - INTERVAL '1' HOUR
+)
+WHERE
+  age = 1 AND
+  source IS NOT NULL AND
+  symbol IS NOT NULL AND
+  date_time IS NOT NULL AND
+  open IS NOT NULL AND
+  high IS NOT NULL AND
+  low IS NOT NULL AND
+  close IS NOT NULL AND
+  volume IS NOT NULL;
+
+CREATE OR REPLACE VIEW iceberg.live.candle_1hour
+COMMENT 'candles that have changed within the last hour'
+SECURITY INVOKER
+AS SELECT source, symbol, date_time, open, high, low, close, volume, open_date_time, open_number, close_date_time, close_number, is_final, revision, update_date_time
+FROM (
+  SELECT
+    source,
+    symbol,
+    try_cast(replace(trim(TRAILING 'Z' FROM date_time), 'T', ' ') || ' UTC' AS timestamp(6) with time zone) AS date_time,
+    try_cast(open AS double) AS open,
+    try_cast(high AS double) AS high,
+    try_cast(low AS double) AS low,
+    try_cast(close AS double) AS close,
+    try_cast(volume AS bigint) AS volume,
+    try_cast(replace(trim(TRAILING 'Z' FROM open_date_time), 'T', ' ') || ' UTC' AS timestamp(6) with time zone) AS open_date_time,
+    try_cast(open_number AS bigint) AS open_number,
+    try_cast(replace(trim(TRAILING 'Z' FROM close_date_time), 'T', ' ') || ' UTC' AS timestamp(6) with time zone) AS close_date_time,
+    try_cast(close_number AS bigint) AS close_number,
+    try_cast(is_final AS boolean) AS is_final,
+    try_cast(revision AS integer) AS revision,
+    try_cast(replace(trim(TRAILING 'Z' FROM update_date_time), 'T', ' ') || ' UTC' AS timestamp(6) with time zone) AS update_date_time,
+    row_number() OVER (PARTITION BY _partition_id, _key ORDER BY _partition_offset DESC) AS age
+  FROM kafka.market_data.candle_1hour
+  WHERE
+    _timestamp > CAST(current_timestamp AT TIME ZONE 'UTC' AS timestamp(3)) - INTERVAL '1' HOUR
+)
+WHERE
+  age = 1 AND
+  source IS NOT NULL AND
+  symbol IS NOT NULL AND
+  date_time IS NOT NULL AND
+  open IS NOT NULL AND
+  high IS NOT NULL AND
+  low IS NOT NULL AND
+  close IS NOT NULL AND
+  volume IS NOT NULL;
+
+CREATE OR REPLACE VIEW iceberg.live.candle_3hour
+COMMENT 'candles that have changed within the last hour'
+SECURITY INVOKER
+AS SELECT source, symbol, date_time, open, high, low, close, volume, open_date_time, open_number, close_date_time, close_number, is_final, revision, update_date_time
+FROM (
+  SELECT
+    source,
+    symbol,
+    try_cast(replace(trim(TRAILING 'Z' FROM date_time), 'T', ' ') || ' UTC' AS timestamp(6) with time zone) AS date_time,
+    try_cast(open AS double) AS open,
+    try_cast(high AS double) AS high,
+    try_cast(low AS double) AS low,
+    try_cast(close AS double) AS close,
+    try_cast(volume AS bigint) AS volume,
+    try_cast(replace(trim(TRAILING 'Z' FROM open_date_time), 'T', ' ') || ' UTC' AS timestamp(6) with time zone) AS open_date_time,
+    try_cast(open_number AS bigint) AS open_number,
+    try_cast(replace(trim(TRAILING 'Z' FROM close_date_time), 'T', ' ') || ' UTC' AS timestamp(6) with time zone) AS close_date_time,
+    try_cast(close_number AS bigint) AS close_number,
+    try_cast(is_final AS boolean) AS is_final,
+    try_cast(revision AS integer) AS revision,
+    try_cast(replace(trim(TRAILING 'Z' FROM update_date_time), 'T', ' ') || ' UTC' AS timestamp(6) with time zone) AS update_date_time,
+    row_number() OVER (PARTITION BY _partition_id, _key ORDER BY _partition_offset DESC) AS age
+  FROM kafka.market_data.candle_3hour
+  WHERE
+    _timestamp > CAST(current_timestamp AT TIME ZONE 'UTC' AS timestamp(3)) - INTERVAL '1' HOUR
+)
+WHERE
+  age = 1 AND
+  source IS NOT NULL AND
+  symbol IS NOT NULL AND
+  date_time IS NOT NULL AND
+  open IS NOT NULL AND
+  high IS NOT NULL AND
+  low IS NOT NULL AND
+  close IS NOT NULL AND
+  volume IS NOT NULL;
+
+CREATE OR REPLACE VIEW iceberg.live.candle_4hour
+COMMENT 'candles that have changed within the last hour'
+SECURITY INVOKER
+AS SELECT source, symbol, date_time, open, high, low, close, volume, open_date_time, open_number, close_date_time, close_number, is_final, revision, update_date_time
+FROM (
+  SELECT
+    source,
+    symbol,
+    try_cast(replace(trim(TRAILING 'Z' FROM date_time), 'T', ' ') || ' UTC' AS timestamp(6) with time zone) AS date_time,
+    try_cast(open AS double) AS open,
+    try_cast(high AS double) AS high,
+    try_cast(low AS double) AS low,
+    try_cast(close AS double) AS close,
+    try_cast(volume AS bigint) AS volume,
+    try_cast(replace(trim(TRAILING 'Z' FROM open_date_time), 'T', ' ') || ' UTC' AS timestamp(6) with time zone) AS open_date_time,
+    try_cast(open_number AS bigint) AS open_number,
+    try_cast(replace(trim(TRAILING 'Z' FROM close_date_time), 'T', ' ') || ' UTC' AS timestamp(6) with time zone) AS close_date_time,
+    try_cast(close_number AS bigint) AS close_number,
+    try_cast(is_final AS boolean) AS is_final,
+    try_cast(revision AS integer) AS revision,
+    try_cast(replace(trim(TRAILING 'Z' FROM update_date_time), 'T', ' ') || ' UTC' AS timestamp(6) with time zone) AS update_date_time,
+    row_number() OVER (PARTITION BY _partition_id, _key ORDER BY _partition_offset DESC) AS age
+  FROM kafka.market_data.candle_4hour
+  WHERE
+    _timestamp > CAST(current_timestamp AT TIME ZONE 'UTC' AS timestamp(3)) - INTERVAL '1' HOUR
+)
+WHERE
+  age = 1 AND
+  source IS NOT NULL AND
+  symbol IS NOT NULL AND
+  date_time IS NOT NULL AND
+  open IS NOT NULL AND
+  high IS NOT NULL AND
+  low IS NOT NULL AND
+  close IS NOT NULL AND
+  volume IS NOT NULL;
+
+CREATE OR REPLACE VIEW iceberg.live.candle_1day
+COMMENT 'candles that have changed within the last hour'
+SECURITY INVOKER
+AS SELECT source, symbol, date_time, open, high, low, close, volume, open_date_time, open_number, close_date_time, close_number, is_final, revision, update_date_time
+FROM (
+  SELECT
+    source,
+    symbol,
+    try_cast(replace(trim(TRAILING 'Z' FROM date_time), 'T', ' ') || ' UTC' AS timestamp(6) with time zone) AS date_time,
+    try_cast(open AS double) AS open,
+    try_cast(high AS double) AS high,
+    try_cast(low AS double) AS low,
+    try_cast(close AS double) AS close,
+    try_cast(volume AS bigint) AS volume,
+    try_cast(replace(trim(TRAILING 'Z' FROM open_date_time), 'T', ' ') || ' UTC' AS timestamp(6) with time zone) AS open_date_time,
+    try_cast(open_number AS bigint) AS open_number,
+    try_cast(replace(trim(TRAILING 'Z' FROM close_date_time), 'T', ' ') || ' UTC' AS timestamp(6) with time zone) AS close_date_time,
+    try_cast(close_number AS bigint) AS close_number,
+    try_cast(is_final AS boolean) AS is_final,
+    try_cast(revision AS integer) AS revision,
+    try_cast(replace(trim(TRAILING 'Z' FROM update_date_time), 'T', ' ') || ' UTC' AS timestamp(6) with time zone) AS update_date_time,
+    row_number() OVER (PARTITION BY _partition_id, _key ORDER BY _partition_offset DESC) AS age
+  FROM kafka.market_data.candle_1day
+  WHERE
+    _timestamp > CAST(current_timestamp AT TIME ZONE 'UTC' AS timestamp(3)) - INTERVAL '1' HOUR
+)
+WHERE
+  age = 1 AND
+  source IS NOT NULL AND
+  symbol IS NOT NULL AND
+  date_time IS NOT NULL AND
+  open IS NOT NULL AND
+  high IS NOT NULL AND
+  low IS NOT NULL AND
+  close IS NOT NULL AND
+  volume IS NOT NULL;
+
+CREATE OR REPLACE VIEW iceberg.live.candle_1week
+COMMENT 'candles that have changed within the last hour'
+SECURITY INVOKER
+AS SELECT source, symbol, date_time, open, high, low, close, volume, open_date_time, open_number, close_date_time, close_number, is_final, revision, update_date_time
+FROM (
+  SELECT
+    source,
+    symbol,
+    try_cast(replace(trim(TRAILING 'Z' FROM date_time), 'T', ' ') || ' UTC' AS timestamp(6) with time zone) AS date_time,
+    try_cast(open AS double) AS open,
+    try_cast(high AS double) AS high,
+    try_cast(low AS double) AS low,
+    try_cast(close AS double) AS close,
+    try_cast(volume AS bigint) AS volume,
+    try_cast(replace(trim(TRAILING 'Z' FROM open_date_time), 'T', ' ') || ' UTC' AS timestamp(6) with time zone) AS open_date_time,
+    try_cast(open_number AS bigint) AS open_number,
+    try_cast(replace(trim(TRAILING 'Z' FROM close_date_time), 'T', ' ') || ' UTC' AS timestamp(6) with time zone) AS close_date_time,
+    try_cast(close_number AS bigint) AS close_number,
+    try_cast(is_final AS boolean) AS is_final,
+    try_cast(revision AS integer) AS revision,
+    try_cast(replace(trim(TRAILING 'Z' FROM update_date_time), 'T', ' ') || ' UTC' AS timestamp(6) with time zone) AS update_date_time,
+    row_number() OVER (PARTITION BY _partition_id, _key ORDER BY _partition_offset DESC) AS age
+  FROM kafka.market_data.candle_1week
+  WHERE
+    _timestamp > CAST(current_timestamp AT TIME ZONE 'UTC' AS timestamp(3)) - INTERVAL '1' HOUR
+)
+WHERE
+  age = 1 AND
+  source IS NOT NULL AND
+  symbol IS NOT NULL AND
+  date_time IS NOT NULL AND
+  open IS NOT NULL AND
+  high IS NOT NULL AND
+  low IS NOT NULL AND
+  close IS NOT NULL AND
+  volume IS NOT NULL;
+
+CREATE OR REPLACE VIEW iceberg.live.candle_1month
+COMMENT 'candles that have changed within the last hour'
+SECURITY INVOKER
+AS SELECT source, symbol, date_time, open, high, low, close, volume, open_date_time, open_number, close_date_time, close_number, is_final, revision, update_date_time
+FROM (
+  SELECT
+    source,
+    symbol,
+    try_cast(replace(trim(TRAILING 'Z' FROM date_time), 'T', ' ') || ' UTC' AS timestamp(6) with time zone) AS date_time,
+    try_cast(open AS double) AS open,
+    try_cast(high AS double) AS high,
+    try_cast(low AS double) AS low,
+    try_cast(close AS double) AS close,
+    try_cast(volume AS bigint) AS volume,
+    try_cast(replace(trim(TRAILING 'Z' FROM open_date_time), 'T', ' ') || ' UTC' AS timestamp(6) with time zone) AS open_date_time,
+    try_cast(open_number AS bigint) AS open_number,
+    try_cast(replace(trim(TRAILING 'Z' FROM close_date_time), 'T', ' ') || ' UTC' AS timestamp(6) with time zone) AS close_date_time,
+    try_cast(close_number AS bigint) AS close_number,
+    try_cast(is_final AS boolean) AS is_final,
+    try_cast(revision AS integer) AS revision,
+    try_cast(replace(trim(TRAILING 'Z' FROM update_date_time), 'T', ' ') || ' UTC' AS timestamp(6) with time zone) AS update_date_time,
+    row_number() OVER (PARTITION BY _partition_id, _key ORDER BY _partition_offset DESC) AS age
+  FROM kafka.market_data.candle_1month
+  WHERE
+    _timestamp > CAST(current_timestamp AT TIME ZONE 'UTC' AS timestamp(3)) - INTERVAL '1' HOUR
+)
+WHERE
+  age = 1 AND
+  source IS NOT NULL AND
+  symbol IS NOT NULL AND
+  date_time IS NOT NULL AND
+  open IS NOT NULL AND
+  high IS NOT NULL AND
+  low IS NOT NULL AND
+  close IS NOT NULL AND
+  volume IS NOT NULL;

@@ -1,0 +1,42 @@
+"""SQL statements for a Trino on this machine: what its views are made with."""
+
+import http.client
+import json
+import urllib.error
+import urllib.request
+from typing import Any, Final
+
+from homma.errors import ServerFailed
+from homma.stack.ports import LOOPBACK
+
+#: Trino answers within seconds, be it that it is still at work.
+_ANSWER_S: Final = 60.0
+_USER: Final = "homma"
+
+
+def split(text: str) -> list[str]:
+    """The statements of a file in which each ends with a semicolon at the end of a line."""
+    lines = [line for line in text.splitlines() if not line.startswith("--")]
+    parts = "\n".join(lines).strip().removesuffix(";").split(";\n")
+    return [part.strip() for part in parts]
+
+
+def execute(port: int, sql: str) -> None:
+    """Have a statement carried out; ServerFailed says why it was not."""
+    answer = _ask(f"http://{LOOPBACK}:{port}/v1/statement", sql.encode())
+    while "nextUri" in answer:
+        answer = _ask(answer["nextUri"])
+    if "error" in answer:
+        raise ServerFailed(
+            f"Trino has not carried out {sql.splitlines()[0]!r}: {answer['error']['message']}",
+            "see its log",
+        )
+
+
+def _ask(address: str, body: bytes | None = None) -> Any:
+    request = urllib.request.Request(address, body, {"X-Trino-User": _USER})  # noqa: S310
+    try:
+        with urllib.request.urlopen(request, timeout=_ANSWER_S) as answer:  # noqa: S310
+            return json.load(answer)
+    except (urllib.error.URLError, http.client.HTTPException, OSError, ValueError) as error:
+        raise ServerFailed(f"Trino does not answer at {address}: {error}", "see its log") from error
