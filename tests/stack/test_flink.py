@@ -4,7 +4,8 @@ import json
 import os
 from pathlib import Path
 
-from homma.cli.flink_state import newest_checkpoint, path_of
+from homma.cli.flink_state import checkpoints_uri, lies_here, newest_checkpoint, path_of
+from homma.settings import EngineSettings, FlinkSettings
 from homma.stack.flink import CONNECTOR, DRIVER, Flink, cluster, config_yaml, explain, submission
 from homma.stack.jars import read_lock
 from homma.stack.relock import FLINK, FLINK_KAFKA
@@ -80,3 +81,15 @@ def test_the_newest_complete_checkpoint_is_found(tmp_path: Path) -> None:
     found = newest_checkpoint(tmp_path)
     assert found == newest.as_uri()
     assert path_of(found) == newest
+
+
+def test_each_job_has_a_place_of_its_own_for_its_state(tmp_path: Path) -> None:
+    def place(checkpoints: str, group: str = "g") -> str:
+        given = FlinkSettings(checkpoints=checkpoints)
+        return checkpoints_uri(given, EngineSettings(dir=tmp_path), group, "ticks")
+
+    assert place("s3://lake/flink/") == "s3://lake/flink/g-ticks"
+    assert not lies_here(place("s3://lake/flink"))
+    assert path_of(place(str(tmp_path / "state"))) == tmp_path / "state" / "g-ticks"
+    assert path_of(place("")) == tmp_path / "flink" / "g-ticks" / "checkpoints"
+    assert place("/state") != place("/state", "other")

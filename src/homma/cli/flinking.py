@@ -83,15 +83,15 @@ def _must_not_run(cluster: "_There", job: Job) -> None:
 
 
 def _cluster(home: Path, job: Job, engine: EngineSettings) -> "_Here | _There":
-    jars = fetch(read_lock("flink"), engine.cache.expanduser() / "jars", base_url=engine.maven)
-    flink = Flink(home, jars, engine.flink_port, engine.flink_memory, job.flink.parallelism)
-    if engine.jobmanager:
-        return _There(flink, job, engine.jobmanager)
-    if not lies_here(job.checkpoints):
+    if not engine.jobmanager and not lies_here(job.checkpoints):
         raise SettingError(
             f"the Flink on this machine cannot write to {job.flink.checkpoints}",
             "name a folder by --checkpoints, or a cluster by --jobmanager",
         )
+    jars = fetch(read_lock("flink"), engine.cache.expanduser() / "jars", base_url=engine.maven)
+    flink = Flink(home, jars, engine.flink_port, engine.flink_memory, job.flink.parallelism)
+    if engine.jobmanager:
+        return _There(flink, job, engine.jobmanager)
     must_be_free(engine.flink_port, "--flink-port")
     return _Here(flink, job)
 
