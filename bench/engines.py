@@ -1,129 +1,178 @@
-"""`homma aggregate` as processes of their own, watched from outside."""
+"""The same ticks through homma's engine, Apache Flink and Quix Streams.
 
-import signal
-import subprocess
+    make bench WHAT=engines                                     2 million ticks, 100 series
+    make bench WHAT=engines ARGS="--only homma --ticks 200000"
+
+Two questions, each put to every engine: how fast a topic that is full is worked off, and how long
+after a tick its candle can be read, with ticks coming in live. Who takes part writes all 11
+intervals; Quix Streams writes one, when it is over, so it has no latency to compare.
+"""
+
+import argparse
 import sys
-import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
-import psutil
-from confluent_kafka import Consumer, ConsumerGroupState, TopicPartition
-from confluent_kafka.admin import AdminClient
+import polars as pl
 
-from bench.market import PARTITIONS
-from bench.stopwatch import peak_mib
+from bench import contenders, report
+from bench.broker import broker, takes_port
+from bench.contenders import Missing, Result
+from bench.latency import Measured, watch
+from bench.market import Market, make_topics, withheld
+from bench.processes import Engine, Engines, engines
 from homma.settings import TopicSettings
+from homma.topics.contract import Topics
 
-_PATIENCE_S = 120.0
-_LOOK_S = 0.02
-_OPENED = "goes on at offset"
-
-
-@dataclass
-class Engine:
-    """One process. `peak_mib` is known when it has ended."""
-
-    process: subprocess.Popen[bytes]
-    log: Path
-    peak_mib: float = 0.0
-
-    def said(self) -> str:
-        return self.log.read_text()
-
-    def opened(self) -> int:
-        """How often it has opened a partition."""
-        return self.said().count(_OPENED)
-
-    def cpu_s(self) -> float:
-        used = psutil.Process(self.process.pid).cpu_times()
-        return float(used.user + used.system)
-
-    def rss_mib(self) -> float:
-        return float(psutil.Process(self.process.pid).memory_info().rss / (1 << 20))
-
-    def end(self, number: signal.Signals = signal.SIGTERM) -> None:
-        """End it, and learn what it took."""
-        if self.process.returncode is not None:
-            return
-        self.peak_mib = peak_mib(self.process.pid)
-        self.process.send_signal(number)
-        self.process.wait()
+HOMMA = "homma"
+QUIX = "Quix Streams"
+#: A JVM that plans eleven intervals on a crowded machine.
+START_S = 600.0
+HEAD = (
+    "engine", "ticks/s", "÷ homma", "CPU s a million", "peak MiB", "p50 ms", "p99 ms", "live CPU",
+)  # fmt: skip
 
 
-@dataclass
-class Engines:
-    """The engines of one consumer group."""
+@dataclass(frozen=True)
+class Contender:
+    """An engine; `flags` are what `homma aggregate` is given for it."""
+
+    name: str
+    flags: tuple[str, ...] = ()
+
+    @property
+    def flink(self) -> bool:
+        return bool(self.flags)
+
+
+FLINK = ("--engine", "flink")
+CONTENDERS = (
+    Contender(HOMMA),
+    Contender("Flink, parallelism 1", (*FLINK, "--parallelism", "1")),
+    Contender("Flink, parallelism 2", (*FLINK, "--parallelism", "2")),
+    Contender("Flink, at least once", (*FLINK, "--delivery", "at-least-once")),
+)
+
+
+@dataclass(frozen=True)
+class Place:
+    """Where a contender runs, and what was asked for."""
 
     bootstrap: str
-    topics: TopicSettings
-    group: str
     folder: Path
-    all: list[Engine] = field(default_factory=list)
+    asked: argparse.Namespace
 
-    def __post_init__(self) -> None:
-        config: dict[str, Any] = {"bootstrap.servers": self.bootstrap, "log_level": 0}
-        self._admin = AdminClient(config)
-        # Committed offsets are asked for as they stand: a pending transaction is not waited for.
-        self._offsets = Consumer(
-            {**config, "group.id": self.group, "isolation.level": "read_uncommitted"}
+    @contextmanager
+    def ready(self, contender: Contender, turn: str) -> Iterator[tuple[Engines, Topics, Callable[
+            [], Engine]]]:  # fmt: skip
+        """Topics of its own, and what starts the engine and waits for it."""
+        name = f"{turn}{CONTENDERS.index(contender)}"
+        topics = TopicSettings(
+            topic=f"{name}_ticks", candle_topic=name + "_{name}", replication_factor=1
         )
-        self._parts = [TopicPartition(self.topics.topic, p) for p in range(PARTITIONS)]
+        names = make_topics(self.bootstrap, topics)
+        with engines(self.bootstrap, topics, name, self.folder) as group:
 
-    def start(self, *flags: str) -> Engine:
-        log = self.folder / f"{self.group}-{len(self.all)}.log"
-        argv = [
-            sys.executable, "-m", "homma", "aggregate", "--bootstrap.servers", self.bootstrap,
-            "--topic", self.topics.topic, "--candle-topic", self.topics.candle_topic,
-            "--group", self.group, *flags,
-        ]  # fmt: skip
-        with log.open("wb") as said:
-            engine = Engine(subprocess.Popen(argv, stderr=said), log)
-        self.all.append(engine)
-        return engine
+            def start() -> Engine:
+                flags = contender.flags
+                if contender.flink:
+                    flags += ("--dir", str(self.folder / name))
+                    flags += ("--flink-port", str(self.asked.flink_port))
+                engine = group.start(*flags)
+                ready = group.flink_ready if contender.flink else group.ready
+                group.until(ready, within_s=START_S)
+                return engine
 
-    def until(self, met: Callable[[], bool], look_s: float = _LOOK_S) -> None:
-        """Wait for something, as long as all engines are alive."""
-        until_s = time.monotonic() + _PATIENCE_S
-        while not met():
-            for engine in self.all:
-                if engine.process.returncode is None and engine.process.poll() is not None:
-                    raise SystemExit(f"an engine ended:\n{engine.said()[-2000:]}")
-            if time.monotonic() > until_s:
-                raise SystemExit("nothing has moved for two minutes: is the machine too busy?")
-            time.sleep(look_s)
-
-    def ready(self) -> bool:
-        """Whether the running engines share the partitions evenly, and all of them are open."""
-        running = [engine for engine in self.all if engine.process.returncode is None]
-        share = PARTITIONS // len(running)
-        if any(engine.opened() < share for engine in running):
-            return False
-        group = self._admin.describe_consumer_groups([self.group])[self.group].result()
-        owned = [len(member.assignment.topic_partitions) for member in group.members]
-        return group.state == ConsumerGroupState.STABLE and owned == [share] * len(running)
-
-    def committed(self) -> int:
-        """How many ticks the candles committed so far are made of."""
-        found = self._offsets.committed(self._parts, timeout=10)
-        return sum(part.offset for part in found if part.offset > 0)
-
-    def close(self) -> None:
-        for engine in self.all:
-            engine.end()
-        self._offsets.close()
+            yield group, names, start
 
 
-@contextmanager
-def engines(
-    bootstrap: str, topics: TopicSettings, group: str, folder: Path
-) -> Iterator[Engines]:  # fmt: skip
-    """No engine outlives the block."""
-    group_of = Engines(bootstrap, topics, group, folder)
-    try:
-        yield group_of
-    finally:
-        group_of.close()
+def throughput(place: Place, contender: Contender, market: Market) -> Result:
+    """A full topic, worked off by an engine that is ready before it sees the first tick."""
+    with (
+        place.ready(contender, "full") as (group, names, start),
+        withheld(place.bootstrap, names.ticks, market) as show,
+    ):
+        start()
+        return contenders.worked_off(group, names, market, show)
+
+
+def latency(place: Place, contender: Contender) -> Measured:
+    """Live ticks."""
+    with place.ready(contender, "live") as (group, names, start):
+        return watch(group, start(), names, place.asked)
+
+
+def row(name: str, done: Result, homma: float, live: Measured | None) -> list[str]:
+    """An engine's figures."""
+    rate = done.ticks / done.seconds
+    cells = [
+        name, f"{rate:,.0f}", f"{rate / homma:.2f}" if homma else "",
+        f"{done.cpu_s / done.ticks * 1e6:.2f}", f"{done.peak_mib:,.0f}",
+    ]  # fmt: skip
+    if live is None:
+        return [*cells, "", "", ""]
+    ms = live.ticks.select((pl.col("read_us") - pl.col("made_us")) / 1000).to_series()
+    return [
+        *cells,
+        *(f"{ms.quantile(share):,.0f}" for share in (0.5, 0.99)),
+        f"{live.cpu_share * 100:.0f} %",
+    ]
+
+
+def rows(place: Place, market: Market) -> Iterator[list[str]]:
+    """All engines, one after the other."""
+    asked, homma = place.asked, 0.0
+    for contender in CONTENDERS:
+        if asked.only and contender.name not in asked.only:
+            continue
+        done = throughput(place, contender, market)
+        homma = homma or (done.ticks / done.seconds if contender.name == HOMMA else 0.0)
+        yield row(contender.name, done, homma, latency(place, contender))
+    if not asked.only or QUIX in asked.only:
+        try:
+            done = _quix(place, market)
+        except Missing as missing:
+            print(missing, file=sys.stderr)
+        else:
+            yield row(QUIX, done, homma, None)
+
+
+def _quix(place: Place, market: Market) -> Result:
+    topics = TopicSettings(topic="quix_ticks", candle_topic="quix_{name}", replication_factor=1)
+    names = make_topics(place.bootstrap, topics)
+    with withheld(place.bootstrap, names.ticks, market) as show:
+        show()
+    ticks = min(place.asked.quix_ticks, market.ticks)
+    return contenders.quix(place.bootstrap, names.ticks, ticks, place.folder)
+
+
+def main() -> None:
+    """Measure and show."""
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0] if __doc__ else "")
+    parser.add_argument("--ticks", type=int, default=2_000_000)
+    parser.add_argument("--series", type=int, default=100)
+    parser.add_argument("--hours", type=float, default=2.0, help="event time the ticks span")
+    parser.add_argument("--quix-ticks", type=int, default=200_000, help="its share of the ticks")
+    parser.add_argument("--rate", type=int, default=5_000, help="live ticks a second")
+    parser.add_argument("--seconds", type=float, default=30.0, help="of live ticks")
+    parser.add_argument("--warm-up", type=float, default=15.0, help="seconds")
+    parser.add_argument("--flink-port", type=int, default=18083, help="of Flink's REST")
+    parser.add_argument("--only", action="append", help="engines, by name")
+    takes_port(parser)
+    report.takes_markdown(parser)
+    asked = parser.parse_args()
+    print(report.machine())
+    market = Market(asked.ticks, asked.series, int(asked.hours * 3600e6))
+    with broker(asked.port) as (bootstrap, folder):
+        found = list(rows(Place(bootstrap, folder, asked), market))
+    report.show(
+        f"{market.ticks:,} ticks, {market.series:,} series, {asked.hours:g} h of event time; "
+        f"live: {asked.rate:,} ticks/s for {asked.seconds:g} s",
+        HEAD, found, markdown=asked.markdown,
+    )  # fmt: skip
+
+
+if __name__ == "__main__":
+    main()

@@ -1,6 +1,6 @@
 """All measurements, one after the other, as the Markdown that bench/README.md shows.
 
-make bench WHAT=everything > measured.md            on a quiet machine: about 20 minutes
+make bench WHAT=everything > measured.md            on a quiet machine: about 35 minutes
 make bench WHAT=everything ARGS=--small             whether all of it works: a few minutes
 """
 
@@ -17,6 +17,7 @@ PLAN = (
     ("end_to_end", "", "--ticks 200000 --quix-ticks 20000 --hours 0.1"),
     ("steps", "", "--seconds 0.2"),
     ("latency", "", "--rate 1000 --seconds 5 --warm-up 3"),
+    ("engines", "", "--ticks 200000 --quix-ticks 20000 --rate 500 --seconds 5 --warm-up 3"),
     ("restart", "", "--series 50 --days 2 --fine-minutes 1"),
     ("landing", "", "--ticks 200000 --commits 20 --rounds 3"),
     ("reading", "", "--rows 150000 --times 1"),

@@ -20,12 +20,13 @@ from confluent_kafka import Consumer, TopicPartition
 
 from bench import report
 from bench.broker import broker, takes_port
-from bench.engines import engines
 from bench.live import feeding
 from bench.market import PARTITIONS, make_topics
+from bench.processes import Engine, Engines, engines
 from homma.core.interval import FINEST
 from homma.settings import TopicSettings
 from homma.topics import codec
+from homma.topics.contract import Topics
 from homma.topics.kafka.reading import Reader
 
 SERIES = ["source", "symbol"]
@@ -111,15 +112,21 @@ def measure(
     with engines(bootstrap, topics, name, folder) as group:
         engine = group.start("--emit-every", emit_every)
         group.until(group.ready)
-        with feeding(bootstrap, names.ticks, asked.rate, asked.series):
-            group.until(lambda: group.committed() > 0)
-            time.sleep(asked.warm_up)
-            # The reader has its first second to find its place.
-            from_us = time.time_ns() // 1000 + 1_000_000
-            to_us = from_us + int(asked.seconds * 1e6)
-            cpu_s, began_s = engine.cpu_s(), time.perf_counter()
-            candles = arrivals(bootstrap, names.candles[FINEST], asked.series, to_us)
-            cpu_share = (engine.cpu_s() - cpu_s) / (time.perf_counter() - began_s)
+        return watch(group, engine, names, asked)
+
+
+def watch(group: Engines, engine: Engine, names: Topics, asked: argparse.Namespace) -> Measured:
+    """Feed an engine that is ready, wait until all is warm, then look on."""
+    bootstrap = group.bootstrap
+    with feeding(bootstrap, names.ticks, asked.rate, asked.series):
+        group.until(lambda: group.committed() > 0)
+        time.sleep(asked.warm_up)
+        # The reader has its first second to find its place.
+        from_us = time.time_ns() // 1000 + 1_000_000
+        to_us = from_us + int(asked.seconds * 1e6)
+        cpu_s, began_s = engine.cpu_s(), time.perf_counter()
+        candles = arrivals(bootstrap, names.candles[FINEST], asked.series, to_us)
+        cpu_share = (engine.cpu_s() - cpu_s) / (time.perf_counter() - began_s)
     return Measured(waits(ticks_made(bootstrap, names.ticks, from_us, to_us), candles), cpu_share)
 
 

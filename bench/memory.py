@@ -20,8 +20,8 @@ from rich.progress import track
 
 from bench import report
 from bench.broker import broker, takes_port
-from bench.engines import Engine, Engines, engines
 from bench.market import STEP, Market, make_topics
+from bench.processes import Engine, Engines, engines
 from homma.settings import TopicSettings
 from homma.topics.kafka.writing import Sender
 

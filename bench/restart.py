@@ -37,9 +37,9 @@ from rich.progress import track
 
 from bench import report
 from bench.broker import broker, takes_port
-from bench.engines import Engine, Engines, engines
 from bench.live import feeding
 from bench.market import PARTITIONS, START_US, Market, make_topics
+from bench.processes import Engine, Engines, engines
 from homma.core.interval import FINEST
 from homma.settings import TopicSettings
 from homma.topics.contract import Topics

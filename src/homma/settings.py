@@ -76,6 +76,12 @@ _CORRECT_FOR: Final = (
 )
 Price = Literal["mid", "bid", "ask"]
 _PRICE: Final = ("mid", "which price candles are made of")
+_DIR: Final = (Path(".homma"), "folder of all data, logs and records")
+_CACHE: Final = (Path("~/.cache/homma"), "folder of what is downloaded once")
+_MAVEN: Final = (
+    "https://repo.maven.apache.org/maven2",
+    "where the jars of Kafka, Trino and Flink come from",
+)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -104,6 +110,48 @@ class AggregateSettings:
                 f"lateness ({duration_text(least)})",
                 "give it more, or lower those two",
             )
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class FlinkSettings:
+    """How Flink makes the same candles: what its SQL says beside the settings of any engine."""
+
+    delivery: Literal["exactly-once", "at-least-once"] = setting(
+        "exactly-once",
+        "exactly-once: readers get candles with each checkpoint; at-least-once: every emit_every, "
+        "and some of them anew after a crash",
+    )
+    checkpoint_every: timedelta = setting(
+        timedelta(seconds=5), "Flink saves its state this often, and goes on from there"
+    )
+    checkpoints: str = setting(
+        "", "where to: a folder, or s3://… where the cluster can write; none: in --dir"
+    )
+    dedupe_for: timedelta = setting(
+        timedelta(hours=1),
+        "so long, by the wall clock, ticks are known again, and how far a "
+        "series was: as long as correct_for at least",
+    )
+    keep_for: timedelta = setting(
+        timedelta(days=1), "a candle's state outlives its interval and correct_for by this"
+    )
+    parallelism: int = setting(1, "into how many parts Flink divides each step")
+    state_backend: Literal["rocksdb", "hashmap"] = setting(
+        "rocksdb", "where Flink's state is held: on disk, or in Java's heap"
+    )
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class EngineSettings:
+    """Which engine makes candles, and where another one than homma's own runs."""
+
+    engine: Literal["embedded", "flink"] = setting("embedded", "homma's own, or Apache Flink")
+    jobmanager: str = setting("", "HOST:PORT of a Flink cluster's REST; none: one on this machine")
+    flink_port: int = setting(8083, "port of the REST and page of the Flink on this machine")
+    flink_memory: str = setting("1g", "memory of the Flink on this machine, as Java's -Xmx")
+    dir: Path = setting(*_DIR)
+    cache: Path = setting(*_CACHE)
+    maven: str = setting(*_MAVEN)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -157,11 +205,9 @@ _SERVE_PORT: Final = (8010, "port of the page and the API")
 class UpSettings:
     """What `homma up` starts on this machine, and where. Stages read their own settings too."""
 
-    dir: Path = setting(Path(".homma"), "folder of all data, logs and records")
-    cache: Path = setting(Path("~/.cache/homma"), "folder of what is downloaded once")
-    maven: str = setting(
-        "https://repo.maven.apache.org/maven2", "where the jars of Kafka and Trino come from"
-    )
+    dir: Path = setting(*_DIR)
+    cache: Path = setting(*_CACHE)
+    maven: str = setting(*_MAVEN)
     kafka_port: int = setting(9092, "port of the broker")
     kafka_controller_port: int = setting(9093, "port of Kafka's controller")
     s3_port: int = setting(8333, "port of S3")
@@ -299,6 +345,8 @@ STAGES: Final = (
     GenerateSettings,
     ReplaySettings,
     AggregateSettings,
+    FlinkSettings,
+    EngineSettings,
     LakeSettings,
     LandSettings,
     ServeSettings,

@@ -11,6 +11,7 @@ from tests.stack.waiting import ports_in_a_row
 ROOT = Path(__file__).parents[2]
 MINIATURES = {
     "end_to_end": "--ticks 20000 --series 10 --hours 0.1 --only homma --only kcat",
+    "engines": "--ticks 20000 --series 10 --only homma --rate 200 --seconds 3 --warm-up 1",
     "latency": "--rate 200 --series 10 --emit-every 100ms --seconds 3 --warm-up 1",
     "reading": "--rows 150000 --times 1",
     "backfill": "--ticks 200000",

@@ -168,6 +168,20 @@ def test_a_series_in_two_partitions_is_found() -> None:
     assert newest.split(restored, there) is None
 
 
+def test_another_engine_may_put_a_series_into_all_partitions() -> None:
+    def bare(partition: int, offset: int, start: datetime) -> pl.DataFrame:
+        row = candle("AAA", start, revision=None, is_final=None)
+        return records(record(offset, row) | {"partition": partition})
+
+    first, then = bare(0, 1, NOON), bare(3, 1, NOON + timedelta(minutes=5))
+    clocks = newest.advance(pl.DataFrame(schema=CLOCKS), first)
+    assert newest.split(clocks, then) is None
+    clocks = newest.advance(clocks, then)
+    # One clock closes candles whatever partition they are in.
+    change = newest.merge(candles(), candles(), newest.reduce(first).records, clocks, RULES)
+    assert change.final["date_time"].to_list() == [NOON]
+
+
 def test_months_end_where_they_end() -> None:
     month = list(BY_NAME).index("1month")
     rules = Rules(month, 2_000_000, 5_000_000)

@@ -68,6 +68,23 @@ def test_only_what_is_over(address: str) -> None:
     assert [c["close"] for c in candles(address, final="true", limit=2)] == [117.0, 118.0]
 
 
+def test_what_is_over_where_the_engine_does_not_say_is_told_by_later_minutes() -> None:
+    server, records = made(), Counting()
+    bare: dict[str, Any] = {"isFinal": None, "revision": None}
+    for n in range(5):
+        start = f"2025-03-20T14:3{n}:00.000"
+        server.market.live.add(0, records.record(start, close=float(n), **bare))
+    for start in ("2025-03-20T14:25:00.000", "2025-03-20T14:30:00.000"):
+        server.market.live.add(1, records.record(start, **bare))
+    server.market.live.settle()
+    server.market.ready = True
+    with running(server) as address:
+        assert [c["close"] for c in candles(address, final="true")] == [0.0, 1.0, 2.0]
+        assert [c["isFinal"] for c in candles(address)] == [None] * 5
+        [five] = candles(address, interval="m5", final="true")
+        assert five["dateTime"] == "2025-03-20T14:25:00.000Z"
+
+
 def test_arrow(address: str) -> None:
     query: dict[str, Any] = {"source": "S", "symbol": "A", "interval": "m1", "limit": 3}
     answer = get(address, "/api/candles", {"accept": ARROW}, **query)

@@ -553,3 +553,9 @@ def test_a_blank_value_is_no_candle(blank: bytes) -> None:
     """As many candles as values, or an error: the caller counts on their order."""
     with pytest.raises(pl.exceptions.ComputeError):
         candles_from([json.dumps(ONE).encode(), blank], 0)
+
+
+def test_the_frame_of_a_schema_registry_is_passed_over() -> None:
+    bare = b'{"source":"S","symbol":"A","dateTime":"2025-03-20T14:31:00.000","open":1.5}'
+    framed = b"\0\0\0\1\x86" + bare
+    assert candles_from([framed, bare], 0).rows() == candles_from([bare, bare], 0).rows()

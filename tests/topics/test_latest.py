@@ -124,6 +124,21 @@ def test_a_series_in_two_partitions_is_noticed() -> None:
     assert latest.split(("S", "A"))
 
 
+def test_another_engines_series_may_be_in_all_partitions() -> None:
+    latest = Latest(5)
+    latest.add(record(0, value(revision=None, isFinal=None), b"0"))
+    other = value("2025-03-20T14:32:00.000", revision=None, isFinal=None)
+    latest.add(record(0, other, b"1", partition=1, at=5))
+    assert len(latest.candles(("S", "A"))) == 2
+    assert not latest.split(("S", "A"))
+
+
+def test_the_frame_of_a_schema_registry_is_passed_over() -> None:
+    candle = read_candle(b"\0\0\0\1\x86" + value())
+    assert candle == read_candle(value())
+    assert candle is not None
+
+
 def test_what_is_no_candle_is_counted() -> None:
     latest = Latest(5)
     for bad in (b"", b"x", b"[]", b"7", b"{}", value(open="x"), value("yesterday")):

@@ -9,25 +9,38 @@ import click
 from homma.aggregate.job import engine
 from homma.aggregate.rekey import beside, rekeying
 from homma.aggregate.stage import sources
+from homma.cli import flinking
 from homma.cli.clock import end_when_set_back
 from homma.cli.collecting import collect_seldom
 from homma.cli.options import FAILPOINT, takes
 from homma.cli.signals import stop_on_signals
+from homma.errors import SettingError
 from homma.failpoint import Reached, at, ignored
 from homma.metrics import AGGREGATE, Metrics
-from homma.settings import AggregateSettings, KafkaSettings, MetricsSettings, TopicSettings
+from homma.settings import (
+    AggregateSettings,
+    EngineSettings,
+    FlinkSettings,
+    KafkaSettings,
+    MetricsSettings,
+    TopicSettings,
+)
 from homma.topics import contract
 from homma.topics.kafka.admin import Admin
 from homma.topics.kafka.connection import Connection
 
 
 @click.command()
-@takes(KafkaSettings, TopicSettings, AggregateSettings, MetricsSettings)
+@takes(
+    KafkaSettings, TopicSettings, AggregateSettings, MetricsSettings, EngineSettings, FlinkSettings
+)
 def aggregate(
     kafka: Connection,
     topics: TopicSettings,
     settings: AggregateSettings,
     metrics: MetricsSettings,
+    which: EngineSettings,
+    flink: FlinkSettings,
 ) -> None:
     """Make candles of the ticks in Kafka, exactly once.
 
@@ -36,6 +49,7 @@ def aggregate(
       homma aggregate --bootstrap.servers broker:9092 --price bid
       homma aggregate --until-end          work off what is there, then exit
       homma aggregate --rekey              where ticks are not keyed SOURCE:SYMBOL
+      homma aggregate --engine flink       the same candles from Apache Flink
     """
     end_when_set_back()
     collect_seldom()
@@ -43,6 +57,11 @@ def aggregate(
     admin = Admin(kafka)
     partitions = admin.require(names.ticks)
     admin.ensure(contract.specs(topics, partitions), topics.replication_factor)
+    if which.engine == "flink":
+        if metrics.metrics_port:
+            raise SettingError("Flink has metrics of its own", "leave --metrics-port out")
+        flinking.run(kafka, names, settings, flink, which, stop_on_signals())
+        return
     measured = Metrics(AGGREGATE)
     measured.serve(metrics.metrics_host, metrics.metrics_port)
     found = sources(kafka, names, admin)

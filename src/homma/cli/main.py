@@ -17,7 +17,8 @@ from homma.errors import HommaError
 DEFAULT_FILE: Final = Path("homma.toml")
 #: Each is a module of this package and a command in it.
 VERBS: Final = (
-    "up", "down", "status", "generate", "replay", "aggregate", "land", "serve", "tail",
+    "up", "down", "status", "generate", "replay", "aggregate", "flink", "land",
+    "serve", "tail",
     "candles", "ticks", "verify", "repair", "backfill", "doctor", "render",
 )  # fmt: skip
 

@@ -161,13 +161,21 @@ def commands(program: click.Group) -> str:
         "## homma",
         _help_text("homma", program),
     ]
-    for name, verb in sorted(program.commands.items()):
-        parts += [f"## homma {name}", _help_text(f"homma {name}", verb)]
+    for name, verb in _verbs("homma", program):
+        parts += [f"## {name}", _help_text(name, verb)]
     parts.append(
         "Exit status: 0 done, 1 failed, 2 wrong usage, 130 interrupted. Kafka's flags are named as "
         f"librdkafka names them ({len(fields(KafkaSettings))} of them; the others by `-X`)."
     )
     return _page(parts)
+
+
+def _verbs(path: str, group: click.Group) -> Iterator[tuple[str, click.Command]]:
+    """All verbs below, each before those that it has of its own."""
+    for name, verb in sorted(group.commands.items()):
+        yield f"{path} {name}", verb
+        if isinstance(verb, click.Group):
+            yield from _verbs(f"{path} {name}", verb)
 
 
 def _help_text(path: str, command: click.Command) -> str:

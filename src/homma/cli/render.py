@@ -14,7 +14,7 @@ import click
 
 from homma.cli import reference
 from homma.errors import SettingError
-from homma.rendered import dbt, prometheus, trino
+from homma.rendered import dbt, elsewhere, prometheus, trino
 from homma.topics import asyncapi, schemas
 
 #: Gives a file's text; the program is for those that show its verbs.
@@ -63,6 +63,12 @@ RENDERED: Final[dict[str, Renderer]] = {
         for name, text in trino.described().items()
     },
     **{path: partial(_as_it_is, text) for path, text in dbt.files().items()},
+    "deploy/flink/candles.sql": lambda _: elsewhere.flink_sql(),
+    "deploy/flink/compose.yaml": lambda _: elsewhere.flink_compose(),
+    "deploy/flink/flinkdeployment.yaml": lambda _: elsewhere.flink_kubernetes(),
+    "ksqldb/create-entities.sql": lambda _: elsewhere.ksqldb_sql(),
+    "terraform/ksql/topics.json": lambda _: elsewhere.confluent_topics(),
+    "terraform/ksql/statements.json": lambda _: elsewhere.confluent_statements(),
 }
 
 

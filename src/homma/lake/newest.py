@@ -184,9 +184,10 @@ def advance(clocks: pl.DataFrame, records: pl.DataFrame) -> pl.DataFrame:
 
 
 def split(clocks: pl.DataFrame, records: pl.DataFrame) -> tuple[str, str, list[int]] | None:
-    """A series that stands in two partitions, with these."""
+    """A series that stands in two partitions, with these; another engine's may."""
+    own = records.filter(pl.col("revision").is_not_null())
     both = pl.concat(
-        [clocks.select(*NAMES, "partition"), records.select(*NAMES, "partition")]
+        [clocks.select(*NAMES, "partition"), own.select(*NAMES, "partition")]
     ).drop_nulls("partition")
     found = both.group_by(NAMES).agg(pl.col("partition").unique().sort())
     for source, symbol, partitions in found.filter(pl.col("partition").list.len() > 1).iter_rows():

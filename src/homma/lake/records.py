@@ -112,7 +112,7 @@ def _tombstones(messages: Sequence[Message]) -> tuple[pl.DataFrame, list[Message
 
 def _key(key: bytes | None) -> tuple[str, str, str] | None:
     try:
-        found: Any = json.loads(key or b"")
+        found: Any = json.loads(codec.unframed(key or b""))
         return str(found["source"]), str(found["symbol"]), str(found["dateTime"])
     except (ValueError, KeyError, TypeError):
         return None

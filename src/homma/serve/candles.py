@@ -13,7 +13,7 @@ from typing import Final
 import polars as pl
 
 from homma.core.fill import fill_previous
-from homma.core.interval import INTERVALS
+from homma.core.interval import FINEST, INTERVALS
 from homma.serve.live import Live, Span
 from homma.serve.past import Past
 from homma.serve.wire import body
@@ -53,8 +53,17 @@ class Candles:
             found = await self._plain(interval, more)
         else:
             return await self._plain(interval, span)
-        kept = [c for c in found.candles if c.is_final or not final]
+        kept = [c for c in found.candles if not final or self._over(interval, c)]
         return Found(span.of(kept), found.complete)
+
+    def _over(self, interval: int, candle: Candle) -> bool:
+        """Whether a candle is over; where its engine does not say, by the series' newest tick."""
+        if candle.is_final is not None:
+            return candle.is_final
+        newest = self.live.newest(FINEST, candle.series, 1)
+        # A month may count as a little longer than it is, and a minute passes for any lateness.
+        end = candle.start + timedelta(microseconds=INTERVALS[interval].longest_us)
+        return bool(newest) and end < newest[0].start
 
     async def _plain(self, interval: int, span: Span) -> Found:
         sure = self.live.sure(interval, span)

@@ -33,6 +33,8 @@ LOG4J: Final = "2.25.5"
 TRINO: Final = "476"
 ICEBERG: Final = "1.12.0"
 REST_CATALOG: Final = "1.10.0"
+FLINK: Final = "2.3.0"
+FLINK_KAFKA: Final = "5.0.0-2.2"
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,6 +59,26 @@ LOCKS: Final = (
         KAFKA,
         (
             f"org.apache.kafka:kafka_2.13:{KAFKA}",
+            f"org.apache.logging.log4j:log4j-slf4j-impl:{LOG4J}",
+            f"org.apache.logging.log4j:log4j-core:{LOG4J}",
+        ),
+    ),
+    # Flink's distribution is not on Maven Central: these are what it is put together of.
+    Roots(
+        HERE / "flink.lock.toml",
+        "flink",
+        FLINK,
+        (
+            f"org.apache.flink:flink-clients:{FLINK}",
+            f"org.apache.flink:flink-statebackend-rocksdb:{FLINK}",
+            f"org.apache.flink:flink-connector-base:{FLINK}",
+            f"org.apache.flink:flink-table-planner-loader:{FLINK}",
+            f"org.apache.flink:flink-table-runtime:{FLINK}",
+            f"org.apache.flink:flink-table-api-java-uber:{FLINK}",
+            f"org.apache.flink:flink-json:{FLINK}",
+            f"org.apache.flink:flink-sql-client:{FLINK}",
+            f"org.apache.flink:flink-sql-gateway:{FLINK}",
+            f"org.apache.flink:flink-sql-connector-kafka:{FLINK_KAFKA}",
             f"org.apache.logging.log4j:log4j-slf4j-impl:{LOG4J}",
             f"org.apache.logging.log4j:log4j-core:{LOG4J}",
         ),

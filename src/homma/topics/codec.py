@@ -25,6 +25,7 @@ _PAIR: Final = rf'[ \t\r]*"[^"\\\x00-\x1f]*"[ \t\r]*:[ \t\r]*{_SCALAR}[ \t\r]*'
 PLAIN: Final = rf"^[ \t\r]*\{{(?:{_PAIR},)*{_PAIR}\}}[ \t\r]*$"
 # Fields of which a wrong type would pass for an absent value once errors are ignored.
 _SYNTAX: Final = pl.Schema({"source": pl.String()})
+_FRAME: Final = 5
 # So few lines are asked about one by one.
 _SINGLY: Final = 64
 _DEEP: Final = 500
@@ -230,9 +231,15 @@ def candles_from(values: Sequence[bytes], interval: int) -> pl.DataFrame:
     )
 
 
+def unframed(value: bytes) -> bytes:
+    """A record's JSON without the frame of a Schema Registry: a zero and four bytes of an id."""
+    # JSON begins otherwise.
+    return value[_FRAME:] if value[:1] == b"\0" else value
+
+
 def candle_fields_from(values: Sequence[bytes]) -> pl.DataFrame:
     """The same records as they stand there: the columns of CANDLE_JSON, instants as texts."""
-    lines = [value.replace(b"\n", b"\r") for value in values]
+    lines = [unframed(value).replace(b"\n", b"\r") for value in values]
     frame = _ndjson(b"\n".join(lines), CANDLE_JSON, ignore_errors=False)
     if frame.height != len(values):
         raise ComputeError("a blank value is no candle")

@@ -13,6 +13,8 @@ from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from typing import Any, Final
 
+from homma.topics.codec import unframed
+
 _ONE_SPELLING: Final = re.compile(r"[A-Za-z0-9 ._:-]+")
 #: (source, symbol)
 Series = tuple[str, str]
@@ -75,6 +77,7 @@ _NO_PARTITION: Final = -1
 
 def read_candle(value: bytes) -> Candle | None:
     """The candle of a record's value; None where it is none."""
+    value = unframed(value)
     try:
         found = json.loads(value)
         start = datetime.fromisoformat(found["dateTime"])
@@ -197,7 +200,7 @@ class Latest:
             insort(self._starts.setdefault(series, []), start)
         else:
             self._of_key.pop(old.record.key or b"", None)
-        if new.record.partition != _NO_PARTITION:
+        if new.record.partition != _NO_PARTITION and new.candle.revision is not None:
             self._partitions.setdefault(series, set()).add(new.record.partition)
         candles[start] = new
         if new.record.key is not None:
@@ -255,7 +258,10 @@ class Latest:
         return self._dropped.get(series)
 
     def split(self, series: Series) -> bool:
-        """Whether a series stands in several partitions: then its candles are halves."""
+        """Whether a series stands in several partitions: then its candles are halves.
+
+        Not so another engine's, which gives no revisions: it places candles by their whole keys.
+        """
         return len(self._partitions.get(series, ())) > 1
 
 

@@ -45,6 +45,15 @@ class Admin:
                 return None
             raise explained(error, f"describing topic {topic}", self._config) from error
 
+    def forget_group(self, group: str) -> None:
+        """Delete a group's offsets; KafkaError where it has members."""
+        future = self._client.delete_consumer_groups([group], request_timeout=_TIMEOUT_S)[group]
+        try:
+            future.result()
+        except KafkaException as error:
+            if error.args[0].code() != Code.GROUP_ID_NOT_FOUND:
+                raise explained(error, f"deleting group {group}", self._config) from error
+
     def configs(self, topics: Sequence[str]) -> dict[str, dict[str, str]]:
         """The settings of topics, defaults included, in Kafka's names and texts."""
         asked = [ConfigResource(ConfigResource.Type.TOPIC, topic) for topic in topics]

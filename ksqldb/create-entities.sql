@@ -1,0 +1,328 @@
+-- Rendered by `homma render`: change the code's tables.
+-- Candles in ksqlDB, as far as it goes. Not run on a ksqlDB: see terraform/ksql/README.md.
+-- What differs from homma's own engine and from Flink:
+-- - Duplicates count again: ksqlDB cannot tell copies from ticks.
+-- - isFinal and revision are missing; readers work finality out, as they do with Flink.
+-- - Event time has milliseconds here: ticks that differ in less are told apart by number.
+-- - dateTime must have three fractional digits and no Z; other ticks are left out, with an entry in
+--   the processing log, and so are broken ones. There is no dead letter and no late topic.
+-- - A tick counts in a window until the stream's time (that of its partition, all series together)
+--   is GRACE PERIOD past the window's end: a series behind others may lose ticks.
+-- - Weeks and months are groups, not windows: they take ticks of any age, and their state is kept.
+-- - Keys of windows have eight binary bytes at the end. Readers go by the value.
+-- Open and close go by event time: a text of fixed width holds time, number and price, and the
+-- largest of it is the last tick; for the first, time and number are counted down.
+
+SET 'auto.offset.reset' = 'earliest';
+
+CREATE STREAM stock_ticks (
+  `source` VARCHAR,
+  `symbol` VARCHAR,
+  `ask` DOUBLE,
+  `bid` DOUBLE,
+  `mid` DOUBLE,
+  `number` BIGINT,
+  `dateTime` VARCHAR
+) WITH (
+  KAFKA_TOPIC = 'stock_ticks',
+  VALUE_FORMAT = 'JSON',
+  TIMESTAMP = '`dateTime`',
+  TIMESTAMP_FORMAT = 'yyyy-MM-dd''T''HH:mm:ss.SSS'
+);
+
+CREATE TABLE candle_1min WITH (
+  KAFKA_TOPIC = 'candle_1min',
+  KEY_FORMAT = 'JSON',
+  VALUE_FORMAT = 'JSON'
+) AS
+SELECT
+  `source` AS `keySource`,
+  `symbol` AS `keySymbol`,
+  AS_VALUE(`source`) AS `source`,
+  AS_VALUE(`symbol`) AS `symbol`,
+  FORMAT_TIMESTAMP(FROM_UNIXTIME(WINDOWSTART), 'yyyy-MM-dd''T''HH:mm:ss.SSS', 'UTC') AS `dateTime`,
+  CAST(SUBSTRING(TOPK(LPAD(CAST((9999999999999 - ROWTIME) AS VARCHAR), 13, '0') || LPAD(CAST((9223372036854775807 - `number`) AS VARCHAR), 19, '0') || CAST(`mid` AS VARCHAR), 1)[1], 33) AS DOUBLE) AS `open`,
+  MAX(`mid`) AS `high`,
+  MIN(`mid`) AS `low`,
+  CAST(SUBSTRING(TOPK(LPAD(CAST(ROWTIME AS VARCHAR), 13, '0') || LPAD(CAST(`number` AS VARCHAR), 19, '0') || CAST(`mid` AS VARCHAR), 1)[1], 33) AS DOUBLE) AS `close`,
+  COUNT(*) AS `volume`,
+  FORMAT_TIMESTAMP(FROM_UNIXTIME(9999999999999 - CAST(SUBSTRING(TOPK(LPAD(CAST((9999999999999 - ROWTIME) AS VARCHAR), 13, '0') || LPAD(CAST((9223372036854775807 - `number`) AS VARCHAR), 19, '0') || CAST(`mid` AS VARCHAR), 1)[1], 1, 13) AS BIGINT)), 'yyyy-MM-dd''T''HH:mm:ss.SSS', 'UTC') AS `openDateTime`,
+  9223372036854775807 - CAST(SUBSTRING(TOPK(LPAD(CAST((9999999999999 - ROWTIME) AS VARCHAR), 13, '0') || LPAD(CAST((9223372036854775807 - `number`) AS VARCHAR), 19, '0') || CAST(`mid` AS VARCHAR), 1)[1], 14, 19) AS BIGINT) AS `openNumber`,
+  FORMAT_TIMESTAMP(FROM_UNIXTIME(CAST(SUBSTRING(TOPK(LPAD(CAST(ROWTIME AS VARCHAR), 13, '0') || LPAD(CAST(`number` AS VARCHAR), 19, '0') || CAST(`mid` AS VARCHAR), 1)[1], 1, 13) AS BIGINT)), 'yyyy-MM-dd''T''HH:mm:ss.SSS', 'UTC') AS `closeDateTime`,
+  CAST(SUBSTRING(TOPK(LPAD(CAST(ROWTIME AS VARCHAR), 13, '0') || LPAD(CAST(`number` AS VARCHAR), 19, '0') || CAST(`mid` AS VARCHAR), 1)[1], 14, 19) AS BIGINT) AS `closeNumber`
+FROM stock_ticks
+WINDOW TUMBLING (SIZE 1 MINUTES, RETENTION 87060 SECONDS, GRACE PERIOD 600 SECONDS)
+WHERE `source` IS NOT NULL AND `symbol` IS NOT NULL AND `number` >= 0
+  AND `ask` > 0 AND `bid` > 0 AND `mid` > 0
+GROUP BY `source`, `symbol`
+EMIT CHANGES;
+
+CREATE TABLE candle_5min WITH (
+  KAFKA_TOPIC = 'candle_5min',
+  KEY_FORMAT = 'JSON',
+  VALUE_FORMAT = 'JSON'
+) AS
+SELECT
+  `source` AS `keySource`,
+  `symbol` AS `keySymbol`,
+  AS_VALUE(`source`) AS `source`,
+  AS_VALUE(`symbol`) AS `symbol`,
+  FORMAT_TIMESTAMP(FROM_UNIXTIME(WINDOWSTART), 'yyyy-MM-dd''T''HH:mm:ss.SSS', 'UTC') AS `dateTime`,
+  CAST(SUBSTRING(TOPK(LPAD(CAST((9999999999999 - ROWTIME) AS VARCHAR), 13, '0') || LPAD(CAST((9223372036854775807 - `number`) AS VARCHAR), 19, '0') || CAST(`mid` AS VARCHAR), 1)[1], 33) AS DOUBLE) AS `open`,
+  MAX(`mid`) AS `high`,
+  MIN(`mid`) AS `low`,
+  CAST(SUBSTRING(TOPK(LPAD(CAST(ROWTIME AS VARCHAR), 13, '0') || LPAD(CAST(`number` AS VARCHAR), 19, '0') || CAST(`mid` AS VARCHAR), 1)[1], 33) AS DOUBLE) AS `close`,
+  COUNT(*) AS `volume`,
+  FORMAT_TIMESTAMP(FROM_UNIXTIME(9999999999999 - CAST(SUBSTRING(TOPK(LPAD(CAST((9999999999999 - ROWTIME) AS VARCHAR), 13, '0') || LPAD(CAST((9223372036854775807 - `number`) AS VARCHAR), 19, '0') || CAST(`mid` AS VARCHAR), 1)[1], 1, 13) AS BIGINT)), 'yyyy-MM-dd''T''HH:mm:ss.SSS', 'UTC') AS `openDateTime`,
+  9223372036854775807 - CAST(SUBSTRING(TOPK(LPAD(CAST((9999999999999 - ROWTIME) AS VARCHAR), 13, '0') || LPAD(CAST((9223372036854775807 - `number`) AS VARCHAR), 19, '0') || CAST(`mid` AS VARCHAR), 1)[1], 14, 19) AS BIGINT) AS `openNumber`,
+  FORMAT_TIMESTAMP(FROM_UNIXTIME(CAST(SUBSTRING(TOPK(LPAD(CAST(ROWTIME AS VARCHAR), 13, '0') || LPAD(CAST(`number` AS VARCHAR), 19, '0') || CAST(`mid` AS VARCHAR), 1)[1], 1, 13) AS BIGINT)), 'yyyy-MM-dd''T''HH:mm:ss.SSS', 'UTC') AS `closeDateTime`,
+  CAST(SUBSTRING(TOPK(LPAD(CAST(ROWTIME AS VARCHAR), 13, '0') || LPAD(CAST(`number` AS VARCHAR), 19, '0') || CAST(`mid` AS VARCHAR), 1)[1], 14, 19) AS BIGINT) AS `closeNumber`
+FROM stock_ticks
+WINDOW TUMBLING (SIZE 5 MINUTES, RETENTION 87300 SECONDS, GRACE PERIOD 600 SECONDS)
+WHERE `source` IS NOT NULL AND `symbol` IS NOT NULL AND `number` >= 0
+  AND `ask` > 0 AND `bid` > 0 AND `mid` > 0
+GROUP BY `source`, `symbol`
+EMIT CHANGES;
+
+CREATE TABLE candle_10min WITH (
+  KAFKA_TOPIC = 'candle_10min',
+  KEY_FORMAT = 'JSON',
+  VALUE_FORMAT = 'JSON'
+) AS
+SELECT
+  `source` AS `keySource`,
+  `symbol` AS `keySymbol`,
+  AS_VALUE(`source`) AS `source`,
+  AS_VALUE(`symbol`) AS `symbol`,
+  FORMAT_TIMESTAMP(FROM_UNIXTIME(WINDOWSTART), 'yyyy-MM-dd''T''HH:mm:ss.SSS', 'UTC') AS `dateTime`,
+  CAST(SUBSTRING(TOPK(LPAD(CAST((9999999999999 - ROWTIME) AS VARCHAR), 13, '0') || LPAD(CAST((9223372036854775807 - `number`) AS VARCHAR), 19, '0') || CAST(`mid` AS VARCHAR), 1)[1], 33) AS DOUBLE) AS `open`,
+  MAX(`mid`) AS `high`,
+  MIN(`mid`) AS `low`,
+  CAST(SUBSTRING(TOPK(LPAD(CAST(ROWTIME AS VARCHAR), 13, '0') || LPAD(CAST(`number` AS VARCHAR), 19, '0') || CAST(`mid` AS VARCHAR), 1)[1], 33) AS DOUBLE) AS `close`,
+  COUNT(*) AS `volume`,
+  FORMAT_TIMESTAMP(FROM_UNIXTIME(9999999999999 - CAST(SUBSTRING(TOPK(LPAD(CAST((9999999999999 - ROWTIME) AS VARCHAR), 13, '0') || LPAD(CAST((9223372036854775807 - `number`) AS VARCHAR), 19, '0') || CAST(`mid` AS VARCHAR), 1)[1], 1, 13) AS BIGINT)), 'yyyy-MM-dd''T''HH:mm:ss.SSS', 'UTC') AS `openDateTime`,
+  9223372036854775807 - CAST(SUBSTRING(TOPK(LPAD(CAST((9999999999999 - ROWTIME) AS VARCHAR), 13, '0') || LPAD(CAST((9223372036854775807 - `number`) AS VARCHAR), 19, '0') || CAST(`mid` AS VARCHAR), 1)[1], 14, 19) AS BIGINT) AS `openNumber`,
+  FORMAT_TIMESTAMP(FROM_UNIXTIME(CAST(SUBSTRING(TOPK(LPAD(CAST(ROWTIME AS VARCHAR), 13, '0') || LPAD(CAST(`number` AS VARCHAR), 19, '0') || CAST(`mid` AS VARCHAR), 1)[1], 1, 13) AS BIGINT)), 'yyyy-MM-dd''T''HH:mm:ss.SSS', 'UTC') AS `closeDateTime`,
+  CAST(SUBSTRING(TOPK(LPAD(CAST(ROWTIME AS VARCHAR), 13, '0') || LPAD(CAST(`number` AS VARCHAR), 19, '0') || CAST(`mid` AS VARCHAR), 1)[1], 14, 19) AS BIGINT) AS `closeNumber`
+FROM stock_ticks
+WINDOW TUMBLING (SIZE 10 MINUTES, RETENTION 87600 SECONDS, GRACE PERIOD 600 SECONDS)
+WHERE `source` IS NOT NULL AND `symbol` IS NOT NULL AND `number` >= 0
+  AND `ask` > 0 AND `bid` > 0 AND `mid` > 0
+GROUP BY `source`, `symbol`
+EMIT CHANGES;
+
+CREATE TABLE candle_15min WITH (
+  KAFKA_TOPIC = 'candle_15min',
+  KEY_FORMAT = 'JSON',
+  VALUE_FORMAT = 'JSON'
+) AS
+SELECT
+  `source` AS `keySource`,
+  `symbol` AS `keySymbol`,
+  AS_VALUE(`source`) AS `source`,
+  AS_VALUE(`symbol`) AS `symbol`,
+  FORMAT_TIMESTAMP(FROM_UNIXTIME(WINDOWSTART), 'yyyy-MM-dd''T''HH:mm:ss.SSS', 'UTC') AS `dateTime`,
+  CAST(SUBSTRING(TOPK(LPAD(CAST((9999999999999 - ROWTIME) AS VARCHAR), 13, '0') || LPAD(CAST((9223372036854775807 - `number`) AS VARCHAR), 19, '0') || CAST(`mid` AS VARCHAR), 1)[1], 33) AS DOUBLE) AS `open`,
+  MAX(`mid`) AS `high`,
+  MIN(`mid`) AS `low`,
+  CAST(SUBSTRING(TOPK(LPAD(CAST(ROWTIME AS VARCHAR), 13, '0') || LPAD(CAST(`number` AS VARCHAR), 19, '0') || CAST(`mid` AS VARCHAR), 1)[1], 33) AS DOUBLE) AS `close`,
+  COUNT(*) AS `volume`,
+  FORMAT_TIMESTAMP(FROM_UNIXTIME(9999999999999 - CAST(SUBSTRING(TOPK(LPAD(CAST((9999999999999 - ROWTIME) AS VARCHAR), 13, '0') || LPAD(CAST((9223372036854775807 - `number`) AS VARCHAR), 19, '0') || CAST(`mid` AS VARCHAR), 1)[1], 1, 13) AS BIGINT)), 'yyyy-MM-dd''T''HH:mm:ss.SSS', 'UTC') AS `openDateTime`,
+  9223372036854775807 - CAST(SUBSTRING(TOPK(LPAD(CAST((9999999999999 - ROWTIME) AS VARCHAR), 13, '0') || LPAD(CAST((9223372036854775807 - `number`) AS VARCHAR), 19, '0') || CAST(`mid` AS VARCHAR), 1)[1], 14, 19) AS BIGINT) AS `openNumber`,
+  FORMAT_TIMESTAMP(FROM_UNIXTIME(CAST(SUBSTRING(TOPK(LPAD(CAST(ROWTIME AS VARCHAR), 13, '0') || LPAD(CAST(`number` AS VARCHAR), 19, '0') || CAST(`mid` AS VARCHAR), 1)[1], 1, 13) AS BIGINT)), 'yyyy-MM-dd''T''HH:mm:ss.SSS', 'UTC') AS `closeDateTime`,
+  CAST(SUBSTRING(TOPK(LPAD(CAST(ROWTIME AS VARCHAR), 13, '0') || LPAD(CAST(`number` AS VARCHAR), 19, '0') || CAST(`mid` AS VARCHAR), 1)[1], 14, 19) AS BIGINT) AS `closeNumber`
+FROM stock_ticks
+WINDOW TUMBLING (SIZE 15 MINUTES, RETENTION 87900 SECONDS, GRACE PERIOD 600 SECONDS)
+WHERE `source` IS NOT NULL AND `symbol` IS NOT NULL AND `number` >= 0
+  AND `ask` > 0 AND `bid` > 0 AND `mid` > 0
+GROUP BY `source`, `symbol`
+EMIT CHANGES;
+
+CREATE TABLE candle_30min WITH (
+  KAFKA_TOPIC = 'candle_30min',
+  KEY_FORMAT = 'JSON',
+  VALUE_FORMAT = 'JSON'
+) AS
+SELECT
+  `source` AS `keySource`,
+  `symbol` AS `keySymbol`,
+  AS_VALUE(`source`) AS `source`,
+  AS_VALUE(`symbol`) AS `symbol`,
+  FORMAT_TIMESTAMP(FROM_UNIXTIME(WINDOWSTART), 'yyyy-MM-dd''T''HH:mm:ss.SSS', 'UTC') AS `dateTime`,
+  CAST(SUBSTRING(TOPK(LPAD(CAST((9999999999999 - ROWTIME) AS VARCHAR), 13, '0') || LPAD(CAST((9223372036854775807 - `number`) AS VARCHAR), 19, '0') || CAST(`mid` AS VARCHAR), 1)[1], 33) AS DOUBLE) AS `open`,
+  MAX(`mid`) AS `high`,
+  MIN(`mid`) AS `low`,
+  CAST(SUBSTRING(TOPK(LPAD(CAST(ROWTIME AS VARCHAR), 13, '0') || LPAD(CAST(`number` AS VARCHAR), 19, '0') || CAST(`mid` AS VARCHAR), 1)[1], 33) AS DOUBLE) AS `close`,
+  COUNT(*) AS `volume`,
+  FORMAT_TIMESTAMP(FROM_UNIXTIME(9999999999999 - CAST(SUBSTRING(TOPK(LPAD(CAST((9999999999999 - ROWTIME) AS VARCHAR), 13, '0') || LPAD(CAST((9223372036854775807 - `number`) AS VARCHAR), 19, '0') || CAST(`mid` AS VARCHAR), 1)[1], 1, 13) AS BIGINT)), 'yyyy-MM-dd''T''HH:mm:ss.SSS', 'UTC') AS `openDateTime`,
+  9223372036854775807 - CAST(SUBSTRING(TOPK(LPAD(CAST((9999999999999 - ROWTIME) AS VARCHAR), 13, '0') || LPAD(CAST((9223372036854775807 - `number`) AS VARCHAR), 19, '0') || CAST(`mid` AS VARCHAR), 1)[1], 14, 19) AS BIGINT) AS `openNumber`,
+  FORMAT_TIMESTAMP(FROM_UNIXTIME(CAST(SUBSTRING(TOPK(LPAD(CAST(ROWTIME AS VARCHAR), 13, '0') || LPAD(CAST(`number` AS VARCHAR), 19, '0') || CAST(`mid` AS VARCHAR), 1)[1], 1, 13) AS BIGINT)), 'yyyy-MM-dd''T''HH:mm:ss.SSS', 'UTC') AS `closeDateTime`,
+  CAST(SUBSTRING(TOPK(LPAD(CAST(ROWTIME AS VARCHAR), 13, '0') || LPAD(CAST(`number` AS VARCHAR), 19, '0') || CAST(`mid` AS VARCHAR), 1)[1], 14, 19) AS BIGINT) AS `closeNumber`
+FROM stock_ticks
+WINDOW TUMBLING (SIZE 30 MINUTES, RETENTION 88800 SECONDS, GRACE PERIOD 600 SECONDS)
+WHERE `source` IS NOT NULL AND `symbol` IS NOT NULL AND `number` >= 0
+  AND `ask` > 0 AND `bid` > 0 AND `mid` > 0
+GROUP BY `source`, `symbol`
+EMIT CHANGES;
+
+CREATE TABLE candle_1hour WITH (
+  KAFKA_TOPIC = 'candle_1hour',
+  KEY_FORMAT = 'JSON',
+  VALUE_FORMAT = 'JSON'
+) AS
+SELECT
+  `source` AS `keySource`,
+  `symbol` AS `keySymbol`,
+  AS_VALUE(`source`) AS `source`,
+  AS_VALUE(`symbol`) AS `symbol`,
+  FORMAT_TIMESTAMP(FROM_UNIXTIME(WINDOWSTART), 'yyyy-MM-dd''T''HH:mm:ss.SSS', 'UTC') AS `dateTime`,
+  CAST(SUBSTRING(TOPK(LPAD(CAST((9999999999999 - ROWTIME) AS VARCHAR), 13, '0') || LPAD(CAST((9223372036854775807 - `number`) AS VARCHAR), 19, '0') || CAST(`mid` AS VARCHAR), 1)[1], 33) AS DOUBLE) AS `open`,
+  MAX(`mid`) AS `high`,
+  MIN(`mid`) AS `low`,
+  CAST(SUBSTRING(TOPK(LPAD(CAST(ROWTIME AS VARCHAR), 13, '0') || LPAD(CAST(`number` AS VARCHAR), 19, '0') || CAST(`mid` AS VARCHAR), 1)[1], 33) AS DOUBLE) AS `close`,
+  COUNT(*) AS `volume`,
+  FORMAT_TIMESTAMP(FROM_UNIXTIME(9999999999999 - CAST(SUBSTRING(TOPK(LPAD(CAST((9999999999999 - ROWTIME) AS VARCHAR), 13, '0') || LPAD(CAST((9223372036854775807 - `number`) AS VARCHAR), 19, '0') || CAST(`mid` AS VARCHAR), 1)[1], 1, 13) AS BIGINT)), 'yyyy-MM-dd''T''HH:mm:ss.SSS', 'UTC') AS `openDateTime`,
+  9223372036854775807 - CAST(SUBSTRING(TOPK(LPAD(CAST((9999999999999 - ROWTIME) AS VARCHAR), 13, '0') || LPAD(CAST((9223372036854775807 - `number`) AS VARCHAR), 19, '0') || CAST(`mid` AS VARCHAR), 1)[1], 14, 19) AS BIGINT) AS `openNumber`,
+  FORMAT_TIMESTAMP(FROM_UNIXTIME(CAST(SUBSTRING(TOPK(LPAD(CAST(ROWTIME AS VARCHAR), 13, '0') || LPAD(CAST(`number` AS VARCHAR), 19, '0') || CAST(`mid` AS VARCHAR), 1)[1], 1, 13) AS BIGINT)), 'yyyy-MM-dd''T''HH:mm:ss.SSS', 'UTC') AS `closeDateTime`,
+  CAST(SUBSTRING(TOPK(LPAD(CAST(ROWTIME AS VARCHAR), 13, '0') || LPAD(CAST(`number` AS VARCHAR), 19, '0') || CAST(`mid` AS VARCHAR), 1)[1], 14, 19) AS BIGINT) AS `closeNumber`
+FROM stock_ticks
+WINDOW TUMBLING (SIZE 60 MINUTES, RETENTION 90600 SECONDS, GRACE PERIOD 600 SECONDS)
+WHERE `source` IS NOT NULL AND `symbol` IS NOT NULL AND `number` >= 0
+  AND `ask` > 0 AND `bid` > 0 AND `mid` > 0
+GROUP BY `source`, `symbol`
+EMIT CHANGES;
+
+CREATE TABLE candle_3hour WITH (
+  KAFKA_TOPIC = 'candle_3hour',
+  KEY_FORMAT = 'JSON',
+  VALUE_FORMAT = 'JSON'
+) AS
+SELECT
+  `source` AS `keySource`,
+  `symbol` AS `keySymbol`,
+  AS_VALUE(`source`) AS `source`,
+  AS_VALUE(`symbol`) AS `symbol`,
+  FORMAT_TIMESTAMP(FROM_UNIXTIME(WINDOWSTART), 'yyyy-MM-dd''T''HH:mm:ss.SSS', 'UTC') AS `dateTime`,
+  CAST(SUBSTRING(TOPK(LPAD(CAST((9999999999999 - ROWTIME) AS VARCHAR), 13, '0') || LPAD(CAST((9223372036854775807 - `number`) AS VARCHAR), 19, '0') || CAST(`mid` AS VARCHAR), 1)[1], 33) AS DOUBLE) AS `open`,
+  MAX(`mid`) AS `high`,
+  MIN(`mid`) AS `low`,
+  CAST(SUBSTRING(TOPK(LPAD(CAST(ROWTIME AS VARCHAR), 13, '0') || LPAD(CAST(`number` AS VARCHAR), 19, '0') || CAST(`mid` AS VARCHAR), 1)[1], 33) AS DOUBLE) AS `close`,
+  COUNT(*) AS `volume`,
+  FORMAT_TIMESTAMP(FROM_UNIXTIME(9999999999999 - CAST(SUBSTRING(TOPK(LPAD(CAST((9999999999999 - ROWTIME) AS VARCHAR), 13, '0') || LPAD(CAST((9223372036854775807 - `number`) AS VARCHAR), 19, '0') || CAST(`mid` AS VARCHAR), 1)[1], 1, 13) AS BIGINT)), 'yyyy-MM-dd''T''HH:mm:ss.SSS', 'UTC') AS `openDateTime`,
+  9223372036854775807 - CAST(SUBSTRING(TOPK(LPAD(CAST((9999999999999 - ROWTIME) AS VARCHAR), 13, '0') || LPAD(CAST((9223372036854775807 - `number`) AS VARCHAR), 19, '0') || CAST(`mid` AS VARCHAR), 1)[1], 14, 19) AS BIGINT) AS `openNumber`,
+  FORMAT_TIMESTAMP(FROM_UNIXTIME(CAST(SUBSTRING(TOPK(LPAD(CAST(ROWTIME AS VARCHAR), 13, '0') || LPAD(CAST(`number` AS VARCHAR), 19, '0') || CAST(`mid` AS VARCHAR), 1)[1], 1, 13) AS BIGINT)), 'yyyy-MM-dd''T''HH:mm:ss.SSS', 'UTC') AS `closeDateTime`,
+  CAST(SUBSTRING(TOPK(LPAD(CAST(ROWTIME AS VARCHAR), 13, '0') || LPAD(CAST(`number` AS VARCHAR), 19, '0') || CAST(`mid` AS VARCHAR), 1)[1], 14, 19) AS BIGINT) AS `closeNumber`
+FROM stock_ticks
+WINDOW TUMBLING (SIZE 180 MINUTES, RETENTION 97800 SECONDS, GRACE PERIOD 600 SECONDS)
+WHERE `source` IS NOT NULL AND `symbol` IS NOT NULL AND `number` >= 0
+  AND `ask` > 0 AND `bid` > 0 AND `mid` > 0
+GROUP BY `source`, `symbol`
+EMIT CHANGES;
+
+CREATE TABLE candle_4hour WITH (
+  KAFKA_TOPIC = 'candle_4hour',
+  KEY_FORMAT = 'JSON',
+  VALUE_FORMAT = 'JSON'
+) AS
+SELECT
+  `source` AS `keySource`,
+  `symbol` AS `keySymbol`,
+  AS_VALUE(`source`) AS `source`,
+  AS_VALUE(`symbol`) AS `symbol`,
+  FORMAT_TIMESTAMP(FROM_UNIXTIME(WINDOWSTART), 'yyyy-MM-dd''T''HH:mm:ss.SSS', 'UTC') AS `dateTime`,
+  CAST(SUBSTRING(TOPK(LPAD(CAST((9999999999999 - ROWTIME) AS VARCHAR), 13, '0') || LPAD(CAST((9223372036854775807 - `number`) AS VARCHAR), 19, '0') || CAST(`mid` AS VARCHAR), 1)[1], 33) AS DOUBLE) AS `open`,
+  MAX(`mid`) AS `high`,
+  MIN(`mid`) AS `low`,
+  CAST(SUBSTRING(TOPK(LPAD(CAST(ROWTIME AS VARCHAR), 13, '0') || LPAD(CAST(`number` AS VARCHAR), 19, '0') || CAST(`mid` AS VARCHAR), 1)[1], 33) AS DOUBLE) AS `close`,
+  COUNT(*) AS `volume`,
+  FORMAT_TIMESTAMP(FROM_UNIXTIME(9999999999999 - CAST(SUBSTRING(TOPK(LPAD(CAST((9999999999999 - ROWTIME) AS VARCHAR), 13, '0') || LPAD(CAST((9223372036854775807 - `number`) AS VARCHAR), 19, '0') || CAST(`mid` AS VARCHAR), 1)[1], 1, 13) AS BIGINT)), 'yyyy-MM-dd''T''HH:mm:ss.SSS', 'UTC') AS `openDateTime`,
+  9223372036854775807 - CAST(SUBSTRING(TOPK(LPAD(CAST((9999999999999 - ROWTIME) AS VARCHAR), 13, '0') || LPAD(CAST((9223372036854775807 - `number`) AS VARCHAR), 19, '0') || CAST(`mid` AS VARCHAR), 1)[1], 14, 19) AS BIGINT) AS `openNumber`,
+  FORMAT_TIMESTAMP(FROM_UNIXTIME(CAST(SUBSTRING(TOPK(LPAD(CAST(ROWTIME AS VARCHAR), 13, '0') || LPAD(CAST(`number` AS VARCHAR), 19, '0') || CAST(`mid` AS VARCHAR), 1)[1], 1, 13) AS BIGINT)), 'yyyy-MM-dd''T''HH:mm:ss.SSS', 'UTC') AS `closeDateTime`,
+  CAST(SUBSTRING(TOPK(LPAD(CAST(ROWTIME AS VARCHAR), 13, '0') || LPAD(CAST(`number` AS VARCHAR), 19, '0') || CAST(`mid` AS VARCHAR), 1)[1], 14, 19) AS BIGINT) AS `closeNumber`
+FROM stock_ticks
+WINDOW TUMBLING (SIZE 240 MINUTES, RETENTION 101400 SECONDS, GRACE PERIOD 600 SECONDS)
+WHERE `source` IS NOT NULL AND `symbol` IS NOT NULL AND `number` >= 0
+  AND `ask` > 0 AND `bid` > 0 AND `mid` > 0
+GROUP BY `source`, `symbol`
+EMIT CHANGES;
+
+CREATE TABLE candle_1day WITH (
+  KAFKA_TOPIC = 'candle_1day',
+  KEY_FORMAT = 'JSON',
+  VALUE_FORMAT = 'JSON'
+) AS
+SELECT
+  `source` AS `keySource`,
+  `symbol` AS `keySymbol`,
+  AS_VALUE(`source`) AS `source`,
+  AS_VALUE(`symbol`) AS `symbol`,
+  FORMAT_TIMESTAMP(FROM_UNIXTIME(WINDOWSTART), 'yyyy-MM-dd''T''HH:mm:ss.SSS', 'UTC') AS `dateTime`,
+  CAST(SUBSTRING(TOPK(LPAD(CAST((9999999999999 - ROWTIME) AS VARCHAR), 13, '0') || LPAD(CAST((9223372036854775807 - `number`) AS VARCHAR), 19, '0') || CAST(`mid` AS VARCHAR), 1)[1], 33) AS DOUBLE) AS `open`,
+  MAX(`mid`) AS `high`,
+  MIN(`mid`) AS `low`,
+  CAST(SUBSTRING(TOPK(LPAD(CAST(ROWTIME AS VARCHAR), 13, '0') || LPAD(CAST(`number` AS VARCHAR), 19, '0') || CAST(`mid` AS VARCHAR), 1)[1], 33) AS DOUBLE) AS `close`,
+  COUNT(*) AS `volume`,
+  FORMAT_TIMESTAMP(FROM_UNIXTIME(9999999999999 - CAST(SUBSTRING(TOPK(LPAD(CAST((9999999999999 - ROWTIME) AS VARCHAR), 13, '0') || LPAD(CAST((9223372036854775807 - `number`) AS VARCHAR), 19, '0') || CAST(`mid` AS VARCHAR), 1)[1], 1, 13) AS BIGINT)), 'yyyy-MM-dd''T''HH:mm:ss.SSS', 'UTC') AS `openDateTime`,
+  9223372036854775807 - CAST(SUBSTRING(TOPK(LPAD(CAST((9999999999999 - ROWTIME) AS VARCHAR), 13, '0') || LPAD(CAST((9223372036854775807 - `number`) AS VARCHAR), 19, '0') || CAST(`mid` AS VARCHAR), 1)[1], 14, 19) AS BIGINT) AS `openNumber`,
+  FORMAT_TIMESTAMP(FROM_UNIXTIME(CAST(SUBSTRING(TOPK(LPAD(CAST(ROWTIME AS VARCHAR), 13, '0') || LPAD(CAST(`number` AS VARCHAR), 19, '0') || CAST(`mid` AS VARCHAR), 1)[1], 1, 13) AS BIGINT)), 'yyyy-MM-dd''T''HH:mm:ss.SSS', 'UTC') AS `closeDateTime`,
+  CAST(SUBSTRING(TOPK(LPAD(CAST(ROWTIME AS VARCHAR), 13, '0') || LPAD(CAST(`number` AS VARCHAR), 19, '0') || CAST(`mid` AS VARCHAR), 1)[1], 14, 19) AS BIGINT) AS `closeNumber`
+FROM stock_ticks
+WINDOW TUMBLING (SIZE 1440 MINUTES, RETENTION 173400 SECONDS, GRACE PERIOD 600 SECONDS)
+WHERE `source` IS NOT NULL AND `symbol` IS NOT NULL AND `number` >= 0
+  AND `ask` > 0 AND `bid` > 0 AND `mid` > 0
+GROUP BY `source`, `symbol`
+EMIT CHANGES;
+
+CREATE TABLE candle_1week WITH (
+  KAFKA_TOPIC = 'candle_1week',
+  KEY_FORMAT = 'JSON',
+  VALUE_FORMAT = 'JSON'
+) AS
+SELECT
+  `source` AS `keySource`,
+  `symbol` AS `keySymbol`,
+  (ROWTIME - 345600000) / 604800000 AS `keyStart`,
+  AS_VALUE(`source`) AS `source`,
+  AS_VALUE(`symbol`) AS `symbol`,
+  FORMAT_TIMESTAMP(FROM_UNIXTIME(((ROWTIME - 345600000) / 604800000) * 604800000 + 345600000), 'yyyy-MM-dd''T''HH:mm:ss.SSS', 'UTC') AS `dateTime`,
+  CAST(SUBSTRING(TOPK(LPAD(CAST((9999999999999 - ROWTIME) AS VARCHAR), 13, '0') || LPAD(CAST((9223372036854775807 - `number`) AS VARCHAR), 19, '0') || CAST(`mid` AS VARCHAR), 1)[1], 33) AS DOUBLE) AS `open`,
+  MAX(`mid`) AS `high`,
+  MIN(`mid`) AS `low`,
+  CAST(SUBSTRING(TOPK(LPAD(CAST(ROWTIME AS VARCHAR), 13, '0') || LPAD(CAST(`number` AS VARCHAR), 19, '0') || CAST(`mid` AS VARCHAR), 1)[1], 33) AS DOUBLE) AS `close`,
+  COUNT(*) AS `volume`,
+  FORMAT_TIMESTAMP(FROM_UNIXTIME(9999999999999 - CAST(SUBSTRING(TOPK(LPAD(CAST((9999999999999 - ROWTIME) AS VARCHAR), 13, '0') || LPAD(CAST((9223372036854775807 - `number`) AS VARCHAR), 19, '0') || CAST(`mid` AS VARCHAR), 1)[1], 1, 13) AS BIGINT)), 'yyyy-MM-dd''T''HH:mm:ss.SSS', 'UTC') AS `openDateTime`,
+  9223372036854775807 - CAST(SUBSTRING(TOPK(LPAD(CAST((9999999999999 - ROWTIME) AS VARCHAR), 13, '0') || LPAD(CAST((9223372036854775807 - `number`) AS VARCHAR), 19, '0') || CAST(`mid` AS VARCHAR), 1)[1], 14, 19) AS BIGINT) AS `openNumber`,
+  FORMAT_TIMESTAMP(FROM_UNIXTIME(CAST(SUBSTRING(TOPK(LPAD(CAST(ROWTIME AS VARCHAR), 13, '0') || LPAD(CAST(`number` AS VARCHAR), 19, '0') || CAST(`mid` AS VARCHAR), 1)[1], 1, 13) AS BIGINT)), 'yyyy-MM-dd''T''HH:mm:ss.SSS', 'UTC') AS `closeDateTime`,
+  CAST(SUBSTRING(TOPK(LPAD(CAST(ROWTIME AS VARCHAR), 13, '0') || LPAD(CAST(`number` AS VARCHAR), 19, '0') || CAST(`mid` AS VARCHAR), 1)[1], 14, 19) AS BIGINT) AS `closeNumber`
+FROM stock_ticks
+WHERE `source` IS NOT NULL AND `symbol` IS NOT NULL AND `number` >= 0
+  AND `ask` > 0 AND `bid` > 0 AND `mid` > 0
+GROUP BY `source`, `symbol`, (ROWTIME - 345600000) / 604800000
+EMIT CHANGES;
+
+CREATE TABLE candle_1month WITH (
+  KAFKA_TOPIC = 'candle_1month',
+  KEY_FORMAT = 'JSON',
+  VALUE_FORMAT = 'JSON'
+) AS
+SELECT
+  `source` AS `keySource`,
+  `symbol` AS `keySymbol`,
+  FORMAT_TIMESTAMP(FROM_UNIXTIME(ROWTIME), 'yyyy-MM', 'UTC') AS `keyStart`,
+  AS_VALUE(`source`) AS `source`,
+  AS_VALUE(`symbol`) AS `symbol`,
+  FORMAT_TIMESTAMP(FROM_UNIXTIME(ROWTIME), 'yyyy-MM', 'UTC') || '-01T00:00:00.000' AS `dateTime`,
+  CAST(SUBSTRING(TOPK(LPAD(CAST((9999999999999 - ROWTIME) AS VARCHAR), 13, '0') || LPAD(CAST((9223372036854775807 - `number`) AS VARCHAR), 19, '0') || CAST(`mid` AS VARCHAR), 1)[1], 33) AS DOUBLE) AS `open`,
+  MAX(`mid`) AS `high`,
+  MIN(`mid`) AS `low`,
+  CAST(SUBSTRING(TOPK(LPAD(CAST(ROWTIME AS VARCHAR), 13, '0') || LPAD(CAST(`number` AS VARCHAR), 19, '0') || CAST(`mid` AS VARCHAR), 1)[1], 33) AS DOUBLE) AS `close`,
+  COUNT(*) AS `volume`,
+  FORMAT_TIMESTAMP(FROM_UNIXTIME(9999999999999 - CAST(SUBSTRING(TOPK(LPAD(CAST((9999999999999 - ROWTIME) AS VARCHAR), 13, '0') || LPAD(CAST((9223372036854775807 - `number`) AS VARCHAR), 19, '0') || CAST(`mid` AS VARCHAR), 1)[1], 1, 13) AS BIGINT)), 'yyyy-MM-dd''T''HH:mm:ss.SSS', 'UTC') AS `openDateTime`,
+  9223372036854775807 - CAST(SUBSTRING(TOPK(LPAD(CAST((9999999999999 - ROWTIME) AS VARCHAR), 13, '0') || LPAD(CAST((9223372036854775807 - `number`) AS VARCHAR), 19, '0') || CAST(`mid` AS VARCHAR), 1)[1], 14, 19) AS BIGINT) AS `openNumber`,
+  FORMAT_TIMESTAMP(FROM_UNIXTIME(CAST(SUBSTRING(TOPK(LPAD(CAST(ROWTIME AS VARCHAR), 13, '0') || LPAD(CAST(`number` AS VARCHAR), 19, '0') || CAST(`mid` AS VARCHAR), 1)[1], 1, 13) AS BIGINT)), 'yyyy-MM-dd''T''HH:mm:ss.SSS', 'UTC') AS `closeDateTime`,
+  CAST(SUBSTRING(TOPK(LPAD(CAST(ROWTIME AS VARCHAR), 13, '0') || LPAD(CAST(`number` AS VARCHAR), 19, '0') || CAST(`mid` AS VARCHAR), 1)[1], 14, 19) AS BIGINT) AS `closeNumber`
+FROM stock_ticks
+WHERE `source` IS NOT NULL AND `symbol` IS NOT NULL AND `number` >= 0
+  AND `ask` > 0 AND `bid` > 0 AND `mid` > 0
+GROUP BY `source`, `symbol`, FORMAT_TIMESTAMP(FROM_UNIXTIME(ROWTIME), 'yyyy-MM', 'UTC')
+EMIT CHANGES;

@@ -1,0 +1,21 @@
+"""Values as SQL writes them. Pure."""
+
+from datetime import timedelta
+
+
+def quoted(text: str) -> str:
+    """A text as SQL writes it."""
+    return "'" + text.replace("'", "''") + "'"
+
+
+def milliseconds(value: timedelta) -> str:
+    """A duration as Flink's settings and hints take it."""
+    return f"{value // timedelta(milliseconds=1)} ms"
+
+
+def interval_literal(value: timedelta) -> str:
+    """A duration as SQL adds it to an instant."""
+    seconds, rest = divmod(value % timedelta(days=1), timedelta(seconds=1))
+    minutes, hours = seconds // 60 % 60, seconds // 3600
+    clock = f"{hours:02}:{minutes:02}:{seconds % 60:02}.{rest // timedelta(milliseconds=1):03}"
+    return f"INTERVAL '{value.days} {clock}' DAY TO SECOND(3)"

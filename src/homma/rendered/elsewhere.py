@@ -1,0 +1,226 @@
+"""What is deployed elsewhere, rendered from the code's own tables and the locks of jars."""
+
+import json
+from typing import Any, Final
+
+from homma.aggregate import confluent, ksqldb
+from homma.aggregate.flink import SHADED, Job, options, place_of, script
+from homma.settings import (
+    AggregateSettings,
+    FlinkSettings,
+    KafkaSettings,
+    TopicSettings,
+)
+from homma.stack.flink import CONNECTOR, DRIVER
+from homma.stack.jars import MAVEN_CENTRAL, Jar, read_lock
+from homma.topics import contract
+from homma.topics.java import java_properties
+from homma.topics.kafka.connection import connection
+
+#: Where containers find each other.
+_KAFKA: Final = "kafka:9092"
+_CHECKPOINTS: Final = "s3://lake/flink"
+_NOTE: Final = "Rendered by `homma render`"
+#: What the operator and compose have to know before the script is read.
+_OUTSIDE: Final = (
+    "execution.checkpointing.dir",
+    "execution.checkpointing.savepoint-dir",
+    "execution.checkpointing.interval",
+    "execution.checkpointing.externalized-checkpoint-retention",
+    "restart-strategy.type",
+)
+
+
+def _job() -> Job:
+    kafka = connection(KafkaSettings(bootstrap_servers=_KAFKA), {}, None, None)
+    topics, settings = contract.topics(TopicSettings()), AggregateSettings()
+    return Job(
+        topics=topics,
+        settings=settings,
+        flink=FlinkSettings(checkpoints=_CHECKPOINTS),
+        client=java_properties(kafka, SHADED),
+        checkpoints=place_of(_CHECKPOINTS, settings.group, topics.ticks),
+    )
+
+
+def flink_sql() -> str:
+    """The candles in Flink, all settings as they are by default."""
+    head = (
+        f"-- {_NOTE} with the default settings; for others:\n"
+        f"-- homma flink sql --bootstrap.servers {_KAFKA} --checkpoints {_CHECKPOINTS}\n"
+    )
+    return head + script(_job())
+
+
+def _image() -> str:
+    return f"flink:{read_lock('flink').version}-java21"
+
+
+def _connector() -> Jar:
+    jars = read_lock("flink").jars
+    return next(jar for jar in jars if jar.path.name.startswith(CONNECTOR))
+
+
+def flink_compose() -> str:
+    """A session cluster, and homma that looks after its job."""
+    version = read_lock("flink").version
+    return f"""\
+# {_NOTE}. A Flink session cluster whose job homma hands over and looks after:
+# docker compose -f deploy/flink/compose.yaml up
+# It wants Kafka at {_KAFKA} and S3 at http://seaweedfs:8333 in the same network, an image of homma
+# (HOMMA_IMAGE), and AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY in the environment.
+x-flink: &flink
+  image: {_image()}
+  restart: unless-stopped
+  environment: &environment
+    ENABLE_BUILT_IN_PLUGINS: flink-s3-fs-presto-{version}.jar
+    AWS_ACCESS_KEY_ID: ${{AWS_ACCESS_KEY_ID:?set it}}
+    AWS_SECRET_ACCESS_KEY: ${{AWS_SECRET_ACCESS_KEY:?set it}}
+    KAFKA_SASL_USERNAME: ${{KAFKA_SASL_USERNAME:-}}
+    KAFKA_SASL_PASSWORD: ${{KAFKA_SASL_PASSWORD:-}}
+    FLINK_PROPERTIES: |
+      jobmanager.rpc.address: jobmanager
+      taskmanager.numberOfTaskSlots: 2
+      taskmanager.memory.process.size: 2g
+      s3.endpoint: http://seaweedfs:8333
+      s3.path.style.access: true
+
+services:
+  jobmanager:
+    <<: *flink
+    command: jobmanager
+    ports: ["127.0.0.1:8083:8081"]
+    healthcheck:
+      test: [CMD, curl, -fsS, http://localhost:8081/config]
+      interval: 5s
+      timeout: 5s
+      retries: 24
+  taskmanager:
+    <<: *flink
+    command: taskmanager
+    depends_on: [jobmanager]
+  candles:
+    image: ${{HOMMA_IMAGE:-homma}}
+    restart: unless-stopped
+    command: >-
+      homma aggregate --engine flink --jobmanager jobmanager:8081
+      --bootstrap.servers {_KAFKA} --checkpoints {_CHECKPOINTS} --dir /data
+    environment: *environment
+    volumes: ["candles:/data"]
+    depends_on:
+      jobmanager: {{condition: service_healthy}}
+
+volumes:
+  candles: {{}}
+"""
+
+
+def flink_kubernetes() -> str:
+    """An application cluster of Flink's operator, which restarts it from its last checkpoint."""
+    told, job, jar = options(_job()), _job(), _connector()
+    settings = "".join(f"    {name}: {told[name]}\n" for name in _OUTSIDE)
+    version = read_lock("flink").version
+    return f"""\
+# {_NOTE}. For the Flink Kubernetes operator: kubectl apply -k deploy/flink
+# The SQL is candles.sql beside it. Secret homma-flink holds AWS_ACCESS_KEY_ID,
+# AWS_SECRET_ACCESS_KEY and, for Kafka with SASL, KAFKA_SASL_USERNAME and KAFKA_SASL_PASSWORD.
+apiVersion: flink.apache.org/v1beta1
+kind: FlinkDeployment
+metadata:
+  name: homma-candles
+spec:
+  image: {_image()}
+  flinkVersion: v{version.rpartition(".")[0].replace(".", "_")}
+  serviceAccount: flink
+  flinkConfiguration:
+{settings}\
+    high-availability.type: kubernetes
+    high-availability.storageDir: s3://lake/flink-ha
+    s3.endpoint: http://seaweedfs:8333
+    s3.path.style.access: "true"
+    taskmanager.numberOfTaskSlots: "{job.flink.parallelism}"
+  podTemplate:
+    spec:
+      initContainers:
+        - name: connector
+          image: {_image()}
+          command: [sh, -euc]
+          args:
+            - |
+              cd /jars
+              wget -q {MAVEN_CENTRAL}/{jar.path}
+              echo "{jar.sha256}  {jar.path.name}" | sha256sum -c
+          volumeMounts:
+            - {{name: jars, mountPath: /jars}}
+      containers:
+        - name: flink-main-container
+          env:
+            - {{name: ENABLE_BUILT_IN_PLUGINS, value: flink-s3-fs-presto-{version}.jar}}
+          envFrom:
+            - secretRef: {{name: homma-flink}}
+          volumeMounts:
+            - {{name: jars, mountPath: /opt/flink/usrlib}}
+            - {{name: sql, mountPath: /opt/homma}}
+      volumes:
+        - {{name: jars, emptyDir: {{}}}}
+        - {{name: sql, configMap: {{name: homma-candles-sql}}}}
+  jobManager:
+    resource: {{cpu: 0.5, memory: 1600m}}
+  taskManager:
+    resource: {{cpu: 2, memory: 4096m}}
+  job:
+    jarURI: local:///opt/flink/usrlib/{jar.path.name}
+    entryClass: {DRIVER}
+    args: [--scriptUri, file:///opt/homma/candles.sql]
+    parallelism: {job.flink.parallelism}
+    upgradeMode: last-state
+"""
+
+
+def ksqldb_sql() -> str:
+    """A stream and 11 tables for ksqlDB."""
+    text = ksqldb.script(contract.topics(TopicSettings()), AggregateSettings())
+    return f"-- {_NOTE}: change the code's tables.\n{text}"
+
+
+#: What Confluent Cloud lets its users set.
+_SETTABLE: Final = (
+    "cleanup.policy",
+    "retention.ms",
+    "max.message.bytes",
+    "message.timestamp.type",
+    "message.timestamp.after.max.ms",
+)
+
+
+def confluent_topics() -> str:
+    """Every topic for Terraform, as far as Confluent Cloud has those settings."""
+    settings = TopicSettings()
+    specs = contract.specs(settings, settings.partitions)
+    candles = set(contract.topics(settings).candles)
+    return _json(
+        [
+            {
+                "name": spec.name,
+                "candles": spec.name in candles,
+                "config": {k: v for k, v in spec.config.items() if k in _SETTABLE},
+            }
+            for spec in specs
+        ]
+    )
+
+
+def confluent_statements() -> str:
+    """The statements of Confluent Cloud's Flink for Terraform, in their order."""
+    job = _job()
+    made = confluent.statements(job, TopicSettings().partitions)
+    return _json(
+        {
+            "properties": confluent.properties(job),
+            "statements": [{"name": name, "text": text} for name, text in made],
+        }
+    )
+
+
+def _json(found: Any) -> str:
+    return json.dumps(found, indent=2, ensure_ascii=False) + "\n"

@@ -1,0 +1,133 @@
+"""What Flink is told: from the table of intervals and the settings."""
+
+from datetime import timedelta
+from pathlib import Path
+
+import polars as pl
+import pytest
+from click.testing import CliRunner
+from hypothesis import given
+from hypothesis import strategies as st
+
+from homma.aggregate.flink import SHADED, Job, finer, options, script, state_ttl
+from homma.aggregate.sql import interval_literal
+from homma.cli.main import homma
+from homma.core.interval import BY_NAME, INTERVALS
+from homma.errors import SettingError
+from homma.settings import AggregateSettings, FlinkSettings, TopicSettings
+from homma.topics import contract
+from homma.topics.java import java_properties
+from tests.core.effort import effort
+
+ROOT = Path(__file__).parents[2]
+#: By name: what each is put together of.
+LADDER = {
+    "5min": "1min", "10min": "5min", "15min": "5min", "30min": "15min", "1hour": "30min",
+    "3hour": "1hour", "4hour": "1hour", "1day": "4hour", "1week": "1day", "1month": "1day",
+}  # fmt: skip
+
+
+def job(
+    settings: AggregateSettings | None = None,
+    flink: FlinkSettings | None = None,
+    more: dict[str, str] | None = None,
+) -> Job:
+    return Job(
+        topics=contract.topics(TopicSettings()),
+        settings=settings or AggregateSettings(),
+        flink=flink or FlinkSettings(),
+        client=java_properties({"bootstrap.servers": "here:9092", **(more or {})}, SHADED),
+        checkpoints="file:///state",
+    )
+
+
+def test_the_verb_prints_what_is_deployed() -> None:
+    flags = ["--bootstrap.servers", "kafka:9092", "--checkpoints", "s3://lake/flink"]
+    said = CliRunner().invoke(homma, ["flink", "sql", *flags])
+    assert said.exit_code == 0, said.output
+    deployed = (ROOT / "deploy/flink/candles.sql").read_text(encoding="utf-8")
+    comments, _, text = deployed.partition("SET ")
+    assert all(line.startswith("--") for line in comments.splitlines())
+    assert said.output == "SET " + text
+
+
+def test_each_interval_is_put_together_of_a_finer_one() -> None:
+    found = {i.name: below.name for i in INTERVALS if (below := finer(i)) is not None}
+    assert found == LADDER
+    assert finer(INTERVALS[0]) is None
+
+
+@effort(4)
+@given(st.integers(0, 4_102_444_800_000_000), st.sampled_from(sorted(LADDER)))
+def test_a_start_is_a_start_of_what_it_is_put_together_of(at: int, name: str) -> None:
+    coarse, fine = BY_NAME[name], BY_NAME[LADDER[name]]
+    instant = pl.select(at=pl.lit(at, pl.Int64))
+    start = instant.select(coarse.floor(pl.col("at")))
+    assert start.select(fine.floor(pl.col("at"))).equals(start)
+    # And so a tick's coarse start is that of its fine start.
+    by_way = instant.select(fine.floor(pl.col("at"))).select(coarse.floor(pl.col("at")))
+    assert by_way.equals(start)
+
+
+def test_a_candle_outlives_what_it_is_made_of() -> None:
+    kept = [state_ttl(job(), interval) for interval in INTERVALS]
+    assert kept == sorted(kept)
+    assert kept[0] == timedelta(days=1, minutes=11)
+    assert kept[-1] == timedelta(days=32, minutes=10)
+
+
+@pytest.mark.parametrize(
+    ("value", "literal"),
+    [
+        (timedelta(minutes=5), "INTERVAL '0 00:05:00.000' DAY TO SECOND(3)"),
+        (timedelta(days=3, hours=4, seconds=7.25), "INTERVAL '3 04:00:07.250' DAY TO SECOND(3)"),
+    ],
+)
+def test_durations(value: timedelta, literal: str) -> None:
+    assert interval_literal(value) == literal
+
+
+def test_delivery_is_chosen() -> None:
+    exactly = script(job())
+    least = script(job(flink=FlinkSettings(delivery="at-least-once")))
+    assert exactly.count("'sink.delivery-guarantee' = 'exactly-once'") == len(INTERVALS) + 1
+    prefixes = [line for line in exactly.splitlines() if "transactional-id-prefix" in line]
+    assert len(set(prefixes)) == len(INTERVALS) + 1
+    assert "transactional-id-prefix" not in least
+    assert least.count("'sink.delivery-guarantee' = 'at-least-once'") == len(INTERVALS) + 1
+
+
+def test_where_it_goes_on_is_told() -> None:
+    found = options(job())
+    assert not [name for name in found if name.startswith("execution.state-recovery")]
+    restored = Job(**{
+        name: getattr(job(), name) for name in ("topics", "settings", "flink", "client")
+    }, checkpoints="file:///state", restore="file:///state/chk-7")  # fmt: skip
+    assert options(restored)["execution.state-recovery.path"] == "file:///state/chk-7"
+
+
+def test_the_price_is_chosen() -> None:
+    assert "`bid` AS `price`" in script(job(AggregateSettings(price="bid")))
+
+
+def test_copies_are_known_as_long_as_ticks_may_come() -> None:
+    with pytest.raises(SettingError, match="dedupe_for is 5min, less than correct_for"):
+        job(flink=FlinkSettings(dedupe_for=timedelta(minutes=5)))
+
+
+def test_no_secret_is_in_it() -> None:
+    login = {
+        "security.protocol": "SASL_SSL", "sasl.mechanism": "SCRAM-SHA-512",
+        "sasl.username": "somebody", "sasl.password": "a secret", "ssl.ca.location": "/ca.pem",
+    }  # fmt: skip
+    text = script(job(more=login))
+    assert "a secret" not in text
+    assert "somebody" not in text
+    assert 'password="${env:KAFKA_SASL_PASSWORD}"' in text
+    assert f"{SHADED}org.apache.kafka.common.security.scram.ScramLoginModule" in text
+    assert "'properties.ssl.truststore.location' = '/ca.pem'" in text
+
+
+def test_what_java_does_not_know_is_refused() -> None:
+    with pytest.raises(SettingError, match=r"do not have queued\.max\.messages\.kbytes"):
+        job(more={"queued.max.messages.kbytes": "1"})

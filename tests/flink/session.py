@@ -1,0 +1,102 @@
+"""A Flink session cluster of the locked jars: a JobManager and a TaskManager, each a process."""
+
+import json
+import os
+import subprocess
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from homma.stack import flink as server
+from homma.stack.flink import CONNECTOR, Flink
+from homma.stack.flink_rest import Rest
+from homma.stack.jars import fetch, read_lock
+from tests.aggregate.pipeline import until
+from tests.conftest import jars_cache
+from tests.flink.flinks import PATIENCE_S
+from tests.stack.waiting import free_ports
+
+JOBMANAGER = "org.apache.flink.runtime.entrypoint.StandaloneSessionClusterEntrypoint"
+TASKMANAGER = "org.apache.flink.runtime.taskexecutor.TaskManagerRunner"
+
+
+def config_yaml(rest: int, rpc: int, temporary: Path) -> str:
+    """What Flink's own scripts would work out of a memory in all is told part by part."""
+    here = "127.0.0.1"
+    told = {
+        "jobmanager.rpc.address": here, "jobmanager.rpc.port": rpc, "jobmanager.bind-host": here,
+        "rest.address": here, "rest.bind-address": here,
+        "rest.port": rest, "rest.bind-port": str(rest),
+        "taskmanager.host": here, "taskmanager.bind-host": here,
+        "taskmanager.numberOfTaskSlots": 2, "taskmanager.cpu.cores": 2.0,
+        "taskmanager.memory.framework.heap.size": "128m",
+        "taskmanager.memory.framework.off-heap.size": "128m",
+        "taskmanager.memory.task.heap.size": "512m", "taskmanager.memory.task.off-heap.size": "0",
+        "taskmanager.memory.jvm-metaspace.size": "256m",
+        "taskmanager.memory.jvm-overhead.min": "192m",
+        "taskmanager.memory.jvm-overhead.max": "192m",
+        "taskmanager.memory.network.min": "128m", "taskmanager.memory.network.max": "128m",
+        "taskmanager.memory.managed.size": "128m",
+        "io.tmp.dirs": str(temporary),
+    }  # fmt: skip
+    return "".join(f"{name}: {json.dumps(value)}\n" for name, value in told.items())
+
+
+class Session:
+    """The cluster; both processes may be killed, and others started in their place."""
+
+    def __init__(self, folder: Path) -> None:
+        self._folder = folder
+        self._rest, self._rpc = free_ports(2)
+        self.rest = Rest(f"127.0.0.1:{self._rest}")
+        self._running: list[subprocess.Popen[bytes]] = []
+
+    def start(self) -> None:
+        """Both, and wait until there are slots."""
+        for name, program in (("jobmanager", JOBMANAGER), ("taskmanager", TASKMANAGER)):
+            self._running.append(self._start(self._folder / name, program))
+
+        def there() -> bool:
+            assert all(process.poll() is None for process in self._running), self.said()
+            overview = self.rest._ask("/overview")
+            return overview is not None and overview["slots-total"] > 0
+
+        until(there, PATIENCE_S)
+
+    def _start(self, home: Path, program: str) -> subprocess.Popen[bytes]:
+        jars = fetch(read_lock("flink"), jars_cache())
+        # It comes with the job: Flink's own images lack it.
+        plain = [jar for jar in jars if not jar.name.startswith(CONNECTOR)]
+        flink = Flink(home, plain, self._rest, "1g", 2)
+        server.write(flink, "")
+        conf = home / "conf"
+        (conf / "config.yaml").write_text(config_yaml(self._rest, self._rpc, home / "tmp"))
+        with flink.out.open("ab") as out:
+            return subprocess.Popen(
+                [*server._java(flink), program, "--configDir", str(conf)],
+                env={**os.environ, "FLINK_CONF_DIR": str(conf)},
+                cwd=home, stdout=out, stderr=out,
+            )  # fmt: skip
+
+    def said(self) -> str:
+        logs = [*self._folder.glob("*/out.log"), *self._folder.glob("*/server.log")]
+        return "\n".join(f"--- {log}\n{log.read_text()[-4000:]}" for log in logs)
+
+    def kill(self) -> None:
+        """Both at once, as a power cut would."""
+        for process in self._running:
+            process.kill()
+        for process in self._running:
+            process.wait()
+        self._running.clear()
+
+
+@contextmanager
+def session(folder: Path) -> Iterator[Session]:
+    """A cluster for the length of the block."""
+    found = Session(folder)
+    try:
+        found.start()
+        yield found
+    finally:
+        found.kill()

@@ -1,0 +1,95 @@
+"""Flink's programs, as far as no JVM is needed; the others are in tests/flink."""
+
+import json
+import os
+from pathlib import Path
+
+from homma.cli.flink_state import checkpoints_uri, lies_here, newest_checkpoint, path_of
+from homma.settings import EngineSettings, FlinkSettings
+from homma.stack.flink import CONNECTOR, DRIVER, Flink, cluster, config_yaml, explain, submission
+from homma.stack.jars import read_lock
+from homma.stack.relock import FLINK, FLINK_KAFKA
+
+LINES = (
+    "The program finished with the following exception:",
+    "org.apache.flink.client.program.ProgramInvocationException: The main method caused an error",
+    "Caused by: org.apache.flink.table.api.ValidationException: SQL validation failed.",
+    "Caused by: org.apache.kafka.common.errors.TimeoutException: Call: describeTopics timed out",
+    "... 33 more",
+)
+
+
+def flink(folder: Path, parallelism: int = 1) -> Flink:
+    jars = [Path("/jars") / jar.path for jar in read_lock("flink").jars]
+    return Flink(folder, jars, 8083, "1g", parallelism)
+
+
+def complete(folder: Path) -> Path:
+    folder.mkdir(parents=True)
+    (folder / "_metadata").touch()
+    return folder
+
+
+def test_the_lock_is_of_the_versions_that_are_resolved() -> None:
+    lock = read_lock("flink")
+    assert lock.version == FLINK
+    [connector] = [jar for jar in lock.jars if jar.path.name.startswith(CONNECTOR)]
+    assert connector.coordinate.endswith(f":{FLINK_KAFKA}")
+    versions = {jar.coordinate.split(":")[2] for jar in lock.jars if "flink:flink-" in
+                jar.coordinate and "shaded" not in jar.coordinate}  # fmt: skip
+    assert versions == {FLINK, FLINK_KAFKA}
+
+
+def test_the_innermost_cause_is_told() -> None:
+    assert explain(LINES) == (
+        "org.apache.kafka.common.errors.TimeoutException: Call: describeTopics timed out"
+    )
+    assert explain(["Error: no such class"]) == "Error: no such class"
+
+
+def test_it_listens_on_this_machine_alone(tmp_path: Path) -> None:
+    told = dict(line.split(": ", 1) for line in config_yaml(flink(tmp_path, 3)).splitlines())
+    assert json.loads(told["rest.bind-address"]) == "127.0.0.1"
+    assert json.loads(told["rest.port"]) == 8083
+    assert json.loads(told["taskmanager.memory.network.max"]) == "192m"
+
+
+def test_both_ways_run_the_same_script(tmp_path: Path) -> None:
+    here = cluster(flink(tmp_path), lambda: True).program.argv
+    there = submission(flink(tmp_path), "jobs.example:8081").program.argv
+    for argv in (here, there):
+        assert argv[-4:-2] == [
+            DRIVER,
+            str(next(a for a in argv if CONNECTOR in a and ":" not in a)),
+        ]
+        assert argv[-2:] == ["--scriptUri", (tmp_path / "job.sql").as_uri()]
+    assert "-Drest.address=jobs.example" in there
+    assert "-Drest.port=8081" in there
+    assert "-d" in there
+    assert "-d" not in here
+
+
+def test_the_newest_complete_checkpoint_is_found(tmp_path: Path) -> None:
+    assert newest_checkpoint(tmp_path / "none") is None
+    old = complete(tmp_path / "job1" / "chk-9")
+    saved = complete(tmp_path / "savepoint-job1-x")
+    newest = complete(tmp_path / "job2" / "chk-1")
+    # It was being written when the power went.
+    (tmp_path / "job2" / "chk-2").mkdir()
+    for at, folder in enumerate((old, saved, newest)):
+        os.utime(folder / "_metadata", (at, at))
+    found = newest_checkpoint(tmp_path)
+    assert found == newest.as_uri()
+    assert path_of(found) == newest
+
+
+def test_each_job_has_a_place_of_its_own_for_its_state(tmp_path: Path) -> None:
+    def place(checkpoints: str, group: str = "g") -> str:
+        given = FlinkSettings(checkpoints=checkpoints)
+        return checkpoints_uri(given, EngineSettings(dir=tmp_path), group, "ticks")
+
+    assert place("s3://lake/flink/") == "s3://lake/flink/g-ticks"
+    assert not lies_here(place("s3://lake/flink"))
+    assert path_of(place(str(tmp_path / "state"))) == tmp_path / "state" / "g-ticks"
+    assert path_of(place("")) == tmp_path / "flink" / "g-ticks" / "checkpoints"
+    assert place("/state") != place("/state", "other")

@@ -1,0 +1,75 @@
+"""Confluent Cloud's Terraform: it parses, is in form, and its names and rules are tested."""
+
+import json
+import re
+import shutil
+import subprocess
+from pathlib import Path
+from typing import Any
+
+import hcl2
+import pytest
+
+from homma.core.interval import INTERVALS
+from homma.settings import TopicSettings
+from homma.topics import contract
+
+ROOT = Path(__file__).parents[2] / "terraform" / "ksql"
+FILES = sorted(ROOT.rglob("*.tf"))
+PROGRAM = shutil.which("terraform")
+
+
+def parsed(path: Path) -> dict[str, Any]:
+    found: dict[str, Any] = hcl2.loads(path.read_text(encoding="utf-8"))
+    return found
+
+
+@pytest.mark.parametrize("path", FILES, ids=lambda path: path.name)
+def test_it_parses(path: Path) -> None:
+    assert parsed(path)
+
+
+def test_secrets_are_in_one_sensitive_output() -> None:
+    text = (ROOT / "outputs.tf").read_text(encoding="utf-8")
+    assert re.findall(r'^output "(.+)"', text, re.MULTILINE) == ["resource-ids"]
+    assert "sensitive   = true" in text
+    variables = (ROOT / "variables.tf").read_text(encoding="utf-8")
+    for name in ("confluent_cloud_api_key", "confluent_cloud_api_secret"):
+        [block] = re.findall(rf'variable "{name}" {{(.*?)\n}}', variables, re.DOTALL)
+        assert "sensitive   = true" in block
+        assert "default" not in block
+
+
+def test_every_variable_has_a_type() -> None:
+    for path in FILES:
+        for block in re.findall(r'^variable "\w+" {\n(.*?)^}', path.read_text(), re.M | re.S):
+            assert re.search(r"^  type +=", block, re.MULTILINE), (path, block)
+
+
+def test_topics_and_tables_are_those_of_the_contract() -> None:
+    names = contract.topics(TopicSettings())
+    topics = json.loads((ROOT / "topics.json").read_text())
+    assert [topic["name"] for topic in topics] == list(names.all())
+    assert [t["name"] for t in topics if t["candles"]] == list(names.candles)
+    *tables, runs = json.loads((ROOT / "statements.json").read_text())["statements"]
+    assert [table["name"] for table in tables] == [f"candle-{i.name}" for i in INTERVALS]
+    for topic in names.candles:
+        assert runs["text"].count(f"INSERT INTO `{topic}`") == 1
+    # Neither is there.
+    assert not re.search("PROCTIME|CREATE VIEW", runs["text"])
+
+
+@pytest.mark.skipif(PROGRAM is None, reason="terraform is not installed")
+def test_it_is_in_form_and_the_names_pass_their_tests(tmp_path: Path) -> None:
+    assert PROGRAM is not None
+    copy = tmp_path / "ksql"
+    shutil.copytree(ROOT, copy, ignore=shutil.ignore_patterns(".terraform*"))
+    for folder, words in (
+        (copy, ("fmt", "-check", "-recursive")),
+        (copy / "modules" / "names", ("init", "-input=false")),
+        (copy / "modules" / "names", ("test", "-no-color")),
+    ):
+        done = subprocess.run(
+            [PROGRAM, *words], cwd=folder, capture_output=True, text=True, check=False
+        )
+        assert done.returncode == 0, done.stdout + done.stderr
