@@ -153,7 +153,16 @@ def jvm_options(text: str) -> list[str]:
 def _answers(process: Process, port: int) -> bool:
     # Another Trino on the same port would answer as well.
     pid = process.status.pid
-    return pid is not None and listens(pid, port) and started(port)
+    return pid is not None and listens(pid, port) and started(port) and _works(port)
+
+
+def _works(port: int) -> bool:
+    """Whether a query is carried out: at first Trino has started, but has no node for it yet."""
+    try:
+        statements.execute(port, "SELECT 1")
+    except ServerFailed:
+        return False
+    return True
 
 
 def _command(node: Node) -> list[str]:
