@@ -35,7 +35,7 @@ test-stack: .venv/ready $(BUILT) $(OTHERS)  ## Trino, Spark, dbt, Airflow and ot
 	$(RUN)/pytest -m stack -o timeout=1800 -n $(WORKERS) --dist loadfile $(ARGS)
 
 test-minio: .venv/ready $(MINIO)  ## the lake's tests on MinIO with Apache's REST catalog; needs Go
-	HOMMA_TEST_MINIO=$(dir $(MINIO)) $(RUN)/pytest --storage minio \
+	MINIO_FOLDER=$(dir $(MINIO)) $(RUN)/pytest --storage minio \
 	  $(ON_MINIO:%=tests/lake/test_%.py) $(ARGS)
 
 spark-sql: .venv/ready deploy/spark/.venv/ready  ## SQL over the lake: docs/reading-the-lake.md

@@ -24,7 +24,7 @@ KEY, SECRET = "homma-test", "not-a-secret-of-anybody"
 @contextmanager
 def running(folder: Path, jars_cache: Path) -> Iterator[Weed]:
     """Both servers, found as a SeaweedFS is."""
-    program = shutil.which("minio", path=os.environ.get("HOMMA_TEST_MINIO"))
+    program = shutil.which("minio", path=os.environ.get("MINIO_FOLDER"))
     assert program, "no minio: make test-minio builds it"
     s3_port, console_port, catalog_port = free_ports(3)
     s3 = f"http://127.0.0.1:{s3_port}"
