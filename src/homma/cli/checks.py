@@ -106,6 +106,10 @@ def _starts(check: str, argv: Sequence[str], line: int, package: str) -> Finding
     return Finding(check, "ok", said[min(line, len(said) - 1)])
 
 
+#: What downloads the jars of a lock.
+_STARTED_BY: Final = {"kafka": "homma up", "flink": "homma aggregate --engine flink"}
+
+
 def jar_files(cache: Path) -> Iterator[Finding]:
     """Whether the downloaded jars are those of the lock files."""
     for lock in _locks():
@@ -119,8 +123,9 @@ def jar_files(cache: Path) -> Iterator[Finding]:
             continue
         left = sum(jar.size for jar in lock.jars if jar not in present)
         if left:
-            found = f"{name}: {len(present)} of {len(lock.jars)} in {cache}; the first `homma up` "
-            yield Finding("jars", "ok", f"{found}downloads {left / 1e6:.0f} MB")
+            found = f"{name}: {len(present)} of {len(lock.jars)} in {cache}; the first "
+            verb = _STARTED_BY[lock.name]
+            yield Finding("jars", "ok", f"{found}`{verb}` downloads {left / 1e6:.0f} MB")
         else:
             yield Finding("jars", "ok", f"{name}: all {len(present)} in {cache}, unchanged")
 
