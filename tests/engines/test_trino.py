@@ -3,6 +3,7 @@
 All that needs one is in this file: it is started once.
 """
 
+import re
 import uuid
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
@@ -17,7 +18,7 @@ from trino.exceptions import TrinoUserError
 from homma.lake.schema import BY_NAME, TABLES, TICKS
 from homma.lake.table import Lake
 from tests.aggregate.pipeline import Pipeline
-from tests.engines.conftest import NAMESPACE, Query, append
+from tests.engines.conftest import NAMESPACE, ROOT, Query, append
 from tests.engines.test_reading_the_lake import run, shown
 from tests.faults.engines import Feed, market
 from tests.lake.sinks import Sinks
@@ -86,6 +87,15 @@ def test_it_prints_what_the_page_says(
     block, (port, _) = shown()["Trino"], trino_node
     printed = run(block.code, environment, **{"port=8090": f"port={port}"})
     assert printed.strip() == block.printed.strip()
+
+
+def test_what_a_tick_takes_is_asked_as_the_page_says(
+    query: Query, frames: dict[str, pl.DataFrame]
+) -> None:
+    page = (ROOT / "docs" / "operations.md").read_text("utf-8")
+    [statement] = re.findall(r"`(SELECT sum\(file_size_in_bytes\)[^`]+)`", page)
+    [(size,)] = query(statement)
+    assert 0 < size < 1000
 
 
 # --- small files, beside a sink ------------------------------------------------------------------
