@@ -166,7 +166,11 @@ def main() -> None:
     print(report.machine())
     market = Market(asked.ticks, asked.series, int(asked.hours * 3600e6))
     with broker(asked.port) as (bootstrap, folder):
-        found = list(rows(Place(bootstrap, folder, asked), market))
+        found: list[list[str]] = []
+        for cells in rows(Place(bootstrap, folder, asked), market):
+            # What is known is not lost when a later engine fails.
+            print("  ".join(cells), file=sys.stderr, flush=True)
+            found.append(cells)
     report.show(
         f"{market.ticks:,} ticks, {market.series:,} series, {asked.hours:g} h of event time; "
         f"live: {asked.rate:,} ticks/s for {asked.seconds:g} s",

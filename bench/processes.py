@@ -1,7 +1,7 @@
 """`homma aggregate` as processes of their own, watched from outside."""
 
+import os
 import signal
-import subprocess
 import sys
 import time
 from collections.abc import Callable, Iterator
@@ -17,8 +17,10 @@ from confluent_kafka.admin import AdminClient
 from bench.market import PARTITIONS
 from bench.stopwatch import peak_mib
 from homma.settings import TopicSettings
+from homma.stack.child import Child
 
 _PATIENCE_S = 120.0
+_GRACE_S = 60.0
 _LOOK_S = 0.02
 _OPENED = "goes on at offset"
 _FLINK_RUNS = "Flink runs"
@@ -26,11 +28,14 @@ _FLINK_RUNS = "Flink runs"
 
 @dataclass
 class Engine:
-    """One process. `peak_mib` is known when it has ended."""
+    """One process, which does not outlive this one. `peak_mib` is known when it has ended."""
 
-    process: subprocess.Popen[bytes]
+    child: Child
     log: Path
     peak_mib: float = 0.0
+
+    def ended(self) -> bool:
+        return self.child.wait(0)
 
     def said(self) -> str:
         return self.log.read_text()
@@ -41,7 +46,7 @@ class Engine:
 
     def tree(self) -> list[psutil.Process]:
         """It, and what it has started: Flink's JVM."""
-        own = psutil.Process(self.process.pid)
+        own = psutil.Process(self.child.pid)
         return [own, *own.children(recursive=True)]
 
     def cpu_s(self) -> float:
@@ -49,15 +54,15 @@ class Engine:
         return float(sum(times.user + times.system for times in used))
 
     def rss_mib(self) -> float:
-        return float(psutil.Process(self.process.pid).memory_info().rss / (1 << 20))
+        return float(psutil.Process(self.child.pid).memory_info().rss / (1 << 20))
 
     def end(self, number: signal.Signals = signal.SIGTERM) -> None:
         """End it, and learn what it took."""
-        if self.process.returncode is not None:
+        if self.ended():
             return
         self.peak_mib = sum(peak_mib(process.pid) for process in self.tree())
-        self.process.send_signal(number)
-        self.process.wait()
+        os.kill(self.child.pid, number)
+        self.child.wait()
 
 
 @dataclass
@@ -87,7 +92,7 @@ class Engines:
             "--group", self.group, *flags,
         ]  # fmt: skip
         with log.open("wb") as said:
-            engine = Engine(subprocess.Popen(argv, stderr=said), log)
+            engine = Engine(Child(argv, said, _GRACE_S), log)
         self.all.append(engine)
         return engine
 
@@ -98,7 +103,7 @@ class Engines:
         until_s = time.monotonic() + within_s
         while not met():
             for engine in self.all:
-                if engine.process.returncode is None and engine.process.poll() is not None:
+                if engine.ended() and not engine.peak_mib:
                     raise SystemExit(f"an engine ended:\n{engine.said()[-2000:]}")
             if time.monotonic() > until_s:
                 raise SystemExit(f"{within_s:g} s were not enough: is the machine too busy?")
@@ -106,7 +111,7 @@ class Engines:
 
     def ready(self) -> bool:
         """Whether the running engines share the partitions evenly, and all of them are open."""
-        running = [engine for engine in self.all if engine.process.returncode is None]
+        running = [engine for engine in self.all if not engine.ended()]
         share = PARTITIONS // len(running)
         if any(engine.opened() < share for engine in running):
             return False
