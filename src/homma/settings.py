@@ -5,21 +5,13 @@ command line makes `--emit-every`, the environment `HOMMA_EMIT_EVERY` and homma.
 `emit_every = "1s"`; in that order they count. docs/reference/settings.md is rendered from here.
 """
 
-import re
 from dataclasses import MISSING, Field, dataclass, field, fields
 from datetime import timedelta
 from pathlib import Path
 from typing import Any, Final, Literal, get_args
 
+from homma.durations import duration, duration_text
 from homma.errors import SettingError
-
-UNITS: Final = {
-    "ms": timedelta(milliseconds=1),
-    "s": timedelta(seconds=1),
-    "min": timedelta(minutes=1),
-    "h": timedelta(hours=1),
-    "d": timedelta(days=1),
-}
 
 
 def setting(default: Any, meaning: str) -> Any:
@@ -335,6 +327,8 @@ class ServeSettings:
     slow_after: timedelta = setting(
         timedelta(seconds=20), "who takes nothing from a stream for so long is cut off"
     )
+    lateness: timedelta = setting(*_LATENESS)
+    idle_after: timedelta = setting(*_IDLE_AFTER)
     without_lake: bool = setting(False, "give the newest candles only, ask no lake for older ones")
 
 
@@ -367,24 +361,6 @@ def has_default(row: Field[Any]) -> bool:
     return row.default is not MISSING
 
 
-def duration(text: str) -> timedelta:
-    """A duration such as 250ms, 2s, 10min, 4h or 7d; ValueError says what it may be."""
-    found = re.fullmatch(r"\s*([0-9]+(?:\.[0-9]+)?)\s*([a-z]+)\s*", text)
-    if not found or found[2] not in UNITS:
-        raise ValueError(f"{text!r} is no duration: a number and one of {', '.join(UNITS)}")
-    return float(found[1]) * UNITS[found[2]]
-
-
-def duration_text(value: timedelta) -> str:
-    """The shortest text that `duration` reads back."""
-    if not value:
-        return "0s"
-    for unit in reversed(UNITS):
-        if value >= UNITS[unit] and value % UNITS[unit] == timedelta(0):
-            return f"{value // UNITS[unit]}{unit}"
-    return f"{value / UNITS['ms']:g}ms"
-
-
 def parse(row: Field[Any], text: str) -> Any:
     """The value of a setting from its text; ValueError says what it may be."""
     kind = row.type
@@ -400,8 +376,3 @@ def parse(row: Field[Any], text: str) -> Any:
     if choices and text not in choices:
         raise ValueError(f"{text!r} is not one of {', '.join(choices)}")
     return text
-
-
-def microseconds(value: timedelta) -> int:
-    """A duration as core wants it."""
-    return value // timedelta(microseconds=1)

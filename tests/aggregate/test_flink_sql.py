@@ -3,28 +3,19 @@
 from datetime import timedelta
 from pathlib import Path
 
-import polars as pl
 import pytest
 from click.testing import CliRunner
-from hypothesis import given
-from hypothesis import strategies as st
 
-from homma.aggregate.flink import SHADED, Job, finer, options, script, state_ttl
+from homma.aggregate.flink import SHADED, Job, options, script, state_ttl
 from homma.aggregate.sql import interval_literal
 from homma.cli.main import homma
-from homma.core.interval import BY_NAME, INTERVALS
+from homma.core.interval import INTERVALS
 from homma.errors import SettingError
 from homma.settings import AggregateSettings, FlinkSettings, TopicSettings
 from homma.topics import contract
 from homma.topics.java import java_properties
-from tests.core.effort import effort
 
 ROOT = Path(__file__).parents[2]
-#: By name: what each is put together of.
-LADDER = {
-    "5min": "1min", "10min": "5min", "15min": "5min", "30min": "15min", "1hour": "30min",
-    "3hour": "1hour", "4hour": "1hour", "1day": "4hour", "1week": "1day", "1month": "1day",
-}  # fmt: skip
 
 
 def job(
@@ -49,24 +40,6 @@ def test_the_verb_prints_what_is_deployed() -> None:
     comments, _, text = deployed.partition("SET ")
     assert all(line.startswith("--") for line in comments.splitlines())
     assert said.output == "SET " + text
-
-
-def test_each_interval_is_put_together_of_a_finer_one() -> None:
-    found = {i.name: below.name for i in INTERVALS if (below := finer(i)) is not None}
-    assert found == LADDER
-    assert finer(INTERVALS[0]) is None
-
-
-@effort(4)
-@given(st.integers(0, 4_102_444_800_000_000), st.sampled_from(sorted(LADDER)))
-def test_a_start_is_a_start_of_what_it_is_put_together_of(at: int, name: str) -> None:
-    coarse, fine = BY_NAME[name], BY_NAME[LADDER[name]]
-    instant = pl.select(at=pl.lit(at, pl.Int64))
-    start = instant.select(coarse.floor(pl.col("at")))
-    assert start.select(fine.floor(pl.col("at"))).equals(start)
-    # And so a tick's coarse start is that of its fine start.
-    by_way = instant.select(fine.floor(pl.col("at"))).select(coarse.floor(pl.col("at")))
-    assert by_way.equals(start)
 
 
 def test_a_candle_outlives_what_it_is_made_of() -> None:

@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from homma.core.interval import BY_CODE, BY_NAME, COARSEST, FINEST, INTERVALS, Interval
+from homma.core.interval import BY_CODE, BY_NAME, COARSEST, FINEST, INTERVALS, Interval, finer
 from tests import oracle
 from tests.core.effort import effort
 from tests.core.frames import us
@@ -89,3 +89,24 @@ def test_a_boundary_is_one_of_the_finer_intervals_too(coarse: str, at: datetime)
 def test_longest_is_reached_and_never_exceeded(interval: Interval) -> None:
     at = [us(oracle.EPOCH + timedelta(days=n)) for n in range(800)]
     assert max(end - start for start, end in both(interval, at)) == interval.longest_us
+
+
+def test_each_interval_is_made_of_whole_ones_of_a_finer_one() -> None:
+    found = {i.code: below.code for i in INTERVALS if (below := finer(i)) is not None}
+    assert found == {
+        "m5": "m1", "m10": "m5", "m15": "m5", "m30": "m15", "h1": "m30", "h3": "h1", "h4": "h1",
+        "D1": "h4", "W1": "D1", "M1": "D1",
+    }  # fmt: skip
+
+
+@effort()
+@given(INSTANTS)
+def test_an_instant_lies_in_a_coarse_interval_with_its_finer_one(at: datetime) -> None:
+    instant = pl.select(at=pl.lit(us(at), pl.Int64))
+    for coarse in INTERVALS[1:]:
+        fine = finer(coarse)
+        assert fine is not None
+        fine_start = instant.select(fine.floor(pl.col("at")))
+        start = instant.select(coarse.floor(pl.col("at")))
+        assert fine_start.select(coarse.floor(pl.col("at"))).equals(start), coarse.code
+        assert start.select(fine.floor(pl.col("at"))).equals(start), coarse.code

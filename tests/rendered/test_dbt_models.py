@@ -1,32 +1,10 @@
 """What is rendered for dbt: a file for each interval, and a finer one that it is rolled up from."""
 
-import polars as pl
 import yaml
-from hypothesis import given
-from hypothesis import strategies as st
 
-from homma.core.interval import INTERVALS, Interval
+from homma.core.interval import INTERVALS
 from homma.lake.schema import TABLES
-from homma.rendered.dbt import files, finer, split_name
-
-YEAR_2100_US = 4_102_444_800_000_000
-
-
-def floor(interval: Interval, at_us: int) -> int:
-    started: int = pl.select(interval.floor(pl.lit(at_us))).item()
-    return started
-
-
-@given(st.integers(0, YEAR_2100_US))
-def test_an_interval_is_made_of_whole_finer_ones(at_us: int) -> None:
-    for interval in INTERVALS:
-        below = finer(interval)
-        if below is not None:
-            assert floor(interval, floor(below, at_us)) == floor(interval, at_us)
-
-
-def test_only_the_finest_is_made_of_ticks() -> None:
-    assert [interval.name for interval in INTERVALS if finer(interval) is None] == ["1min"]
+from homma.rendered.dbt import files, split_name
 
 
 def test_names_say_how_long() -> None:

@@ -4,7 +4,8 @@ import http.client
 import json
 import socket
 import threading
-from collections.abc import Iterator
+import time
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
@@ -59,12 +60,22 @@ class Counting:
 
 
 def made(past: Past | None = None, source: Source | None = None, token: str | None = None,
-         built: Path | None = None, **settings: Any) -> Server:  # fmt: skip
+         built: Path | None = None, now_s: Callable[[], float] = time.monotonic,
+         **settings: Any) -> Server:  # fmt: skip
     """A server that does not run yet."""
     chosen = ServeSettings(**settings)
     allowed = rules(chosen.serve_host, chosen.allowed_hosts, chosen.cors_origins, token)
     return Server(
-        Parts(chosen, allowed, "1.2.3", lambda: NOW, source, past, built=built or site.BUILT)
+        Parts(
+            chosen,
+            allowed,
+            "1.2.3",
+            lambda: NOW,
+            source,
+            past,
+            built=built or site.BUILT,
+            now_s=now_s,
+        )
     )
 
 

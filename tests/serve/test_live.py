@@ -6,6 +6,7 @@ from datetime import UTC, datetime, timedelta
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from homma.serve.clocks import Clocks
 from homma.serve.events import Events, Wanted
 from homma.serve.live import EVER, Live, Span
 from homma.topics.latest import Candle, Gone, read_candle
@@ -17,6 +18,10 @@ START = datetime(2025, 3, 20, tzinfo=UTC)
 
 def at(minute: int) -> str:
     return (START + timedelta(minutes=minute)).isoformat()[:19] + ".000"
+
+
+def empty(keep: int) -> Live:
+    return Live(keep, Clocks(timedelta(seconds=2), timedelta(seconds=5)))
 
 
 def candle(minute: int, close: float = 1.5) -> Candle:
@@ -41,7 +46,7 @@ def since(minute: int, count: int = 100, until: int | None = None) -> Span:
 
 
 def test_nothing_is_sure_before_the_lake_was_asked() -> None:
-    live, records = Live(10), Counting()
+    live, records = empty(10), Counting()
     live.add(0, records.record(at(5)))
     live.settle()
     assert live.sure(0, newest(1)) is None
@@ -55,7 +60,7 @@ def test_nothing_is_sure_before_the_lake_was_asked() -> None:
 
 
 def test_a_series_that_has_no_more_is_whole() -> None:
-    live, records = Live(10), Counting()
+    live, records = empty(10), Counting()
     live.add(0, records.record(at(5)))
     live.settle()
     live.keep_whole(0, newest(9), live.merged(0, newest(9), [candle(4)]))
@@ -64,14 +69,14 @@ def test_a_series_that_has_no_more_is_whole() -> None:
 
 
 def test_while_topics_are_read_backwards_nothing_is_sure() -> None:
-    live, records = Live(10), Counting()
+    live, records = empty(10), Counting()
     live.add(0, records.record(at(5)))
     live.keep_whole(0, newest(1), live.merged(0, newest(1), []))
     assert live.sure(0, newest(1)) is None
 
 
 def test_a_range_that_ends_before_the_newest_says_nothing_about_the_newest() -> None:
-    live, records = Live(10), Counting()
+    live, records = empty(10), Counting()
     live.add(0, records.record(at(5)))
     live.settle()
     live.keep_whole(0, newest(2, until=4), live.merged(0, newest(2, until=4), [candle(3)]))
@@ -79,7 +84,7 @@ def test_a_range_that_ends_before_the_newest_says_nothing_about_the_newest() -> 
 
 
 def test_what_is_let_go_is_not_sure_any_more() -> None:
-    live, records = Live(2), Counting()
+    live, records = empty(2), Counting()
     live.add(0, records.record(at(0)))
     live.settle()
     live.keep_whole(0, newest(9), live.merged(0, newest(9), []))
@@ -95,7 +100,7 @@ def test_what_is_let_go_is_not_sure_any_more() -> None:
 
 
 def test_memory_is_newer_than_the_lake() -> None:
-    live, records = Live(10), Counting()
+    live, records = empty(10), Counting()
     live.add(0, records.record(at(5), close=9.0, revision=2))
     live.settle()
     assert [c.close for c in live.merged(0, newest(1), [candle(5, close=1.0)])] == [9.0]
@@ -105,7 +110,7 @@ def test_memory_is_newer_than_the_lake() -> None:
 
 
 def test_what_is_gone_does_not_come_back_from_the_lake() -> None:
-    live, records = Live(10), Counting()
+    live, records = empty(10), Counting()
     live.settle()
     live.add(0, records.record(at(5)))
     assert isinstance(live.add(0, records.record(at(5), gone=True)), Gone)
@@ -120,7 +125,7 @@ def test_what_is_gone_does_not_come_back_from_the_lake() -> None:
 @given(st.data())
 def test_memory_and_lake_together_are_all_there_is(data: st.DataObject) -> None:
     """Whatever was let go, corrected late, or asked before: as if all were in one place."""
-    live, records, truth = Live(3), Counting(), dict[int, float]()
+    live, records, truth = empty(3), Counting(), dict[int, float]()
     live.settle()
     lake: dict[int, float] = {}
     newest_minute = 0

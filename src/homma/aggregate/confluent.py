@@ -13,12 +13,11 @@ from homma.aggregate.flink import (
     candle_view,
     clocked_view,
     counted_view,
-    finer,
     insert,
     valid_view,
 )
 from homma.aggregate.sql import milliseconds, quoted
-from homma.core.interval import INTERVALS, Interval
+from homma.core.interval import INTERVALS, Interval, finer
 from homma.topics.contract import Topics
 
 #: What a statement is told beside catalog and database.

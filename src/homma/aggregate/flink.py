@@ -15,9 +15,10 @@ from datetime import timedelta
 from typing import Final
 
 from homma.aggregate.sql import interval_literal, milliseconds, quoted
-from homma.core.interval import DAY_US, INTERVALS, MINUTE_US, Interval
+from homma.core.interval import DAY_US, INTERVALS, MINUTE_US, Interval, finer
+from homma.durations import duration_text
 from homma.errors import SettingError
-from homma.settings import AggregateSettings, FlinkSettings, duration_text
+from homma.settings import AggregateSettings, FlinkSettings
 from homma.topics.contract import Topics
 
 #: Where the packages of Kafka's clients are in Flink's connector.
@@ -128,13 +129,6 @@ def inserts(job: Job) -> str:
     """The one statement that runs."""
     statements = [_insert_late(job), *(insert(interval) for interval in INTERVALS)]
     return "\n".join(["EXECUTE STATEMENT SET BEGIN", *(f"{s};" for s in statements), "END"])
-
-
-def finer(interval: Interval) -> Interval | None:
-    """The coarsest interval of which this one is put together; None for the minute."""
-    earlier = INTERVALS[: INTERVALS.index(interval)]
-    fitting = [one for one in earlier if interval.longest_us % one.longest_us == 0]
-    return fitting[-1] if fitting else None
 
 
 def start(interval: Interval, at: str) -> str:

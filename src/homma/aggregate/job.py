@@ -12,10 +12,11 @@ from homma.aggregate.partition import Partition
 from homma.aggregate.restore import Restored, Source
 from homma.aggregate.stage import Pace, Sources, Work
 from homma.core.window import Rules
+from homma.durations import microseconds
 from homma.errors import SplitSeries
 from homma.failpoint import Reached, ignored
 from homma.metrics import Metrics
-from homma.settings import AggregateSettings, microseconds
+from homma.settings import AggregateSettings
 from homma.topics.kafka.reading import Committed, Reader
 from homma.topics.kafka.writing import Transactions
 

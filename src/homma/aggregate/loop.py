@@ -15,10 +15,10 @@ from dataclasses import dataclass, field
 from typing import Final
 
 from homma.aggregate.stage import Pace, Sources, Stage, Work
+from homma.durations import microseconds
 from homma.errors import Fenced, KafkaError, StateError, TopicMismatch, Unreachable
 from homma.failpoint import Reached, Step
 from homma.metrics import Metrics
-from homma.settings import microseconds
 from homma.topics.contract import transactional_id
 from homma.topics.kafka.reading import Committed, GroupReader, Message, Reader
 from homma.topics.kafka.writing import Indefinite, Transactions

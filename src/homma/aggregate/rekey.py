@@ -22,10 +22,11 @@ from homma.aggregate.loop import Loop
 from homma.aggregate.origin import origin, origin_of_rekeyed
 from homma.aggregate.restore import check_offset
 from homma.aggregate.stage import Pace, Sources, Work
+from homma.durations import microseconds
 from homma.errors import StateError
 from homma.failpoint import Reached, ignored
 from homma.metrics import Metrics
-from homma.settings import AggregateSettings, microseconds
+from homma.settings import AggregateSettings
 from homma.topics.contract import Headers, Topics
 from homma.topics.kafka.reading import Committed, Message, Range, Reader
 from homma.topics.kafka.writing import ANY_PARTITION, Aborted, Transactions

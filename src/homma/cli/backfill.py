@@ -15,6 +15,7 @@ from homma.cli.catalog import Catalog
 from homma.cli.checking import opened
 from homma.cli.options import takes
 from homma.core.recompute import Slice
+from homma.durations import microseconds
 from homma.errors import FeedError
 from homma.feed.opening import columns_of, one_byte
 from homma.feed.recorded import Layout
@@ -26,13 +27,7 @@ from homma.lake.repair import Repaired, repair
 from homma.lake.schema import CANDLES
 from homma.lake.table import Lake
 from homma.lake.verify import Question
-from homma.settings import (
-    BackfillSettings,
-    KafkaSettings,
-    LakeSettings,
-    TopicSettings,
-    microseconds,
-)
+from homma.settings import BackfillSettings, KafkaSettings, LakeSettings, TopicSettings
 from homma.topics import contract
 from homma.topics.kafka.admin import Admin
 from homma.topics.kafka.connection import Connection

@@ -15,9 +15,10 @@ from typing import Any, Final
 
 from prometheus_client.parser import text_string_to_metric_families
 
+from homma.durations import duration_text
 from homma.errors import HommaError, KafkaError, SettingError
 from homma.rendered import prometheus
-from homma.settings import GenerateSettings, TopicSettings, UpSettings, duration_text
+from homma.settings import GenerateSettings, TopicSettings, UpSettings
 from homma.stack import archive, chore, folder, jars, kafka, seaweed, trino
 from homma.stack.backoff import Backoff
 from homma.stack.credentials import ACCESS_KEY, SECRET_KEY, ensure_credentials

@@ -22,16 +22,9 @@ from typing import Any, Final, get_args
 import click
 
 from homma.cli.catalog import catalog
+from homma.durations import duration_text
 from homma.errors import SettingError
-from homma.settings import (
-    KafkaSettings,
-    LakeSettings,
-    UpSettings,
-    all_settings,
-    duration_text,
-    has_default,
-    parse,
-)
+from homma.settings import KafkaSettings, LakeSettings, UpSettings, all_settings, has_default, parse
 from homma.topics.kafka.connection import connection
 
 PREFIX: Final = "HOMMA_"

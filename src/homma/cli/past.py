@@ -11,10 +11,10 @@ from typing import IO, Final
 import click
 import polars as pl
 
+from homma.durations import duration, microseconds
 from homma.errors import SettingError
 from homma.lake.history import Wanted, texts, told
 from homma.lake.schema import TableSpec
-from homma.settings import duration, microseconds
 
 FORMATS: Final = ("table", "csv", "json", "parquet")
 #: A table on the screen shows so many rows of each series unless more are asked for.

@@ -9,9 +9,10 @@ import click
 
 from homma.cli.options import shown, takes
 from homma.core.interval import INTERVALS
+from homma.durations import duration_text
 from homma.metrics import STAGES as METRICS
 from homma.metrics import Metric
-from homma.settings import STAGES, KafkaSettings, TopicSettings, duration_text
+from homma.settings import STAGES, KafkaSettings, TopicSettings
 from homma.topics import contract
 from homma.topics.contract import TopicSpec
 

@@ -11,19 +11,14 @@ from homma.cli.checking import as_text, counted, opened, progress, ranged, span_
 from homma.cli.options import takes
 from homma.core.interval import INTERVALS
 from homma.core.recompute import Span
+from homma.durations import microseconds
 from homma.lake import late
 from homma.lake.basis import Series
 from homma.lake.correction import Rules
 from homma.lake.repair import Repaired
 from homma.lake.repair import repair as mended
 from homma.lake.verify import Question
-from homma.settings import (
-    KafkaSettings,
-    LakeSettings,
-    RepairSettings,
-    TopicSettings,
-    microseconds,
-)
+from homma.settings import KafkaSettings, LakeSettings, RepairSettings, TopicSettings
 from homma.topics import contract
 from homma.topics.kafka.connection import Connection
 

@@ -14,6 +14,7 @@ from homma.cli.checking import as_text, counted, examples, opened, progress, ran
 from homma.cli.options import takes
 from homma.cli.signals import stop_on_signals
 from homma.core.compare import WRONG, Tally
+from homma.durations import microseconds
 from homma.lake.basis import Series
 from homma.lake.table import Lake
 from homma.lake.verify import Question, Report
@@ -25,7 +26,6 @@ from homma.settings import (
     MetricsSettings,
     TopicSettings,
     VerifySettings,
-    microseconds,
 )
 from homma.topics import contract
 from homma.topics.kafka.connection import Connection

@@ -75,3 +75,11 @@ COARSEST: Final = len(INTERVALS) - 1
 
 BY_CODE: Final = {interval.code: interval for interval in INTERVALS}
 BY_NAME: Final = {interval.name: interval for interval in INTERVALS}
+
+
+def finer(interval: Interval) -> Interval | None:
+    """The coarsest interval of which whole ones make up this one; None for the minute."""
+    shorter = INTERVALS[: INTERVALS.index(interval)]
+    # A month is no whole number of weeks, nor are its longest days.
+    whole = [one for one in shorter if interval.longest_us % one.longest_us == 0]
+    return whole[-1] if whole else None

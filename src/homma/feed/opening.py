@@ -9,6 +9,7 @@ from typing import Final
 import polars as pl
 
 from homma.core.interval import DAY_US
+from homma.durations import microseconds
 from homma.errors import FeedError, SettingError
 from homma.feed.instants import recorded_us
 from homma.feed.instruments import market
@@ -16,7 +17,7 @@ from homma.feed.recorded import Layout
 from homma.feed.replay import Recording, Replay, survey
 from homma.feed.source import Pace
 from homma.feed.synthetic import Flaws, Synthetic
-from homma.settings import GenerateSettings, ReplaySettings, microseconds
+from homma.settings import GenerateSettings, ReplaySettings
 
 # Without a seed the walks are others every time; the instruments stay, or every restart would
 # begin new series.

@@ -12,6 +12,7 @@ from functools import partial
 from typing import Final
 
 from homma.core.interval import INTERVALS
+from homma.durations import microseconds
 from homma.errors import KafkaError, OffsetsLost, StateError
 from homma.failpoint import Reached, ignored
 from homma.lake.candles import CandleSink
@@ -22,7 +23,7 @@ from homma.lake.schema import TABLES
 from homma.lake.sinks import Origin, Sink, TickSink, Workplace, leave_to
 from homma.lake.table import Lake, Table
 from homma.metrics import Metrics
-from homma.settings import LandSettings, microseconds
+from homma.settings import LandSettings
 from homma.topics.contract import Topics
 from homma.topics.kafka.admin import Admin
 from homma.topics.kafka.assigned import AssignedReader, Place

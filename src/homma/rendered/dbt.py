@@ -6,7 +6,7 @@ The models are a line each; what they do is in deploy/dbt/macros.
 from collections.abc import Iterator
 from typing import Any, Final
 
-from homma.core.interval import DAY_US, INTERVALS, Interval
+from homma.core.interval import DAY_US, INTERVALS, Interval, finer
 from homma.lake.schema import CANDLES, TICKS, TableSpec
 
 FOLDER: Final = "deploy/dbt"
@@ -16,14 +16,6 @@ _IN_MINUTES: Final = {"min": 1, "hour": 60}
 #: A coarse table is committed to every sixtieth of its interval: half of that is no reason to warn.
 _STALE: Final = 30
 _SLACK_MINUTES: Final = 10
-
-
-def finer(interval: Interval) -> Interval | None:
-    """The coarsest interval of which whole ones make up this one."""
-    shorter = INTERVALS[: INTERVALS.index(interval)]
-    # A month is no whole number of weeks, nor are its longest days.
-    whole = [one for one in shorter if interval.longest_us % one.longest_us == 0]
-    return whole[-1] if whole else None
 
 
 def files() -> dict[str, str]:

@@ -10,8 +10,9 @@ from collections.abc import Iterable
 from typing import Any, Final
 
 from homma.core.tick import INSTANT_PATTERN, NAME_PATTERN
+from homma.durations import microseconds
 from homma.lake.schema import CANDLE_COLUMNS, SERIES, TICK_COLUMNS, Column, Kind
-from homma.settings import AggregateSettings, TopicSettings, microseconds
+from homma.settings import AggregateSettings, TopicSettings
 from homma.topics import contract
 
 #: The schema of the tables in the catalog `kafka`, and that of the views in the catalog `iceberg`.

@@ -3,7 +3,8 @@
 import asyncio
 import json
 import secrets
-from collections.abc import AsyncIterator
+import time
+from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -22,6 +23,7 @@ from homma.metrics import SERVE, Metrics
 from homma.serve import openapi, site, udf
 from homma.serve.api import Api, Clock, as_json, asked
 from homma.serve.candles import Candles
+from homma.serve.clocks import Clocks
 from homma.serve.events import Events
 from homma.serve.following import Following, Source
 from homma.serve.guard import Guard, Rules, Tokens
@@ -50,6 +52,8 @@ class Parts:
     past: Past | None = None
     metrics: Metrics = field(default_factory=lambda: Metrics(SERVE))
     built: Path = site.BUILT
+    #: Seconds since whenever, which never go back.
+    now_s: Callable[[], float] = time.monotonic
 
 
 class Server:
@@ -61,7 +65,8 @@ class Server:
         events = Events(secrets.token_hex(4), _EVENTS)
         slow_after_s = settings.slow_after.total_seconds()
         self.streams = Streams(events, settings.max_streams, slow_after_s, parts.metrics)
-        self.market = Market(Live(settings.keep), self.streams, parts.metrics)
+        live = Live(settings.keep, Clocks(settings.lateness, settings.idle_after))
+        self.market = Market(live, self.streams, parts.metrics, parts.now_s)
         self.candles = Candles(self.market.live, parts.past)
         self._tokens = Tokens(parts.rules.token)
         self.app: ASGIApp = Guard(self._starlette(), parts.rules, self._tokens, parts.metrics)

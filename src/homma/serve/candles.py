@@ -13,7 +13,7 @@ from typing import Final
 import polars as pl
 
 from homma.core.fill import fill_previous
-from homma.core.interval import FINEST, INTERVALS
+from homma.core.interval import INTERVALS
 from homma.serve.live import Live, Span
 from homma.serve.past import Past
 from homma.serve.wire import body
@@ -53,17 +53,15 @@ class Candles:
             found = await self._plain(interval, more)
         else:
             return await self._plain(interval, span)
-        kept = [c for c in found.candles if not final or self._over(interval, c)]
+        kept = self._over(interval, found.candles) if final else found.candles
         return Found(span.of(kept), found.complete)
 
-    def _over(self, interval: int, candle: Candle) -> bool:
-        """Whether a candle is over; where its engine does not say, by the series' newest tick."""
-        if candle.is_final is not None:
-            return candle.is_final
-        newest = self.live.newest(FINEST, candle.series, 1)
-        # A month may count as a little longer than it is, and a minute passes for any lateness.
-        end = candle.start + timedelta(microseconds=INTERVALS[interval].longest_us)
-        return bool(newest) and end < newest[0].start
+    def _over(self, interval: int, candles: Sequence[Candle]) -> list[Candle]:
+        """Those of a series that are over; where their engine does not say, its clock does."""
+        if not candles:
+            return []
+        open_from = self.live.clocks.open_from(interval, candles[0].series) or candles[0].start
+        return [c for c in candles if c.is_final or (c.is_final is None and c.start < open_from)]
 
     async def _plain(self, interval: int, span: Span) -> Found:
         sure = self.live.sure(interval, span)

@@ -12,8 +12,9 @@ from datetime import UTC, datetime, timedelta
 from typing import Final
 
 from homma.core.interval import INTERVALS
+from homma.serve.clocks import Clocks
 from homma.serve.wire import body
-from homma.topics.latest import Candle, Gone, Latest, Record, Series
+from homma.topics.latest import Candle, Gone, Latest, Record, Series, newest_tick
 
 #: Earlier than any candle.
 EVER: Final = datetime(1, 1, 1, tzinfo=UTC)
@@ -43,8 +44,10 @@ class Span:
 class Live:
     """What has been read of the candle topics."""
 
-    def __init__(self, keep: int) -> None:
+    def __init__(self, keep: int, clocks: Clocks) -> None:
         self.keep = keep
+        #: Of the series whose engine does not say which candles are final.
+        self.clocks = clocks
         self.clear()
 
     def clear(self) -> None:
@@ -54,6 +57,7 @@ class Live:
         self._latest = [Latest(self.keep, text=body) for _ in INTERVALS]
         self._whole: dict[tuple[int, Series], datetime] = {}
         self._graves: dict[tuple[int, Series, datetime], None] = {}
+        self.clocks.clear()
 
     def add(self, interval: int, record: Record) -> Change | None:
         """Take a record; gives what it has changed, if anything."""
@@ -62,6 +66,9 @@ class Live:
             self._bury(interval, change, record.key)
         elif isinstance(change, Candle):
             self._graves.pop((interval, change.series, change.start), None)
+            if change.is_final is None:
+                tick = newest_tick(record.value) or change.start
+                self.clocks.saw(change.series, tick, record.timestamp_ms)
         return change
 
     def _bury(self, interval: int, change: Change | None, key: bytes | None) -> None:

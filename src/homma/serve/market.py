@@ -2,7 +2,8 @@
 
 import asyncio
 import logging
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from datetime import timedelta
 from typing import Final
 
 from homma.core.interval import INTERVALS
@@ -20,10 +21,14 @@ _AT_ONCE: Final = 250
 class Market:
     """The state of the server. Everything in it belongs to the loop."""
 
-    def __init__(self, live: Live, streams: Streams, metrics: Metrics) -> None:
+    def __init__(
+        self, live: Live, streams: Streams, metrics: Metrics, now_s: Callable[[], float]
+    ) -> None:
         self.live = live
         self.streams = streams
         self._metrics = metrics
+        self._now_s = now_s
+        self._heard_s = now_s()
         self._split: set[Series] = set()
         #: Whether it is known what the newest candles are.
         self.ready = False
@@ -48,6 +53,7 @@ class Market:
                     self.streams.events.changed(interval, change)
             self.streams.tell()
         self._metrics.count("homma_candles_read", len(records))
+        self._heard_s = self._now_s()
 
     async def begin(self) -> None:
         """The newest candles are there: answers make sense from now on."""
@@ -73,7 +79,8 @@ class Market:
         self.trouble = trouble
 
     async def look(self) -> None:
-        """Tell what is amiss with the candles, from time to time."""
+        """From time to time, while Kafka answers: time passes, and what is amiss is told."""
+        self.live.clocks.silent(timedelta(seconds=self._now_s() - self._heard_s))
         self._measure()
 
     def _measure(self) -> None:

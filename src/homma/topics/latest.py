@@ -80,11 +80,10 @@ def read_candle(value: bytes) -> Candle | None:
     value = unframed(value)
     try:
         found = json.loads(value)
-        start = datetime.fromisoformat(found["dateTime"])
         candle = Candle(
             source=str(found["source"]),
             symbol=str(found["symbol"]),
-            start=start.replace(tzinfo=UTC) if start.tzinfo is None else start.astimezone(UTC),
+            start=_instant(found["dateTime"]),
             open=float(found["open"]),
             high=float(found["high"]),
             low=float(found["low"]),
@@ -99,6 +98,19 @@ def read_candle(value: bytes) -> Candle | None:
     # JSON has no infinity, but Python's parser does.
     total = candle.open + candle.high + candle.low + candle.close
     return candle if math.isfinite(total) else None
+
+
+def newest_tick(value: bytes) -> datetime | None:
+    """The date of the newest tick in a candle's record; None where the record does not say."""
+    try:
+        return _instant(json.loads(unframed(value))["closeDateTime"])
+    except (ValueError, KeyError, TypeError):
+        return None
+
+
+def _instant(text: str) -> datetime:
+    found = datetime.fromisoformat(text)
+    return found.replace(tzinfo=UTC) if found.tzinfo is None else found.astimezone(UTC)
 
 
 def _typed(found: Any, kind: type[Any]) -> Any:
