@@ -7,7 +7,9 @@ SET 'table.exec.state.ttl' = '3600000 ms';
 SET 'table.exec.mini-batch.enabled' = 'true';
 SET 'table.exec.mini-batch.allow-latency' = '1000 ms';
 SET 'table.exec.mini-batch.size' = '1000000';
+SET 'pipeline.object-reuse' = 'true';
 SET 'state.backend.type' = 'rocksdb';
+SET 'state.backend.rocksdb.use-bloom-filter' = 'true';
 SET 'execution.checkpointing.interval' = '5000 ms';
 SET 'execution.checkpointing.dir' = 's3://lake/flink/homma-stock_ticks';
 SET 'execution.checkpointing.savepoint-dir' = 's3://lake/flink/homma-stock_ticks';
@@ -442,89 +444,107 @@ SELECT *, MAX(`at`) OVER (PARTITION BY `source`, `symbol` ORDER BY `arrived`
 FROM `valid`;
 
 CREATE VIEW `counted` AS
-SELECT `source`, `symbol`, `mid` AS `price`,
-  REPLACE(CAST(`at` AS STRING), ' ', 'T') || LPAD(CAST(`number` AS STRING), 19, '0') || CAST(`mid` AS STRING) AS `place`
+SELECT `source`, `symbol`, `1min`, `5min`, `10min`, `15min`, `30min`, `1hour`, `3hour`, `4hour`, `1day`, `1week`, `1month`, `price`, `place`
 FROM (SELECT *, ROW_NUMBER() OVER (PARTITION BY `source`, `symbol`, `at`, `number`
-  ORDER BY `arrived`) AS `copy` FROM `clocked`
-  WHERE FLOOR(`at` TO MINUTE) + INTERVAL '0 00:11:00.000' DAY TO SECOND(3) > `clock`)
+  ORDER BY `arrived`) AS `copy` FROM (SELECT `source`, `symbol`, `at`, `number`, `arrived`, `mid` AS `price`,
+  SUBSTRING(`dateTime` FROM 1 FOR 16) || ':00.000' AS `1min`,
+  SUBSTRING(`dateTime` FROM 1 FOR 14) || LPAD(CAST(CAST(SUBSTRING(`dateTime` FROM 15 FOR 2) AS INT) - MOD(CAST(SUBSTRING(`dateTime` FROM 15 FOR 2) AS INT), 5) AS STRING), 2, '0') || ':00.000' AS `5min`,
+  SUBSTRING(`dateTime` FROM 1 FOR 14) || LPAD(CAST(CAST(SUBSTRING(`dateTime` FROM 15 FOR 2) AS INT) - MOD(CAST(SUBSTRING(`dateTime` FROM 15 FOR 2) AS INT), 10) AS STRING), 2, '0') || ':00.000' AS `10min`,
+  SUBSTRING(`dateTime` FROM 1 FOR 14) || LPAD(CAST(CAST(SUBSTRING(`dateTime` FROM 15 FOR 2) AS INT) - MOD(CAST(SUBSTRING(`dateTime` FROM 15 FOR 2) AS INT), 15) AS STRING), 2, '0') || ':00.000' AS `15min`,
+  SUBSTRING(`dateTime` FROM 1 FOR 14) || LPAD(CAST(CAST(SUBSTRING(`dateTime` FROM 15 FOR 2) AS INT) - MOD(CAST(SUBSTRING(`dateTime` FROM 15 FOR 2) AS INT), 30) AS STRING), 2, '0') || ':00.000' AS `30min`,
+  SUBSTRING(`dateTime` FROM 1 FOR 11) || SUBSTRING(`dateTime` FROM 12 FOR 2) || ':00:00.000' AS `1hour`,
+  SUBSTRING(`dateTime` FROM 1 FOR 11) || LPAD(CAST(CAST(SUBSTRING(`dateTime` FROM 12 FOR 2) AS INT) - MOD(CAST(SUBSTRING(`dateTime` FROM 12 FOR 2) AS INT), 3) AS STRING), 2, '0') || ':00:00.000' AS `3hour`,
+  SUBSTRING(`dateTime` FROM 1 FOR 11) || LPAD(CAST(CAST(SUBSTRING(`dateTime` FROM 12 FOR 2) AS INT) - MOD(CAST(SUBSTRING(`dateTime` FROM 12 FOR 2) AS INT), 4) AS STRING), 2, '0') || ':00:00.000' AS `4hour`,
+  SUBSTRING(`dateTime` FROM 1 FOR 10) || 'T00:00:00.000' AS `1day`,
+  CAST(TIMESTAMPADD(DAY, -MOD(TIMESTAMPDIFF(DAY, DATE '1969-12-29', CAST(SUBSTRING(`dateTime` FROM 1 FOR 10) AS DATE)), 7), CAST(SUBSTRING(`dateTime` FROM 1 FOR 10) AS DATE)) AS STRING) || 'T00:00:00.000' AS `1week`,
+  SUBSTRING(`dateTime` FROM 1 FOR 7) || '-01T00:00:00.000' AS `1month`,
+  REPLACE(CAST(`at` AS STRING), ' ', 'T') || LPAD(CAST(`number` AS STRING), 19, '0') || CAST(`mid` AS STRING) AS `place`
+  FROM `clocked` WHERE FLOOR(`at` TO MINUTE) + INTERVAL '0 00:11:00.000' DAY TO SECOND(3) > `clock`))
 WHERE `copy` = 1;
+
+CREATE VIEW `parts` AS
+SELECT /*+ STATE_TTL('t' = '87060000 ms') */
+  `source`, `symbol`, `1min`, `5min`, `10min`, `15min`, `30min`, `1hour`, `3hour`, `4hour`, `1day`, `1week`, `1month`,
+  MIN(`place`) AS `first`, MAX(`price`) AS `high`, MIN(`price`) AS `low`, MAX(`place`) AS `last`, COUNT(*) AS `volume`
+FROM `counted` AS `t`
+GROUP BY `source`, `symbol`, `1min`, `5min`, `10min`, `15min`, `30min`, `1hour`, `3hour`, `4hour`, `1day`, `1week`, `1month`;
 
 CREATE VIEW `candles_1min` AS
 SELECT /*+ STATE_TTL('t' = '87060000 ms') */
-  `source`, `symbol`, `begins` AS `dateTime`,
-  MIN(`place`) AS `first`, MAX(`price`) AS `high`, MIN(`price`) AS `low`, MAX(`place`) AS `last`, COUNT(*) AS `volume`
-FROM (SELECT *, SUBSTRING(`place` FROM 1 FOR 16) || ':00.000' AS `begins` FROM `counted`) AS `t`
-GROUP BY `source`, `symbol`, `begins`;
+  `source`, `symbol`, `1min` AS `dateTime`,
+  MIN(`first`) AS `first`, MAX(`high`) AS `high`, MIN(`low`) AS `low`, MAX(`last`) AS `last`, SUM(`volume`) AS `volume`
+FROM `parts` AS `t`
+GROUP BY `source`, `symbol`, `1min`;
 
 CREATE VIEW `candles_5min` AS
 SELECT /*+ STATE_TTL('t' = '87300000 ms') */
-  `source`, `symbol`, `begins` AS `dateTime`,
+  `source`, `symbol`, `5min` AS `dateTime`,
   MIN(`first`) AS `first`, MAX(`high`) AS `high`, MIN(`low`) AS `low`, MAX(`last`) AS `last`, SUM(`volume`) AS `volume`
-FROM (SELECT *, SUBSTRING(`dateTime` FROM 1 FOR 14) || LPAD(CAST(CAST(SUBSTRING(`dateTime` FROM 15 FOR 2) AS INT) - MOD(CAST(SUBSTRING(`dateTime` FROM 15 FOR 2) AS INT), 5) AS STRING), 2, '0') || ':00.000' AS `begins` FROM `candles_1min`) AS `t`
-GROUP BY `source`, `symbol`, `begins`;
+FROM `parts` AS `t`
+GROUP BY `source`, `symbol`, `5min`;
 
 CREATE VIEW `candles_10min` AS
 SELECT /*+ STATE_TTL('t' = '87600000 ms') */
-  `source`, `symbol`, `begins` AS `dateTime`,
+  `source`, `symbol`, `10min` AS `dateTime`,
   MIN(`first`) AS `first`, MAX(`high`) AS `high`, MIN(`low`) AS `low`, MAX(`last`) AS `last`, SUM(`volume`) AS `volume`
-FROM (SELECT *, SUBSTRING(`dateTime` FROM 1 FOR 14) || LPAD(CAST(CAST(SUBSTRING(`dateTime` FROM 15 FOR 2) AS INT) - MOD(CAST(SUBSTRING(`dateTime` FROM 15 FOR 2) AS INT), 10) AS STRING), 2, '0') || ':00.000' AS `begins` FROM `candles_5min`) AS `t`
-GROUP BY `source`, `symbol`, `begins`;
+FROM `parts` AS `t`
+GROUP BY `source`, `symbol`, `10min`;
 
 CREATE VIEW `candles_15min` AS
 SELECT /*+ STATE_TTL('t' = '87900000 ms') */
-  `source`, `symbol`, `begins` AS `dateTime`,
+  `source`, `symbol`, `15min` AS `dateTime`,
   MIN(`first`) AS `first`, MAX(`high`) AS `high`, MIN(`low`) AS `low`, MAX(`last`) AS `last`, SUM(`volume`) AS `volume`
-FROM (SELECT *, SUBSTRING(`dateTime` FROM 1 FOR 14) || LPAD(CAST(CAST(SUBSTRING(`dateTime` FROM 15 FOR 2) AS INT) - MOD(CAST(SUBSTRING(`dateTime` FROM 15 FOR 2) AS INT), 15) AS STRING), 2, '0') || ':00.000' AS `begins` FROM `candles_5min`) AS `t`
-GROUP BY `source`, `symbol`, `begins`;
+FROM `parts` AS `t`
+GROUP BY `source`, `symbol`, `15min`;
 
 CREATE VIEW `candles_30min` AS
 SELECT /*+ STATE_TTL('t' = '88800000 ms') */
-  `source`, `symbol`, `begins` AS `dateTime`,
+  `source`, `symbol`, `30min` AS `dateTime`,
   MIN(`first`) AS `first`, MAX(`high`) AS `high`, MIN(`low`) AS `low`, MAX(`last`) AS `last`, SUM(`volume`) AS `volume`
-FROM (SELECT *, SUBSTRING(`dateTime` FROM 1 FOR 14) || LPAD(CAST(CAST(SUBSTRING(`dateTime` FROM 15 FOR 2) AS INT) - MOD(CAST(SUBSTRING(`dateTime` FROM 15 FOR 2) AS INT), 30) AS STRING), 2, '0') || ':00.000' AS `begins` FROM `candles_15min`) AS `t`
-GROUP BY `source`, `symbol`, `begins`;
+FROM `parts` AS `t`
+GROUP BY `source`, `symbol`, `30min`;
 
 CREATE VIEW `candles_1hour` AS
 SELECT /*+ STATE_TTL('t' = '90600000 ms') */
-  `source`, `symbol`, `begins` AS `dateTime`,
+  `source`, `symbol`, `1hour` AS `dateTime`,
   MIN(`first`) AS `first`, MAX(`high`) AS `high`, MIN(`low`) AS `low`, MAX(`last`) AS `last`, SUM(`volume`) AS `volume`
-FROM (SELECT *, SUBSTRING(`dateTime` FROM 1 FOR 11) || SUBSTRING(`dateTime` FROM 12 FOR 2) || ':00:00.000' AS `begins` FROM `candles_30min`) AS `t`
-GROUP BY `source`, `symbol`, `begins`;
+FROM `parts` AS `t`
+GROUP BY `source`, `symbol`, `1hour`;
 
 CREATE VIEW `candles_3hour` AS
 SELECT /*+ STATE_TTL('t' = '97800000 ms') */
-  `source`, `symbol`, `begins` AS `dateTime`,
+  `source`, `symbol`, `3hour` AS `dateTime`,
   MIN(`first`) AS `first`, MAX(`high`) AS `high`, MIN(`low`) AS `low`, MAX(`last`) AS `last`, SUM(`volume`) AS `volume`
-FROM (SELECT *, SUBSTRING(`dateTime` FROM 1 FOR 11) || LPAD(CAST(CAST(SUBSTRING(`dateTime` FROM 12 FOR 2) AS INT) - MOD(CAST(SUBSTRING(`dateTime` FROM 12 FOR 2) AS INT), 3) AS STRING), 2, '0') || ':00:00.000' AS `begins` FROM `candles_1hour`) AS `t`
-GROUP BY `source`, `symbol`, `begins`;
+FROM `parts` AS `t`
+GROUP BY `source`, `symbol`, `3hour`;
 
 CREATE VIEW `candles_4hour` AS
 SELECT /*+ STATE_TTL('t' = '101400000 ms') */
-  `source`, `symbol`, `begins` AS `dateTime`,
+  `source`, `symbol`, `4hour` AS `dateTime`,
   MIN(`first`) AS `first`, MAX(`high`) AS `high`, MIN(`low`) AS `low`, MAX(`last`) AS `last`, SUM(`volume`) AS `volume`
-FROM (SELECT *, SUBSTRING(`dateTime` FROM 1 FOR 11) || LPAD(CAST(CAST(SUBSTRING(`dateTime` FROM 12 FOR 2) AS INT) - MOD(CAST(SUBSTRING(`dateTime` FROM 12 FOR 2) AS INT), 4) AS STRING), 2, '0') || ':00:00.000' AS `begins` FROM `candles_1hour`) AS `t`
-GROUP BY `source`, `symbol`, `begins`;
+FROM `parts` AS `t`
+GROUP BY `source`, `symbol`, `4hour`;
 
 CREATE VIEW `candles_1day` AS
 SELECT /*+ STATE_TTL('t' = '173400000 ms') */
-  `source`, `symbol`, `begins` AS `dateTime`,
+  `source`, `symbol`, `1day` AS `dateTime`,
   MIN(`first`) AS `first`, MAX(`high`) AS `high`, MIN(`low`) AS `low`, MAX(`last`) AS `last`, SUM(`volume`) AS `volume`
-FROM (SELECT *, SUBSTRING(`dateTime` FROM 1 FOR 10) || 'T00:00:00.000' AS `begins` FROM `candles_4hour`) AS `t`
-GROUP BY `source`, `symbol`, `begins`;
+FROM `parts` AS `t`
+GROUP BY `source`, `symbol`, `1day`;
 
 CREATE VIEW `candles_1week` AS
 SELECT /*+ STATE_TTL('t' = '691800000 ms') */
-  `source`, `symbol`, `begins` AS `dateTime`,
+  `source`, `symbol`, `1week` AS `dateTime`,
   MIN(`first`) AS `first`, MAX(`high`) AS `high`, MIN(`low`) AS `low`, MAX(`last`) AS `last`, SUM(`volume`) AS `volume`
-FROM (SELECT *, CAST(TIMESTAMPADD(DAY, -MOD(TIMESTAMPDIFF(DAY, DATE '1969-12-29', CAST(SUBSTRING(`dateTime` FROM 1 FOR 10) AS DATE)), 7), CAST(SUBSTRING(`dateTime` FROM 1 FOR 10) AS DATE)) AS STRING) || 'T00:00:00.000' AS `begins` FROM `candles_1day`) AS `t`
-GROUP BY `source`, `symbol`, `begins`;
+FROM `parts` AS `t`
+GROUP BY `source`, `symbol`, `1week`;
 
 CREATE VIEW `candles_1month` AS
 SELECT /*+ STATE_TTL('t' = '2765400000 ms') */
-  `source`, `symbol`, `begins` AS `dateTime`,
+  `source`, `symbol`, `1month` AS `dateTime`,
   MIN(`first`) AS `first`, MAX(`high`) AS `high`, MIN(`low`) AS `low`, MAX(`last`) AS `last`, SUM(`volume`) AS `volume`
-FROM (SELECT *, SUBSTRING(`dateTime` FROM 1 FOR 7) || '-01T00:00:00.000' AS `begins` FROM `candles_1day`) AS `t`
-GROUP BY `source`, `symbol`, `begins`;
+FROM `parts` AS `t`
+GROUP BY `source`, `symbol`, `1month`;
 
 EXECUTE STATEMENT SET BEGIN
 INSERT INTO `late`

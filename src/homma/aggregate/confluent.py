@@ -14,10 +14,11 @@ from homma.aggregate.flink import (
     clocked_view,
     counted_view,
     insert,
+    parts_view,
     valid_view,
 )
 from homma.aggregate.sql import milliseconds, quoted
-from homma.core.interval import INTERVALS, Interval, finer
+from homma.core.interval import INTERVALS, Interval
 from homma.topics.contract import Topics
 
 #: What a statement is told beside catalog and database.
@@ -90,18 +91,18 @@ def _inserts(job: Job) -> str:
 
 def _insert(job: Job, interval: Interval, topic: str) -> str:
     """One interval, all that it is made of written out: views would have to be made in turn."""
-    made = [_ticks(job.topics), valid_view(job), clocked_view(), counted_view(job)]
-    made += [candle_view(job, one) for one in _below(interval)]
+    made = [
+        _ticks(job.topics),
+        valid_view(job),
+        clocked_view(),
+        counted_view(job),
+        parts_view(job),
+        candle_view(job, interval),
+    ]
     parts = ",\n".join(_named(view) for view in made)
     head, _, select = insert(interval).partition("\n")
     assert head == f"INSERT INTO `candle_{interval.name}`"
     return f"INSERT INTO `{topic}`\nWITH {parts}\n{select}"
-
-
-def _below(interval: Interval) -> list[Interval]:
-    """An interval and all that it is put together of, the finest first."""
-    below = finer(interval)
-    return [*(_below(below) if below is not None else []), interval]
 
 
 def _named(view: str) -> str:

@@ -1,6 +1,6 @@
 """The same candles from Apache Flink: from the table of intervals and the settings to SQL. Pure.
 
-    ticks → valid → clocked → counted → minutes → 5 minutes → 10 and 15 minutes → … → week, month
+    ticks → valid → clocked → counted → parts → minutes, 5 minutes, … week, month
                         └→ late
 
 One statement set, so that the ticks are read once. A tick's **place** is a text of fixed width,
@@ -15,7 +15,7 @@ from datetime import timedelta
 from typing import Final
 
 from homma.aggregate.sql import interval_literal, milliseconds, quoted
-from homma.core.interval import DAY_US, INTERVALS, MINUTE_US, Interval, finer
+from homma.core.interval import DAY_US, FINEST, INTERVALS, MINUTE_US, Interval
 from homma.durations import duration_text
 from homma.errors import SettingError
 from homma.settings import AggregateSettings, FlinkSettings
@@ -33,6 +33,7 @@ _LARGEST: Final = "1.7976931348623157E308"
 # Where in a place the number and the price begin.
 _NUMBER_AT: Final = 27
 _PRICE_AT: Final = 46
+_STARTS: Final = ", ".join(f"`{interval.name}`" for interval in INTERVALS)
 
 
 @dataclass(frozen=True, slots=True)
@@ -95,7 +96,11 @@ def options(job: Job) -> dict[str, str]:
         "table.exec.mini-batch.enabled": "true",
         "table.exec.mini-batch.allow-latency": milliseconds(job.settings.emit_every),
         "table.exec.mini-batch.size": str(_BATCH),
+        # Rows are handed on as they are, not copied for each of eleven intervals.
+        "pipeline.object-reuse": "true",
         "state.backend.type": job.flink.state_backend,
+        # Nearly every tick is new: that it was not there before is told without a look at the disk.
+        "state.backend.rocksdb.use-bloom-filter": "true",
         "execution.checkpointing.interval": milliseconds(job.flink.checkpoint_every),
         "execution.checkpointing.dir": job.checkpoints,
         "execution.checkpointing.savepoint-dir": job.checkpoints,
@@ -121,6 +126,7 @@ def definitions(job: Job) -> Iterator[str]:
     yield valid_view(job)
     yield clocked_view()
     yield counted_view(job)
+    yield parts_view(job)
     for interval in INTERVALS:
         yield candle_view(job, interval)
 
@@ -303,40 +309,61 @@ def _in_time(job: Job) -> str:
 
 
 def counted_view(job: Job) -> str:
-    """The ticks in time, of copies the first, with their places."""
+    """The ticks in time, of copies the first, with their places and the starts they lie behind."""
     price = f"`{job.settings.price}`"
     place = (
         "REPLACE(CAST(`at` AS STRING), ' ', 'T') || LPAD(CAST(`number` AS STRING), 19, '0')"
         f" || CAST({price} AS STRING)"
     )
+    starts = ",\n  ".join(f"{start(i, '`dateTime`')} AS `{i.name}`" for i in INTERVALS)
+    # Below the ranking: of what is worked out above it Flink would not know that it never changes.
+    placed = (
+        f"SELECT `source`, `symbol`, `at`, `number`, `arrived`, {price} AS `price`,\n  {starts},\n"
+        f"  {place} AS `place`\n  FROM `clocked` WHERE {_in_time(job)}"
+    )
     return (
-        f"CREATE VIEW `counted` AS\nSELECT `source`, `symbol`, {price} AS `price`,\n"
-        f"  {place} AS `place`\n"
+        f"CREATE VIEW `counted` AS\nSELECT `source`, `symbol`, {_STARTS}, `price`, `place`\n"
         "FROM (SELECT *, ROW_NUMBER() OVER (PARTITION BY `source`, `symbol`, `at`, `number`\n"
-        f"  ORDER BY `arrived`) AS `copy` FROM `clocked`\n  WHERE {_in_time(job)})\n"
-        "WHERE `copy` = 1"
+        f"  ORDER BY `arrived`) AS `copy` FROM ({placed}))\nWHERE `copy` = 1"
+    )
+
+
+def parts_view(job: Job) -> str:
+    """The ticks of a minute put together, which all candles are made of.
+
+    Grouped by the starts of all intervals, which says no more than the minute does. But so a candle
+    is put together by a plain column, and Flink knows that its high only rises: else it would have
+    to keep the values of all parts, and spend most of its time on them.
+    """
+    aggregates = _aggregates(
+        "MIN(`place`)", "MAX(`price`)", "MIN(`price`)", "MAX(`place`)", "COUNT(*)"
+    )
+    return (
+        f"CREATE VIEW `parts` AS\nSELECT {_kept(job, INTERVALS[FINEST])}\n"
+        f"  `source`, `symbol`, {_STARTS},\n  {aggregates}\n"
+        f"FROM `counted` AS `t`\nGROUP BY `source`, `symbol`, {_STARTS}"
     )
 
 
 def candle_view(job: Job, interval: Interval) -> str:
-    """An interval's candles, of ticks or of finer candles."""
-    below = finer(interval)
-    table = "counted" if below is None else f"candles_{below.name}"
-    parts = (
-        ("MIN(`place`)", "MAX(`price`)", "MIN(`price`)", "MAX(`place`)", "COUNT(*)")
-        if below is None
-        else ("MIN(`first`)", "MAX(`high`)", "MIN(`low`)", "MAX(`last`)", "SUM(`volume`)")
+    """An interval's candles."""
+    aggregates = _aggregates(
+        "MIN(`first`)", "MAX(`high`)", "MIN(`low`)", "MAX(`last`)", "SUM(`volume`)"
     )
-    names = ("first", "high", "low", "last", "volume")
-    aggregates = ", ".join(f"{part} AS `{name}`" for part, name in zip(parts, names, strict=True))
-    begins = start(interval, "`place`" if below is None else "`dateTime`")
     return (
-        f"CREATE VIEW `candles_{interval.name}` AS\n"
-        f"SELECT /*+ STATE_TTL('t' = {quoted(milliseconds(state_ttl(job, interval)))}) */\n"
-        f"  `source`, `symbol`, `begins` AS `dateTime`,\n  {aggregates}\n"
-        f"FROM (SELECT *, {begins} AS `begins` FROM `{table}`) AS `t`\n"
-        "GROUP BY `source`, `symbol`, `begins`"
+        f"CREATE VIEW `candles_{interval.name}` AS\nSELECT {_kept(job, interval)}\n"
+        f"  `source`, `symbol`, `{interval.name}` AS `dateTime`,\n  {aggregates}\n"
+        f"FROM `parts` AS `t`\nGROUP BY `source`, `symbol`, `{interval.name}`"
     )
+
+
+def _aggregates(*parts: str) -> str:
+    names = ("first", "high", "low", "last", "volume")
+    return ", ".join(f"{part} AS `{name}`" for part, name in zip(parts, names, strict=True))
+
+
+def _kept(job: Job, interval: Interval) -> str:
+    return f"/*+ STATE_TTL('t' = {quoted(milliseconds(state_ttl(job, interval)))}) */"
 
 
 def state_ttl(job: Job, interval: Interval) -> timedelta:
