@@ -6,8 +6,9 @@ from pathlib import Path
 import pytest
 from click.testing import CliRunner
 
-from homma.aggregate.flink import SHADED, Job, options, script, state_ttl
+from homma.aggregate.flink import SHADED, Job, options, script
 from homma.aggregate.sql import interval_literal
+from homma.aggregate.views import state_ttl
 from homma.cli.main import homma
 from homma.core.interval import INTERVALS
 from homma.errors import SettingError
@@ -43,7 +44,7 @@ def test_the_verb_prints_what_is_deployed() -> None:
 
 
 def test_a_candle_outlives_what_it_is_made_of() -> None:
-    kept = [state_ttl(job(), interval) for interval in INTERVALS]
+    kept = [state_ttl(AggregateSettings(), FlinkSettings(), interval) for interval in INTERVALS]
     assert kept == sorted(kept)
     assert kept[0] == timedelta(days=1, minutes=11)
     assert kept[-1] == timedelta(days=32, minutes=10)

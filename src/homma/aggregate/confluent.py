@@ -8,8 +8,9 @@ the order of arrival is that of the records' own timestamps. Nothing of this was
 from collections.abc import Iterator
 from typing import Final
 
-from homma.aggregate.flink import (
-    Job,
+from homma.aggregate.flink import Job
+from homma.aggregate.sql import milliseconds, quoted
+from homma.aggregate.views import (
     candle_view,
     clocked_view,
     counted_view,
@@ -17,7 +18,6 @@ from homma.aggregate.flink import (
     parts_view,
     valid_view,
 )
-from homma.aggregate.sql import milliseconds, quoted
 from homma.core.interval import INTERVALS, Interval
 from homma.topics.contract import Topics
 
@@ -93,11 +93,11 @@ def _insert(job: Job, interval: Interval, topic: str) -> str:
     """One interval, all that it is made of written out: views would have to be made in turn."""
     made = [
         _ticks(job.topics),
-        valid_view(job),
+        valid_view(job.settings),
         clocked_view(),
-        counted_view(job),
-        parts_view(job),
-        candle_view(job, interval),
+        counted_view(job.settings),
+        parts_view(job.settings, job.flink),
+        candle_view(job.settings, job.flink, interval),
     ]
     parts = ",\n".join(_named(view) for view in made)
     head, _, select = insert(interval).partition("\n")

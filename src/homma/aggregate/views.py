@@ -1,0 +1,191 @@
+"""What Flink works out, as views of SQL: from ticks to candles, in either dialect of it. Pure.
+
+    ticks → valid → clocked → counted → parts → minutes, 5 minutes, … week, month
+
+A tick's **place** is a text of fixed width, its dateTime, its number, and then the price: MIN and
+MAX of it are open and close by event time, where FIRST_VALUE and LAST_VALUE would go by arrival.
+Starts of intervals are texts too, as they stand in the records: what Flink groups by is then the
+key of its sinks to the letter.
+"""
+
+from datetime import timedelta
+from typing import Final
+
+from homma.aggregate.sql import interval_literal, milliseconds, quoted
+from homma.core.interval import DAY_US, FINEST, INTERVALS, MINUTE_US, Interval
+from homma.settings import AggregateSettings, FlinkSettings
+
+_NAME: Final = r'^[^\p{Cc}"\\{}\[\]]{1,64}\z'
+_INSTANT: Final = r"^[0-9]{4}-[0-9]{2}-[0-9]{2}T[0-9]{2}:[0-9]{2}:[0-5][0-9](\.[0-9]{1,6})?Z?\z"
+_LARGEST: Final = "1.7976931348623157E308"
+# Where in a place the number and the price begin.
+_NUMBER_AT: Final = 27
+_PRICE_AT: Final = 46
+_STARTS: Final = ", ".join(f"`{interval.name}`" for interval in INTERVALS)
+
+
+def valid_view(settings: AggregateSettings) -> str:
+    """The ticks that keep the contract's rules; of the others Flink writes nothing."""
+    prices = [f"`{name}` > 0 AND `{name}` <= {_LARGEST}" for name in ("ask", "bid", "mid")]
+    markups = [
+        f"(`{name}` IS NULL OR ABS(TRY_CAST(`{name}` AS DOUBLE)) <= {_LARGEST})"
+        for name in ("askMarkup", "bidMarkup")
+    ]
+    ahead = interval_literal(settings.max_future)
+    rules = [
+        f"REGEXP(`source`, {quoted(_NAME)})",
+        f"REGEXP(`symbol`, {quoted(_NAME)})",
+        *prices,
+        "`number` >= 0",
+        # Flink takes the 30th of February for the 28th: not so, once it has been written again.
+        f"REGEXP(`dateTime`, {quoted(_INSTANT)}) AND {_dated('`dateTime`')}",
+        f"(`receiveDateTime` IS NULL OR (REGEXP(`receiveDateTime`, {quoted(_INSTANT)}) "
+        f"AND {_dated('`receiveDateTime`')}))",
+        *markups,
+        "(`isTradable` IS NULL OR `isTradable` IN ('true', 'false'))",
+        f"`at` <= CAST(`recorded` AS TIMESTAMP(6)) + {ahead}",
+    ]
+    where = "\n  AND ".join(rules)
+    return (
+        f"CREATE VIEW `valid` AS\nSELECT *\nFROM (SELECT *, {_instant('`dateTime`')} AS `at` "
+        f"FROM `ticks`)\nWHERE {where}"
+    )
+
+
+def _instant(text: str) -> str:
+    return f"TRY_CAST(REPLACE(REPLACE({text}, 'T', ' '), 'Z', '') AS TIMESTAMP(6))"
+
+
+def _dated(text: str) -> str:
+    """Whether there is such a date, since 1970."""
+    again = f"SUBSTRING(CAST({_instant(text)} AS STRING) FROM 1 FOR 19)"
+    return f"{again} = SUBSTRING(REPLACE({text}, 'T', ' ') FROM 1 FOR 19) AND {text} >= '1970'"
+
+
+def clocked_view() -> str:
+    """Each tick with its series' event clock, itself included, in the order of arrival."""
+    return (
+        "CREATE VIEW `clocked` AS\nSELECT *, MAX(`at`) OVER (PARTITION BY `source`, `symbol` "
+        "ORDER BY `arrived`\n  ROWS BETWEEN UNBOUNDED PRECEDING AND CURRENT ROW) AS `clock`\n"
+        "FROM `valid`"
+    )
+
+
+def in_time(settings: AggregateSettings) -> str:
+    """Whether a tick of `clocked` may still count."""
+    allowed = interval_literal(timedelta(minutes=1) + settings.correct_for)
+    return f"FLOOR(`at` TO MINUTE) + {allowed} > `clock`"
+
+
+def counted_view(settings: AggregateSettings) -> str:
+    """The ticks in time, of copies the first, with their places and the starts they lie behind."""
+    price = f"`{settings.price}`"
+    place = (
+        "REPLACE(CAST(`at` AS STRING), ' ', 'T') || LPAD(CAST(`number` AS STRING), 19, '0')"
+        f" || CAST({price} AS STRING)"
+    )
+    starts = ",\n  ".join(f"{start(i, '`dateTime`')} AS `{i.name}`" for i in INTERVALS)
+    # Below the ranking: of what is worked out above it Flink would not know that it never changes.
+    placed = (
+        f"SELECT `source`, `symbol`, `at`, `number`, `arrived`, {price} AS `price`,\n  {starts},\n"
+        f"  {place} AS `place`\n  FROM `clocked` WHERE {in_time(settings)}"
+    )
+    return (
+        f"CREATE VIEW `counted` AS\nSELECT `source`, `symbol`, {_STARTS}, `price`, `place`\n"
+        "FROM (SELECT *, ROW_NUMBER() OVER (PARTITION BY `source`, `symbol`, `at`, `number`\n"
+        f"  ORDER BY `arrived`) AS `copy` FROM ({placed}))\nWHERE `copy` = 1"
+    )
+
+
+def parts_view(settings: AggregateSettings, flink: FlinkSettings) -> str:
+    """The ticks of a minute put together, which all candles are made of.
+
+    Grouped by the starts of all intervals, which says no more than the minute does. But so a candle
+    is put together by a plain column, and Flink knows that its high only rises: else it would have
+    to keep the values of all parts, and spend most of its time on them.
+    """
+    aggregates = _aggregates(
+        "MIN(`place`)", "MAX(`price`)", "MIN(`price`)", "MAX(`place`)", "COUNT(*)"
+    )
+    return (
+        f"CREATE VIEW `parts` AS\nSELECT {_kept(settings, flink, INTERVALS[FINEST])}\n"
+        f"  `source`, `symbol`, {_STARTS},\n  {aggregates}\n"
+        f"FROM `counted` AS `t`\nGROUP BY `source`, `symbol`, {_STARTS}"
+    )
+
+
+def candle_view(settings: AggregateSettings, flink: FlinkSettings, interval: Interval) -> str:
+    """An interval's candles."""
+    aggregates = _aggregates(
+        "MIN(`first`)", "MAX(`high`)", "MIN(`low`)", "MAX(`last`)", "SUM(`volume`)"
+    )
+    return (
+        f"CREATE VIEW `candles_{interval.name}` AS\nSELECT {_kept(settings, flink, interval)}\n"
+        f"  `source`, `symbol`, `{interval.name}` AS `dateTime`,\n  {aggregates}\n"
+        f"FROM `parts` AS `t`\nGROUP BY `source`, `symbol`, `{interval.name}`"
+    )
+
+
+def _aggregates(*parts: str) -> str:
+    names = ("first", "high", "low", "last", "volume")
+    return ", ".join(f"{part} AS `{name}`" for part, name in zip(parts, names, strict=True))
+
+
+def _kept(settings: AggregateSettings, flink: FlinkSettings, interval: Interval) -> str:
+    return f"/*+ STATE_TTL('t' = {quoted(milliseconds(state_ttl(settings, flink, interval)))}) */"
+
+
+def state_ttl(settings: AggregateSettings, flink: FlinkSettings, interval: Interval) -> timedelta:
+    """How long a candle's state outlives its last change: coarser ones longer than finer ones."""
+    length = timedelta(microseconds=interval.longest_us)
+    return length + settings.correct_for + flink.keep_for
+
+
+def start(interval: Interval, at: str) -> str:
+    """SQL for the start of an interval, a text, of the text of an instant in it."""
+    minutes = interval.longest_us // MINUTE_US
+    if interval.longest_us > 7 * DAY_US:
+        return f"SUBSTRING({at} FROM 1 FOR 7) || '-01T00:00:00.000'"
+    if interval.longest_us > DAY_US:
+        # Days since a Monday before all ticks.
+        day = f"CAST(SUBSTRING({at} FROM 1 FOR 10) AS DATE)"
+        since = f"MOD(TIMESTAMPDIFF(DAY, DATE '1969-12-29', {day}), 7)"
+        return f"CAST(TIMESTAMPADD(DAY, -{since}, {day}) AS STRING) || 'T00:00:00.000'"
+    if interval.longest_us == DAY_US:
+        return f"SUBSTRING({at} FROM 1 FOR 10) || 'T00:00:00.000'"
+    if minutes == 1:
+        return f"SUBSTRING({at} FROM 1 FOR 16) || ':00.000'"
+    if minutes >= 60:
+        return f"SUBSTRING({at} FROM 1 FOR 11) || {_floored(at, 12, minutes // 60)} || ':00:00.000'"
+    return f"SUBSTRING({at} FROM 1 FOR 14) || {_floored(at, 15, minutes)} || ':00.000'"
+
+
+def _floored(at: str, position: int, step: int) -> str:
+    """Two digits of a text, down to a multiple of `step`."""
+    digits = f"SUBSTRING({at} FROM {position} FOR 2)"
+    if step == 1:
+        return digits
+    number = f"CAST({digits} AS INT)"
+    return f"LPAD(CAST({number} - MOD({number}, {step}) AS STRING), 2, '0')"
+
+
+def insert(interval: Interval) -> str:
+    """What writes an interval's candles: the contract's fields."""
+
+    def tick(place: str, name: str) -> list[str]:
+        return [
+            f"SUBSTRING(`{place}` FROM 1 FOR {_NUMBER_AT - 1}) AS `{name}DateTime`",
+            f"CAST(SUBSTRING(`{place}` FROM {_NUMBER_AT} FOR 19) AS BIGINT) AS `{name}Number`",
+        ]
+
+    columns = [
+        "`source`", "`symbol`", "`dateTime`",
+        f"CAST(SUBSTRING(`first` FROM {_PRICE_AT}) AS DOUBLE) AS `open`", "`high`", "`low`",
+        f"CAST(SUBSTRING(`last` FROM {_PRICE_AT}) AS DOUBLE) AS `close`", "`volume`",
+        *tick("first", "open"), *tick("last", "close"),
+        "CAST(NULL AS BOOLEAN) AS `isFinal`", "CAST(NULL AS INT) AS `revision`",
+        "DATE_FORMAT(CURRENT_TIMESTAMP, 'yyyy-MM-dd''T''HH:mm:ss.SSS') || '000' AS "
+        "`updateDateTime`",
+    ]  # fmt: skip
+    listed = ",\n  ".join(columns)
+    return f"INSERT INTO `candle_{interval.name}`\nSELECT {listed}\nFROM `candles_{interval.name}`"
