@@ -43,6 +43,8 @@ def test_the_sdist_has_both_and_nothing_that_npm_installed(built: Path) -> None:
     assert "src/homma/serve/static/index.html" in names
     assert "src/homma/serve/page/package-lock.json" in names
     assert not [name for name in names if "node_modules" in name]
+    # What its tests and documents are about.
+    assert {"bench/README.md", "terraform/ksql/README.md", "ksqldb/create-entities.sql"} < {*names}
 
 
 def test_an_installed_wheel_shows_its_page_without_node(built: Path, tmp_path: Path) -> None:
