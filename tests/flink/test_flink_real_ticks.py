@@ -14,6 +14,8 @@ from tests.real_ticks import disturbed, equal_bars, needs_real_ticks, real_ticks
 
 pytestmark = [pytest.mark.stack, pytest.mark.timeout(3600)]
 FOUR_MINUTES_US = 240_000_000
+# The other tests hold state in the heap, as they start so often; this is what users have.
+FLAGS = ("--price", "bid", "--state-backend", "rocksdb")
 
 
 def jvm(pid: int) -> psutil.Process:
@@ -42,7 +44,7 @@ def test_candles_equal_the_vendors_bars_across_kills(bootstrap: str, tmp_path: P
     ticks = real_ticks()
     pipeline.send_frame(disturbed(ticks, FOUR_MINUTES_US, 0.01, seed=3))
     flink = Flink(pipeline, tmp_path / "home")
-    process = flink.start("--price", "bid")
+    process = flink.start(*FLAGS)
     try:
         until_saved(flink, process)
         java = jvm(process.pid)
@@ -50,7 +52,7 @@ def test_candles_equal_the_vendors_bars_across_kills(bootstrap: str, tmp_path: P
         process.wait()
         # Its guard ends it.
         java.wait(PATIENCE_S)
-        process = flink.start("--price", "bid", "--until-end")
+        process = flink.start(*FLAGS, "--until-end")
         until_saved(flink, process)
         # Homma starts it again, and works off the rest.
         jvm(process.pid).kill()

@@ -65,5 +65,10 @@ def test_a_job_on_a_cluster_outlives_homma_and_the_cluster(bootstrap: str, tmp_p
         job = cluster.rest.job(flink.job)
         assert job is not None
         assert job.state == "FINISHED"
+        plan = str(cluster.rest._ask(f"/jobs/{job.number}/plan"))
     assert flink.said().count("starting Flink, from the oldest tick kept") == 1
     same_candles(flink.pipeline.candles(), batch_candles(ticks(0, 18)))
+    # Flink knows that highs only rise, and what the key of a candle is: no values are kept.
+    assert plan.count("GlobalGroupAggregate(") == 12
+    assert plan.count("Deduplicate(") == 1
+    assert not any(word in plan for word in ("MIN_RETRACT", "MAX_RETRACT", "Materialize"))

@@ -80,8 +80,10 @@ def test_a_record_tells_its_newest_tick() -> None:
     assert newest_tick(b"\0\0\0\0\1" + value(closeDateTime="2025-03-20T14:31:07Z")) == at(
         "14:31:07"
     )
-    for none in (value(), value(closeDateTime=None), value(closeDateTime="soon"), b"[]", b"{"):
-        assert newest_tick(none) is None
+    for none in (None, "soon", 5, "0001-01-01T00:00:00", "9999-12-31T23:59:59-01:00"):
+        assert newest_tick(value(closeDateTime=none)) is None
+    for none_at_all in (value(), b"[]", b"{"):
+        assert newest_tick(none_at_all) is None
 
 
 def test_a_quiet_market_closes_while_kafka_answers() -> None:

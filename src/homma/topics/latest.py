@@ -15,6 +15,9 @@ from typing import Any, Final
 
 from homma.topics.codec import unframed
 
+#: Beyond them no tick is valid, and time cannot be added to any date.
+_FIRST_YEAR: Final = 1970
+_LAST_YEAR: Final = 9999
 _ONE_SPELLING: Final = re.compile(r"[A-Za-z0-9 ._:-]+")
 #: (source, symbol)
 Series = tuple[str, str]
@@ -101,11 +104,12 @@ def read_candle(value: bytes) -> Candle | None:
 
 
 def newest_tick(value: bytes) -> datetime | None:
-    """The date of the newest tick in a candle's record; None where the record does not say."""
+    """The date of the newest tick in a candle's record; None where it does not say a likely one."""
     try:
-        return _instant(json.loads(unframed(value))["closeDateTime"])
-    except (ValueError, KeyError, TypeError):
+        found = _instant(json.loads(unframed(value))["closeDateTime"])
+    except (ValueError, KeyError, TypeError, OverflowError):
         return None
+    return found if _FIRST_YEAR <= found.year < _LAST_YEAR else None
 
 
 def _instant(text: str) -> datetime:
