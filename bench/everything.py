@@ -1,6 +1,6 @@
 """All measurements, one after the other, as the Markdown that bench/README.md shows.
 
-make bench WHAT=everything > measured.md            on a quiet machine: about 35 minutes
+make bench WHAT=everything > measured.md            on a quiet machine; it takes a while
 make bench WHAT=everything ARGS=--small             whether all of it works: a few minutes
 """
 
