@@ -164,3 +164,9 @@ def test_what_does_not_belong_together_is_refused(bootstrap: str, tmp_path: Path
     newest = pipeline.records(pipeline.topics.candles[FINEST])[-1]
     assert json.loads(newest.value() or b"")["revision"] is None
     same_candles(pipeline.candles(), batch_candles([one]))
+    assert flink.start("--until-end", "--price", "bid").wait(PATIENCE_S) == 1
+    assert "the candles are made of mid, and --price says bid" in flink.said()
+    [basis] = flink.home.glob("flink/*/basis.json")
+    basis.write_text(json.dumps(json.loads(basis.read_text()) | {"sql": "of yesterday"}))
+    assert flink.start("--until-end").wait(PATIENCE_S) == 1
+    assert "the checkpoints are another version of homma's" in flink.said()

@@ -8,6 +8,7 @@ Starts of intervals are texts too, as they stand in the records: what Flink grou
 key of its sinks to the letter.
 """
 
+import hashlib
 from datetime import timedelta
 from typing import Final
 
@@ -22,6 +23,20 @@ _LARGEST: Final = "1.7976931348623157E308"
 _NUMBER_AT: Final = 27
 _PRICE_AT: Final = 46
 _STARTS: Final = ", ".join(f"`{interval.name}`" for interval in INTERVALS)
+
+
+def form() -> str:
+    """What tells SQL apart whose state is another; settings are not in it, as those may change."""
+    settings, flink = AggregateSettings(), FlinkSettings()
+    made = [
+        valid_view(settings),
+        clocked_view(),
+        counted_view(settings),
+        parts_view(settings, flink),
+        *(candle_view(settings, flink, interval) for interval in INTERVALS),
+        *(insert(interval) for interval in INTERVALS),
+    ]
+    return hashlib.blake2b("\n".join(made).encode(), digest_size=6).hexdigest()
 
 
 def valid_view(settings: AggregateSettings) -> str:

@@ -1,7 +1,7 @@
 """What Flink's state belongs to, and where its newest checkpoint is.
 
 Flink's state is in its checkpoints. Beside them stands what they belong to: the topic of ticks, by
-its id, and the price.
+its id, the price, and the form of the SQL, which another version of homma may have in another way.
 """
 
 import json
@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Final
 from urllib.parse import unquote, urlsplit
 
+from homma.aggregate import views
 from homma.aggregate.flink import Job, place_of
 from homma.errors import SettingError, StateError
 from homma.settings import EngineSettings, FlinkSettings
@@ -52,6 +53,7 @@ class Basis:
 
     topicId: str  # noqa: N815  as in the marks of homma's own engine
     price: str
+    sql: str
 
 
 class Ticks:
@@ -68,7 +70,7 @@ class Ticks:
 
     def basis(self, price: str) -> Basis:
         """What candles made now would belong to."""
-        return Basis(self._admin.topic_id(self._topics.ticks) or "", price)
+        return Basis(self._admin.topic_id(self._topics.ticks) or "", price, views.form())
 
     def forget(self) -> None:
         """Have the group begin anew."""
@@ -147,6 +149,11 @@ def _must_match(found: Mapping[str, str], basis: Basis, job: Job) -> None:
         raise StateError(
             f"topic {job.topics.ticks} has been deleted and made again since the last checkpoint",
             "start with --rebuild",
+        )
+    if found.get("sql") != basis.sql:
+        raise StateError(
+            "the checkpoints are another version of homma's, whose state this one cannot take over",
+            "start with --rebuild to make the candles anew, or go on with that version",
         )
 
 
