@@ -177,6 +177,21 @@ def written(pipeline: Pipeline) -> bool:
     return all(beyond > committed for beyond, committed in ends)
 
 
+def hold(line: Line, pipeline: Pipeline, api: Api, side: Side, chance: random.Random) -> Fault:
+    """A request or an answer of the engine's, held.
+
+    Candles are there by then, but on a very busy machine: there the client may ask for the offset
+    before it has sent them, and cannot send them any more. A death is to do no harm then, either.
+    """
+    held = Fault(CLIENT, api, side, Effect.HOLD, chance.randint(1, 10))
+    line.struck(held)
+    if api is Api.ADD_OFFSETS_TO_TXN:
+        end_s = time.monotonic() + 5
+        while not written(pipeline) and time.monotonic() < end_s:
+            time.sleep(0.1)
+    return held
+
+
 @pytest.mark.parametrize("seed", [1])
 def test_killed_in_mid_request(line: Line, tmp_path: Path, seed: int) -> None:
     print(f"seed {seed}")
@@ -188,10 +203,7 @@ def test_killed_in_mid_request(line: Line, tmp_path: Path, seed: int) -> None:
         for (api, side), kind in kills:
             print(api.name, side.name, kind)
             progress.reach(progress.committed() + 50)
-            held = Fault(CLIENT, api, side, Effect.HOLD, chance.randint(1, 10))
-            line.struck(held)
-            if api is Api.ADD_OFFSETS_TO_TXN:
-                until(lambda: written(pipeline))
+            held = hold(line, pipeline, api, side, chance)
             engine.kill()
             # Who takes over is not answered either.
             again = Fault(CLIENT, Api.INIT_PRODUCER_ID, *KINDS[kind])
