@@ -9,6 +9,7 @@ import json
 import os
 import re
 import shutil
+import time
 import urllib.error
 import urllib.request
 from collections.abc import Callable, Mapping, Sequence
@@ -25,6 +26,8 @@ from homma.stack.backoff import Backoff
 from homma.stack.ports import LOOPBACK, in_use, listens, must_be_free
 from homma.stack.process import Process, Program, Status
 
+#: Every 5 s a Trino looks which nodes there are for which catalogs, and at first sees none.
+KNOWS_ITSELF_S: Final = 6.0
 # It takes half a minute with two cores to itself.
 READY_WITHIN_S: Final = 240.0
 STOP_WITHIN_S: Final = 20.0
@@ -84,13 +87,13 @@ def start(
         own_log=node.log,
         env=_environment(node),
         cwd=node.folder,
-        ready=lambda: _answers(process, node.port),
+        ready=lambda: ready(process.status.pid),
         ready_within_s=READY_WITHIN_S,
         stop_within_s=STOP_WITHIN_S,
         restart=restart,
         explain=explain,
     )
-    process = Process(program, on_change)
+    process, ready = Process(program, on_change), _Ready(node.port)
     try:
         process.start()
     except ServerFailed as error:
@@ -150,10 +153,22 @@ def jvm_options(text: str) -> list[str]:
     return [line for line in lines if line and not line.startswith("#")]
 
 
-def _answers(process: Process, port: int) -> bool:
-    # Another Trino on the same port would answer as well.
-    pid = process.status.pid
-    return pid is not None and listens(pid, port) and started(port) and _works(port)
+class _Ready:
+    """Whether the Trino of a process takes queries, of the tables of its catalogs, too."""
+
+    def __init__(self, port: int) -> None:
+        self._port = port
+        self._works: tuple[int, float] | None = None
+
+    def __call__(self, pid: int | None) -> bool:
+        # Another Trino on the same port would answer as well.
+        if pid is None or not listens(pid, self._port) or not started(self._port):
+            return False
+        if self._works is None or self._works[0] != pid:
+            if not _works(self._port):
+                return False
+            self._works = pid, time.monotonic()
+        return time.monotonic() - self._works[1] >= KNOWS_ITSELF_S
 
 
 def _works(port: int) -> bool:
