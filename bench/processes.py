@@ -103,6 +103,7 @@ class Engines:
         until_s = time.monotonic() + within_s
         while not met():
             for engine in self.all:
+                # What was ended here has told its peak.
                 if engine.ended() and not engine.peak_mib:
                     raise SystemExit(f"an engine ended:\n{engine.said()[-2000:]}")
             if time.monotonic() > until_s:
