@@ -24,11 +24,11 @@ from bench import report
 from bench.stopwatch import peak_mib
 from bench.storage import storage, takes_storage_port
 from homma.core.interval import MINUTE_US
-from homma.core.recompute import Recomputing, Slice, Span
+from homma.core.recompute import EventSpan, Recomputing, Slice
 from homma.feed.recorded import Layout
 from homma.feed.replay import Recording
 from homma.lake.backfill import load
-from homma.lake.basis import Basis, Series
+from homma.lake.counted_ticks import CountedTicks, SeriesFilter
 from homma.lake.schema import TICKS
 from homma.lake.table import Lake
 
@@ -48,11 +48,13 @@ def record(path: Path, ticks: int, series: int) -> None:
         {
             "source": pl.Series(["SOURCE_1"]).new_from_index(0, ticks),
             "symbol": "SYM" + which.cast(pl.String),
-            "ask": price + 0.01, "bid": price - 0.01, "mid": price,
+            "ask": price + 0.01,
+            "bid": price - 0.01,
+            "mid": price,
             "number": original,
             "dateTime": (BEGINS_US + original * (1_000_000 // RATE)).cast(pl.Datetime("us")),
         }
-    ).write_parquet(path)  # fmt: skip
+    ).write_parquet(path)
 
 
 def bare(path: Path) -> int:
@@ -62,11 +64,14 @@ def bare(path: Path) -> int:
         pl.scan_parquet(path)
         .group_by("source", "symbol", minute)
         .agg(
-            pl.col("mid").first().alias("open"), pl.col("mid").max().alias("high"),
-            pl.col("mid").min().alias("low"), pl.col("mid").last().alias("close"), pl.len(),
+            pl.col("mid").first().alias("open"),
+            pl.col("mid").max().alias("high"),
+            pl.col("mid").min().alias("low"),
+            pl.col("mid").last().alias("close"),
+            pl.len(),
         )
         .collect()
-    )  # fmt: skip
+    )
     return made.height
 
 
@@ -85,23 +90,28 @@ def _slices(path: Path) -> Iterator[Slice]:
     for frame in Recording([path], Layout()).frames():
         held.append(
             frame.select(
-                "source", "symbol", "event_us", "number", pl.col("mid").alias("price"),
-                partition=pl.lit(-1, pl.Int64), offset="number",
+                "source",
+                "symbol",
+                "event_us",
+                "number",
+                pl.col("mid").alias("price"),
+                partition=pl.lit(-1, pl.Int64),
+                offset="number",
             )
-        )  # fmt: skip
+        )
         if sum(part.height for part in held) >= PART:
             ticks = pl.concat(held)
             # A copy comes at most `series` ticks after its original.
             edge_us = int(ticks["event_us"][-1]) // MINUTE_US * MINUTE_US - MINUTE_US
             yield Slice(after_us, edge_us, ticks.filter(pl.col("event_us") < edge_us))
             held, after_us = [ticks.filter(pl.col("event_us") >= edge_us)], edge_us
-    yield Slice(after_us, Span().end_us, pl.concat(held))
+    yield Slice(after_us, EventSpan().end_us, pl.concat(held))
 
 
 def from_lake(lake: Lake) -> int:
     """Candles of all intervals, of the ticks in the lake."""
     adding, count = Recomputing(), 0
-    for piece in Basis(lake.table(TICKS), "mid", Series(), {}).slices(Span()):
+    for piece in CountedTicks(lake.table(TICKS), "mid", SeriesFilter(), {}).slices(EventSpan()):
         count += adding.add(piece).height
     return count
 
@@ -131,11 +141,12 @@ def main() -> None:
             timed("polars group_by, 1 interval", asked.ticks, lambda: bare(path)),
             timed("Parquet to candles, 11 intervals", asked.ticks, lambda: from_file(path)),
             timed(
-                "Parquet into the lake", asked.ticks,
+                "Parquet into the lake",
+                asked.ticks,
                 lambda: load(recording.frames(), lake, 0, skip_bad=False),
             ),
             timed("the lake's ticks to candles", asked.ticks, lambda: from_lake(lake)),
-        ]  # fmt: skip
+        ]
         lake.close()
     base = rows[0][2]
     report.show(

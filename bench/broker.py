@@ -23,11 +23,15 @@ def broker(port: int) -> Iterator[tuple[str, Path]]:
         folder = Path(home)
         running = kafka.start(
             Broker(
-                folder / "kafka", port, port + 1, class_path,
-                port_flag="--port", controller_port_flag="--port",
+                folder / "kafka",
+                port,
+                port + 1,
+                class_path,
+                port_flag="--port",
+                controller_port_flag="--port",
             ),
             lambda: answers(bootstrap),
-        )  # fmt: skip
+        )
         try:
             yield bootstrap, folder
         finally:

@@ -46,8 +46,24 @@ def kcat(bootstrap: str, topic: str, market: Market) -> Result:
     program = shutil.which("kcat") or shutil.which("kafkacat")
     if program is None:
         raise Missing("kcat is left out, as it is not installed: apt-get install kcat")
-    argv = [program, "-C", "-q", "-b", bootstrap, "-t", topic, "-o", "beginning", "-e", "-f", "",
-            "-X", "queued.min.messages=200000", "-X", "fetch.wait.max.ms=10"]  # fmt: skip
+    argv = [
+        program,
+        "-C",
+        "-q",
+        "-b",
+        bootstrap,
+        "-t",
+        topic,
+        "-o",
+        "beginning",
+        "-e",
+        "-f",
+        "",
+        "-X",
+        "queued.min.messages=200000",
+        "-X",
+        "fetch.wait.max.ms=10",
+    ]
     seconds, cpu_s, peak = _waited(argv)
     return Result(market.ticks, seconds, cpu_s, peak)
 
@@ -80,8 +96,7 @@ def quix(bootstrap: str, topic: str, ticks: int, folder: Path) -> Result:
     uv = next((path for path in _UV if path and Path(path).exists()), None)
     if uv is None:
         raise Missing("Quix Streams is left out, as uv is not installed: pip install uv")
-    argv = [uv, "run", "--quiet", "--python", sys.executable, "--script",
-            "bench/quix_streams.py"]  # fmt: skip
+    argv = [uv, "run", "--quiet", "--python", sys.executable, "--script", "bench/quix_streams.py"]
     try:
         return _told([*argv, bootstrap, topic, str(ticks), str(folder / f"quix-{topic}")])
     except subprocess.CalledProcessError as error:

@@ -31,8 +31,15 @@ QUIX = "Quix Streams"
 #: A JVM that plans eleven intervals on a crowded machine.
 START_S = 600.0
 HEAD = (
-    "engine", "ticks/s", "÷ homma", "CPU s a million", "peak MiB", "p50 ms", "p99 ms", "live CPU",
-)  # fmt: skip
+    "engine",
+    "ticks/s",
+    "÷ homma",
+    "CPU s a million",
+    "peak MiB",
+    "p50 ms",
+    "p99 ms",
+    "live CPU",
+)
 
 
 @dataclass(frozen=True)
@@ -65,8 +72,9 @@ class Place:
     asked: argparse.Namespace
 
     @contextmanager
-    def ready(self, contender: Contender, turn: str) -> Iterator[tuple[Engines, Topics, Callable[
-            [], Engine]]]:  # fmt: skip
+    def ready(
+        self, contender: Contender, turn: str
+    ) -> Iterator[tuple[Engines, Topics, Callable[[], Engine]]]:
         """Topics of its own, and what starts the engine and waits for it."""
         name = f"{turn}{CONTENDERS.index(contender)}"
         topics = TopicSettings(
@@ -108,9 +116,12 @@ def row(name: str, done: Result, homma: float, live: Measured | None) -> list[st
     """An engine's figures."""
     rate = done.ticks / done.seconds
     cells = [
-        name, f"{rate:,.0f}", f"{rate / homma:.2f}" if homma else "",
-        f"{done.cpu_s / done.ticks * 1e6:.2f}", f"{done.peak_mib:,.0f}",
-    ]  # fmt: skip
+        name,
+        f"{rate:,.0f}",
+        f"{rate / homma:.2f}" if homma else "",
+        f"{done.cpu_s / done.ticks * 1e6:.2f}",
+        f"{done.peak_mib:,.0f}",
+    ]
     if live is None:
         return [*cells, "", "", ""]
     ms = live.ticks.select((pl.col("read_us") - pl.col("made_us")) / 1000).to_series()
@@ -174,8 +185,10 @@ def main() -> None:
     report.show(
         f"{market.ticks:,} ticks, {market.series:,} series, {asked.hours:g} h of event time; "
         f"live: {asked.rate:,} ticks/s for {asked.seconds:g} s",
-        HEAD, found, markdown=asked.markdown,
-    )  # fmt: skip
+        HEAD,
+        found,
+        markdown=asked.markdown,
+    )
 
 
 if __name__ == "__main__":

@@ -25,14 +25,14 @@ from bench.broker import broker, takes_port
 from bench.market import PARTITIONS, Market, make_topics, withheld
 from bench.stopwatch import peak_mib
 from bench.storage import Storage, storage, takes_storage_port
-from homma.core.candle import place
+from homma.core.candle import order_key
 from homma.core.interval import INTERVALS
 from homma.failpoint import ignored
 from homma.lake.candles import CandleSink
-from homma.lake.committing import Patience
-from homma.lake.newest import Rules
+from homma.lake.committing import RetryPolicy
+from homma.lake.newest import FinalityRules
 from homma.lake.schema import CANDLES, TICKS
-from homma.lake.sinks import Origin, Workplace
+from homma.lake.sinks import SinkContext, SourceTopic
 from homma.lake.table import Lake
 from homma.metrics import LAND, Metrics
 from homma.settings import TopicSettings
@@ -55,10 +55,22 @@ def landed(
     names = make_topics(bootstrap, topics)
     log = folder / "land.log"
     argv = [
-        sys.executable, "-m", "homma", "land", "--bootstrap.servers", bootstrap,
-        "--topic", topics.topic, "--candle-topic", topics.candle_topic,
-        *where.flags, "--namespace", "landing", "--commit-every", "1s",
-    ]  # fmt: skip
+        sys.executable,
+        "-m",
+        "homma",
+        "land",
+        "--bootstrap.servers",
+        bootstrap,
+        "--topic",
+        topics.topic,
+        "--candle-topic",
+        topics.candle_topic,
+        *where.flags,
+        "--namespace",
+        "landing",
+        "--commit-every",
+        "1s",
+    ]
     with withheld(bootstrap, names.ticks, market) as release, log.open("wb") as said:
         process = subprocess.Popen(argv, env={**os.environ, **where.environment}, stderr=said)
         try:
@@ -112,8 +124,10 @@ class Record:
         return 0, self._said[2]
 
 
-def workplace() -> Workplace:
-    return Workplace(Patience(lambda: False), Metrics(LAND), ignored, keep_s=3600.0, tidy_every=25)
+def workplace() -> SinkContext:
+    return SinkContext(
+        RetryPolicy(lambda: False), Metrics(LAND), ignored, keep_s=3600.0, maintain_every=25
+    )
 
 
 def sinks(lake: Lake) -> list[CandleSink]:
@@ -121,10 +135,10 @@ def sinks(lake: Lake) -> list[CandleSink]:
     return [
         CandleSink(
             lake.make(spec),
-            Origin(spec.name, "id"),
+            SourceTopic(spec.name, "id"),
             place_of,
             1.0,
-            Rules(code, 2_000_000, 5_000_000),
+            FinalityRules(code, 2_000_000, 5_000_000),
         )
         for code, spec in enumerate(CANDLES)
     ]
@@ -138,12 +152,19 @@ def records(interval: int, at: datetime, first: int) -> list[Any]:
     frames = []
     for final, us in starts.items():
         rows = pl.select(n=pl.int_range(SERIES)).select(
-            source=pl.lit("S"), symbol=pl.format("SYM{}", "n"),
-            start_us=floor(pl.lit(us)), open=1.0, high=2.0, low=0.5, close=1.5,
+            source=pl.lit("S"),
+            symbol=pl.format("SYM{}", "n"),
+            start_us=floor(pl.lit(us)),
+            open=1.0,
+            high=2.0,
+            low=0.5,
+            close=1.5,
             volume=pl.lit(first + 1),
-            open_place=place(pl.lit(us), pl.lit(1)), close_place=place(pl.lit(us), pl.lit(2)),
-            is_final=pl.lit(final), revision=pl.lit(int(final), pl.Int32),
-        )  # fmt: skip
+            open_order_key=order_key(pl.lit(us), pl.lit(1)),
+            close_order_key=order_key(pl.lit(us), pl.lit(2)),
+            is_final=pl.lit(final),
+            revision=pl.lit(int(final), pl.Int32),
+        )
         frames.append(rows)
     open_rows, before = frames[0], frames[1]
     over = before.filter(pl.col("start_us") < open_rows["start_us"][0])
@@ -161,8 +182,8 @@ def commits(where: Storage, count: int) -> list[float]:
         began_s = time.perf_counter()
         sink.land()
         found.append(time.perf_counter() - began_s)
-        if sink.neglected:
-            sink.tidy()
+        if sink.maintenance_due:
+            sink.maintain()
     lake.close()
     return found
 
@@ -177,7 +198,7 @@ def rounds(where: Storage, count: int) -> list[float]:
                 sink.take({0: records(code, NOON + number * STEP, number * 1000)})
             began_s = time.perf_counter()
             list(pool.map(lambda sink: sink.land(), every))
-            list(pool.map(lambda sink: sink.tidy(), [s for s in every if s.neglected]))
+            list(pool.map(lambda sink: sink.maintain(), [s for s in every if s.maintenance_due]))
             found.append(time.perf_counter() - began_s)
     lake.close()
     return found
@@ -225,13 +246,18 @@ def show(
         [f"ticks/s landed, {land.ticks:,} ticks on {PARTITIONS} partitions", f"{rate:,.0f}"],
         ["÷ raw loop", f"{rate / bare:.2f}"],
         ["peak MiB of `homma land`", f"{land.peak_mib:,.0f}"],
-        *([f"ms of the {nth:,}th commit", f"{around(once, nth):,.0f}"]
-          for nth in (10, 100, 1000) if nth <= len(once)),
+        *(
+            [f"ms of the {nth:,}th commit", f"{around(once, nth):,.0f}"]
+            for nth in (10, 100, 1000)
+            if nth <= len(once)
+        ),
         [f"s of a round over {len(CANDLES)} tables, median", f"{statistics.median(every):.2f}"],
         ["s of the longest round", f"{max(every):.2f}"],
-        ["s of the last tenth's median round",
-         f"{statistics.median(every[-max(1, len(every) // 10):]):.2f}"],
-    ]  # fmt: skip
+        [
+            "s of the last tenth's median round",
+            f"{statistics.median(every[-max(1, len(every) // 10) :]):.2f}",
+        ],
+    ]
     report.show(f"The lake, {SERIES} series", ("what", "found"), rows, markdown=markdown)
 
 

@@ -86,9 +86,12 @@ def withheld(bootstrap: str, topic: str, market: Market) -> Iterator[Callable[[]
     producer.begin_transaction()
     steps = -(-market.ticks // STEP)
     for keys, values in track(
-        market.records(), f"{market.ticks:,} ticks into {topic}", total=steps,
-        console=Console(stderr=True), transient=True,
-    ):  # fmt: skip
+        market.records(),
+        f"{market.ticks:,} ticks into {topic}",
+        total=steps,
+        console=Console(stderr=True),
+        transient=True,
+    ):
         hand_over(producer, topic, keys, values)
     if producer.flush(_FLUSH_S):
         raise SystemExit("the broker did not take all ticks: see whether its disk is full")

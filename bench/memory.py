@@ -48,9 +48,12 @@ def watched(
     # At a given speed in steps of a tenth of a second.
     step = min(STEP, int(market.ticks / seconds * speed / 10)) if speed else STEP
     steps = track(
-        market.records(step), f"{market.ticks:,} ticks, {market.series:,} series",
-        total=-(-market.ticks // step), console=Console(stderr=True), transient=True,
-    )  # fmt: skip
+        market.records(step),
+        f"{market.ticks:,} ticks, {market.series:,} series",
+        total=-(-market.ticks // step),
+        console=Console(stderr=True),
+        transient=True,
+    )
     for keys, values in steps:
         if speed:
             time.sleep(max(0.0, began_s + sent / market.ticks * seconds / speed - time.monotonic()))

@@ -35,18 +35,25 @@ SOURCES = 2
 #: The days that the coarser tables have.
 COARSE_DAYS = 3
 VALUES = {
-    "open": pl.first("open"), "high": pl.max("high"), "low": pl.min("low"),
-    "close": pl.last("close"), "volume": pl.sum("volume"),
-}  # fmt: skip
+    "open": pl.first("open"),
+    "high": pl.max("high"),
+    "low": pl.min("low"),
+    "close": pl.last("close"),
+    "volume": pl.sum("volume"),
+}
 
 
 def market(day: int) -> pl.DataFrame:
     """A day of minutes, each instrument quoted by two sources."""
     number = pl.col("symbol").str.slice(3).cast(pl.Int32)
-    return day_of(day).with_columns(
-        source=pl.format("SOURCE_{}", number % SOURCES + 1),
-        symbol=pl.format("SYM{}", (number // SOURCES).cast(pl.String).str.zfill(3)),
-    ).sort(CANDLES[0].sort)  # fmt: skip
+    return (
+        day_of(day)
+        .with_columns(
+            source=pl.format("SOURCE_{}", number % SOURCES + 1),
+            symbol=pl.format("SYM{}", (number // SOURCES).cast(pl.String).str.zfill(3)),
+        )
+        .sort(CANDLES[0].sort)
+    )
 
 
 def coarser(minutes: pl.DataFrame, interval: int) -> pl.DataFrame:

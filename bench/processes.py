@@ -87,10 +87,20 @@ class Engines:
     def start(self, *flags: str) -> Engine:
         log = self.folder / f"{self.group}-{len(self.all)}.log"
         argv = [
-            sys.executable, "-m", "homma", "aggregate", "--bootstrap.servers", self.bootstrap,
-            "--topic", self.topics.topic, "--candle-topic", self.topics.candle_topic,
-            "--group", self.group, *flags,
-        ]  # fmt: skip
+            sys.executable,
+            "-m",
+            "homma",
+            "aggregate",
+            "--bootstrap.servers",
+            self.bootstrap,
+            "--topic",
+            self.topics.topic,
+            "--candle-topic",
+            self.topics.candle_topic,
+            "--group",
+            self.group,
+            *flags,
+        ]
         with log.open("wb") as said:
             engine = Engine(Child(argv, said, _GRACE_S), log)
         self.all.append(engine)
@@ -136,9 +146,7 @@ class Engines:
 
 
 @contextmanager
-def engines(
-    bootstrap: str, topics: TopicSettings, group: str, folder: Path
-) -> Iterator[Engines]:  # fmt: skip
+def engines(bootstrap: str, topics: TopicSettings, group: str, folder: Path) -> Iterator[Engines]:
     """No engine outlives the block."""
     group_of = Engines(bootstrap, topics, group, folder)
     try:

@@ -21,7 +21,7 @@ import polars as pl
 from bench import report
 from bench.storage import Storage, storage, takes_storage_port
 from homma.core.interval import DAY_US, MINUTE_US
-from homma.lake.history import Wanted, candles
+from homma.lake.history import HistoryQuery, candles
 from homma.lake.schema import CANDLES
 from homma.lake.table import Lake, Table
 
@@ -42,14 +42,19 @@ def day_of(day: int) -> pl.DataFrame:
         "source": pl.Series(["SOURCE_1"]).new_from_index(0, rows),
         "symbol": "SYM" + (at // MINUTES).cast(pl.String).str.zfill(3),
         "date_time": instant,
-        "open": price, "high": price + 1, "low": price - 1, "close": price + 0.5,
+        "open": price,
+        "high": price + 1,
+        "low": price - 1,
+        "close": price + 0.5,
         "volume": at % 60 + 1,
-        "open_date_time": instant, "open_number": at,
-        "close_date_time": instant, "close_number": at + 1,
+        "open_date_time": instant,
+        "open_number": at,
+        "close_date_time": instant,
+        "close_number": at + 1,
         "is_final": pl.repeat(value=True, n=rows, eager=True),
         "revision": pl.repeat(1, rows, dtype=pl.Int32, eager=True),
         "update_date_time": instant,
-    }  # fmt: skip
+    }
     return pl.DataFrame(columns).cast(CANDLES[0].schema)
 
 
@@ -74,10 +79,20 @@ def command(store: Storage, day: datetime) -> None:
     """The command, as anybody would start it."""
     out = store.folder / "day.csv"
     words = [
-        sys.executable, "-m", "homma", "candles", "m1", "SYM050", *store.flags,
-        "--from", day.date().isoformat(), "--to", (day + timedelta(days=1)).date().isoformat(),
-        "--output", str(out),
-    ]  # fmt: skip
+        sys.executable,
+        "-m",
+        "homma",
+        "candles",
+        "m1",
+        "SYM050",
+        *store.flags,
+        "--from",
+        day.date().isoformat(),
+        "--to",
+        (day + timedelta(days=1)).date().isoformat(),
+        "--output",
+        str(out),
+    ]
     subprocess.run(words, check=True, env={**os.environ, **store.environment})
     assert out.read_text().count("\n") == MINUTES + 1
 
@@ -93,7 +108,7 @@ def main() -> None:
     days = -(-asked.rows // (SERIES * MINUTES))
     day = BEGINS + timedelta(days=days // 2)
     since_us = int(day.timestamp()) * 1_000_000
-    wanted = Wanted("SYM050", "SOURCE_1", since_us, since_us + DAY_US)
+    wanted = HistoryQuery("SYM050", "SOURCE_1", since_us, since_us + DAY_US)
     with storage(asked.storage_port) as store:
         lake = Lake(store.properties, "market_data")
         rows = filled(lake.make(CANDLES[0]), days)

@@ -85,9 +85,7 @@ class History:
 
     def pass_by(self, span_us: int, step_us: int, ticks: int, what: str) -> None:
         """So much event time, a step at a time, of so many ticks a series each."""
-        steps = track(
-            range(span_us // step_us), what, console=Console(stderr=True), transient=True
-        )  # fmt: skip
+        steps = track(range(span_us // step_us), what, console=Console(stderr=True), transient=True)
         count = self._series * ticks
         for _ in steps:
             target = self._group.committed() + count
@@ -104,7 +102,7 @@ class History:
 @contextmanager
 def live(
     bootstrap: str, history: History, topic: str, series: int
-) -> Iterator[subprocess.Popen[bytes]]:  # fmt: skip
+) -> Iterator[subprocess.Popen[bytes]]:
     """One tick a second and series, event time going on where the history is."""
     began_us = time.time_ns() // 1000
     with feeding(bootstrap, topic, series, series, began_us - history.now_us) as feed:
@@ -212,11 +210,18 @@ class Scene:
             found = kept(self.bootstrap, self.names, self.folder / "kafka" / "data")
             for how, called in ((signal.SIGTERM, "asked to"), (signal.SIGKILL, "killed")):
                 engine, back = restart(self.bootstrap, self.group, engine, self.names, how)
-                rows.append([
-                    label, called, f"{found.records:,}", f"{found.mib:,.0f}",
-                    f"{back.assigned_s:.1f}", f"{back.restore_s:.1f}", f"{back.first_s:.1f}",
-                    f"{back.all_s:.1f}",
-                ])  # fmt: skip
+                rows.append(
+                    [
+                        label,
+                        called,
+                        f"{found.records:,}",
+                        f"{found.mib:,.0f}",
+                        f"{back.assigned_s:.1f}",
+                        f"{back.restore_s:.1f}",
+                        f"{back.first_s:.1f}",
+                        f"{back.all_s:.1f}",
+                    ]
+                )
                 time.sleep(SETTLE_S)
             engine.end()
         return rows
@@ -254,11 +259,19 @@ def main() -> None:
     report.show(
         f"{asked.series:,} series, {asked.series:,} live ticks/s; seconds from the start of the "
         "process",
-        ("history", "ended", "candle records", "MiB", "assigned", "of that restoring",
-         "first candle", "candles of all partitions"),
+        (
+            "history",
+            "ended",
+            "candle records",
+            "MiB",
+            "assigned",
+            "of that restoring",
+            "first candle",
+            "candles of all partitions",
+        ),
         rows,
         markdown=asked.markdown,
-    )  # fmt: skip
+    )
 
 
 if __name__ == "__main__":

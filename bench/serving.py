@@ -121,10 +121,20 @@ def serving(bootstrap: str, folder: Path) -> Iterator[Served]:
     """`homma serve`, from its start on."""
     [port] = free_ports(1)
     argv = [
-        sys.executable, "-m", "homma", "serve", "--bootstrap.servers", bootstrap,
-        "--candle-topic", TOPICS.candle_topic, "--serve-port", str(port), "--without-lake",
-        "--slow-after", f"{SLOW_AFTER_S}s",
-    ]  # fmt: skip
+        sys.executable,
+        "-m",
+        "homma",
+        "serve",
+        "--bootstrap.servers",
+        bootstrap,
+        "--candle-topic",
+        TOPICS.candle_topic,
+        "--serve-port",
+        str(port),
+        "--without-lake",
+        "--stream-timeout",
+        f"{SLOW_AFTER_S}s",
+    ]
     began_s = time.perf_counter()
     with (folder / "serve.log").open("ab") as said:
         process = subprocess.Popen(argv, stderr=said)
@@ -280,7 +290,7 @@ def main() -> None:
                 time.sleep(0.1)
             before = served.resident_mib()
             heard = asyncio.run(streams(served, writer, minutes, asked))
-            after, cut = served.resident_mib(), served.measured("homma_streams_cut_total ")
+            after, cut = served.resident_mib(), served.measured("homma_streams_disconnected_total ")
             took_ms = asyncio.run(requests(served.port, asked.requests, asked.seconds))
     report.show(
         f"{asked.clients} streams, {asked.updates:,} updates/s of {asked.series} series, "

@@ -21,8 +21,8 @@ from bench.market import Market
 from homma.core import tick
 from homma.core.identity import Identities
 from homma.core.interval import COARSEST, MINUTE_US
-from homma.core.window import Rules, Window
-from homma.feed.spoiled import WAYS
+from homma.core.window import Window, WindowRules
+from homma.feed.invalid import WAYS
 from homma.topics import codec
 
 BATCH = 20_000
@@ -75,7 +75,7 @@ def scene(series: int, thin: int) -> Scene:
     """The window holds one of `thin` ticks only, or making it would take a minute."""
     seen = RATE // thin * SEEN_S
     market = Market(seen + BATCH, series, (SEEN_S + BATCH * thin // RATE) * 1_000_000)
-    window = Window(Rules())
+    window = Window(WindowRules())
     for first in range(0, seen, _FILL):
         count = min(_FILL, seen - first)
         batch = checked(codec.ticks_to(market.frame(first, count))[1], first)
@@ -120,9 +120,12 @@ def recognising(one: Scene) -> Iterator[Step]:
     yield Step("identities: known", repeated.height, "ticks", lambda: known.known(repeated))
     yield Step("identities: add", repeated.height, "ticks", lambda: known.add(repeated))
     yield Step(
-        "identities: forget a minute", len(known), "ticks",
-        lambda: known.forget(alive_us, active), rated=False,
-    )  # fmt: skip
+        "identities: forget a minute",
+        len(known),
+        "ticks",
+        lambda: known.forget(alive_us, active),
+        rated=False,
+    )
 
 
 def restoring(one: Scene) -> Iterator[Step]:
@@ -138,12 +141,12 @@ def restoring(one: Scene) -> Iterator[Step]:
         frames = [codec.candles_from(v, c) for v, c in zip(values, codes, strict=True)]
         return pl.concat(frames).with_columns(published_us=pl.lit(one.clock_us))
 
-    candles, empty = parsed(), Window(Rules())
-    adopted = empty.adopt(candles)
+    candles, empty = parsed(), Window(WindowRules())
+    adopted = empty.restore_candles(candles)
     assert COARSEST in codes
     yield Step("restore: candles out of records", candles.height, "candles", parsed)
-    yield Step("restore: adopt", candles.height, "candles", lambda: empty.adopt(candles))
-    yield Step("restore: remember", BATCH, "ticks", lambda: adopted.remember(one.ticks))
+    yield Step("restore: adopt", candles.height, "candles", lambda: empty.restore_candles(candles))
+    yield Step("restore: remember", BATCH, "ticks", lambda: adopted.restore_identities(one.ticks))
 
 
 def measured(step: Step, seconds: float) -> list[float]:
@@ -163,10 +166,13 @@ def row(step: Step, series: str, found: list[float]) -> list[str]:
     tenths = statistics.quantiles(found, n=10, method="inclusive")
     middle = statistics.median(found)
     return [
-        step.name, series, f"{step.count:,} {step.of}", f"{middle:,.2f}",
+        step.name,
+        series,
+        f"{step.count:,} {step.of}",
+        f"{middle:,.2f}",
         f"{tenths[0]:,.2f} to {tenths[-1]:,.2f}",
         f"{step.count / middle * 1000:,.0f}" if step.rated else "",
-    ]  # fmt: skip
+    ]
 
 
 def main() -> None:

@@ -15,9 +15,11 @@ from tests.stack.waiting import free_ports
 
 def pytest_addoption(parser: pytest.Parser) -> None:
     parser.addoption(
-        "--storage", choices=["seaweedfs", "minio"], default="seaweedfs",
+        "--storage",
+        choices=["seaweedfs", "minio"],
+        default="seaweedfs",
         help="what tests/lake runs on; minio: with Apache's REST catalog, see make test-minio",
-    )  # fmt: skip
+    )
 
 
 def jars_cache() -> Path:

@@ -23,9 +23,16 @@ EPOCH = datetime(1970, 1, 1)
 
 # --- the intervals ----------------------------------------------------------------------------
 MINUTES_LONG = {
-    "1min": 1, "5min": 5, "10min": 10, "15min": 15, "30min": 30,
-    "1hour": 60, "3hour": 180, "4hour": 240, "1day": 1440,
-}  # fmt: skip
+    "1min": 1,
+    "5min": 5,
+    "10min": 10,
+    "15min": 15,
+    "30min": 30,
+    "1hour": 60,
+    "3hour": 180,
+    "4hour": 240,
+    "1day": 1440,
+}
 NAMES = (*MINUTES_LONG, "1week", "1month")
 
 
@@ -139,13 +146,20 @@ def _truth(value: Any) -> bool | None:
 
 
 REQUIRED = {
-    "source": _name, "symbol": _name, "ask": _price, "bid": _price, "mid": _price,
-    "number": _count, "dateTime": _instant,
-}  # fmt: skip
+    "source": _name,
+    "symbol": _name,
+    "ask": _price,
+    "bid": _price,
+    "mid": _price,
+    "number": _count,
+    "dateTime": _instant,
+}
 OPTIONAL = {
-    "receiveDateTime": _instant, "askMarkup": _number, "bidMarkup": _number,
+    "receiveDateTime": _instant,
+    "askMarkup": _number,
+    "bidMarkup": _number,
     "isTradable": _truth,
-}  # fmt: skip
+}
 
 
 def read(value: bytes | None) -> Tick | str:
@@ -178,8 +192,8 @@ def at_of(tick: Tick) -> datetime:
     return at
 
 
-def fates(ticks: Iterable[Tick], correct_for: timedelta | None = None) -> list[Fate]:
-    """What becomes of valid ticks, one after the other; without `correct_for` none is late."""
+def fates(ticks: Iterable[Tick], allowed_lateness: timedelta | None = None) -> list[Fate]:
+    """What becomes of valid ticks, one after the other; without `allowed_lateness` none is late."""
     clocks: dict[Series, datetime] = {}
     seen: set[tuple[Series, datetime, int]] = set()
     result: list[Fate] = []
@@ -188,7 +202,7 @@ def fates(ticks: Iterable[Tick], correct_for: timedelta | None = None) -> list[F
         clock = clocks[series] = max(at, clocks.get(series, at))
         minute_end = start_of("1min", at) + MINUTE
         identity = (series, at, tick["number"])
-        if correct_for is not None and minute_end + correct_for <= clock:
+        if allowed_lateness is not None and minute_end + allowed_lateness <= clock:
             result.append("late")
         elif identity in seen:
             result.append("duplicate")
@@ -233,9 +247,9 @@ def _candle(key: Key, ticks: list[Tick], price: str) -> Candle:
     }
 
 
-def counted(ticks: list[Tick], correct_for: timedelta | None = None) -> list[Tick]:
+def counted(ticks: list[Tick], allowed_lateness: timedelta | None = None) -> list[Tick]:
     """The ticks that are in the candles."""
-    both = zip(ticks, fates(ticks, correct_for), strict=True)
+    both = zip(ticks, fates(ticks, allowed_lateness), strict=True)
     return [tick for tick, fate in both if fate == "accepted"]
 
 
@@ -245,9 +259,9 @@ class Publisher:
     """The candles as they are published, with isFinal and revision, for valid ticks."""
 
     price: str = "mid"
-    correct_for: timedelta = timedelta(minutes=10)
-    lateness: timedelta = timedelta(seconds=2)
-    idle_after: timedelta = timedelta(seconds=5)
+    allowed_lateness: timedelta = timedelta(minutes=10)
+    watermark_delay: timedelta = timedelta(seconds=2)
+    idle_timeout: timedelta = timedelta(seconds=5)
     ticks: list[Tick] = field(default_factory=list)
     #: By series: its largest dateTime, and the partition's clock when its newest tick was read.
     shown: dict[Series, tuple[datetime, datetime]] = field(default_factory=dict)
@@ -262,7 +276,7 @@ class Publisher:
     def publish(self, clock: datetime) -> dict[Key, Candle]:
         """The candles that have changed since the last time."""
         changed: dict[Key, Candle] = {}
-        for key, made in candles(counted(self.ticks, self.correct_for), self.price).items():
+        for key, made in candles(counted(self.ticks, self.allowed_lateness), self.price).items():
             before = self.published.get(key, {"isFinal": False, "revision": 0})
             is_final = before["isFinal"] or self._is_over(key, clock)
             now = {**made, "isFinal": is_final, "revision": before["revision"]}
@@ -277,5 +291,5 @@ class Publisher:
         end = end_of(interval, start)
         event_clock, seen = self.shown[source, symbol]
         gone = clock - seen
-        quiet = gone >= self.idle_after
-        return event_clock - self.lateness >= end or (quiet and event_clock + gone >= end)
+        quiet = gone >= self.idle_timeout
+        return event_clock - self.watermark_delay >= end or (quiet and event_clock + gone >= end)

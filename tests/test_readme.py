@@ -15,9 +15,19 @@ from tests.cli.machine import Machine
 from tests.stack.waiting import until
 
 ROOT = Path(__file__).parents[1]
-PAGES = ("README.md", "ARCHITECTURE.md", "CONTRIBUTING.md", "SECURITY.md", "bench/README.md",
-         "docs/api.md", "docs/fault-tests.md", "docs/lake.md", "docs/reading-the-lake.md",
-         "docs/repairing.md", "docs/semantics.md")  # fmt: skip
+PAGES = (
+    "README.md",
+    "ARCHITECTURE.md",
+    "CONTRIBUTING.md",
+    "SECURITY.md",
+    "bench/README.md",
+    "docs/api.md",
+    "docs/fault-tests.md",
+    "docs/lake.md",
+    "docs/reading-the-lake.md",
+    "docs/repairing.md",
+    "docs/semantics.md",
+)
 LIVE = re.compile(r"homma tail (?!.*--once)")
 
 

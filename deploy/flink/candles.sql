@@ -444,7 +444,7 @@ SELECT *, MAX(`at`) OVER (PARTITION BY `source`, `symbol` ORDER BY `arrived`
 FROM `valid`;
 
 CREATE VIEW `counted` AS
-SELECT `source`, `symbol`, `1min`, `5min`, `10min`, `15min`, `30min`, `1hour`, `3hour`, `4hour`, `1day`, `1week`, `1month`, `price`, `place`
+SELECT `source`, `symbol`, `1min`, `5min`, `10min`, `15min`, `30min`, `1hour`, `3hour`, `4hour`, `1day`, `1week`, `1month`, `price`, `order_key`
 FROM (SELECT *, ROW_NUMBER() OVER (PARTITION BY `source`, `symbol`, `at`, `number`
   ORDER BY `arrived`) AS `copy` FROM (SELECT `source`, `symbol`, `at`, `number`, `arrived`, `mid` AS `price`,
   SUBSTRING(`dateTime` FROM 1 FOR 16) || ':00.000' AS `1min`,
@@ -458,14 +458,14 @@ FROM (SELECT *, ROW_NUMBER() OVER (PARTITION BY `source`, `symbol`, `at`, `numbe
   SUBSTRING(`dateTime` FROM 1 FOR 10) || 'T00:00:00.000' AS `1day`,
   CAST(TIMESTAMPADD(DAY, -MOD(TIMESTAMPDIFF(DAY, DATE '1969-12-29', CAST(SUBSTRING(`dateTime` FROM 1 FOR 10) AS DATE)), 7), CAST(SUBSTRING(`dateTime` FROM 1 FOR 10) AS DATE)) AS STRING) || 'T00:00:00.000' AS `1week`,
   SUBSTRING(`dateTime` FROM 1 FOR 7) || '-01T00:00:00.000' AS `1month`,
-  REPLACE(CAST(`at` AS STRING), ' ', 'T') || LPAD(CAST(`number` AS STRING), 19, '0') || CAST(`mid` AS STRING) AS `place`
+  REPLACE(CAST(`at` AS STRING), ' ', 'T') || LPAD(CAST(`number` AS STRING), 19, '0') || CAST(`mid` AS STRING) AS `order_key`
   FROM `clocked` WHERE FLOOR(`at` TO MINUTE) + INTERVAL '0 00:11:00.000' DAY TO SECOND(3) > `clock`))
 WHERE `copy` = 1;
 
 CREATE VIEW `parts` AS
 SELECT /*+ STATE_TTL('t' = '87060000 ms') */
   `source`, `symbol`, `1min`, `5min`, `10min`, `15min`, `30min`, `1hour`, `3hour`, `4hour`, `1day`, `1week`, `1month`,
-  MIN(`place`) AS `first`, MAX(`price`) AS `high`, MIN(`price`) AS `low`, MAX(`place`) AS `last`, COUNT(*) AS `volume`
+  MIN(`order_key`) AS `first`, MAX(`price`) AS `high`, MIN(`price`) AS `low`, MAX(`order_key`) AS `last`, COUNT(*) AS `volume`
 FROM `counted` AS `t`
 GROUP BY `source`, `symbol`, `1min`, `5min`, `10min`, `15min`, `30min`, `1hour`, `3hour`, `4hour`, `1day`, `1week`, `1month`;
 

@@ -104,7 +104,7 @@ class OffsetsLost(LakeError):
     """The topic no longer holds what a table lacks."""
 
 
-class Refused(HommaError):
+class RequestRefused(HommaError):
     """A request that cannot be answered as it is; `status` is HTTP's, `parameter` what is wrong."""
 
     def __init__(self, what: str, remedy: str, status: int = 400, parameter: str = "") -> None:

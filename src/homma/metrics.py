@@ -30,8 +30,8 @@ class Metric:
 AGGREGATE: Final = (
     Metric("homma_ticks_read", "counter", "ticks read"),
     Metric("homma_ticks_counted", "counter", "ticks that are in candles"),
-    Metric("homma_ticks_bad", "counter", "ticks that break a rule, sent to the dead topic"),
-    Metric("homma_ticks_late", "counter", "ticks too late, sent to the late topic"),
+    Metric("homma_ticks_dead", "counter", "ticks that break a rule, sent to the dead topic"),
+    Metric("homma_ticks_dropped_late", "counter", "ticks too late, sent to the late topic"),
     Metric("homma_ticks_duplicate", "counter", "ticks counted before"),
     Metric("homma_candles_written", "counter", "candle records written", ("interval",)),
     Metric("homma_lag_ticks", "gauge", "ticks not read yet", ("partition",)),
@@ -53,9 +53,11 @@ LAND: Final = (
     Metric("homma_ticks_read", "counter", "valid ticks read"),
     Metric("homma_ticks_landed", "counter", "ticks that are in the lake"),
     Metric("homma_candles_landed", "counter", "candle records that are in the lake", ("interval",)),
-    Metric("homma_records_bad", "counter", "records that are no candles, left out", ("interval",)),
     Metric(
-        "homma_candles_kept",
+        "homma_records_invalid", "counter", "records that are no candles, left out", ("interval",)
+    ),
+    Metric(
+        "homma_records_superseded",
         "counter",
         "records without revision that would have made a candle smaller, left out",
         ("interval",),
@@ -68,23 +70,27 @@ LAND: Final = (
 )
 VERIFY: Final = (
     Metric(
-        "homma_candles_wrong", "gauge", "candles that are not those of the ticks",
+        "homma_candles_wrong",
+        "gauge",
+        "candles that are not those of the ticks",
         ("side", "verdict"),
     ),
     Metric("homma_ticks_compared", "gauge", "ticks that candles were recomputed from"),
     Metric("homma_verified_timestamp_seconds", "gauge", "when candles were last compared"),
     Metric("homma_verify_seconds", "histogram", "how long a comparison took"),
-)  # fmt: skip
+)
 SERVE: Final = (
     Metric("homma_candles_read", "counter", "candle records read"),
-    Metric("homma_candles_bad", "gauge", "records in the candle topics that are no candles"),
+    Metric("homma_candles_invalid", "gauge", "records in the candle topics that are no candles"),
     Metric(
-        "homma_candles_outdone", "gauge", "records of other engines that lack a part of a candle"
+        "homma_candles_superseded", "gauge", "records of other engines that lack a part of a candle"
     ),
     Metric("homma_series_split", "gauge", "series that stand in several partitions"),
     Metric("homma_series", "gauge", "series known"),
     Metric("homma_streams", "gauge", "live streams open"),
-    Metric("homma_streams_cut", "counter", "live streams cut off because nobody took anything"),
+    Metric(
+        "homma_streams_disconnected", "counter", "live streams cut off because nobody took anything"
+    ),
     Metric("homma_updates", "counter", "candle updates for live streams, each counted once"),
     Metric("homma_requests", "counter", "requests answered", ("status",)),
     Metric("homma_request_seconds", "histogram", "from a request to the start of its answer"),

@@ -48,11 +48,11 @@ class TopicSettings:
 
 
 # Rows of more than one stage: what is valid, late and final is the same for all of them.
-_LATENESS: Final = (
+_WATERMARK_DELAY: Final = (
     timedelta(seconds=2),
     "a candle is final when its series is this far past its end",
 )
-_IDLE_AFTER: Final = (
+_IDLE_TIMEOUT: Final = (
     timedelta(seconds=5),
     "a series quiet for so long is closed by the clock",
 )
@@ -62,7 +62,7 @@ _MAX_FUTURE: Final = (
 )
 _UNTIL_END: Final = (False, "work off what is there now, then exit")
 _GROUP: Final = ("homma", "consumer group, the owner of the committed offsets")
-_CORRECT_FOR: Final = (
+_ALLOWED_LATENESS: Final = (
     timedelta(minutes=10),
     "ticks this far behind their series are too late",
 )
@@ -83,9 +83,9 @@ class AggregateSettings:
     group: str = setting(*_GROUP)
     price: Price = setting(*_PRICE)
     emit_every: timedelta = setting(timedelta(seconds=1), "changed candles are written this often")
-    lateness: timedelta = setting(*_LATENESS)
-    correct_for: timedelta = setting(*_CORRECT_FOR)
-    idle_after: timedelta = setting(*_IDLE_AFTER)
+    watermark_delay: timedelta = setting(*_WATERMARK_DELAY)
+    allowed_lateness: timedelta = setting(*_ALLOWED_LATENESS)
+    idle_timeout: timedelta = setting(*_IDLE_TIMEOUT)
     max_future: timedelta = setting(*_MAX_FUTURE)
     until_end: bool = setting(*_UNTIL_END)
     rekey: bool = setting(
@@ -95,11 +95,11 @@ class AggregateSettings:
 
     def __post_init__(self) -> None:
         """Refuse a combination that would make ticks late before their candle is final."""
-        least = self.max_future + self.lateness
-        if self.correct_for < least:
+        least = self.max_future + self.watermark_delay
+        if self.allowed_lateness < least:
             raise SettingError(
-                f"correct_for is {duration_text(self.correct_for)}, less than max_future plus "
-                f"lateness ({duration_text(least)})",
+                f"allowed_lateness is {duration_text(self.allowed_lateness)}, less than max_future "
+                f"plus watermark_delay ({duration_text(least)})",
                 "give it more, or lower those two",
             )
 
@@ -119,13 +119,13 @@ class FlinkSettings:
     checkpoints: str = setting(
         "", "where to: a folder, or s3://… where the cluster can write; none: in --dir"
     )
-    dedupe_for: timedelta = setting(
+    dedupe_ttl: timedelta = setting(
         timedelta(hours=1),
         "so long, by the wall clock, ticks are known again, and how far a "
-        "series was: as long as correct_for at least",
+        "series was: as long as allowed_lateness at least",
     )
-    keep_for: timedelta = setting(
-        timedelta(days=1), "a candle's state outlives its interval and correct_for by this"
+    state_retention: timedelta = setting(
+        timedelta(days=1), "a candle's state outlives its interval and allowed_lateness by this"
     )
     parallelism: int = setting(1, "into how many parts Flink divides each step")
     state_backend: Literal["rocksdb", "hashmap"] = setting(
@@ -172,14 +172,14 @@ class LandSettings:
     commit_every: timedelta = setting(
         timedelta(minutes=1), "the tables get what is new this often; coarse ones at most as often"
     )
-    tidy_every: int = setting(
+    maintain_every: int = setting(
         25, "commits of a table from one tidying to the next: snapshots expired, files put together"
     )
-    keep_files: timedelta = setting(
+    orphan_retention: timedelta = setting(
         timedelta(hours=1), "files that no snapshot needs any more stay so long for their readers"
     )
-    lateness: timedelta = setting(*_LATENESS)
-    idle_after: timedelta = setting(*_IDLE_AFTER)
+    watermark_delay: timedelta = setting(*_WATERMARK_DELAY)
+    idle_timeout: timedelta = setting(*_IDLE_TIMEOUT)
     max_future: timedelta = setting(*_MAX_FUTURE)
     until_end: bool = setting(*_UNTIL_END)
     candles_by: Literal["homma", "trino"] = setting(
@@ -236,8 +236,8 @@ class RepairSettings:
 
     group: str = setting(*_GROUP)
     price: Price = setting(*_PRICE)
-    lateness: timedelta = setting(*_LATENESS)
-    correct_for: timedelta = setting(*_CORRECT_FOR)
+    watermark_delay: timedelta = setting(*_WATERMARK_DELAY)
+    allowed_lateness: timedelta = setting(*_ALLOWED_LATENESS)
     max_future: timedelta = setting(*_MAX_FUTURE)
 
 
@@ -264,7 +264,7 @@ class GenerateSettings:
     disorder: timedelta = setting(
         timedelta(milliseconds=1500), "within which ticks come out of order or again"
     )
-    broken: float = setting(0.0, "share of ticks that break the contract, in many ways")
+    invalid: float = setting(0.0, "share of ticks that break the contract, in many ways")
 
 
 # Rows of those who read recorded ticks.
@@ -289,7 +289,7 @@ class ReplaySettings:
     symbol: str = setting(*_SYMBOL)
     time_unit: TimeUnit = setting(*_TIME_UNIT)
     separator: str = setting(*_SEPARATOR)
-    skip_bad_rows: bool = setting(*_SKIP)
+    skip_invalid_rows: bool = setting(*_SKIP)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -298,13 +298,13 @@ class BackfillSettings:
 
     group: str = setting(*_GROUP)
     price: Price = setting(*_PRICE)
-    lateness: timedelta = setting(*_LATENESS)
-    correct_for: timedelta = setting(*_CORRECT_FOR)
+    watermark_delay: timedelta = setting(*_WATERMARK_DELAY)
+    allowed_lateness: timedelta = setting(*_ALLOWED_LATENESS)
     source: str = setting(*_SOURCE)
     symbol: str = setting(*_SYMBOL)
     time_unit: TimeUnit = setting(*_TIME_UNIT)
     separator: str = setting(*_SEPARATOR)
-    skip_bad_rows: bool = setting(*_SKIP)
+    skip_invalid_rows: bool = setting(*_SKIP)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -321,14 +321,14 @@ class ServeSettings:
     cors_origins: str = setting(
         "", "origins of other sites' pages that may read the API, comma-separated"
     )
-    keep: int = setting(1000, "newest candles of each series and interval held in memory")
+    keep_candles: int = setting(1000, "newest candles of each series and interval held in memory")
     max_connections: int = setting(2000, "connections at a time; more are closed at once")
     max_streams: int = setting(1000, "live streams at a time; more are refused")
-    slow_after: timedelta = setting(
+    stream_timeout: timedelta = setting(
         timedelta(seconds=20), "who takes nothing from a stream for so long is cut off"
     )
-    lateness: timedelta = setting(*_LATENESS)
-    idle_after: timedelta = setting(*_IDLE_AFTER)
+    watermark_delay: timedelta = setting(*_WATERMARK_DELAY)
+    idle_timeout: timedelta = setting(*_IDLE_TIMEOUT)
     without_lake: bool = setting(False, "give the newest candles only, ask no lake for older ones")
 
 

@@ -28,7 +28,7 @@ from homma.topics.kafka.reading import Message, Reader
 from homma.topics.kafka.writing import Sender, Transactions
 
 KEY = ["source", "symbol", "interval", "start_us"]
-VALUES = ["open", "high", "low", "close", "volume", "open_place", "close_place"]
+VALUES = ["open", "high", "low", "close", "volume", "open_order_key", "close_order_key"]
 
 
 def tick(
@@ -41,9 +41,15 @@ def tick(
 ) -> dict[str, Any]:
     """A valid tick as its JSON object; `at` is the dateTime."""
     return {
-        "source": source, "symbol": symbol, "ask": price + 0.5, "bid": price - 0.5, "mid": price,
-        "number": number, "dateTime": at, **more,
-    }  # fmt: skip
+        "source": source,
+        "symbol": symbol,
+        "ask": price + 0.5,
+        "bid": price - 0.5,
+        "mid": price,
+        "number": number,
+        "dateTime": at,
+        **more,
+    }
 
 
 @dataclass
@@ -116,10 +122,20 @@ class Pipeline:
     def process(self, *flags: str) -> subprocess.Popen[bytes]:
         """`homma aggregate` as a process of its own."""
         argv = [
-            sys.executable, "-m", "homma", "aggregate", "--bootstrap.servers", self.bootstrap,
-            "--topic", self.topics.ticks, "--candle-topic", self.name + "_{name}",
-            "--group", self.settings.group, *flags,
-        ]  # fmt: skip
+            sys.executable,
+            "-m",
+            "homma",
+            "aggregate",
+            "--bootstrap.servers",
+            self.bootstrap,
+            "--topic",
+            self.topics.ticks,
+            "--candle-topic",
+            self.name + "_{name}",
+            "--group",
+            self.settings.group,
+            *flags,
+        ]
         return subprocess.Popen(argv, env=os.environ.copy(), stderr=subprocess.DEVNULL)
 
     def batches(self, *topics: str) -> Iterator[list[Message]]:
@@ -199,11 +215,11 @@ def batch_candles(
     """Candles of all ticks at once, by a plain group_by over sorted ticks."""
     frame = ticks if isinstance(ticks, pl.DataFrame) else pl.DataFrame(ticks)
     at = pl.col("dateTime").str.to_datetime(time_unit="us").cast(pl.Int64)
-    place = at.cast(pl.Int128) * (1 << 63) + pl.col("number").cast(pl.Int128)
-    unique = frame.with_columns(at=at, place=place).unique(
-        ["source", "symbol", "place"], keep="first", maintain_order=True
+    order_key = at.cast(pl.Int128) * (1 << 63) + pl.col("number").cast(pl.Int128)
+    unique = frame.with_columns(at=at, order_key=order_key).unique(
+        ["source", "symbol", "order_key"], keep="first", maintain_order=True
     )
-    ordered = unique.sort("place")
+    ordered = unique.sort("order_key")
     return pl.concat(
         ordered.with_columns(interval=pl.lit(code, pl.UInt8), start_us=interval.floor(pl.col("at")))
         .with_columns(end_us=interval.next(pl.col("start_us")))
@@ -214,8 +230,8 @@ def batch_candles(
             low=pl.col(price).min(),
             close=pl.col(price).last(),
             volume=pl.len().cast(pl.Int64),
-            open_place=pl.col("place").first(),
-            close_place=pl.col("place").last(),
+            open_order_key=pl.col("order_key").first(),
+            close_order_key=pl.col("order_key").last(),
         )
         for code, interval in enumerate(INTERVALS)
     )

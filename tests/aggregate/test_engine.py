@@ -40,12 +40,21 @@ def test_a_candle_record_is_as_the_contract_says(pipeline: Pipeline) -> None:
     update = value.pop("updateDateTime")
     assert len(update) == len("2025-03-20T14:31:28.000000")
     assert value == {
-        "source": "SOURCE_é", "symbol": "BNBUSD", "dateTime": "2025-03-20T14:31:00.000",
-        "open": 627.045, "high": 627.045, "low": 627.045, "close": 627.045, "volume": 1,
-        "openDateTime": "2025-03-20T14:31:28.000000", "openNumber": 11530579268,
-        "closeDateTime": "2025-03-20T14:31:28.000000", "closeNumber": 11530579268,
-        "isFinal": False, "revision": 0,
-    }  # fmt: skip
+        "source": "SOURCE_é",
+        "symbol": "BNBUSD",
+        "dateTime": "2025-03-20T14:31:00.000",
+        "open": 627.045,
+        "high": 627.045,
+        "low": 627.045,
+        "close": 627.045,
+        "volume": 1,
+        "openDateTime": "2025-03-20T14:31:28.000000",
+        "openNumber": 11530579268,
+        "closeDateTime": "2025-03-20T14:31:28.000000",
+        "closeNumber": 11530579268,
+        "isFinal": False,
+        "revision": 0,
+    }
     headers = dict(record.headers() or [])
     assert headers["ticksBefore"] == b"1"
     assert len(headers["run"] or b"") == 12
@@ -64,7 +73,7 @@ def test_a_bad_tick_goes_to_the_dead_topic_as_it_was(pipeline: Pipeline) -> None
     assert "dateTime: required" in reasons.pop(1)
     assert all("not a JSON object in UTF-8" in reason for reason in reasons)
     assert pipeline.candle("m1", DAY + "14:31:00")["volume"] == 2
-    assert pipeline.counted("homma_ticks_bad") == 4
+    assert pipeline.counted("homma_ticks_dead") == 4
     assert pipeline.counted("homma_ticks_read") == 6
 
 

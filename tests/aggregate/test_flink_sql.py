@@ -74,9 +74,11 @@ def test_delivery_is_chosen() -> None:
 def test_where_it_goes_on_is_told() -> None:
     found = options(job())
     assert not [name for name in found if name.startswith("execution.state-recovery")]
-    restored = Job(**{
-        name: getattr(job(), name) for name in ("topics", "settings", "flink", "client")
-    }, checkpoints="file:///state", restore="file:///state/chk-7")  # fmt: skip
+    restored = Job(
+        **{name: getattr(job(), name) for name in ("topics", "settings", "flink", "client")},
+        checkpoints="file:///state",
+        restore="file:///state/chk-7",
+    )
     assert options(restored)["execution.state-recovery.path"] == "file:///state/chk-7"
 
 
@@ -85,15 +87,18 @@ def test_the_price_is_chosen() -> None:
 
 
 def test_copies_are_known_as_long_as_ticks_may_come() -> None:
-    with pytest.raises(SettingError, match="dedupe_for is 5min, less than correct_for"):
-        job(flink=FlinkSettings(dedupe_for=timedelta(minutes=5)))
+    with pytest.raises(SettingError, match="dedupe_ttl is 5min, less than allowed_lateness"):
+        job(flink=FlinkSettings(dedupe_ttl=timedelta(minutes=5)))
 
 
 def test_no_secret_is_in_it() -> None:
     login = {
-        "security.protocol": "SASL_SSL", "sasl.mechanism": "SCRAM-SHA-512",
-        "sasl.username": "somebody", "sasl.password": "a secret", "ssl.ca.location": "/ca.pem",
-    }  # fmt: skip
+        "security.protocol": "SASL_SSL",
+        "sasl.mechanism": "SCRAM-SHA-512",
+        "sasl.username": "somebody",
+        "sasl.password": "a secret",
+        "ssl.ca.location": "/ca.pem",
+    }
     text = script(job(more=login))
     assert "a secret" not in text
     assert "somebody" not in text

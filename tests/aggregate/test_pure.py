@@ -8,59 +8,77 @@ import pytest
 
 from homma.aggregate.clock import PartitionClock
 from homma.aggregate.latency import Arrivals
-from homma.aggregate.origin import Origin
-from homma.aggregate.rekey import Front
+from homma.aggregate.origin import RecordOrigin
+from homma.aggregate.rekey import WatermarkAlignment
 from homma.aggregate.restore import left_alone
 from homma.core.interval import FINEST, INTERVALS
 from homma.core.series import BEFORE_ALL_US
 from homma.errors import StateError
 from homma.metrics import AGGREGATE, SECONDS, Metric, Metrics
-from homma.topics.mark import Mark, Onward, read_mark, read_onward
+from homma.topics.offset_metadata import (
+    OffsetMetadata,
+    RekeyMetadata,
+    read_offset_metadata,
+    read_rekey_metadata,
+)
 
-MARK = Mark("r", 7, 3, 5, (1,) * 11, (0,) * 11, None, "id", "mid")
+MARK = OffsetMetadata("r", 7, 3, 5, (1,) * 11, (0,) * 11, None, "id", "mid")
 
 
 def test_a_mark_comes_back_as_it_was() -> None:
-    assert read_mark(MARK.text(), "here") == MARK
+    assert read_offset_metadata(MARK.text(), "here") == MARK
     # The broker's limit for the metadata of an offset.
-    long = Mark("r" * 12, 1 << 62, 1 << 62, 1 << 62, (1 << 62,) * 11, (1 << 62,) * 11, 1 << 62,
-                "i" * 22, "mid")  # fmt: skip
+    long = OffsetMetadata(
+        "r" * 12,
+        1 << 62,
+        1 << 62,
+        1 << 62,
+        (1 << 62,) * 11,
+        (1 << 62,) * 11,
+        1 << 62,
+        "i" * 22,
+        "mid",
+    )
     assert len(long.text()) < 4096
 
 
 @pytest.mark.parametrize("text", ["", "{}", "x", "[]", '{"run":1}'])
-@pytest.mark.parametrize("read", [read_mark, read_onward])
+@pytest.mark.parametrize("read", [read_offset_metadata, read_rekey_metadata])
 def test_another_metadata_is_refused(text: str, read: Callable[[str, str], object]) -> None:
     with pytest.raises(StateError, match=r"of here has not been written by homma.*--rebuild"):
         read(text, "here")
 
 
 def test_the_mark_of_ticks_sent_on_comes_back_as_it_was() -> None:
-    mark = Onward(7, "from", "onto")
-    assert read_onward(mark.text(), "here") == mark
+    mark = RekeyMetadata(7, "from", "onto")
+    assert read_rekey_metadata(mark.text(), "here") == mark
 
 
 def test_partitions_wait_for_the_one_that_is_behind() -> None:
-    front = Front(ahead_us=10)
+    front = WatermarkAlignment(ahead_us=10)
     assert front.limit_us == math.inf
-    front.stands(0, newest_us=1_000, oldest_us=900)
-    front.stands(1, newest_us=50, oldest_us=math.inf)
+    front.advance(0, newest_us=1_000, oldest_us=900)
+    front.advance(1, newest_us=50, oldest_us=math.inf)
     assert front.limit_us == 60
     # Read to its end, with ticks that wait.
-    front.stands(1, newest_us=math.inf, oldest_us=50)
+    front.advance(1, newest_us=math.inf, oldest_us=50)
     assert front.limit_us == 60
-    front.stands(1, newest_us=math.inf, oldest_us=math.inf)
+    front.advance(1, newest_us=math.inf, oldest_us=math.inf)
     assert front.limit_us == 910
-    front.gone(0)
+    front.forget(0)
     assert front.limit_us == math.inf
 
 
 def test_a_refused_record_keeps_its_headers() -> None:
-    came = Origin("t", 2, 9, b"key", [("a", b"1"), ("error", b"its own")])
+    came = RecordOrigin("t", 2, 9, b"key", [("a", b"1"), ("error", b"its own")])
     assert came.refused("why") == [
-        ("a", b"1"), ("error", b"its own"), ("error", "why"), ("topic", "t"),
-        ("partition", "2"), ("offset", "9"),
-    ]  # fmt: skip
+        ("a", b"1"),
+        ("error", b"its own"),
+        ("error", "why"),
+        ("topic", "t"),
+        ("partition", "2"),
+        ("offset", "9"),
+    ]
 
 
 def test_before_the_end_the_clock_stands_at_the_largest_timestamp() -> None:
@@ -103,8 +121,10 @@ def test_a_bulk_histogram_reads_like_any_other() -> None:
 
 def test_no_metric_has_a_label_by_symbol() -> None:
     assert {label for row in AGGREGATE for label in row.labels} <= {
-        "interval", "partition", "outcome"
-    }  # fmt: skip
+        "interval",
+        "partition",
+        "outcome",
+    }
 
 
 def test_a_rebuild_names_the_candles_it_leaves_alone() -> None:

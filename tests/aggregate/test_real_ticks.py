@@ -27,7 +27,7 @@ def test_candles_equal_the_vendors_bars(bootstrap: str, price: str) -> None:
     assert equal_bars(candles, price) == ALL
     same_candles(candles, batch_candles(ticks, price))
     assert pipeline.counted("homma_ticks_duplicate") == sent.height - ticks.height
-    assert pipeline.counted("homma_ticks_late") == pipeline.counted("homma_ticks_bad") == 0
+    assert pipeline.counted("homma_ticks_dropped_late") == pipeline.counted("homma_ticks_dead") == 0
 
 
 def committed(client: AdminClient, pipeline: Pipeline) -> int:

@@ -21,8 +21,10 @@ from tests.aggregate.pipeline import Pipeline, batch_candles, same_candles, tick
 DAY = "2025-03-20T"
 #: Lateness so short that a series is dormant after a second.
 SHORT = {
-    "max_future": timedelta(0), "lateness": timedelta(0), "correct_for": timedelta(seconds=1)
-}  # fmt: skip
+    "max_future": timedelta(0),
+    "watermark_delay": timedelta(0),
+    "allowed_lateness": timedelta(seconds=1),
+}
 
 
 @pytest.fixture
@@ -55,7 +57,7 @@ def test_a_dormant_series_is_taken_back_when_it_wakes(pipeline: Pipeline) -> Non
     pipeline.work_off(**SHORT)
     same_candles(pipeline.candles(), batch_candles([first, other, late]))
     assert pipeline.counted("homma_ticks_duplicate") == 1
-    assert pipeline.counted("homma_ticks_late") == 0
+    assert pipeline.counted("homma_ticks_dropped_late") == 0
 
 
 def test_a_predecessors_open_transaction_is_ended_and_forgotten(pipeline: Pipeline) -> None:

@@ -15,9 +15,14 @@ from tests.stack.waiting import NEVER_S, free_ports
 NAMES = ("chromium", "chromium-browser", "google-chrome")
 # Without the last ones it asks for Google's hosts, and everything here is to stay on this machine.
 FLAGS = (
-    "--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run",
-    "--disable-background-networking", "--disable-component-update", "--disable-sync",
-)  # fmt: skip
+    "--no-sandbox",
+    "--disable-gpu",
+    "--disable-quic",
+    "--no-first-run",
+    "--disable-background-networking",
+    "--disable-component-update",
+    "--disable-sync",
+)
 
 
 @pytest.fixture(scope="session")

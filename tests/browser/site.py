@@ -32,10 +32,18 @@ class Site:
         """Have it run, and answer."""
         assert self._process is None
         argv = [
-            sys.executable, "-m", "homma", "serve", "--without-lake",
-            "--bootstrap.servers", self.pipeline.bootstrap,
-            "--candle-topic", self.pipeline.name + "_{name}", "--serve-port", str(self.port),
-        ]  # fmt: skip
+            sys.executable,
+            "-m",
+            "homma",
+            "serve",
+            "--without-lake",
+            "--bootstrap.servers",
+            self.pipeline.bootstrap,
+            "--candle-topic",
+            self.pipeline.name + "_{name}",
+            "--serve-port",
+            str(self.port),
+        ]
         env = os.environ | ({"HOMMA_SERVE_TOKEN": token} if token else {})
         with self._log.open("ab") as log:
             self._process = subprocess.Popen(argv, env=env, stderr=log)

@@ -62,7 +62,7 @@ def test_before_the_first_tick(context: BrowserContext) -> None:
         change = server.market.live.add(0, Counting().record(close=1.25))
         assert change is not None
         server.streams.events.changed(0, change)
-        server.streams.tell()
+        server.streams.notify()
         look.wait("homma.drawn.candles.length === 1")
         expect(look.page.locator("#notice")).to_be_hidden()
         expect(look.page.locator("#link")).to_have_text("Live")

@@ -24,16 +24,24 @@ class Machine:
         self.broker = broker
         self.bootstrap = f"127.0.0.1:{broker}"
         moved = {
-            "DIR": home, "CACHE": cache, "KAFKA_PORT": broker, "KAFKA_CONTROLLER_PORT": controller,
-            "S3_PORT": self.ports.s3, "CATALOG_PORT": self.ports.catalog,
+            "DIR": home,
+            "CACHE": cache,
+            "KAFKA_PORT": broker,
+            "KAFKA_CONTROLLER_PORT": controller,
+            "S3_PORT": self.ports.s3,
+            "CATALOG_PORT": self.ports.catalog,
             "S3_ENDPOINT": f"http://127.0.0.1:{self.ports.s3}",
             "CATALOG_URI": f"http://127.0.0.1:{self.ports.catalog}",
-            "SEAWEED_PORT": self.ports.inner, "TRINO_PORT": self.trino,
+            "SEAWEED_PORT": self.ports.inner,
+            "TRINO_PORT": self.trino,
             "AGGREGATE_METRICS_PORT": aggregate,
-            "GENERATE_METRICS_PORT": generate, "LAND_METRICS_PORT": land,
+            "GENERATE_METRICS_PORT": generate,
+            "LAND_METRICS_PORT": land,
             "SERVE_PORT": self.page,
-            "BOOTSTRAP_SERVERS": self.bootstrap, "RATE": 200, "COMMIT_EVERY": "1s",
-        }  # fmt: skip
+            "BOOTSTRAP_SERVERS": self.bootstrap,
+            "RATE": 200,
+            "COMMIT_EVERY": "1s",
+        }
         self.env = os.environ | {f"HOMMA_{name}": str(value) for name, value in moved.items()}
         self.started: list[subprocess.Popen[str]] = []
 

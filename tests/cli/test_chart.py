@@ -187,8 +187,13 @@ def test_decimals_are_those_of_the_prices() -> None:
 
 def test_counts_are_short() -> None:
     assert [chart.short(n) for n in (7, 999, 1000, 12_345, 2_500_000, 10**9)] == [
-        "7", "999", "1k", "12.3k", "2.5M", "1G",
-    ]  # fmt: skip
+        "7",
+        "999",
+        "1k",
+        "12.3k",
+        "2.5M",
+        "1G",
+    ]
 
 
 def test_as_many_as_fit_well_stand_apart() -> None:

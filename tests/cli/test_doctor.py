@@ -28,7 +28,7 @@ from homma.stack import jars
 from homma.stack.credentials import ensure_credentials
 from homma.stack.folder import claim
 from homma.stack.process import State, Status
-from homma.stack.record import Entry, Record, write_record
+from homma.stack.record import Entry, FolderRecord, write_record
 from homma.stack.seaweed import binary
 from homma.topics.contract import specs
 from homma.topics.kafka.admin import Admin
@@ -36,14 +36,18 @@ from tests.aggregate.pipeline import Pipeline, tick
 from tests.stack.waiting import free_ports, seaweed_ports, until
 
 
-def where(pipeline: Pipeline, **more: object) -> kafka_checks.Cluster:
+def where(pipeline: Pipeline, **more: object) -> kafka_checks.CheckedCluster:
     # A broker learns of new topics a moment after the controller has made them.
     until(lambda: set(pipeline.topics.all()) <= set(Admin(pipeline.config).partitions()))
     found = {
-        "kafka": pipeline.config, "topics": pipeline.topic_settings, "group": pipeline.name,
-        "own_port": None, "now_ms": lambda: 1 << 52, **more,
-    }  # fmt: skip
-    return kafka_checks.Cluster(**found)  # type: ignore[arg-type]
+        "kafka": pipeline.config,
+        "topics": pipeline.topic_settings,
+        "group": pipeline.name,
+        "own_port": None,
+        "now_ms": lambda: 1 << 52,
+        **more,
+    }
+    return kafka_checks.CheckedCluster(**found)  # type: ignore[arg-type]
 
 
 def bad(findings: Iterator[Finding] | Sequence[Finding]) -> list[Finding]:
@@ -53,11 +57,19 @@ def bad(findings: Iterator[Finding] | Sequence[Finding]) -> list[Finding]:
 def up(folder: Path) -> UpSettings:
     ports, lake = free_ports(7), seaweed_ports()
     return UpSettings(
-        s3_port=lake.s3, catalog_port=lake.catalog, seaweed_port=lake.inner, dir=folder,
-        cache=folder / "cache", kafka_port=ports[0], kafka_controller_port=ports[1],
-        aggregate_metrics_port=ports[2], generate_metrics_port=ports[3],
-        land_metrics_port=ports[4], trino_port=ports[5], serve_port=ports[6],
-    )  # fmt: skip
+        s3_port=lake.s3,
+        catalog_port=lake.catalog,
+        seaweed_port=lake.inner,
+        dir=folder,
+        cache=folder / "cache",
+        kafka_port=ports[0],
+        kafka_controller_port=ports[1],
+        aggregate_metrics_port=ports[2],
+        generate_metrics_port=ports[3],
+        land_metrics_port=ports[4],
+        trino_port=ports[5],
+        serve_port=ports[6],
+    )
 
 
 def test_a_machine_that_is_well(tmp_path: Path) -> None:
@@ -167,7 +179,7 @@ def record_of(folder: Path, pid: int, port: int) -> None:
     """What an owner that died has left written."""
     created = psutil.Process(pid).create_time()
     status = Status("kafka", State.RUNNING, 0.0, pid, created)
-    write_record(folder, Record(None, (Entry(status, {"broker": port}),)))
+    write_record(folder, FolderRecord(None, (Entry(status, {"broker": port}),)))
 
 
 def test_whose_the_folder_is(tmp_path: Path) -> None:
@@ -208,7 +220,7 @@ def test_no_kafka_here_yet_is_no_failure() -> None:
     def status(own_port: int | None, servers: str = address) -> Finding:
         asked = {**kafka, "bootstrap.servers": servers}
         [found] = kafka_checks.cluster(
-            kafka_checks.Cluster(asked, TopicSettings(), "g", own_port, lambda: 0)
+            kafka_checks.CheckedCluster(asked, TopicSettings(), "g", own_port, lambda: 0)
         )
         return found
 
@@ -241,9 +253,10 @@ def test_missing_topics(bootstrap: str) -> None:
 def test_topics_that_are_not_as_the_contract_says(bootstrap: str) -> None:
     pipeline = Pipeline(bootstrap)
     settings = TopicSettings(
-        topic=pipeline.name + "_other", candle_topic=pipeline.name + "_c_{name}",
+        topic=pipeline.name + "_other",
+        candle_topic=pipeline.name + "_c_{name}",
         replication_factor=1,
-    )  # fmt: skip
+    )
     wrong = [
         type(spec)(
             spec.name,
@@ -309,10 +322,20 @@ def test_the_verb(bootstrap: str, tmp_path: Path) -> None:
     pipeline = Pipeline(bootstrap)
     settings = up(tmp_path)
     flags = [
-        "doctor", "--bootstrap.servers", bootstrap, "--topic", pipeline.topics.ticks,
-        "--candle-topic", pipeline.name + "_{name}", "--group", pipeline.name,
-        "--dir", str(tmp_path), "--kafka-port", str(settings.kafka_port),
-    ]  # fmt: skip
+        "doctor",
+        "--bootstrap.servers",
+        bootstrap,
+        "--topic",
+        pipeline.topics.ticks,
+        "--candle-topic",
+        pipeline.name + "_{name}",
+        "--group",
+        pipeline.name,
+        "--dir",
+        str(tmp_path),
+        "--kafka-port",
+        str(settings.kafka_port),
+    ]
     said = CliRunner().invoke(homma, [*flags, "--json"])
     table = json.loads(said.stdout)
     assert {"check", "status", "found", "remedy"} == set(table[0])

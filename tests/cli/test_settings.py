@@ -8,6 +8,8 @@ import pytest
 from click.testing import CliRunner
 
 from homma.cli.main import homma as program
+from homma.renamed_settings import RENAMED, flag_of
+from homma.settings import all_settings
 
 UNREACHABLE = ["--bootstrap.servers", "127.0.0.1:1"]
 
@@ -17,9 +19,13 @@ def homma(
 ) -> subprocess.CompletedProcess[str]:
     return subprocess.run(
         [sys.executable, "-m", "homma", *words],
-        capture_output=True, text=True, timeout=60, check=False, cwd=cwd,
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=False,
+        cwd=cwd,
         env={"PATH": "/usr/bin:/bin", **(env or {})},
-    )  # fmt: skip
+    )
 
 
 def refused(said: subprocess.CompletedProcess[str], *words: str) -> None:
@@ -51,7 +57,11 @@ def test_a_wrong_entry_of_the_file_is_refused(tmp_path: Path) -> None:
 
 
 def test_settings_that_contradict_each_other_are_refused(tmp_path: Path) -> None:
-    refused(homma("aggregate", "--correct-for", "1min", cwd=tmp_path), "correct_for", "302s")
+    refused(
+        homma("aggregate", "--allowed-lateness", "1min", cwd=tmp_path),
+        "allowed_lateness",
+        "302s",
+    )
     refused(homma("aggregate", "--candle-topic", "one", cwd=tmp_path), "{name}")
 
 
@@ -82,10 +92,31 @@ def test_every_verb_has_help_with_an_example(verb: str) -> None:
 
 def test_flags_count_before_variables_before_the_file(tmp_path: Path) -> None:
     (tmp_path / "homma.toml").write_text('topic = "of_file"\n[kafka]\n"client.id" = "x"\n')
-    words = ["aggregate", *UNREACHABLE, "--candle-topic", "{name}", "--dead-topic", "d",
-             "--late-topic", "1min"]  # fmt: skip
+    words = [
+        "aggregate",
+        *UNREACHABLE,
+        "--candle-topic",
+        "{name}",
+        "--dead-topic",
+        "d",
+        "--late-topic",
+        "1min",
+    ]
     # The names that collide are told, and with them the topic that was chosen.
     refused(homma(*words, cwd=tmp_path), "of_file")
     refused(homma(*words, cwd=tmp_path, env={"HOMMA_TOPIC": "of_env"}), "of_env")
     said = homma(*words, "--topic", "of_flag", cwd=tmp_path, env={"HOMMA_TOPIC": "of_env"})
     refused(said, "of_flag")
+
+
+@pytest.mark.parametrize(("former", "current"), RENAMED.items())
+def test_a_former_name_is_answered_with_the_current_one(
+    former: str, current: str, tmp_path: Path
+) -> None:
+    assert former not in all_settings()
+    assert current in all_settings()
+    refused(homma("land", flag_of(former), "1", cwd=tmp_path), flag_of(former), flag_of(current))
+    variable = "HOMMA_" + former.upper()
+    refused(homma("land", cwd=tmp_path, env={variable: "1"}), variable, "HOMMA_" + current.upper())
+    (tmp_path / "homma.toml").write_text(f"{former} = 1\n")
+    refused(homma("land", cwd=tmp_path), f"{former} in homma.toml", f"write {current}")

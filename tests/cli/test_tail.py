@@ -22,7 +22,7 @@ from click.testing import CliRunner, Result
 from homma.cli.main import homma
 from homma.core.interval import INTERVALS
 from homma.errors import KafkaError, SettingError
-from homma.topics.kafka.following import Follower
+from homma.topics.kafka.follower import Follower
 from homma.topics.kafka.reading import GroupReader
 from homma.topics.kafka.writing import Sender, Transactions
 from tests.aggregate.pipeline import Pipeline, tick, until
@@ -59,10 +59,17 @@ def minutes(count: int, symbol: str = "AAA", source: str = "S", price: float = 1
 
 def a_candle(minute: int, **more: Any) -> dict[str, Any]:
     found = {
-        "source": "S", "symbol": "AAA", "dateTime": f"2025-03-20T{9 + minute // 60:02}:"
-        f"{minute % 60:02}:00.000", "open": 1.0, "high": 2.0, "low": 0.5, "close": 1.5,
-        "volume": 1, "isFinal": True, "revision": 1,
-    }  # fmt: skip
+        "source": "S",
+        "symbol": "AAA",
+        "dateTime": f"2025-03-20T{9 + minute // 60:02}:{minute % 60:02}:00.000",
+        "open": 1.0,
+        "high": 2.0,
+        "low": 0.5,
+        "close": 1.5,
+        "volume": 1,
+        "isFinal": True,
+        "revision": 1,
+    }
     return found | more
 
 
@@ -184,8 +191,11 @@ def many(pipeline: Pipeline, count: int) -> None:
     """Candles of a series that is busier than AAA, after those of AAA, on both partitions."""
     sender, topic = Sender(pipeline.config), pipeline.topics.candles[0]
     candles = [a_candle(n % 600, symbol="BUSY", volume=n + 1) for n in range(count)]
-    sender.send(topic, [str(n).encode() for n in range(count)],
-                [json.dumps(candle).encode() for candle in candles])  # fmt: skip
+    sender.send(
+        topic,
+        [str(n).encode() for n in range(count)],
+        [json.dumps(candle).encode() for candle in candles],
+    )
     assert sender.flush(60) == 0
 
 
@@ -229,8 +239,11 @@ def test_each_change_is_a_line_until_ctrl_c(pipeline: Pipeline) -> None:
         assert json.loads(line())["close"] == 7.5
         write(pipeline, a_candle(1), gone=True)
         assert json.loads(line()) == {
-            "source": "S", "symbol": "AAA", "dateTime": a_candle(1)["dateTime"], "deleted": True,
-        }  # fmt: skip
+            "source": "S",
+            "symbol": "AAA",
+            "dateTime": a_candle(1)["dateTime"],
+            "deleted": True,
+        }
         process.send_signal(signal.SIGINT)
         assert process.wait() == 0
 
@@ -262,9 +275,11 @@ class Terminal:
         self.resize(24, 80)
         self.process = subprocess.Popen(
             [sys.executable, "-m", "homma", "tail", *args, *flags(pipeline)],
-            stdin=theirs, stdout=theirs, stderr=theirs,
+            stdin=theirs,
+            stdout=theirs,
+            stderr=theirs,
             env={**self._environment(), "TERM": "xterm-256color"},
-        )  # fmt: skip
+        )
         os.close(theirs)
         self._bytes = b""
 

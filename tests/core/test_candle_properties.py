@@ -43,7 +43,7 @@ def frame(ticks: list[Tick]) -> pl.DataFrame:
     }
     types = {"series": pl.UInt32, "event_us": pl.Int64, "number": pl.Int64, "price": pl.Float64}
     return pl.DataFrame(rows, schema=types).with_columns(
-        place=candle.place(pl.col("event_us"), pl.col("number"))
+        order_key=candle.order_key(pl.col("event_us"), pl.col("number"))
     )
 
 
@@ -109,7 +109,10 @@ def test_merging_what_is_merged_changes_nothing(ticks: list[Tick]) -> None:
 @given(st.lists(st.tuples(st.integers(0, 4 * 10**15), st.integers(0, 2**63 - 1))))
 def test_places_sort_like_their_parts_and_come_apart_again(parts: list[tuple[int, int]]) -> None:
     both = pl.DataFrame(parts, schema={"us": pl.Int64, "number": pl.Int64}, orient="row")
-    at = both.with_columns(place=candle.place(pl.col("us"), pl.col("number")))
-    assert at.sort("place").select("us", "number").rows() == sorted(parts)
-    apart = at.select(candle.place_us(pl.col("place")), number=candle.place_number(pl.col("place")))
+    at = both.with_columns(order_key=candle.order_key(pl.col("us"), pl.col("number")))
+    assert at.sort("order_key").select("us", "number").rows() == sorted(parts)
+    apart = at.select(
+        candle.order_key_us(pl.col("order_key")),
+        number=candle.order_key_number(pl.col("order_key")),
+    )
     assert apart.rows() == parts

@@ -12,7 +12,7 @@ import pytest
 
 from homma.core.interval import BY_NAME
 from homma.core.tick import check
-from homma.core.window import Rules, Window
+from homma.core.window import Window, WindowRules
 from homma.topics.codec import ticks_from
 from tests import oracle
 from tests.core.frames import told, us
@@ -26,7 +26,13 @@ CASES: list[Case] = [
     for case in json.loads(path.read_text(encoding="utf-8"))["cases"]
 ]
 NAMED = [pytest.param(case, id=f"{case['file']}: {case['name']}") for case in CASES]
-DEFAULTS = {"price": "mid", "correctFor": 600, "lateness": 2, "idleAfter": 5, "maxFuture": 300}
+DEFAULTS = {
+    "price": "mid",
+    "allowedLateness": 600,
+    "watermarkDelay": 2,
+    "idleTimeout": 5,
+    "maxFuture": 300,
+}
 
 
 @dataclass(frozen=True)
@@ -93,9 +99,9 @@ def on_the_oracle(case: Case) -> Outcome:
     settings = settings_of(case)
     publisher = oracle.Publisher(
         settings["price"],
-        correct_for=timedelta(seconds=settings["correctFor"]),
-        lateness=timedelta(seconds=settings["lateness"]),
-        idle_after=timedelta(seconds=settings["idleAfter"]),
+        allowed_lateness=timedelta(seconds=settings["allowedLateness"]),
+        watermark_delay=timedelta(seconds=settings["watermarkDelay"]),
+        idle_timeout=timedelta(seconds=settings["idleTimeout"]),
     )
     max_future = timedelta(seconds=settings["maxFuture"])
     valid: list[int] = []
@@ -111,7 +117,7 @@ def on_the_oracle(case: Case) -> Outcome:
                 valid.append(record.index)
                 publisher.take(tick, record.timestamp)
         publisher.publish(clock)
-    fates = oracle.fates(publisher.ticks, publisher.correct_for)
+    fates = oracle.fates(publisher.ticks, publisher.allowed_lateness)
     late = [index for index, fate in zip(valid, fates, strict=True) if fate == "late"]
     return Outcome(publisher.published, dead, late, fates.count("duplicate"))
 
@@ -121,11 +127,11 @@ def on_the_window(case: Case, size: int | None) -> Outcome:
     settings = settings_of(case)
     second = 1_000_000
     window = Window(
-        Rules(
+        WindowRules(
             price=settings["price"],
-            correct_for_us=settings["correctFor"] * second,
-            lateness_us=settings["lateness"] * second,
-            idle_after_us=settings["idleAfter"] * second,
+            allowed_lateness_us=settings["allowedLateness"] * second,
+            watermark_delay_us=settings["watermarkDelay"] * second,
+            idle_timeout_us=settings["idleTimeout"] * second,
         )
     )
     outcome = Outcome({}, {}, [], 0)

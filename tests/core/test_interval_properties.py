@@ -30,10 +30,18 @@ def expected(interval: Interval, at: datetime) -> tuple[int, int]:
 
 def test_the_table() -> None:
     assert [(i.code, i.name) for i in INTERVALS] == [
-        ("m1", "1min"), ("m5", "5min"), ("m10", "10min"), ("m15", "15min"), ("m30", "30min"),
-        ("h1", "1hour"), ("h3", "3hour"), ("h4", "4hour"), ("D1", "1day"), ("W1", "1week"),
+        ("m1", "1min"),
+        ("m5", "5min"),
+        ("m10", "10min"),
+        ("m15", "15min"),
+        ("m30", "30min"),
+        ("h1", "1hour"),
+        ("h3", "3hour"),
+        ("h4", "4hour"),
+        ("D1", "1day"),
+        ("W1", "1week"),
         ("M1", "1month"),
-    ]  # fmt: skip
+    ]
     assert tuple(BY_NAME) == oracle.NAMES
     assert BY_CODE["m1"] is INTERVALS[FINEST]
     assert BY_CODE["M1"] is INTERVALS[COARSEST]
@@ -94,9 +102,17 @@ def test_longest_is_reached_and_never_exceeded(interval: Interval) -> None:
 def test_each_interval_is_made_of_whole_ones_of_a_finer_one() -> None:
     found = {i.code: below.code for i in INTERVALS if (below := finer(i)) is not None}
     assert found == {
-        "m5": "m1", "m10": "m5", "m15": "m5", "m30": "m15", "h1": "m30", "h3": "h1", "h4": "h1",
-        "D1": "h4", "W1": "D1", "M1": "D1",
-    }  # fmt: skip
+        "m5": "m1",
+        "m10": "m5",
+        "m15": "m5",
+        "m30": "m15",
+        "h1": "m30",
+        "h3": "h1",
+        "h4": "h1",
+        "D1": "h4",
+        "W1": "D1",
+        "M1": "D1",
+    }
 
 
 @effort()

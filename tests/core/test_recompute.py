@@ -9,17 +9,17 @@ import polars as pl
 from hypothesis import given
 from hypothesis import strategies as st
 
-from homma.core.candle import place_number, place_us
+from homma.core.candle import order_key_number, order_key_us
 from homma.core.compare import Tally, compare
 from homma.core.interval import DAY_US, INTERVALS, MINUTE_US
 from homma.core.recompute import (
     END_OF_TIME_US,
+    EXPECTED,
+    EXPECTED_KEY,
     FILED,
-    MADE,
-    MADE_KEY,
     TICKS,
+    EventSpan,
     Slice,
-    Span,
     counted,
     cuts,
     recomputed,
@@ -73,7 +73,8 @@ def sliced(rows: pl.DataFrame, ends: Sequence[int]) -> list[Slice]:
 def by_key(made: pl.DataFrame) -> dict[Any, Any]:
     result = {}
     placed = made.with_columns(
-        openNumber=place_number(pl.col("open_place")), closed=place_us(pl.col("close_place"))
+        openNumber=order_key_number(pl.col("open_order_key")),
+        closed=order_key_us(pl.col("close_order_key")),
     )
     for row in placed.to_dicts():
         start = datetime.fromtimestamp(row["start_us"] / 1e6, UTC).replace(tzinfo=None)
@@ -103,7 +104,7 @@ def test_they_are_the_oracles(given_ticks: list[Tick], minutes: list[int], chanc
     chance.shuffle(order)
     edges = [us(BASE) + minute * MINUTE_US for minute in minutes]
     made = pl.concat(recomputed(sliced(rows[order], edges)))
-    assert made.schema == MADE
+    assert made.schema == EXPECTED
     assert by_key(made) == wanted(given_ticks)
 
 
@@ -112,7 +113,7 @@ def test_they_are_the_oracles(given_ticks: list[Tick], minutes: list[int], chanc
 def test_a_span_gives_whole_candles_that_start_in_it(
     given_ticks: list[Tick], first: int, length: int
 ) -> None:
-    span = Span(us(BASE) + first * MINUTE_US, us(BASE) + (first + length) * MINUTE_US)
+    span = EventSpan(us(BASE) + first * MINUTE_US, us(BASE) + (first + length) * MINUTE_US)
     at = pl.col("event_us")
     rows = frame(given_ticks).filter((at >= span.start_us) & (at < span.ticks_to_us()))
     made = pl.concat(recomputed([Slice(span.start_us, span.ticks_to_us(), rows)], span))
@@ -126,9 +127,13 @@ def test_a_span_gives_whole_candles_that_start_in_it(
 
 def test_of_copies_the_smaller_offset_counts_and_a_files_last() -> None:
     rows = [
-        (0, 5, 1, 7.0, FILED, 0), (0, 5, 1, 2.0, 3, 20), (0, 5, 1, 1.0, 3, 10),
-        (0, 5, 2, 8.0, FILED, 4), (0, 5, 2, 9.0, FILED, 3), (1, 5, 1, 4.0, 3, 11),
-    ]  # fmt: skip
+        (0, 5, 1, 7.0, FILED, 0),
+        (0, 5, 1, 2.0, 3, 20),
+        (0, 5, 1, 1.0, 3, 10),
+        (0, 5, 2, 8.0, FILED, 4),
+        (0, 5, 2, 9.0, FILED, 3),
+        (1, 5, 1, 4.0, 3, 11),
+    ]
     names = ("series", "event_us", "number", "price", "partition", "offset")
     found = counted(pl.DataFrame(rows, schema=names, orient="row"))
     assert sorted(found["price"]) == [1.0, 4.0, 9.0]
@@ -158,10 +163,11 @@ def test_slices_cover_the_range_once(per_day: dict[int, int], most: int, into_us
 def test_what_differs_is_told_with_examples() -> None:
     day = [
         {"source": "S", "symbol": s, "mid": 1.0, "number": n, "dateTime": f"2024-03-01T00:0{n}:00"}
-        for s in "AB" for n in range(6)
-    ]  # fmt: skip
+        for s in "AB"
+        for n in range(6)
+    ]
     made = pl.concat(recomputed(sliced(frame(day), [])))
-    minutes = made.filter(pl.col("interval") == 0).sort(MADE_KEY)
+    minutes = made.filter(pl.col("interval") == 0).sort(EXPECTED_KEY)
     others = made.filter(pl.col("interval") != 0)
     found = pl.concat(
         [
@@ -170,15 +176,17 @@ def test_what_differs_is_told_with_examples() -> None:
             ),
             minutes[:1].with_columns(symbol=pl.lit("C")),
             # Not told by an engine that writes no places.
-            others.with_columns(open_place=pl.lit(None, pl.Int128)),
+            others.with_columns(open_order_key=pl.lit(None, pl.Int128)),
         ]
     )
     tally = Tally(most=1)
     tally.add(compare(made, found))
     assert tally.wrong == 4
     assert {verdict: tally.of(verdict) for verdict in ("missing", "extra", "different")} == {
-        "missing": 2, "extra": 1, "different": 1,
-    }  # fmt: skip
+        "missing": 2,
+        "extra": 1,
+        "different": 1,
+    }
     assert tally.of("equal") == made.height - 3
     [missing] = tally.examples["missing"]
     assert (missing["symbol"], missing["start_us"]) == ("A", minutes["start_us"][0])

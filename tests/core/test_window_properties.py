@@ -16,15 +16,15 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from homma.core.interval import COARSEST
-from homma.core.window import Rules, Window
+from homma.core.window import Window, WindowRules
 from tests import oracle
 from tests.core.effort import effort
 from tests.core.frames import tick_frame, told, us, without_finality
 from tests.oracle import Candle, Key, Publisher, Tick
 
 SECOND = timedelta(seconds=1)
-LATENESS = timedelta(seconds=2)
-IDLE_AFTER = timedelta(seconds=5)
+WATERMARK_DELAY = timedelta(seconds=2)
+IDLE_TIMEOUT = timedelta(seconds=5)
 NEWEST_OF_EACH = ("source", "symbol", "interval", "start_us")
 
 Action = Literal["take", "wait", "publish", "abort", "restart", "return"]
@@ -33,11 +33,11 @@ Step = tuple[Action, float]
 Log = list[tuple[Tick, datetime]]
 
 
-def rules_of(correct_for: timedelta) -> Rules:
-    return Rules(
-        lateness_us=LATENESS // timedelta(microseconds=1),
-        idle_after_us=IDLE_AFTER // timedelta(microseconds=1),
-        correct_for_us=correct_for // timedelta(microseconds=1),
+def rules_of(allowed_lateness: timedelta) -> WindowRules:
+    return WindowRules(
+        watermark_delay_us=WATERMARK_DELAY // timedelta(microseconds=1),
+        idle_timeout_us=IDLE_TIMEOUT // timedelta(microseconds=1),
+        allowed_lateness_us=allowed_lateness // timedelta(microseconds=1),
     )
 
 
@@ -57,11 +57,11 @@ class State:
 class Engine:
     """One owner of a partition after the other, over one log of ticks."""
 
-    def __init__(self, log: Log, correct_for: timedelta) -> None:
+    def __init__(self, log: Log, allowed_lateness: timedelta) -> None:
         self.log = log
-        self.correct_for = correct_for
+        self.allowed_lateness = allowed_lateness
         self.clock = log[0][1] if log else oracle.EPOCH
-        self.now = self.then = State(Window(rules_of(correct_for)))
+        self.now = self.then = State(Window(rules_of(allowed_lateness)))
         #: Every candle record ever committed, and the newest of each key as readers see it.
         self.records: list[pl.DataFrame] = []
         self.published: dict[Key, Candle] = {}
@@ -90,7 +90,9 @@ class Engine:
             now.accepted + applied.accepted,
             now.dormant,
         )
-        fates = oracle.fates([tick for tick, _ in self.log[: self.now.offset]], self.correct_for)
+        fates = oracle.fates(
+            [tick for tick, _ in self.log[: self.now.offset]], self.allowed_lateness
+        )
         assert self.now.late == {n for n, fate in enumerate(fates) if fate == "late"}
         assert self.now.duplicates == fates.count("duplicate")
         assert self.now.accepted == fates.count("accepted")
@@ -129,7 +131,7 @@ class Engine:
 
     def _compare(self) -> None:
         ticks = [tick for tick, _ in self.log[: self.now.offset]]
-        expected = oracle.candles(oracle.counted(ticks, self.correct_for))
+        expected = oracle.candles(oracle.counted(ticks, self.allowed_lateness))
         assert without_finality(self.published) == expected
         # I5: consumed = dead + too late + duplicates + the volume of the 1-minute candles.
         volume = sum(c["volume"] for key, c in self.published.items() if key[0] == "1min")
@@ -150,8 +152,8 @@ class Engine:
         if not self.records:
             self.now = self.then
             return
-        window = Window(rules_of(self.correct_for)).adopt(self._newest())
-        self._restarted(window.remember(self._ticks(0, self.then.offset)), {})
+        window = Window(rules_of(self.allowed_lateness)).restore_candles(self._newest())
+        self._restarted(window.restore_identities(self._ticks(0, self.then.offset)), {})
 
     def return_(self) -> None:
         """A new owner that reads no more than the last commit says it must.
@@ -169,7 +171,7 @@ class Engine:
             (pl.col("interval") == COARSEST)
             | (pl.col("published_us") >= since.gather(newest["interval"]))
         )
-        quiet_us = us(self.committed_clock - self.correct_for)
+        quiet_us = us(self.committed_clock - self.allowed_lateness)
         months = newest.filter(pl.col("interval") == COARSEST).group_by("source", "symbol")
         lately = months.agg(pl.col("published_us").max(), pl.col("ticks_before").max())
         dormant = {
@@ -177,8 +179,8 @@ class Engine:
             for source, symbol, at, before in lately.iter_rows()
             if at < quiet_us
         }
-        window = Window(rules_of(self.correct_for)).adopt(read)
-        window = window.remember(self._ticks(self.recall_from, self.then.offset))
+        window = Window(rules_of(self.allowed_lateness)).restore_candles(read)
+        window = window.restore_identities(self._ticks(self.recall_from, self.then.offset))
         self._restarted(window, dormant)
 
     def _restarted(self, window: Window, dormant: dict[tuple[str, str], int]) -> None:
@@ -195,8 +197,8 @@ class Engine:
         names = pl.DataFrame(list(waking), schema=["source", "symbol"], orient="row")
         found = self._newest().join(names, on=["source", "symbol"], how="semi")
         ticks = self._ticks(0, max(waking.values()))
-        window = self.now.window.adopt(found)
-        window = window.remember(ticks.join(names, on=["source", "symbol"], how="semi"))
+        window = self.now.window.restore_candles(found)
+        window = window.restore_identities(ticks.join(names, on=["source", "symbol"], how="semi"))
         now = self.now
         asleep = {name: at for name, at in now.dormant.items() if name not in waking}
         self.now = State(window, now.offset, now.late, now.duplicates, now.accepted, asleep)
@@ -250,13 +252,26 @@ ANCHORS = st.sampled_from(
 )
 NAMES = st.sampled_from([("S", "A")] * 4 + [("S", "B"), ("T", "A")])
 MOMENTS = st.sampled_from(
-    [timedelta(), timedelta(microseconds=1), timedelta(seconds=2), timedelta(seconds=30),
-     timedelta(seconds=59, milliseconds=999), timedelta(seconds=59, microseconds=999_999)]
-)  # fmt: skip
+    [
+        timedelta(),
+        timedelta(microseconds=1),
+        timedelta(seconds=2),
+        timedelta(seconds=30),
+        timedelta(seconds=59, milliseconds=999),
+        timedelta(seconds=59, microseconds=999_999),
+    ]
+)
 GAPS = st.sampled_from(
-    [timedelta(), timedelta(milliseconds=1), SECOND, LATENESS, IDLE_AFTER,
-     timedelta(minutes=1), timedelta(minutes=3, microseconds=7)]
-)  # fmt: skip
+    [
+        timedelta(),
+        timedelta(milliseconds=1),
+        SECOND,
+        WATERMARK_DELAY,
+        IDLE_TIMEOUT,
+        timedelta(minutes=1),
+        timedelta(minutes=3, microseconds=7),
+    ]
+)
 
 
 @st.composite
@@ -306,9 +321,15 @@ def scripts(draw: st.DrawFn, *more: Action) -> list[Step]:
 
 #: Some short enough for late ticks, and some in which dormant series can still be corrected.
 SPANS = st.sampled_from(
-    [LATENESS, timedelta(minutes=1), timedelta(minutes=1, microseconds=1), timedelta(minutes=2),
-     timedelta(minutes=3), timedelta(minutes=3)]
-)  # fmt: skip
+    [
+        WATERMARK_DELAY,
+        timedelta(minutes=1),
+        timedelta(minutes=1, microseconds=1),
+        timedelta(minutes=2),
+        timedelta(minutes=3),
+        timedelta(minutes=3),
+    ]
+)
 LONG = timedelta(days=366)
 
 
@@ -320,22 +341,22 @@ def test_batches_publish_points_and_aborts_change_nothing(log: Log, script: list
 
 @effort()
 @given(logs(), scripts("abort"), SPANS)
-def test_with_late_ticks(log: Log, script: list[Step], correct_for: timedelta) -> None:
-    Engine(log, correct_for).run(script)
+def test_with_late_ticks(log: Log, script: list[Step], allowed_lateness: timedelta) -> None:
+    Engine(log, allowed_lateness).run(script)
 
 
 @effort(1.5)
 @given(logs(), scripts("abort", "restart"), SPANS | st.just(LONG))
-def test_restarts_change_nothing(log: Log, script: list[Step], correct_for: timedelta) -> None:
-    Engine(log, correct_for).run(script)
+def test_restarts_change_nothing(log: Log, script: list[Step], allowed_lateness: timedelta) -> None:
+    Engine(log, allowed_lateness).run(script)
 
 
 @effort(2.5)
 @given(logs(), scripts("abort", "return"), SPANS | st.just(LONG))
 def test_restarts_from_what_the_mark_says_change_nothing(
-    log: Log, script: list[Step], correct_for: timedelta
+    log: Log, script: list[Step], allowed_lateness: timedelta
 ) -> None:
-    Engine(log, correct_for).run(script)
+    Engine(log, allowed_lateness).run(script)
 
 
 @effort()
@@ -359,10 +380,14 @@ def test_any_order_gives_the_same_candles(log: Log, random: Random) -> None:
 
 @effort()
 @given(logs(), scripts(), SPANS | st.just(LONG))
-def test_finality_and_revisions(log: Log, script: list[Step], correct_for: timedelta) -> None:
+def test_finality_and_revisions(log: Log, script: list[Step], allowed_lateness: timedelta) -> None:
     """Record by record, with isFinal and revision, what the oracle publishes."""
-    engine = Engine(log, correct_for)
-    publisher = Publisher(correct_for=correct_for, lateness=LATENESS, idle_after=IDLE_AFTER)
+    engine = Engine(log, allowed_lateness)
+    publisher = Publisher(
+        allowed_lateness=allowed_lateness,
+        watermark_delay=WATERMARK_DELAY,
+        idle_timeout=IDLE_TIMEOUT,
+    )
     everything: list[Step] = [*script, ("take", len(log)), PUBLISH]
     # The window learns of the clock by timestamps and when it publishes.
     clock = datetime.min
@@ -504,8 +529,15 @@ def test_a_candle_withheld_by_a_rebuild_is_never_published() -> None:
     assert applied.accepted == 3
     _, out = window.publish(us(_at(4000)))
     assert {key[0] for key in told(out)} == {
-        "1min", "5min", "10min", "15min", "30min", "1hour", "3hour", "4hour"
-    }  # fmt: skip
+        "1min",
+        "5min",
+        "10min",
+        "15min",
+        "30min",
+        "1hour",
+        "3hour",
+        "4hour",
+    }
 
 
 def test_ticks_of_candles_that_are_lost_are_too_late() -> None:

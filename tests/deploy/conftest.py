@@ -82,10 +82,15 @@ def served(folder: Path, data: Path, port: int) -> Iterator[None]:
     config.write_text(config.read_text("utf-8").replace(": 10s", ": 1s"), "utf-8")
     with (folder / "log").open("wb") as log:
         server = subprocess.Popen(
-            [program, f"--config.file={config}", f"--storage.tsdb.path={data}",
-             f"--web.listen-address=127.0.0.1:{port}"],
-            stdout=log, stderr=log,
-        )  # fmt: skip
+            [
+                program,
+                f"--config.file={config}",
+                f"--storage.tsdb.path={data}",
+                f"--web.listen-address=127.0.0.1:{port}",
+            ],
+            stdout=log,
+            stderr=log,
+        )
         try:
             yield
         finally:

@@ -77,9 +77,16 @@ def test_all_parts_are_there() -> None:
     assert every == {*CHOICES, "airflow", "prometheus", "spark"}
     default = started({"kafka", "seaweedfs"})
     assert {
-        "kafka", "seaweedfs", "generate", "aggregate", "land", "serve", "verify", "trino",
+        "kafka",
+        "seaweedfs",
+        "generate",
+        "aggregate",
+        "land",
+        "serve",
+        "verify",
+        "trino",
         "grafana",
-    } <= set(default)  # fmt: skip
+    } <= set(default)
     assert SERVICES["spark"]["container_name"] == "spark"
 
 
@@ -138,10 +145,17 @@ def test_no_two_that_run_together_publish_one_port() -> None:
 
 def test_ports_are_those_of_the_contract() -> None:
     wanted = {
-        "kafka": 9092, "seaweedfs": 8333, "serve": 8010, "trino": 8090, "grafana": 3030,
-        "airflow": 8080, "prometheus": 9090, "minio": 9001, "rest-catalog": 8181,
+        "kafka": 9092,
+        "seaweedfs": 8333,
+        "serve": 8010,
+        "trino": 8090,
+        "grafana": 3030,
+        "airflow": 8080,
+        "prometheus": 9090,
+        "minio": 9001,
+        "rest-catalog": 8181,
         "redpanda-console": 8084,
-    }  # fmt: skip
+    }
     for name, port in wanted.items():
         published = {int(p.split(":")[1]) for p in SERVICES[name]["ports"]}
         assert port in published
@@ -255,8 +269,10 @@ FROM = re.compile(r"^FROM (\S+) AS (\S+)$", re.MULTILINE)
 def test_the_dockerfile_keeps_hadolint_s_rules() -> None:
     done = subprocess.run(
         [HADOLINT, "--config", ROOT / ".hadolint.yaml", DOCKERFILE],
-        capture_output=True, text=True, check=False,
-    )  # fmt: skip
+        capture_output=True,
+        text=True,
+        check=False,
+    )
     assert (done.returncode, done.stdout) == (0, "")
 
 
@@ -307,8 +323,20 @@ def test_the_generator_is_a_generator() -> None:
     [words] = re.findall(r"^ENTRYPOINT (.*)$", text, re.MULTILINE)
     assert json.loads(words) == ["homma", "generate"]
     done = subprocess.run(
-        [sys.executable, "-m", *json.loads(words), "--bootstrap.servers", "127.0.0.1:1",
-         "--topic", "stock_ticks", "--security.protocol", "SASL_SSL", "--help"],
-        capture_output=True, text=True, check=False,
-    )  # fmt: skip
+        [
+            sys.executable,
+            "-m",
+            *json.loads(words),
+            "--bootstrap.servers",
+            "127.0.0.1:1",
+            "--topic",
+            "stock_ticks",
+            "--security.protocol",
+            "SASL_SSL",
+            "--help",
+        ],
+        capture_output=True,
+        text=True,
+        check=False,
+    )
     assert done.returncode == 0

@@ -68,10 +68,13 @@ def test_the_panels_have_room_and_numbers(name: str) -> None:
     panels = dashboard(name)["panels"]
     assert len({panel["id"] for panel in panels}) == len(panels)
     fields = [
-        {(x, y)
-         for x in range(at["x"], at["x"] + at["w"]) for y in range(at["y"], at["y"] + at["h"])}
+        {
+            (x, y)
+            for x in range(at["x"], at["x"] + at["w"])
+            for y in range(at["y"], at["y"] + at["h"])
+        }
         for at in (panel["gridPos"] for panel in panels)
-    ]  # fmt: skip
+    ]
     assert all(x < 24 for field in fields for x, _ in field)
     assert not any(one & other for one, other in combinations(fields, 2))
 
@@ -91,9 +94,11 @@ def test_the_data_sources_are_those_that_panels_choose_among() -> None:
     ]
     kinds = {one["type"] for one in sources}
     assert kinds == {
-        one["query"] for name in NAMES for one in variables(name).values()
+        one["query"]
+        for name in NAMES
+        for one in variables(name).values()
         if one["type"] == "datasource"
-    }  # fmt: skip
+    }
     assert all(one["url"].startswith("$__env{HOMMA_") for one in sources)
 
 

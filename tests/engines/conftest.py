@@ -127,9 +127,14 @@ def spark(environment: dict[str, str]) -> Spark:
     def run(typed: str) -> subprocess.CompletedProcess[str]:
         # ARGS, as those of a make above are handed down.
         return subprocess.run(
-            ["make", "--silent", "spark-sql", "ARGS="], input=typed, text=True, capture_output=True,
-            check=False, cwd=ROOT, env=os.environ | told,
-        )  # fmt: skip
+            ["make", "--silent", "spark-sql", "ARGS="],
+            input=typed,
+            text=True,
+            capture_output=True,
+            check=False,
+            cwd=ROOT,
+            env=os.environ | told,
+        )
 
     return run
 

@@ -7,7 +7,7 @@ from typing import Final
 
 import polars as pl
 
-from homma.core.candle import minutes, place, place_number, place_us, roll_up
+from homma.core.candle import minutes, order_key, order_key_number, order_key_us, roll_up
 from homma.core.series import NAMES
 from homma.lake.schema import CANDLES, INSTANT, TICKS, TableSpec
 
@@ -28,7 +28,7 @@ def market() -> dict[str, pl.DataFrame]:
     coded = ticks.select(
         pl.struct(NAMES).rank("dense").sub(1).cast(pl.UInt32).alias("series"),
         at.alias("event_us"),
-        place(at, pl.col("number")).alias("place"),
+        order_key(at, pl.col("number")).alias("place"),
         pl.col("mid").alias("price"),
         *NAMES,
     )
@@ -60,10 +60,10 @@ def _candles(candles: pl.DataFrame, spec: TableSpec, last: object) -> pl.DataFra
     final = pl.col("end_us").cast(INSTANT) <= pl.lit(last, INSTANT)
     shown = {
         "date_time": pl.col("start_us"),
-        "open_date_time": place_us(pl.col("open_place")),
-        "open_number": place_number(pl.col("open_place")),
-        "close_date_time": place_us(pl.col("close_place")),
-        "close_number": place_number(pl.col("close_place")),
+        "open_date_time": order_key_us(pl.col("open_order_key")),
+        "open_number": order_key_number(pl.col("open_order_key")),
+        "close_date_time": order_key_us(pl.col("close_order_key")),
+        "close_number": order_key_number(pl.col("close_order_key")),
         "is_final": final,
         "revision": final.cast(pl.Int32),
         "update_date_time": pl.lit(WRITTEN),

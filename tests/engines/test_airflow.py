@@ -41,9 +41,12 @@ class Airflow:
 
     def run(self, *words: str, **more: str) -> subprocess.CompletedProcess[str]:
         done = subprocess.run(
-            ["airflow", *words], capture_output=True, text=True, check=False,
+            ["airflow", *words],
+            capture_output=True,
+            text=True,
+            check=False,
             env=self.environment | more,
-        )  # fmt: skip
+        )
         print(done.stdout[-4000:], done.stderr[-4000:])
         return done
 
@@ -108,20 +111,27 @@ def test_trino_lands_where_it_is_chosen(airflow: Airflow, sandbox: Sandbox) -> N
     sinks.check()
 
 
-@pytest.mark.parametrize(("call", "told"), [
-    ("homma('verify', '--from', 'yesterday')", "homma verify ended with status 2:\n"),
-    # Both are to land candles.
-    ("dbt('run', '--select', 'land_candle_1min')",
-     "dbt run: 1 went wrong\n  land_candle_1min: "),
-])  # fmt: skip
+@pytest.mark.parametrize(
+    ("call", "told"),
+    [
+        ("homma('verify', '--from', 'yesterday')", "homma verify ended with status 2:\n"),
+        # Both are to land candles.
+        (
+            "dbt('run', '--select', 'land_candle_1min')",
+            "dbt run: 1 went wrong\n  land_candle_1min: ",
+        ),
+    ],
+)
 def test_a_failure_can_be_read(airflow: Airflow, call: str, told: str) -> None:
     """What a task of the DAGs does, without the half minute that Airflow takes to begin."""
     both = {"HOMMA_CANDLES_BY": "trino", "KAFKA_CATALOG": "kafka"}
     done = subprocess.run(
         [FOLDER / ".venv" / "bin" / "python", "-c", f"from programs import dbt, homma; {call}"],
-        capture_output=True, text=True, check=False,
+        capture_output=True,
+        text=True,
+        check=False,
         env={**airflow.environment, **both, "PYTHONPATH": str(FOLDER / "plugins")},
-    )  # fmt: skip
+    )
     assert done.returncode == 1
     assert f"programs.Failed: {told}" in done.stderr
     if call.startswith("dbt"):

@@ -31,15 +31,21 @@ class Dbt:
         self.sandbox = sandbox
         self.target = folder / "target"
         self.environment = {
-            **sandbox.environment, "DBT_TARGET_PATH": str(self.target),
-            "DBT_LOG_PATH": str(folder), "DBT_PROJECT_DIR": str(DBT), "DBT_PROFILES_DIR": str(DBT),
-        }  # fmt: skip
+            **sandbox.environment,
+            "DBT_TARGET_PATH": str(self.target),
+            "DBT_LOG_PATH": str(folder),
+            "DBT_PROJECT_DIR": str(DBT),
+            "DBT_PROFILES_DIR": str(DBT),
+        }
 
     def run(self, *words: str, **more: str) -> subprocess.CompletedProcess[str]:
         done = subprocess.run(
-            [DBT / ".venv" / "bin" / "dbt", *words], capture_output=True, text=True, check=False,
+            [DBT / ".venv" / "bin" / "dbt", *words],
+            capture_output=True,
+            text=True,
+            check=False,
             env=self.environment | more,
-        )  # fmt: skip
+        )
         print(done.stdout[-4000:], done.stderr[-2000:])
         return done
 
@@ -101,10 +107,15 @@ def test_returns_and_volatility(built: Dbt) -> None:
 
 def test_spreads_and_counts(built: Dbt) -> None:
     sandbox = built.sandbox
-    hours = sandbox.quotes.group_by(*SERIES, pl.col("dateTime").dt.truncate("1h")).agg(
-        pl.len(), (pl.col("ask") - pl.col("bid")).mean().alias("mean"),
-        (pl.col("ask") - pl.col("bid")).max().alias("largest"),
-    ).sort(*SERIES, "dateTime")  # fmt: skip
+    hours = (
+        sandbox.quotes.group_by(*SERIES, pl.col("dateTime").dt.truncate("1h"))
+        .agg(
+            pl.len(),
+            (pl.col("ask") - pl.col("bid")).mean().alias("mean"),
+            (pl.col("ask") - pl.col("bid")).max().alias("largest"),
+        )
+        .sort(*SERIES, "dateTime")
+    )
     columns = f"{KEY} ticks mean_spread largest_spread"
     found = sandbox.frame("market_marts.hourly_spreads", columns)
     assert found["ticks"].to_list() == hours["len"].to_list()
@@ -119,10 +130,16 @@ def test_spreads_and_counts(built: Dbt) -> None:
 def test_gaps_and_divergence(built: Dbt) -> None:
     sandbox = built.sandbox
     minutes = sandbox.quotes.select(*SERIES, pl.col("dateTime").dt.truncate("1m")).unique()
-    gaps = minutes.sort(*SERIES, "dateTime").with_columns(
-        silent=(pl.col("dateTime").shift(-1).over(SERIES) - pl.col("dateTime")).dt.total_minutes()
-        - 1
-    ).filter(pl.col("silent") > 15)  # fmt: skip
+    gaps = (
+        minutes.sort(*SERIES, "dateTime")
+        .with_columns(
+            silent=(
+                pl.col("dateTime").shift(-1).over(SERIES) - pl.col("dateTime")
+            ).dt.total_minutes()
+            - 1
+        )
+        .filter(pl.col("silent") > 15)
+    )
     found = sandbox.frame("market_marts.gaps", "source symbol began minutes over_weekend")
     assert found["minutes"].to_list() == gaps["silent"].to_list()
     assert found["over_weekend"].any()

@@ -17,8 +17,11 @@ LAKE = variables("candles")["lake"]["query"]
 SYMBOL = QUOTED[1][0]
 #: What Grafana's plugin hands over as a time, as numbers and as text.
 TIME = "timestamp(6) with time zone"
-CANDLE = {"time": TIME, **dict.fromkeys(("open", "high", "low", "close"), "double"),
-          "volume": "bigint"}  # fmt: skip
+CANDLE = {
+    "time": TIME,
+    **dict.fromkeys(("open", "high", "low", "close"), "double"),
+    "volume": "bigint",
+}
 WHOLE = ("time", "source", "symbol", "open", "high", "low", "close", "volume", "is_final")
 #: A panel whose interval is chosen, with each of them; the others with the one they have.
 CHOSEN = [one for one in asked("candles") if "${interval}" in one.query]

@@ -44,9 +44,12 @@ def run(code: str, environment: dict[str, str], **also: str) -> str:
     for usual, here in moved.items():
         code = code.replace(usual, here)
     done = subprocess.run(
-        [sys.executable, "-W", "error", "-c", code], text=True, capture_output=True, check=False,
+        [sys.executable, "-W", "error", "-c", code],
+        text=True,
+        capture_output=True,
+        check=False,
         env=os.environ | environment | {"TZ": "America/New_York"},
-    )  # fmt: skip
+    )
     assert done.returncode == 0, done.stderr
     return done.stdout
 

@@ -19,8 +19,16 @@ def test_the_commands_to_the_letter(spark: Spark, frames: dict[str, pl.DataFrame
     rows = [line.split("\t") for line in done.stdout.splitlines() if "\t" in line]
     assert len(rows) == 10
     days = frames["candle_1day_iceberg"]
-    found = {(row[0], row[1], datetime.fromisoformat(row[2] + "+00:00"),
-              *map(float, row[3:7]), int(row[7])) for row in rows}  # fmt: skip
+    found = {
+        (
+            row[0],
+            row[1],
+            datetime.fromisoformat(row[2] + "+00:00"),
+            *map(float, row[3:7]),
+            int(row[7]),
+        )
+        for row in rows
+    }
     assert len(found) == 10
     assert found <= set(days.select(days.columns[:8]).rows())
     # No metastore and no warehouse are left where somebody only looked.

@@ -8,7 +8,7 @@ import polars as pl
 import pytest
 
 from homma.core.interval import INTERVALS
-from homma.feed.spoiled import WAYS
+from homma.feed.invalid import WAYS
 from homma.lake import records
 from homma.lake.schema import CANDLES, TABLES, TICKS
 from homma.stack.statements import split
@@ -49,8 +49,10 @@ def filled(pipeline: Pipeline) -> Pipeline:
     rolled_back.send(pipeline.topics.ticks, 0, [None], [json.dumps(value).encode()], [0], [[]])
     for topic in pipeline.topics.candles:
         candle = dict.fromkeys(("open", "high", "low", "close", "volume"), 1) | {
-            "source": "S", "symbol": NEVER, "dateTime": "2025-03-20T00:00:00.000",
-        }  # fmt: skip
+            "source": "S",
+            "symbol": NEVER,
+            "dateTime": "2025-03-20T00:00:00.000",
+        }
         rolled_back.send(topic, 0, [b"{}"], [json.dumps(candle).encode()], sent_ms, [[]])
     rolled_back.abort()
     gone = pipeline.foreign_transaction(1)

@@ -143,7 +143,7 @@ def test_optimize_beside_land_loses_nothing(
         return len(seen)
 
     with Sinks(pipeline, lake, namespace, tmp_path) as sinks:
-        sink = sinks.start("--commit-every", "1s", "--tidy-every", "1000")
+        sink = sinks.start("--commit-every", "1s", "--maintain-every", "1000")
         records = market(5, RECORDS, 8, spoiled=case.spoiled)
         with pipeline.running(), Feed(pipeline, records, FEED_S) as feed:
             while rewritten() < ROUNDS:

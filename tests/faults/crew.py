@@ -26,9 +26,14 @@ GAVE_UP = "start Kafka there, or name another with --bootstrap.servers"
 #: Steps of a transaction come again and again, those of a restore once a partition.
 OFTEN = (Step.BEGUN, Step.SENT, Step.OFFSET_ADDED, Step.COMMITTED)
 SELDOM = (
-    Step.TAKEN_OVER, Step.OFFSET_READ, Step.CANDLES_READ, Step.TICKS_RECALLED, Step.READY,
-    Step.WAKING_CANDLES_READ, Step.AWAKE,
-)  # fmt: skip
+    Step.TAKEN_OVER,
+    Step.OFFSET_READ,
+    Step.CANDLES_READ,
+    Step.TICKS_RECALLED,
+    Step.READY,
+    Step.WAKING_CANDLES_READ,
+    Step.AWAKE,
+)
 
 
 def failpoint(chance: random.Random) -> Mapping[str, str]:

@@ -31,7 +31,7 @@ from homma.topics.kafka.writing import Sender
 from tests import oracle
 from tests.aggregate.pipeline import Pipeline, batch_candles, same_candles, tick, until
 
-CORRECT_FOR = timedelta(minutes=10)
+ALLOWED_LATENESS = timedelta(minutes=10)
 MAX_FUTURE = timedelta(minutes=5)
 NOON = datetime(2025, 3, 20, 12)
 #: Event time from one tick of the market to the next.
@@ -122,10 +122,22 @@ class Engines:
     def start(self, *flags: str, env: Mapping[str, str] | None = None) -> Running:
         pipeline, log = self.pipeline, self.folder / f"engine{len(self.all)}.log"
         argv = [
-            sys.executable, "-m", "homma", "aggregate", "--bootstrap.servers", pipeline.bootstrap,
-            "--topic", pipeline.topics.ticks, "--candle-topic", pipeline.name + "_{name}",
-            "--group", pipeline.settings.group, "--emit-every", "20ms", *flags,
-        ]  # fmt: skip
+            sys.executable,
+            "-m",
+            "homma",
+            "aggregate",
+            "--bootstrap.servers",
+            pipeline.bootstrap,
+            "--topic",
+            pipeline.topics.ticks,
+            "--candle-topic",
+            pipeline.name + "_{name}",
+            "--group",
+            pipeline.settings.group,
+            "--emit-every",
+            "20ms",
+            *flags,
+        ]
         with log.open("wb") as said:
             process = subprocess.Popen(argv, env={**os.environ, **(env or {})}, stderr=said)
         running = Running(process, log, mortal=FAILPOINT in (env or {}))
@@ -145,8 +157,14 @@ class Engines:
 
 # --- ticks ------------------------------------------------------------------------------------
 BROKEN = (
-    b"", b"{", b"[]", b"null", b"\xff\xfe", b'{"source":"S"}', b'{"source":"S","symbol":NaN}',
-)  # fmt: skip
+    b"",
+    b"{",
+    b"[]",
+    b"null",
+    b"\xff\xfe",
+    b'{"source":"S"}',
+    b'{"source":"S","symbol":NaN}',
+)
 
 
 def record(one: dict[str, Any]) -> Record:
@@ -163,7 +181,7 @@ def flow(
     series: int,
     *,
     spoiled: bool = True,
-    correct_for: timedelta = CORRECT_FOR,
+    allowed_lateness: timedelta = ALLOWED_LATENESS,
     begins: datetime = NOON,
     step: timedelta = STEP,
 ) -> Iterator[Record]:
@@ -183,7 +201,7 @@ def flow(
         if kind < 0.08:
             back = timedelta(minutes=chance.uniform(11, 300))
         elif kind < 0.5:
-            back = chance.uniform(0, 0.5) * correct_for
+            back = chance.uniform(0, 0.5) * allowed_lateness
         at = begins + number * step - back
         one = tick(
             at.isoformat(timespec="microseconds"),
@@ -401,7 +419,7 @@ def _read(message: Message) -> oracle.Tick | str:
 
 
 def check(
-    pipeline: Pipeline, correct_for: timedelta = CORRECT_FOR, *, rekeyed: bool = False
+    pipeline: Pipeline, allowed_lateness: timedelta = ALLOWED_LATENESS, *, rekeyed: bool = False
 ) -> int:
     """Every tick went where the contract says, once, and the candles are of those that count.
 
@@ -422,7 +440,7 @@ def check(
             if not isinstance(read := _read(message), str):
                 came = origin_of(message)
                 valid.append(((came.partition, came.offset), read))
-        fates = oracle.fates([read for _, read in valid], correct_for)
+        fates = oracle.fates([read for _, read in valid], allowed_lateness)
         for (place, read), fate in zip(valid, fates, strict=True):
             if fate == "late":
                 late.append(place)

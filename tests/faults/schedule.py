@@ -8,7 +8,7 @@ from enum import StrEnum
 from typing import Any
 
 from tests.aggregate.pipeline import tick
-from tests.faults.engines import CORRECT_FOR, NOON, STEP, Record, record
+from tests.faults.engines import ALLOWED_LATENESS, NOON, STEP, Record, record
 
 
 class Kind(StrEnum):
@@ -62,16 +62,16 @@ def schedule(seed: str) -> Iterator[Fault]:
 class Lateness:
     """How late ticks may be, and the flags that say so."""
 
-    correct_for: timedelta
+    allowed_lateness: timedelta
     flags: tuple[str, ...]
 
 
 #: So short that a series that naps is dormant when it is moved to another engine.
 SHORT = Lateness(
     timedelta(seconds=6),
-    ("--correct-for", "6s", "--max-future", "4s", "--lateness", "1s"),
+    ("--allowed-lateness", "6s", "--max-future", "4s", "--watermark-delay", "1s"),
 )
-LATENESS = (Lateness(CORRECT_FOR, ()), SHORT)
+LATENESS = (Lateness(ALLOWED_LATENESS, ()), SHORT)
 
 
 def with_naps(

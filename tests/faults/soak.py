@@ -142,9 +142,9 @@ class Round:
         # That its broker is away is nothing that a client need say here.
         pipeline.config["log_level"] = 0
         records = with_naps(
-            flow(self.seed, SERIES, correct_for=lateness.correct_for),
+            flow(self.seed, SERIES, allowed_lateness=lateness.allowed_lateness),
             self.seed,
-            lateness.correct_for / 2,
+            lateness.allowed_lateness / 2,
         )
         with (
             Watch(pipeline) as watch,
@@ -160,7 +160,7 @@ class Round:
             crew.end()
             watch.settle()
             self._measure(engines, crew, commits)
-        self.result.candles += check(pipeline, lateness.correct_for)
+        self.result.candles += check(pipeline, lateness.allowed_lateness)
         self.result.ticks += load.sent
         self.result.rounds += 1
         delete(pipeline)

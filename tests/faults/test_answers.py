@@ -38,9 +38,12 @@ from tests.stack.waiting import free_ports
 
 #: The requests that a transaction is made of.
 TRANSACTION = (
-    Api.ADD_PARTITIONS_TO_TXN, Api.PRODUCE, Api.ADD_OFFSETS_TO_TXN, Api.TXN_OFFSET_COMMIT,
+    Api.ADD_PARTITIONS_TO_TXN,
+    Api.PRODUCE,
+    Api.ADD_OFFSETS_TO_TXN,
+    Api.TXN_OFFSET_COMMIT,
     Api.END_TXN,
-)  # fmt: skip
+)
 #: After the end of a transaction is asked for: what asks again, and what begins another.
 ENDS = {Api.END_TXN, Api.INIT_PRODUCER_ID}
 BEGINS = {*TRANSACTION} - ENDS

@@ -79,8 +79,8 @@ def test_kills_at_random_moments_change_nothing(bootstrap: str, tmp_path: Path, 
     chance = random.Random(seed)
     pipeline = Pipeline(bootstrap, partitions=2)
     # Series that nap for longer than ticks may be late are dormant when an engine takes over.
-    late_by = SHORT.correct_for / 2
-    flowing = flow(seed, 6, correct_for=SHORT.correct_for)
+    late_by = SHORT.allowed_lateness / 2
+    flowing = flow(seed, 6, allowed_lateness=SHORT.allowed_lateness)
     napping = with_naps(flowing, seed, late_by, series=4, every=800)
     records = list(islice(napping, 10_000))
     with at_work(pipeline, tmp_path, records, 25) as (engines, feed, progress):
@@ -95,4 +95,4 @@ def test_kills_at_random_moments_change_nothing(bootstrap: str, tmp_path: Path, 
         feed.join()
         progress.reach(len(records))
         engine.stop()
-    check(pipeline, SHORT.correct_for)
+    check(pipeline, SHORT.allowed_lateness)

@@ -14,11 +14,15 @@ from tests.lake.sinks import LAND
 
 TRANSACTION = (Step.BEGUN, Step.SENT, Step.OFFSET_ADDED, Step.COMMITTED)
 RESTORE = (
-    Step.TAKEN_OVER, Step.OFFSET_READ, Step.CANDLES_READ, Step.TICKS_RECALLED, Step.READY,
-)  # fmt: skip
+    Step.TAKEN_OVER,
+    Step.OFFSET_READ,
+    Step.CANDLES_READ,
+    Step.TICKS_RECALLED,
+    Step.READY,
+)
 WAKING = (Step.WAKING_CANDLES_READ, Step.AWAKE)
 #: A series quiet for a second is dormant after a restart.
-SHORT = ("--correct-for", "1s", "--max-future", "0ms", "--lateness", "0ms")
+SHORT = ("--allowed-lateness", "1s", "--max-future", "0ms", "--watermark-delay", "0ms")
 
 
 def test_every_step_is_tried() -> None:

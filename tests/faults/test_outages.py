@@ -17,7 +17,7 @@ from confluent_kafka.admin import (  # type: ignore[attr-defined]
 from tests.aggregate.pipeline import Pipeline
 from tests.faults.brokers import OwnBroker
 from tests.faults.engines import (
-    CORRECT_FOR,
+    ALLOWED_LATENESS,
     Engines,
     Progress,
     Record,
@@ -83,7 +83,9 @@ def test_a_day_that_waited_is_not_late(bootstrap: str, tmp_path: Path) -> None:
     begins = began.replace(tzinfo=None)
     # Some series nap for two hours, and begin with a tick that is late, though not too late.
     flowing = flow(1, 6, begins=begins, step=STEP)
-    napping = with_naps(flowing, 1, CORRECT_FOR / 2, series=2, every=350, begins=begins, step=STEP)
+    napping = with_naps(
+        flowing, 1, ALLOWED_LATENESS / 2, series=2, every=350, begins=begins, step=STEP
+    )
     records = list(islice(napping, COUNT))
     before = COUNT // 10
     with Watch(pipeline), Engines(pipeline, tmp_path) as engines:

@@ -14,7 +14,7 @@ def test_a_seed_gives_the_same_faults_and_ticks_again() -> None:
     assert {fault.kind for fault in first} == set(SHARES)
 
     def ticks(seed: str) -> list[object]:
-        return list(islice(with_naps(flow(seed, 3), seed, SHORT.correct_for, every=50), 2_000))
+        return list(islice(with_naps(flow(seed, 3), seed, SHORT.allowed_lateness, every=50), 2_000))
 
     assert ticks("4/1") == ticks("4/1") != ticks("4/2")
 

@@ -59,8 +59,25 @@ DEAD: dict[str, bytes] = {
     **{
         f"mid {literal}": raw("mid", literal)
         for literal in (
-            "NaN", "Infinity", "-Infinity", "nan", "1e400", "-1e400", "0", "-0.0", "-1", "1e-400",
-            '"1.5"', "true", "[1]", '{"a":1}', "01", "+1", ".5", "1.", "0x10",
+            "NaN",
+            "Infinity",
+            "-Infinity",
+            "nan",
+            "1e400",
+            "-1e400",
+            "0",
+            "-0.0",
+            "-1",
+            "1e-400",
+            '"1.5"',
+            "true",
+            "[1]",
+            '{"a":1}',
+            "01",
+            "+1",
+            ".5",
+            "1.",
+            "0x10",
         )
     },
     **{
@@ -70,21 +87,44 @@ DEAD: dict[str, bytes] = {
     **{
         f"source {literal}"[:60]: raw("source", literal)
         for literal in (
-            '""', '"' + "x" * 65 + '"', r'"a\u0000b"', r'"a\nb"', r'"a\"b"', r'"a\\b"', '"a{b"',
-            '"a]b"', '["S"]', '{"S":1}', r'"\ud800"', '"\x7f"', '"a\tb"',
+            '""',
+            '"' + "x" * 65 + '"',
+            r'"a\u0000b"',
+            r'"a\nb"',
+            r'"a\"b"',
+            r'"a\\b"',
+            '"a{b"',
+            '"a]b"',
+            '["S"]',
+            '{"S":1}',
+            r'"\ud800"',
+            '"\x7f"',
+            '"a\tb"',
         )
     },
     **{
         f"dateTime {at}": text(dateTime=at)
         for at in (
-            "", "now", "2025-03-20", "2025-03-20 14:30:10", "2025-03-20T14:30",
+            "",
+            "now",
+            "2025-03-20",
+            "2025-03-20 14:30:10",
+            "2025-03-20T14:30",
             "2025-02-29T00:00:00",
-            "2016-12-31T23:59:60", "2016-12-31T23:59:60.5Z", "2025-03-20T24:00:00",
-            "2025-13-01T00:00:00", "2025-03-20T14:30:10+02:00", "2025-03-20T14:30:10.1234567",
-            "2025-03-20T14:30:10.", "1969-12-31T23:59:59.999999", "0000-01-01T00:00:00",
-            "2100-01-01T00:00:00", "9999-12-31T23:59:59.999999",
+            "2016-12-31T23:59:60",
+            "2016-12-31T23:59:60.5Z",
+            "2025-03-20T24:00:00",
+            "2025-13-01T00:00:00",
+            "2025-03-20T14:30:10+02:00",
+            "2025-03-20T14:30:10.1234567",
+            "2025-03-20T14:30:10.",
+            "1969-12-31T23:59:59.999999",
+            "0000-01-01T00:00:00",
+            "2100-01-01T00:00:00",
+            "9999-12-31T23:59:59.999999",
             "\u0662\u0660\u0662\u0665-03-20T14:30:10",
-            "2025-03-20t14:30:10z", " 2025-03-20T14:30:10",
+            "2025-03-20t14:30:10z",
+            " 2025-03-20T14:30:10",
         )
     },
     "dateTime a number": text(dateTime=1742481010),
@@ -94,7 +134,7 @@ DEAD: dict[str, bytes] = {
     "isTradable a number": text(isTradable=1),
     "isTradable a text": text(isTradable="true"),
     "a megabyte, broken": padded(TICK_BYTES - OVERHEAD, mid=-1),
-}  # fmt: skip
+}
 
 
 def fine(n: int, at: str = AT, **changed: Any) -> bytes:
@@ -129,7 +169,7 @@ ACCEPTED: dict[str, bytes] = {
     "ask below bid": fine(23, ask=1, bid=9),
     "17 digits": fine(24, mid=0.1234567890123456789),
     "a megabyte": padded(TICK_BYTES - OVERHEAD, symbol="OK25"),
-}  # fmt: skip
+}
 
 
 def test_every_odd_tick_is_dead_with_a_reason_or_counts(bootstrap: str, tmp_path: Path) -> None:

@@ -7,7 +7,7 @@ import polars as pl
 
 from homma.core.tick import check
 from homma.feed.instruments import market
-from homma.feed.source import Pace, Source
+from homma.feed.source import Pacer, TickSource
 from homma.feed.synthetic import Flaws, Synthetic
 from homma.topics.codec import ticks_from
 
@@ -28,11 +28,11 @@ def made_up(
 ) -> Synthetic:
     """Made-up ticks; `speed` None is live, else from 0 on the wall clock."""
     names, instruments = market(seed, sources, symbols)
-    pace = None if speed is None else Pace(start_us, speed, 0)
+    pace = None if speed is None else Pacer(start_us, speed, 0)
     return Synthetic(names, instruments, rate_per_s, start_us, Random(seed), flaws, pace)
 
 
-def taken(source: Source, count: int, piece: int = 10_000) -> list[bytes]:
+def taken(source: TickSource, count: int, piece: int = 10_000) -> list[bytes]:
     """The values of the next ticks, of a source that does not wait."""
     values: list[bytes] = []
     while len(values) < count:

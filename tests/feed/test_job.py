@@ -6,8 +6,8 @@ from dataclasses import dataclass, field
 import pytest
 
 from homma.errors import FeedError
-from homma.feed.job import Progress, prepare, run
-from homma.feed.source import AT_ONCE_US, MOST_BEHIND_US, Pace, Records, Source
+from homma.feed.job import SendProgress, prepare, run
+from homma.feed.source import AT_ONCE_US, MOST_BEHIND_US, Pacer, Records, TickSource
 from homma.settings import TopicSettings
 from homma.topics.contract import TopicSpec, topics
 from tests.feed.market import SECOND_US, START_US, made_up
@@ -75,13 +75,19 @@ class Finite:
 
 
 def loop(
-    source: Source, broker: Broker, *, limit: int = 0, until_us: int = AT_ONCE_US
-) -> tuple[Progress, list[Progress]]:
-    seen: list[Progress] = []
+    source: TickSource, broker: Broker, *, limit: int = 0, until_us: int = AT_ONCE_US
+) -> tuple[SendProgress, list[SendProgress]]:
+    seen: list[SendProgress] = []
     last = run(
-        source, broker, "T", limit=limit, stop=lambda: broker.wall.now_us >= until_us,
-        now_us=broker.wall.read, sleep=broker.wall.sleep, on_progress=seen.append,
-    )  # fmt: skip
+        source,
+        broker,
+        "T",
+        limit=limit,
+        stop=lambda: broker.wall.now_us >= until_us,
+        now_us=broker.wall.read,
+        sleep=broker.wall.sleep,
+        on_progress=seen.append,
+    )
     return last, seen
 
 
@@ -157,7 +163,7 @@ def test_ticks_that_are_not_acknowledged_are_an_error() -> None:
 
 
 def test_pace_is_event_time_over_wall_time() -> None:
-    pace = Pace(first_us=0, speed=60, now_us=START_US)
+    pace = Pacer(first_us=0, speed=60, now_us=START_US)
     assert pace.wall_us(60 * SECOND_US) == START_US + SECOND_US
     assert pace.due_us(START_US + SECOND_US, next_us=59 * SECOND_US) == 60 * SECOND_US
     # Ten seconds behind: the schedule moves, until one is left.

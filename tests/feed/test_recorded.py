@@ -62,9 +62,11 @@ def read(*paths: Path, **layout: Any) -> pl.DataFrame:
 
 
 GOOD: dict[str, list[Any]] = {
-    "source": ["S", "S"], "symbol": ["X", "X"], "mid": [1.5, 2.5],
+    "source": ["S", "S"],
+    "symbol": ["X", "X"],
+    "mid": [1.5, 2.5],
     "dateTime": ["2025-03-20T14:31:28.000", "2025-03-20T14:31:29.000"],
-}  # fmt: skip
+}
 
 
 @pytest.mark.parametrize(
@@ -119,9 +121,13 @@ def test_numbers_count_through_all_files(tmp_path: Path) -> None:
 
 def test_optional_fields_may_be_absent_or_null(tmp_path: Path) -> None:
     path = write(
-        tmp_path, "t.csv", **GOOD, isTradable=["False", None], askMarkup=[None, 0.5],
+        tmp_path,
+        "t.csv",
+        **GOOD,
+        isTradable=["False", None],
+        askMarkup=[None, 0.5],
         receiveDateTime=[None, "2025-03-20T14:31:29.386"],
-    )  # fmt: skip
+    )
     found = read(path)
     assert found["isTradable"].to_list() == [False, None]
     assert found["askMarkup"].to_list() == [None, 0.5]
@@ -152,7 +158,7 @@ def test_a_bad_row_is_named_or_left_out_and_counted(
     with pytest.raises(FeedError, match=told) as raised:
         read(path)
     assert str(path) in str(raised.value)
-    assert "--skip-bad-rows" in str(raised.value)
+    assert "--skip-invalid-rows" in str(raised.value)
     recording = Recording([path, path], Layout(skip=True))
     assert [frame.height for frame in recording.frames()] == [1, 1]
     assert recording.skipped == 2

@@ -9,7 +9,7 @@ import polars as pl
 import pytest
 
 from homma.feed.recorded import Layout
-from homma.feed.replay import Recording, Replay, Span, survey
+from homma.feed.replay import Recording, RecordingSummary, Replay, survey
 from homma.feed.source import MOST_BEHIND_US
 from tests.feed.market import SECOND_US, START_US, judged
 
@@ -48,9 +48,14 @@ def test_at_once_keeps_the_files_order_and_its_dates(recording: Recording) -> No
     assert ticks is not None
     assert numbers(ticks) == [1, 2, 3, 4, 5, 6]
     assert ticks[3] == {
-        "source": "S", "symbol": "X", "ask": 4.0, "bid": 4.0, "mid": 4.0, "number": 4,
+        "source": "S",
+        "symbol": "X",
+        "ask": 4.0,
+        "bid": 4.0,
+        "mid": 4.0,
+        "number": 4,
         "dateTime": "2025-03-20T14:31:32.000",
-    }  # fmt: skip
+    }
     assert sent(replay, 0) is None
     assert sent(replay, 0) is None
 
@@ -145,8 +150,8 @@ def test_receive_dates_move_along(tmp_path: Path) -> None:
 
 def test_a_survey_tells_the_span(recording: Recording) -> None:
     at = [START_US + s * SECOND_US for s in (0, 4, 10, 60)]
-    assert survey(recording, 0) == Span(6, at[0], at[3], at[3])
-    assert survey(recording, 4) == Span(4, at[0], at[1], at[2])
+    assert survey(recording, 0) == RecordingSummary(6, at[0], at[3], at[3])
+    assert survey(recording, 4) == RecordingSummary(4, at[0], at[1], at[2])
     assert survey(recording, 100) == survey(recording, 0)
 
 

@@ -39,13 +39,28 @@ def broker(jars: list[Path], tmp_path_factory: pytest.TempPathFactory) -> Iterat
 
 
 def generate(broker: Secured, password: str) -> subprocess.CompletedProcess[str]:
-    words = ["generate", "--bootstrap.servers", broker.secured, "--topic", "secured_ticks",
-             "--security.protocol", "SASL_PLAINTEXT", "--rate", "0", "--limit", "500"]  # fmt: skip
+    words = [
+        "generate",
+        "--bootstrap.servers",
+        broker.secured,
+        "--topic",
+        "secured_ticks",
+        "--security.protocol",
+        "SASL_PLAINTEXT",
+        "--rate",
+        "0",
+        "--limit",
+        "500",
+    ]
     login = {"KAFKA_SASL_USERNAME": "feed", "KAFKA_SASL_PASSWORD": password}
     return subprocess.run(
-        [sys.executable, "-m", "homma", *words], env=os.environ | login,
-        capture_output=True, text=True, timeout=100, check=False,
-    )  # fmt: skip
+        [sys.executable, "-m", "homma", *words],
+        env=os.environ | login,
+        capture_output=True,
+        text=True,
+        timeout=100,
+        check=False,
+    )
 
 
 def test_a_login_from_the_environment_is_taken(broker: Secured) -> None:

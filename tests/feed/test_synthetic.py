@@ -9,11 +9,11 @@ import pytest
 
 from homma.errors import SettingError
 from homma.feed.instruments import CRYPTO, FX, market
-from homma.feed.spoiled import WAYS
+from homma.feed.invalid import WAYS
 from homma.feed.synthetic import MOST_PER_S, Flaws
 from tests.feed.market import SECOND_US, START_US, judged, made_up, taken
 
-ALL_FLAWS = Flaws(late=0.02, out_of_order=0.05, duplicates=0.03, broken=0.04)
+ALL_FLAWS = Flaws(late=0.02, out_of_order=0.05, duplicates=0.03, invalid=0.04)
 IDENTITY = ("source", "symbol", "dateTime", "number")
 MINUTE_US = 60 * SECOND_US
 
@@ -56,9 +56,18 @@ def test_a_record_has_every_field_and_the_key_of_its_series() -> None:
         tick = json.loads(value)
         assert key.decode() == f"{tick['source']}:{tick['symbol']}"
         assert list(tick) == [
-            "source", "symbol", "ask", "bid", "mid", "askMarkup", "bidMarkup", "isTradable",
-            "number", "dateTime", "receiveDateTime",
-        ]  # fmt: skip
+            "source",
+            "symbol",
+            "ask",
+            "bid",
+            "mid",
+            "askMarkup",
+            "bidMarkup",
+            "isTradable",
+            "number",
+            "dateTime",
+            "receiveDateTime",
+        ]
         assert re.fullmatch(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{3}", tick["dateTime"])
         assert tick["receiveDateTime"] > tick["dateTime"]
 
@@ -113,7 +122,7 @@ def test_shares_of_flaws_are_those_asked_for() -> None:
     values = taken(made_up(flaws=ALL_FLAWS), count)
     # What the rules make of it, as an engine would see it: in the order of arrival.
     ticks = judged(values, START_US + count * 1_000).with_row_index()
-    assert ticks["error"].is_not_null().mean() == pytest.approx(ALL_FLAWS.broken, rel=0.1)
+    assert ticks["error"].is_not_null().mean() == pytest.approx(ALL_FLAWS.invalid, rel=0.1)
     valid = ticks.filter(pl.col("error").is_null())
     again = valid.select(IDENTITY).is_duplicated()
     assert again.sum() / 2 / count == pytest.approx(ALL_FLAWS.duplicates, rel=0.1)
@@ -146,7 +155,7 @@ def test_every_way_of_breaking_a_tick_breaks_it(way: str) -> None:
 
 
 def test_all_ways_are_used() -> None:
-    values = taken(made_up(flaws=Flaws(broken=1)), 5_000)
+    values = taken(made_up(flaws=Flaws(invalid=1)), 5_000)
     errors = judged(values)["error"]
     assert errors.null_count() == 0
     assert errors.n_unique() > 8
@@ -210,9 +219,9 @@ def test_instruments_are_of_all_kinds_and_each_once() -> None:
     ("flaws", "told"),
     [
         ({"late": -0.1}, "late is -0.1"),
-        ({"broken": 1.5}, "broken is 1.5"),
+        ({"invalid": 1.5}, "invalid is 1.5"),
         ({"duplicates": float("nan")}, "duplicates is nan"),
-        ({"late": 0.6, "broken": 0.6}, "more than all ticks"),
+        ({"late": 0.6, "invalid": 0.6}, "more than all ticks"),
     ],
 )
 def test_a_share_that_is_none_is_refused(flaws: dict[str, float], told: str) -> None:

@@ -38,9 +38,13 @@ def command(*arguments: str) -> list[str]:
 
 def run(*arguments: str, **environment: str) -> subprocess.CompletedProcess[str]:
     return subprocess.run(
-        command(*arguments), capture_output=True, text=True, timeout=120, check=False,
+        command(*arguments),
+        capture_output=True,
+        text=True,
+        timeout=120,
+        check=False,
         env=os.environ | environment,
-    )  # fmt: skip
+    )
 
 
 class Target:
@@ -51,9 +55,15 @@ class Target:
         self.topic = f"{name}_ticks"
         self.config = {"bootstrap.servers": bootstrap}
         self.flags = [
-            "--bootstrap.servers", bootstrap, "--topic", self.topic,
-            "--candle-topic", name + "_{name}", "--partitions", "3",
-        ]  # fmt: skip
+            "--bootstrap.servers",
+            bootstrap,
+            "--topic",
+            self.topic,
+            "--candle-topic",
+            name + "_{name}",
+            "--partitions",
+            "3",
+        ]
         self.topics = topics(TopicSettings(topic=self.topic, candle_topic=name + "_{name}"))
 
     def counts(self) -> list[int]:
@@ -94,9 +104,20 @@ def by_key(values: Sequence[bytes]) -> dict[bytes, list[bytes]]:
 
 def test_what_is_made_up_is_what_is_in_the_topic(target: Target) -> None:
     ended = run(
-        "generate", *target.flags, "--seed", "7", "--start", "2025-03-20T14:31:28", "--json",
-        "--speed", "max", "--rate", "1000", "--limit", "5000",
-    )  # fmt: skip
+        "generate",
+        *target.flags,
+        "--seed",
+        "7",
+        "--start",
+        "2025-03-20T14:31:28",
+        "--json",
+        "--speed",
+        "max",
+        "--rate",
+        "1000",
+        "--limit",
+        "5000",
+    )
     assert ended.returncode == 0, ended.stderr
     said = json.loads(ended.stdout)
     assert (said["topic"], said["sent"]) == (target.topic, 5_000)
@@ -139,11 +160,18 @@ def test_recorded_ticks_in_a_terminal(target: Target, tmp_path: Path) -> None:
     ours, theirs = pty.openpty()
     process = subprocess.Popen(
         command(
-            "replay", *target.flags, str(path), "--column", "mid=price", "--speed", "max",
-            "--skip-bad-rows",
+            "replay",
+            *target.flags,
+            str(path),
+            "--column",
+            "mid=price",
+            "--speed",
+            "max",
+            "--skip-invalid-rows",
         ),
-        stderr=theirs, env=os.environ | {"TERM": "xterm", "COLUMNS": "120"},
-    )  # fmt: skip
+        stderr=theirs,
+        env=os.environ | {"TERM": "xterm", "COLUMNS": "120"},
+    )
     os.close(theirs)
     said = b""
     try:

@@ -16,23 +16,40 @@ from tests.flink.flinks import Record
 
 MAX_FUTURE = timedelta(minutes=5)
 #: These do not change any tick's fate or candle: when it is final is not compared.
-FINALITY = {"lateness", "idleAfter"}
+FINALITY = {"watermarkDelay", "idleTimeout"}
 
 #: Broken records that Flink takes for ticks, by their comments: `docs/semantics.md` lists them.
-TAKEN = frozenset({
-    "dead: ask a string", "dead: bid a string", "dead: mid a string", "dead: number a string",
-    "dead: number with a fraction", "dead: number not whole", "dead: number an exponent",
-    "dead: an array", "dead: byte order mark",
-    "dead: a tab in a string", "dead: a control character in a string",
-    "dead: two objects", "dead: two objects on two lines", "dead: more after it",
-    "dead: a comma after it", "dead: a null character after it",
-    "dead: null first, of a repeated key the first counts",
-    "dead: askMarkup a string", "dead: bidMarkup a string", "dead: isTradable a string",
-})  # fmt: skip
+TAKEN = frozenset(
+    {
+        "dead: ask a string",
+        "dead: bid a string",
+        "dead: mid a string",
+        "dead: number a string",
+        "dead: number with a fraction",
+        "dead: number not whole",
+        "dead: number an exponent",
+        "dead: an array",
+        "dead: byte order mark",
+        "dead: a tab in a string",
+        "dead: a control character in a string",
+        "dead: two objects",
+        "dead: two objects on two lines",
+        "dead: more after it",
+        "dead: a comma after it",
+        "dead: a null character after it",
+        "dead: null first, of a repeated key the first counts",
+        "dead: askMarkup a string",
+        "dead: bidMarkup a string",
+        "dead: isTradable a string",
+    }
+)
 #: Good records of which Flink sees something else: another series, or no tick.
-MISREAD = frozenset({
-    "of a repeated key the first counts", "even where the second is wrong",
-})  # fmt: skip
+MISREAD = frozenset(
+    {
+        "of a repeated key the first counts",
+        "even where the second is wrong",
+    }
+)
 
 
 @dataclass

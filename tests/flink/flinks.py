@@ -95,13 +95,34 @@ class Flink:
         """The verb as a process; its log is in the folder."""
         self.home.mkdir(exist_ok=True)
         argv = [
-            sys.executable, "-m", "homma", "aggregate", "--engine", "flink",
-            "--bootstrap.servers", self.source.bootstrap, "--group", self.group,
-            "--topic", self.settings.topic, "--candle-topic", self.settings.candle_topic,
-            "--late-topic", self.settings.late_topic, "--dead-topic", self.settings.dead_topic,
-            "--dir", str(self.home), "--flink-port", str(self.port),
-            "--state-backend", "hashmap", "--checkpoint-every", "2s", *flags,
-        ]  # fmt: skip
+            sys.executable,
+            "-m",
+            "homma",
+            "aggregate",
+            "--engine",
+            "flink",
+            "--bootstrap.servers",
+            self.source.bootstrap,
+            "--group",
+            self.group,
+            "--topic",
+            self.settings.topic,
+            "--candle-topic",
+            self.settings.candle_topic,
+            "--late-topic",
+            self.settings.late_topic,
+            "--dead-topic",
+            self.settings.dead_topic,
+            "--dir",
+            str(self.home),
+            "--flink-port",
+            str(self.port),
+            "--state-backend",
+            "hashmap",
+            "--checkpoint-every",
+            "2s",
+            *flags,
+        ]
         with (self.home / "homma.log").open("ab") as log:
             return subprocess.Popen(argv, env=os.environ.copy(), stderr=log)
 

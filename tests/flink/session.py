@@ -24,21 +24,29 @@ def config_yaml(rest: int, rpc: int, temporary: Path) -> str:
     """What Flink's own scripts would work out of a memory in all is told part by part."""
     here = "127.0.0.1"
     told = {
-        "jobmanager.rpc.address": here, "jobmanager.rpc.port": rpc, "jobmanager.bind-host": here,
-        "rest.address": here, "rest.bind-address": here,
-        "rest.port": rest, "rest.bind-port": str(rest),
-        "taskmanager.host": here, "taskmanager.bind-host": here,
-        "taskmanager.numberOfTaskSlots": 2, "taskmanager.cpu.cores": 2.0,
+        "jobmanager.rpc.address": here,
+        "jobmanager.rpc.port": rpc,
+        "jobmanager.bind-host": here,
+        "rest.address": here,
+        "rest.bind-address": here,
+        "rest.port": rest,
+        "rest.bind-port": str(rest),
+        "taskmanager.host": here,
+        "taskmanager.bind-host": here,
+        "taskmanager.numberOfTaskSlots": 2,
+        "taskmanager.cpu.cores": 2.0,
         "taskmanager.memory.framework.heap.size": "128m",
         "taskmanager.memory.framework.off-heap.size": "128m",
-        "taskmanager.memory.task.heap.size": "512m", "taskmanager.memory.task.off-heap.size": "0",
+        "taskmanager.memory.task.heap.size": "512m",
+        "taskmanager.memory.task.off-heap.size": "0",
         "taskmanager.memory.jvm-metaspace.size": "256m",
         "taskmanager.memory.jvm-overhead.min": "192m",
         "taskmanager.memory.jvm-overhead.max": "192m",
-        "taskmanager.memory.network.min": "128m", "taskmanager.memory.network.max": "128m",
+        "taskmanager.memory.network.min": "128m",
+        "taskmanager.memory.network.max": "128m",
         "taskmanager.memory.managed.size": "128m",
         "io.tmp.dirs": str(temporary),
-    }  # fmt: skip
+    }
     return "".join(f"{name}: {json.dumps(value)}\n" for name, value in told.items())
 
 
@@ -75,8 +83,10 @@ class Session:
             return subprocess.Popen(
                 [*server._java(flink), program, "--configDir", str(conf)],
                 env={**os.environ, "FLINK_CONF_DIR": str(conf)},
-                cwd=home, stdout=out, stderr=out,
-            )  # fmt: skip
+                cwd=home,
+                stdout=out,
+                stderr=out,
+            )
 
     def said(self) -> str:
         logs = [*self._folder.glob("*/out.log"), *self._folder.glob("*/server.log")]

@@ -7,11 +7,11 @@ from datetime import timedelta
 import polars as pl
 import pytest
 
-from homma.core.candle import place_number, place_us
+from homma.core.candle import order_key_number, order_key_us
 from homma.core.interval import BY_NAME, DAY_US, INTERVALS
-from homma.core.recompute import END_OF_TIME_US, FILED, TICKS, Slice, Span, recomputed
+from homma.core.recompute import END_OF_TIME_US, FILED, TICKS, EventSpan, Slice, recomputed
 from homma.topics.kafka.reading import Message
-from homma.topics.ticks import sort
+from homma.topics.ticks import parse_ticks
 from tests import oracle
 from tests.aggregate.pipeline import same_candles
 from tests.flink.cases import MISREAD, TAKEN
@@ -37,13 +37,19 @@ def told(candles: pl.DataFrame, interval: str) -> list[Candle]:
         return us.cast(pl.Datetime("us")).dt.to_string(f"%Y-%m-%dT%H:%M:%S%.{digits}f")
 
     return rows.select(
-        "source", "symbol", text(pl.col("start_us"), 3).alias("dateTime"),
-        "open", "high", "low", "close", "volume",
-        text(place_us(pl.col("open_place")), 6).alias("openDateTime"),
-        place_number(pl.col("open_place")).alias("openNumber"),
-        text(place_us(pl.col("close_place")), 6).alias("closeDateTime"),
-        place_number(pl.col("close_place")).alias("closeNumber"),
-    ).to_dicts()  # fmt: skip
+        "source",
+        "symbol",
+        text(pl.col("start_us"), 3).alias("dateTime"),
+        "open",
+        "high",
+        "low",
+        "close",
+        "volume",
+        text(order_key_us(pl.col("open_order_key")), 6).alias("openDateTime"),
+        order_key_number(pl.col("open_order_key")).alias("openNumber"),
+        text(order_key_us(pl.col("close_order_key")), 6).alias("closeDateTime"),
+        order_key_number(pl.col("close_order_key")).alias("closeNumber"),
+    ).to_dicts()
 
 
 @pytest.mark.parametrize("engine", ["embedded", "candles"])
@@ -55,9 +61,10 @@ def test_golden_cases_and_generated_logs(made: Made, engine: str) -> None:
         by_key = oracle.candles(oracle.counted(case.ticks, timedelta(minutes=10)))
         for interval in BY_NAME:
             wanted = [
-                c for key, c in by_key.items()
+                c
+                for key, c in by_key.items()
                 if key[0] == interval and c["source"].startswith(case.prefix)
-            ]  # fmt: skip
+            ]
             wanted.sort(key=lambda c: (c["source"], c["symbol"], c["dateTime"]))
             assert told(mine, interval) == wanted, (case.name, interval)
             compared += len(wanted)
@@ -71,9 +78,7 @@ def whole(candles: pl.DataFrame) -> pl.DataFrame:
 
 
 def test_what_flink_takes_for_a_tick_is_listed(made: Made) -> None:
-    taken = {
-        case.name for prefix, case in made.broken.items() if of(made.candles, prefix).height
-    }  # fmt: skip
+    taken = {case.name for prefix, case in made.broken.items() if of(made.candles, prefix).height}
     assert taken == TAKEN
     assert of(made.embedded, "d")["source"].n_unique() == len(MISREAD)
 
@@ -90,13 +95,22 @@ def test_batch_agrees(made: Made) -> None:
     pipeline = made.pipeline
     messages = pipeline.records(pipeline.topics.ticks)
     refused = {_origin(message) for message in pipeline.records(pipeline.topics.late)}
-    valid = sort({0: messages}, MAX_FUTURE_US)[0].valid
-    ticks = valid.filter(~pl.col("offset").is_in([offset for _, offset in refused])).select(
-        "source", "symbol", "event_us", "number", pl.col("mid").alias("price"),
-        pl.lit(FILED + 1, pl.Int64).alias("partition"), "offset",
-    ).cast(TICKS)  # fmt: skip
+    valid = parse_ticks({0: messages}, MAX_FUTURE_US)[0].valid
+    ticks = (
+        valid.filter(~pl.col("offset").is_in([offset for _, offset in refused]))
+        .select(
+            "source",
+            "symbol",
+            "event_us",
+            "number",
+            pl.col("mid").alias("price"),
+            pl.lit(FILED + 1, pl.Int64).alias("partition"),
+            "offset",
+        )
+        .cast(TICKS)
+    )
     # The epoch's week began before it.
-    span = Span(start_us=-7 * DAY_US)
+    span = EventSpan(start_us=-7 * DAY_US)
     candles = pl.concat(recomputed([Slice(0, END_OF_TIME_US, ticks)], span))
     same_candles(whole(made.candles), whole(candles))
 

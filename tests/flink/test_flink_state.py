@@ -12,7 +12,7 @@ import pytest
 from homma.core.interval import FINEST, INTERVALS
 from homma.errors import StateError
 from homma.lake.schema import CANDLES, TABLES
-from homma.topics.latest import Latest, Record
+from homma.topics.latest import CandleRecord, Latest
 from tests.aggregate.pipeline import Pipeline, batch_candles, same_candles, tick, until
 from tests.flink.flinks import PATIENCE_S, Flink
 from tests.lake import conftest as lakes
@@ -26,8 +26,18 @@ DAY = "2025-03-20T"
 LATENESS_US = 2_000_000
 #: State as short-lived as can be: a minute's candle is forgotten a minute and a second after its
 #: last change, and the series' clock a second after its last tick.
-SHORT = ("--correct-for", "1s", "--max-future", "500ms", "--lateness", "0s", "--keep-for", "0s",
-         "--dedupe-for", "1s")  # fmt: skip
+SHORT = (
+    "--allowed-lateness",
+    "1s",
+    "--max-future",
+    "500ms",
+    "--watermark-delay",
+    "0s",
+    "--state-retention",
+    "0s",
+    "--dedupe-ttl",
+    "1s",
+)
 FORGOTTEN_S = 63.0
 
 
@@ -52,7 +62,9 @@ def test_a_tick_after_the_states_end_destroys_no_finished_candle(
     held = Latest(keep=10)
     for message in flink.pipeline.records(topic):
         held.add(
-            Record(0, message.offset() or 0, message.timestamp()[1], message.key(), message.value())
+            CandleRecord(
+                0, message.offset() or 0, message.timestamp()[1], message.key(), message.value()
+            )
         )
     [candle] = held.candles(("S", "AAA"))
     assert (candle.volume, candle.close, candle.is_final) == (5, 5.0, None)
@@ -117,9 +129,15 @@ def test_the_lake_takes_its_candles_and_says_what_is_final(
     clocks = {t["symbol"]: t["dateTime"] for t in sorted(resumed.ticks, key=lambda t: t["number"])}
     for code, (found, interval) in enumerate(zip(tables, INTERVALS, strict=True)):
         its = wanted.filter(pl.col("interval") == code).select(
-            "source", "symbol", pl.from_epoch("start_us", "us").alias("date_time"),
-            "open", "high", "low", "close", "volume",
-        )  # fmt: skip
+            "source",
+            "symbol",
+            pl.from_epoch("start_us", "us").alias("date_time"),
+            "open",
+            "high",
+            "low",
+            "close",
+            "volume",
+        )
         bare = found.with_columns(pl.col("date_time").dt.replace_time_zone(None))
         assert bare.select(its.columns).sort(KEY).equals(its.sort(KEY)), interval.name
         assert found["revision"].null_count() == found.height

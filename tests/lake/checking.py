@@ -10,9 +10,9 @@ from homma.core.interval import INTERVALS
 from homma.lake.engine import Engine
 from homma.lake.schema import CANDLES
 from homma.lake.table import Lake, Where
-from homma.lake.verify import Question, Report, verify
+from homma.lake.verify import Report, Scope, verify
 from homma.topics import codec
-from homma.topics.mark import candle_headers, read_mark
+from homma.topics.offset_metadata import candle_headers, read_offset_metadata
 from tests.lake.sinks import Sinks
 
 
@@ -38,7 +38,7 @@ def lake_of(sinks: Sinks) -> Iterator[Lake]:
 
 def verified(sinks: Sinks, *, topics: bool = True, **question: Any) -> Report:
     with lake_of(sinks) as lake, engine_of(sinks) as engine:
-        return verify(lake, engine if topics else None, Question(**question))
+        return verify(lake, engine if topics else None, Scope(**question))
 
 
 def counts(report: Report) -> tuple[dict[str, int], dict[str, int]]:
@@ -68,15 +68,18 @@ def forge(sinks: Sinks, made: pl.DataFrame, gone: pl.DataFrame, partition: int =
                 part = rows.filter(pl.col("interval") == code)
                 keys, values = codec.candles_to(part, 0)
                 transactions.send(
-                    pipeline.topics.candles[code], partition, keys,
+                    pipeline.topics.candles[code],
+                    partition,
+                    keys,
                     values if alive else [None] * len(keys),
-                    [standing.mark.clock // 1000] * len(keys), [headers] * len(keys),
-                )  # fmt: skip
+                    [standing.mark.clock // 1000] * len(keys),
+                    [headers] * len(keys),
+                )
         transactions.commit(
             pipeline.topics.ticks, partition, standing.offset, standing.mark.text(), engine.owner()
         )
         transactions.close()
-        assert read_mark(standing.mark.text(), "") == standing.mark
+        assert read_offset_metadata(standing.mark.text(), "") == standing.mark
 
 
 def tamper(sinks: Sinks, interval: int, rows: pl.Expr, **values: pl.Expr) -> int:

@@ -31,14 +31,22 @@ def running(folder: Path, jars_cache: Path) -> Iterator[Weed]:
     # A folder in its data is a bucket.
     (folder / "minio" / "lake").mkdir(parents=True)
     minio = [
-        program, "server", "--address", f"127.0.0.1:{s3_port}",
-        "--console-address", f"127.0.0.1:{console_port}", str(folder / "minio"),
-    ]  # fmt: skip
+        program,
+        "server",
+        "--address",
+        f"127.0.0.1:{s3_port}",
+        "--console-address",
+        f"127.0.0.1:{console_port}",
+        str(folder / "minio"),
+    ]
     jars = fetch(parse_lock(LOCK.read_text("utf-8")), jars_cache)
     catalog = [
-        str(JAVA), "-Xmx256m", "-cp", os.pathsep.join(map(str, jars)),
+        str(JAVA),
+        "-Xmx256m",
+        "-cp",
+        os.pathsep.join(map(str, jars)),
         "org.apache.iceberg.rest.RESTCatalogServer",
-    ]  # fmt: skip
+    ]
     # As deploy/compose.yaml has it. It listens on all addresses, and cannot be told otherwise.
     told = {
         "CATALOG_REST_PORT": str(catalog_port),

@@ -17,7 +17,7 @@ from pyiceberg.table import Table
 
 from homma.errors import HommaError, TableMismatch
 from homma.failpoint import Step, ignored
-from homma.lake.job import Landing, Sources, landing
+from homma.lake.job import Landing, LandingTopics, landing
 from homma.lake.schema import TABLES, TICKS
 from homma.lake.table import Lake
 from homma.metrics import LAND as METRICS
@@ -31,9 +31,15 @@ from tests.faults.engines import Feed, Running, market
 
 #: The steps that land has.
 LAND = {
-    Step.LANDING, Step.UPLOADED, Step.ASKING, Step.ANSWERED, Step.LANDED,
-    Step.EXPIRED, Step.SWEEPING, Step.COMPACTED,
-}  # fmt: skip
+    Step.LANDING,
+    Step.UPLOADED,
+    Step.ASKING,
+    Step.ANSWERED,
+    Step.LANDED,
+    Step.EXPIRED,
+    Step.SWEEPING,
+    Step.COMPACTED,
+}
 KEY = ["source", "symbol", "date_time"]
 
 
@@ -53,12 +59,25 @@ class Sinks:
         named = {"uri": "--catalog-uri", "s3.endpoint": "--s3-endpoint"}
         given = [word for name, flag in named.items() for word in (flag, properties[name])]
         return [
-            sys.executable, "-m", "homma", "land", "--bootstrap.servers", pipeline.bootstrap,
-            "--topic", pipeline.topics.ticks, "--candle-topic", pipeline.name + "_{name}",
-            "--namespace", self.namespace, *given,
+            sys.executable,
+            "-m",
+            "homma",
+            "land",
+            "--bootstrap.servers",
+            pipeline.bootstrap,
+            "--topic",
+            pipeline.topics.ticks,
+            "--candle-topic",
+            pipeline.name + "_{name}",
+            "--namespace",
+            self.namespace,
+            *given,
             # Whoever is made to wait is not to wait as long as a broker may take.
-            "-C", "s3.connect-timeout=2", "-C", "s3.request-timeout=3",
-        ]  # fmt: skip
+            "-C",
+            "s3.connect-timeout=2",
+            "-C",
+            "s3.request-timeout=3",
+        ]
 
     def start(
         self,
@@ -76,8 +95,9 @@ class Sinks:
         with log.open("wb") as said:
             process = subprocess.Popen(
                 [*self.argv(properties), "--commit-every", "200ms", *flags],
-                env={**os.environ, **login, **(env or {})}, stderr=said,
-            )  # fmt: skip
+                env={**os.environ, **login, **(env or {})},
+                stderr=said,
+            )
         running = Running(process, log)
         self.all.append(running)
         return running
@@ -92,7 +112,9 @@ class Sinks:
         """A sink in this process."""
         quick = {"s3.connect-timeout": "2", "s3.request-timeout": "2"}
         lake = Lake({**(through or self.properties), **quick}, self.namespace, answer_s=2.0)
-        sources = Sources(self.pipeline.config, self.pipeline.topics, Admin(self.pipeline.config))
+        sources = LandingTopics(
+            self.pipeline.config, self.pipeline.topics, Admin(self.pipeline.config)
+        )
         try:
             yield landing(lake, sources, LandSettings(**settings), self.metrics, stopped, ignored)
         finally:
@@ -181,13 +203,26 @@ class Sinks:
             read = oracle.read(message.value())
             if not isinstance(read, str):
                 place = (message.partition(), message.offset())
-                wanted.append((*place, read["source"], read["symbol"], read["mid"],
-                               read["number"], oracle.at_of(read)))  # fmt: skip
+                wanted.append(
+                    (
+                        *place,
+                        read["source"],
+                        read["symbol"],
+                        read["mid"],
+                        read["number"],
+                        oracle.at_of(read),
+                    )
+                )
         rows = self.rows("stock_ticks_iceberg")
         found = rows.select(
-            "kafka_partition", "kafka_offset", "source", "symbol", "mid", "number",
+            "kafka_partition",
+            "kafka_offset",
+            "source",
+            "symbol",
+            "mid",
+            "number",
             pl.col("date_time").dt.replace_time_zone(None),
-        )  # fmt: skip
+        )
         assert sorted(found.rows()) == sorted(wanted)
         return len(wanted)
 
@@ -198,9 +233,17 @@ class Sinks:
         candles = self.pipeline.candles()
         code = self.pipeline.topics.candles.index(topic)
         wanted = candles.filter(pl.col("interval") == code).select(
-            "source", "symbol", pl.from_epoch("start_us", "us").alias("date_time"),
-            "open", "high", "low", "close", "volume", "is_final", "revision",
-        )  # fmt: skip
+            "source",
+            "symbol",
+            pl.from_epoch("start_us", "us").alias("date_time"),
+            "open",
+            "high",
+            "low",
+            "close",
+            "volume",
+            "is_final",
+            "revision",
+        )
         found = rows.select(
             pl.col("date_time").dt.replace_time_zone(None) if c == "date_time" else c
             for c in wanted.columns

@@ -11,13 +11,13 @@ from homma.errors import FeedError, StateError
 from homma.feed.recorded import Layout
 from homma.feed.replay import Recording
 from homma.lake.backfill import beginning, load
-from homma.lake.correction import Rules
+from homma.lake.correction import CorrectionRules
 from homma.lake.repair import Repaired, repair
 from homma.lake.schema import CANDLES
-from homma.lake.verify import Question
+from homma.lake.verify import Scope
 from homma.topics.kafka.admin import Admin
 from homma.topics.kafka.writing import Sender
-from homma.topics.placing import partition_of
+from homma.topics.partitioning import partition_of
 from tests import oracle
 from tests.aggregate.pipeline import Pipeline, batch_candles, same_candles
 from tests.faults.engines import Feed, market
@@ -41,9 +41,14 @@ def filled(sinks: Sinks, *files: Path, layout: Layout | None = None) -> Repaired
         loaded = load(recording.frames(), lake, time.time_ns() // 1000, skip_bad=skip)
         now_us = time.time_ns() // 1000
         return repair(
-            lake, engine, Question(span=loaded.span()), Rules(), lambda: now_us,
-            first=beginning(engine, topic_id, "mid", now_us), clocks=loaded.clocks,
-        )  # fmt: skip
+            lake,
+            engine,
+            Scope(span=loaded.span()),
+            CorrectionRules(),
+            lambda: now_us,
+            first=beginning(engine, topic_id, "mid", now_us),
+            clocks=loaded.clocks,
+        )
 
 
 def recorded(seed: int, count: int) -> pl.DataFrame:
@@ -77,7 +82,7 @@ def test_the_candles_are_those_of_the_ticks_and_the_engine_goes_on(
     sinks.work_off()
     assert counts(verified(sinks)) == ({"equal": wanted.height}, {"equal": wanted.height})
     found = sinks.pipeline.candles()
-    over = found.group_by("symbol").agg(pl.col("close_place").max().alias("newest"))
+    over = found.group_by("symbol").agg(pl.col("close_order_key").max().alias("newest"))
     final = found.join(over, on="symbol").select(
         pl.col("is_final") == (pl.col("end_us") <= (pl.col("newest") // (1 << 63)) - 2_000_000)
     )
@@ -89,7 +94,7 @@ def test_the_candles_are_those_of_the_ticks_and_the_engine_goes_on(
     sinks.pipeline.work_off()
     sinks.work_off()
     with lake_of(sinks) as lake, engine_of(sinks) as engine:
-        repair(lake, engine, Question(), Rules(), lambda: 0)
+        repair(lake, engine, Scope(), CorrectionRules(), lambda: 0)
     sinks.work_off()
     more = [oracle.read(value) for _, value in records[6_000:]]
     live = pl.DataFrame([tick for tick in more if not isinstance(tick, str)])

@@ -29,9 +29,14 @@ DAY = "2025-03-20T"
 
 def refused(argv: Sequence[str], status: int, env: dict[str, str], cwd: Path) -> str:
     done = subprocess.run(
-        [*argv, "--until-end"], capture_output=True, text=True, check=False, cwd=cwd, timeout=200,
+        [*argv, "--until-end"],
+        capture_output=True,
+        text=True,
+        check=False,
+        cwd=cwd,
+        timeout=200,
         env={"PATH": "/usr/bin:/bin", **env},
-    )  # fmt: skip
+    )
     assert done.returncode == status, done.stderr
     [sentence] = [line for line in done.stderr.splitlines() if line.startswith("homma: ")]
     assert "Traceback" not in done.stderr
@@ -119,10 +124,23 @@ def test_a_topic_that_was_made_again(bootstrap: str, sinks: Sinks) -> None:
 def a_candle(symbol: str = "AAA", **more: Any) -> bytes:
     at = DAY + "12:00:00.000"
     found = {
-        "source": "S", "symbol": symbol, "dateTime": at, "open": 1.0, "high": 1.0, "low": 1.0,
-        "close": 1.0, "volume": 1, "openDateTime": at, "openNumber": 1, "closeDateTime": at,
-        "closeNumber": 1, "isFinal": False, "revision": 0, "updateDateTime": at, **more,
-    }  # fmt: skip
+        "source": "S",
+        "symbol": symbol,
+        "dateTime": at,
+        "open": 1.0,
+        "high": 1.0,
+        "low": 1.0,
+        "close": 1.0,
+        "volume": 1,
+        "openDateTime": at,
+        "openNumber": 1,
+        "closeDateTime": at,
+        "closeNumber": 1,
+        "isFinal": False,
+        "revision": 0,
+        "updateDateTime": at,
+        **more,
+    }
     return json.dumps(found).encode()
 
 
@@ -162,8 +180,9 @@ def test_records_of_other_engines(sinks: Sinks) -> None:
     sinks.work_off()
     rows = sinks.rows(CANDLES[0].name).sort("symbol")
     assert rows.select("symbol", "volume", "is_final").rows() == [
-        ("AAA", 5, False), ("BBB", 1, False),
-    ]  # fmt: skip
+        ("AAA", 5, False),
+        ("BBB", 1, False),
+    ]
     later = a_candle("AAA", dateTime=DAY + "12:01:00.000", closeDateTime=next_at, **bare)
     send(sinks.pipeline, later)
     sinks.work_off()
@@ -175,8 +194,8 @@ def test_records_of_other_engines(sinks: Sinks) -> None:
     rows = sinks.rows(CANDLES[0].name).filter(symbol="AAA").sort("date_time")
     assert rows.select("volume", "is_final").rows() == [(5, True), (1, False)]
     value = sinks.metrics.registry.get_sample_value
-    assert value("homma_records_bad_total", {"interval": "1min"}) == 4
-    assert value("homma_candles_kept_total", {"interval": "1min"}) == 2
+    assert value("homma_records_invalid_total", {"interval": "1min"}) == 4
+    assert value("homma_records_superseded_total", {"interval": "1min"}) == 2
 
 
 def test_a_tombstone_takes_a_candle_away(sinks: Sinks) -> None:

@@ -24,12 +24,23 @@ class Typed:
     def __call__(self, verb: str, *words: str) -> Result:
         pipeline = self.sinks.pipeline
         where = [
-            "--namespace", self.sinks.namespace, "--catalog-uri", self.server.properties["uri"],
-            "--s3-endpoint", self.server.properties["s3.endpoint"],
-            "-C", f"oauth2-server-uri={self.server.properties['oauth2-server-uri']}",
-            "--bootstrap.servers", pipeline.bootstrap, "--topic", pipeline.topics.ticks,
-            "--candle-topic", pipeline.name + "_{name}", "--group", pipeline.settings.group,
-        ]  # fmt: skip
+            "--namespace",
+            self.sinks.namespace,
+            "--catalog-uri",
+            self.server.properties["uri"],
+            "--s3-endpoint",
+            self.server.properties["s3.endpoint"],
+            "-C",
+            f"oauth2-server-uri={self.server.properties['oauth2-server-uri']}",
+            "--bootstrap.servers",
+            pipeline.bootstrap,
+            "--topic",
+            pipeline.topics.ticks,
+            "--candle-topic",
+            pipeline.name + "_{name}",
+            "--group",
+            pipeline.settings.group,
+        ]
         said = CliRunner().invoke(homma, [verb, *where, *words], env=self.server.environment)
         if said.exception is not None and not isinstance(said.exception, SystemExit):
             raise said.exception

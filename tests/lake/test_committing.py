@@ -7,7 +7,7 @@ import pytest
 
 from homma.errors import CommitUnknown, StaleSink
 from homma.failpoint import ignored
-from homma.lake.committing import Committer, Patience, Prepared
+from homma.lake.committing import Committer, Prepared, RetryPolicy
 from homma.lake.offsets import Offsets
 from homma.lake.schema import TICKS
 from homma.lake.table import Lake
@@ -26,7 +26,7 @@ def lakes(lake: dict[str, str], namespace: str) -> Iterator[tuple[Lake, Lake]]:
 
 
 def committer(lake: Lake, outcomes: list[str]) -> Committer:
-    found = Committer(lake.make(TICKS), Patience(lambda: False), ignored, outcomes.append)
+    found = Committer(lake.make(TICKS), RetryPolicy(lambda: False), ignored, outcomes.append)
     found.claim()
     return found
 
@@ -56,7 +56,7 @@ def test_who_claims_a_table_that_moves_on_meanwhile_goes_on_from_there(
 ) -> None:
     outcomes: list[str] = []
     first = committer(lakes[0], outcomes)
-    late = Committer(lakes[1].table(TICKS), Patience(lambda: False), ignored, outcomes.append)
+    late = Committer(lakes[1].table(TICKS), RetryPolicy(lambda: False), ignored, outcomes.append)
     put(first, 1)
     late.claim()
     assert late.believed == OFFSETS
@@ -71,7 +71,7 @@ def test_who_is_asked_to_stop_tries_once_more_and_then_says_what_failed(
     lakes[0].make(TICKS)
     lake = Lake(way.properties, namespace)
     fault = Fault(COMMIT, Effect.ERROR)
-    sink = Committer(lake.table(TICKS), Patience(fault.struck.is_set), ignored, outcomes.append)
+    sink = Committer(lake.table(TICKS), RetryPolicy(fault.struck.is_set), ignored, outcomes.append)
     sink.claim()
     way.faults.plan(fault)
     put(sink, 1)

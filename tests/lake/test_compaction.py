@@ -57,8 +57,14 @@ def test_it_comes_to_an_end_with_few_files(members: list[tuple[str, int, int]]) 
     while group := compaction.next_group(parts):
         assert sum(p.rows for p in group) <= compaction.GROUP_ROWS
         assert len({p.partition for p in group}) == 1
-        merged = Part(f"m{rounds}", group[0].partition, sum(p.rows for p in group), 1,
-                      max(p.newest_us for p in group), group[0]._task)  # fmt: skip
+        merged = Part(
+            f"m{rounds}",
+            group[0].partition,
+            sum(p.rows for p in group),
+            1,
+            max(p.newest_us for p in group),
+            group[0]._task,
+        )
         parts = [p for p in parts if p not in group] + [merged]
         rounds += 1
     assert rounds <= len(members)

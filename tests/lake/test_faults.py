@@ -29,7 +29,7 @@ MINUTE_S = 60.0
 #: How often the servers are killed.
 KILLS = 4
 #: A table is tidied soon, and what no snapshot needs goes at once.
-TIDY = ("--tidy-every", "2", "--keep-files", "0ms")
+TIDY = ("--maintain-every", "2", "--orphan-retention", "0ms")
 
 
 def test_whatever_happens_on_the_way_each_tick_is_there_once(sinks: Sinks, way: Way) -> None:

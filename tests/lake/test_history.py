@@ -8,7 +8,7 @@ import polars as pl
 import pytest
 
 from homma.lake import history
-from homma.lake.history import Wanted
+from homma.lake.history import HistoryQuery
 from homma.lake.schema import CANDLES, TICKS, TableSpec
 from homma.lake.table import Lake, Table
 from tests.lake.rows import NOON, candle, tick, ticks
@@ -42,10 +42,16 @@ def filled(here: Lake, spec: TableSpec, rows: list[dict[str, object]]) -> Table:
 def minutes(here: Lake) -> Table:
     """Ten minutes of three series, the third minute of which is missing, on two days."""
     rows = [
-        candle(symbol, NOON + timedelta(days=day) + n * MINUTE, source=source, final=True,
-               close=float(n))
-        for (source, symbol), day, n in product(SERIES, (0, 1), range(10)) if n != 3
-    ]  # fmt: skip
+        candle(
+            symbol,
+            NOON + timedelta(days=day) + n * MINUTE,
+            source=source,
+            final=True,
+            close=float(n),
+        )
+        for (source, symbol), day, n in product(SERIES, (0, 1), range(10))
+        if n != 3
+    ]
     return filled(here, CANDLES[0], rows)
 
 
@@ -55,29 +61,32 @@ def keys(rows: pl.DataFrame) -> list[tuple[str, int]]:
 
 
 def test_by_symbol_source_and_time(minutes: Table) -> None:
-    found = history.candles(minutes, Wanted("A", since_us=us(NOON + timedelta(hours=1))), NOW_US)
+    found = history.candles(
+        minutes, HistoryQuery("A", since_us=us(NOON + timedelta(hours=1))), NOW_US
+    )
     assert keys(found) == [(s, n) for s in ("SA", "TA") for n in range(10) if n != 3]
-    span = Wanted("A", "T", us(NOON + 2 * MINUTE), us(NOON + 6 * MINUTE))
+    span = HistoryQuery("A", "T", us(NOON + 2 * MINUTE), us(NOON + 6 * MINUTE))
     assert keys(history.candles(minutes, span, NOW_US)) == [("TA", 2), ("TA", 4), ("TA", 5)]
-    assert keys(history.candles(minutes, Wanted(source="S", last=1), NOW_US)) == [
-        ("SA", 9), ("SB", 9)
-    ]  # fmt: skip
+    assert keys(history.candles(minutes, HistoryQuery(source="S", last=1), NOW_US)) == [
+        ("SA", 9),
+        ("SB", 9),
+    ]
 
 
 def test_the_newest_are_found_wherever_they_are(minutes: Table) -> None:
     for now_us in (us(NOON + timedelta(days=1, minutes=10)), NOW_US, us(NOON) * 2):
-        found = history.candles(minutes, Wanted("B", last=3), now_us)
+        found = history.candles(minutes, HistoryQuery("B", last=3), now_us)
         assert keys(found) == [("SB", 7), ("SB", 8), ("SB", 9)]
         assert found["date_time"].min() == NOON + timedelta(days=1, minutes=7)
-    twelve = history.candles(minutes, Wanted("B", last=12), NOW_US)
+    twelve = history.candles(minutes, HistoryQuery("B", last=12), NOW_US)
     assert twelve.height == 12
     assert twelve["date_time"].is_sorted()
-    before = Wanted("B", last=2, until_us=us(NOON + timedelta(days=1)))
+    before = HistoryQuery("B", last=2, until_us=us(NOON + timedelta(days=1)))
     assert history.candles(minutes, before, NOW_US)["date_time"].max() == NOON + 9 * MINUTE
 
 
 def test_the_last_close_is_carried_forward(minutes: Table) -> None:
-    span = Wanted("B", "S", us(NOON + 3 * MINUTE), us(NOON + 12 * MINUTE))
+    span = HistoryQuery("B", "S", us(NOON + 3 * MINUTE), us(NOON + 12 * MINUTE))
     found = history.candles(minutes, span, NOW_US, fill=True)
     assert found.columns == CANDLES[0].schema.names()
     assert found["close"].to_list() == [2, 4, 5, 6, 7, 8, 9, 9, 9]
@@ -88,33 +97,41 @@ def test_the_last_close_is_carried_forward(minutes: Table) -> None:
     short = history.candles(minutes, span, us(NOON + 11 * MINUTE), fill=True)
     assert short["date_time"].max() == NOON + 10 * MINUTE
     # The newest are counted after the gaps are filled.
-    last = history.candles(minutes, Wanted("B", "S", last=8, until_us=span.until_us), NOW_US,
-                           fill=True)  # fmt: skip
+    last = history.candles(
+        minutes, HistoryQuery("B", "S", last=8, until_us=span.until_us), NOW_US, fill=True
+    )
     assert last["close"].to_list() == [4, 5, 6, 7, 8, 9, 9, 9]
 
 
 def test_months_are_filled_by_the_calendar(here: Lake) -> None:
     starts = [datetime(2023, 11, 1, tzinfo=UTC), datetime(2024, 4, 1, tzinfo=UTC)]
     table = filled(here, MONTHS, [candle("A", at, final=True) for at in starts])
-    found = history.candles(table, Wanted("A"), NOW_US, fill=True)
+    found = history.candles(table, HistoryQuery("A"), NOW_US, fill=True)
     assert found["date_time"].dt.strftime("%y-%m-%d").to_list() == [
-        "23-11-01", "23-12-01", "24-01-01", "24-02-01", "24-03-01", "24-04-01",
-    ]  # fmt: skip
+        "23-11-01",
+        "23-12-01",
+        "24-01-01",
+        "24-02-01",
+        "24-03-01",
+        "24-04-01",
+    ]
 
 
 def test_ticks_come_with_their_copies_in_the_order_of_their_places(here: Lake) -> None:
     at = NOON + timedelta(microseconds=1)
     table = here.make(TICKS)
     table.commit(table.upload(ticks(tick(3, at), tick(2), tick(9, NOON, number=2), tick(1))))
-    found = history.ticks(table, Wanted("AAA", last=3), NOW_US)
+    found = history.ticks(table, HistoryQuery("AAA", last=3), NOW_US)
     assert found["number"].to_list() == [2, 2, 3]
     told = history.texts(history.told(found, TICKS))
     assert told["dateTime"].to_list() == [
-        "2025-03-20T12:00:00.000", "2025-03-20T12:00:00.000", "2025-03-20T12:00:00.000001",
-    ]  # fmt: skip
+        "2025-03-20T12:00:00.000",
+        "2025-03-20T12:00:00.000",
+        "2025-03-20T12:00:00.000001",
+    ]
     assert "kafka_offset" not in told.columns
 
 
 def test_what_is_not_there_is_nothing(minutes: Table) -> None:
     for fill in (False, True):
-        assert history.candles(minutes, Wanted("NO"), NOW_US, fill=fill).is_empty()
+        assert history.candles(minutes, HistoryQuery("NO"), NOW_US, fill=fill).is_empty()

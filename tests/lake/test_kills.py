@@ -11,14 +11,14 @@ from tests.lake.sinks import LAND, Sinks, at_work, until
 COMMIT = (Step.LANDING, Step.UPLOADED, Step.ASKING, Step.ANSWERED, Step.LANDED)
 TIDYING = (Step.EXPIRED, Step.SWEEPING)
 #: A table is tidied soon, and what no snapshot needs goes at once.
-TIDY = ("--tidy-every", "2", "--keep-files", "0ms")
+TIDY = ("--maintain-every", "2", "--orphan-retention", "0ms")
 
 #: Longer than it takes from one kill to the next, on a machine that has much else to do.
 PER_KILL_S = 120
 
 
 def test_every_step_is_tried() -> None:
-    # Putting files together takes hours of ticks: `test_upkeep` has it.
+    # Putting files together takes hours of ticks: `test_maintenance` has it.
     assert {*COMMIT, *TIDYING, Step.COMPACTED} == LAND
 
 

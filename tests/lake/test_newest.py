@@ -9,12 +9,12 @@ from hypothesis import strategies as st
 
 from homma.core.interval import BY_NAME
 from homma.lake import newest
-from homma.lake.newest import CLOCKS, RECORD, ROW, Rules
+from homma.lake.newest import CLOCKS, RECORD, ROW, FinalityRules
 from homma.lake.schema import CANDLE_KEY
 from tests.lake.rows import NOON, candle, candles
 
 Key = tuple[str, str, datetime]
-RULES = Rules(interval=0, lateness_us=2_000_000, idle_after_us=5_000_000)
+RULES = FinalityRules(interval=0, watermark_delay_us=2_000_000, idle_timeout_us=5_000_000)
 MINUTE_US = 60_000_000
 NOON_US = int(NOON.timestamp()) * 1_000_000
 
@@ -22,9 +22,13 @@ NOON_US = int(NOON.timestamp()) * 1_000_000
 def record(offset: int, row: dict[str, Any], *, gone: bool = False) -> dict[str, Any]:
     body = {name: row[name] if name in CANDLE_KEY else None for name in ROW} if gone else row
     return {
-        **body, "gone": gone, "partition": 0, "offset": offset, "timestamp_us": NOON_US,
+        **body,
+        "gone": gone,
+        "partition": 0,
+        "offset": offset,
+        "timestamp_us": NOON_US,
         "sure": False,
-    }  # fmt: skip
+    }
 
 
 def records(*rows: dict[str, Any]) -> pl.DataFrame:
@@ -63,8 +67,13 @@ def made(changed: list[tuple[str, int, str, int, bool]], first: int) -> list[dic
     found = []
     for offset, (symbol, minute, kind, volume, final) in enumerate(changed, first):
         # Its clock is far from the end: whether it is final is the engine's word alone.
-        row = candle(symbol, NOON + timedelta(minutes=minute), final=final, volume=volume,
-                     close_date_time=NOON - timedelta(days=1))  # fmt: skip
+        row = candle(
+            symbol,
+            NOON + timedelta(minutes=minute),
+            final=final,
+            volume=volume,
+            close_date_time=NOON - timedelta(days=1),
+        )
         if kind == "bare":
             row |= {"revision": None, "is_final": None}
         found.append(record(offset, row, gone=kind == "gone"))
@@ -116,7 +125,7 @@ def test_records_that_are_outdone_are_counted_and_named() -> None:
     reduced = newest.reduce(
         records(record(1, candle(volume=5, **bare)), record(2, candle(volume=3, **bare)))
     )
-    assert reduced.outdone == 1
+    assert reduced.superseded == 1
     held = candles(candle(volume=9, final=True))
     clocks = newest.advance(pl.DataFrame(schema=CLOCKS), reduced.records)
     change = newest.merge(candles(), held, reduced.records, clocks, RULES)
@@ -125,7 +134,9 @@ def test_records_that_are_outdone_are_counted_and_named() -> None:
     assert change.final.is_empty()
 
 
-def finality(close: timedelta, quiet: timedelta = timedelta(0), rules: Rules = RULES) -> bool:
+def finality(
+    close: timedelta, quiet: timedelta = timedelta(0), rules: FinalityRules = RULES
+) -> bool:
     """Of a candle of noon whose engine does not say, with another series seen later."""
     row = candle("AAA", NOON, is_final=None, revision=None, close_date_time=NOON + close)
     other = candle("BBB", NOON, close_date_time=NOON)
@@ -184,10 +195,15 @@ def test_another_engine_may_put_a_series_into_all_partitions() -> None:
 
 def test_months_end_where_they_end() -> None:
     month = list(BY_NAME).index("1month")
-    rules = Rules(month, 2_000_000, 5_000_000)
+    rules = FinalityRules(month, 2_000_000, 5_000_000)
     start = datetime(2025, 2, 1, tzinfo=UTC)
-    row = candle("AAA", start, is_final=None, revision=None,
-                 close_date_time=datetime(2025, 3, 1, 0, 0, 2, tzinfo=UTC))  # fmt: skip
+    row = candle(
+        "AAA",
+        start,
+        is_final=None,
+        revision=None,
+        close_date_time=datetime(2025, 3, 1, 0, 0, 2, tzinfo=UTC),
+    )
     taken = records(record(1, row))
     clocks = newest.advance(pl.DataFrame(schema=CLOCKS), taken)
     change = newest.merge(candles(), candles(), newest.reduce(taken).records, clocks, rules)

@@ -8,14 +8,14 @@ from typing import Any
 import polars as pl
 import pytest
 
-from homma.core.recompute import Span
+from homma.core.recompute import EventSpan
 from homma.errors import TableMismatch
-from homma.lake.basis import Series
-from homma.lake.correction import Rules
+from homma.lake.correction import CorrectionRules
+from homma.lake.counted_ticks import SeriesFilter
 from homma.lake.late import late_keys, span_of
 from homma.lake.repair import Repaired, repair
 from homma.lake.schema import TABLES
-from homma.lake.verify import Question
+from homma.lake.verify import Scope
 from tests import oracle
 from tests.aggregate.pipeline import KEY, VALUES, Pipeline, batch_candles, same_candles, until
 from tests.faults.engines import Feed, Record, market
@@ -31,17 +31,21 @@ def sinks(bootstrap: str, lake: dict[str, str], namespace: str, tmp_path: Path) 
     return Sinks(Pipeline(bootstrap, partitions=2), lake, namespace, tmp_path)
 
 
-def mended(sinks: Sinks, *, late: bool = False, dry_run: bool = False, **question: Any
-           ) -> Repaired:  # fmt: skip
+def mended(sinks: Sinks, *, late: bool = False, dry_run: bool = False, **question: Any) -> Repaired:
     with lake_of(sinks) as lake, engine_of(sinks) as engine:
         named = None
         if late:
             named = late_keys(engine.reader, engine.topics.late, engine.partitions)
-            question["span"] = span_of(named) or Span()
+            question["span"] = span_of(named) or EventSpan()
         return repair(
-            lake, engine, Question(**question), Rules(), lambda: time.time_ns() // 1000,
-            named=named, dry_run=dry_run,
-        )  # fmt: skip
+            lake,
+            engine,
+            Scope(**question),
+            CorrectionRules(),
+            lambda: time.time_ns() // 1000,
+            named=named,
+            dry_run=dry_run,
+        )
 
 
 def send(sinks: Sinks, records: Sequence[Record]) -> None:
@@ -131,7 +135,7 @@ def test_damage_is_mended(sinks: Sinks) -> None:
     assert told.table.wrong == wrong.height + 3 + dropped + changed
     assert verified(sinks).wrong == told.topic.wrong + told.table.wrong
     # Only some of it.
-    assert mended(sinks, series=Series("SYM2")).published == {}
+    assert mended(sinks, series=SeriesFilter("SYM2")).published == {}
     done = mended(sinks)
     assert sum(done.removed.values()) == 1
     assert sum(done.published.values()) == wrong.height + 2 + dropped + changed

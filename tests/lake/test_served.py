@@ -12,7 +12,7 @@ from homma.lake.table import Lake
 from homma.metrics import SERVE, Metrics
 from homma.serve.app import Server
 from homma.serve.lake import LakeReader
-from homma.serve.past import Past
+from homma.serve.lake_client import LakeClient
 from tests.aggregate.pipeline import Pipeline
 from tests.faults.engines import Feed, flow
 from tests.lake.rows import candle
@@ -36,7 +36,9 @@ def landed(lake: dict[str, str], namespace: str, minutes: range) -> None:
 
 def server(lake: dict[str, str], namespace: str, minutes: range) -> Server:
     """One whose memory has these minutes of S:A."""
-    found = made(Past(lambda: LakeReader(Lake(lake, namespace)), Metrics(SERVE)), keep=10)
+    found = made(
+        LakeClient(lambda: LakeReader(Lake(lake, namespace)), Metrics(SERVE)), keep_candles=10
+    )
     records = Counting()
     for n in minutes:
         start = at(n).isoformat()[:19] + ".000"
@@ -104,11 +106,11 @@ def test_what_engine_and_sink_make_is_served_whole(
         assert len(expected) == 2 * len(INTERVALS)
         return all(as_served(address, *which) == rows for which, rows in expected.items())
 
-    past = Past(lambda: LakeReader(Lake(lake, namespace)), Metrics(SERVE))
+    past = LakeClient(lambda: LakeReader(Lake(lake, namespace)), Metrics(SERVE))
     go_on(3000)
     sinks.work_off()
     # Memory forgets some of the first part, and none of what the lake does not have yet.
-    server = made(past, following(pipeline), keep=60)
+    server = made(past, following(pipeline), keep_candles=60)
     with running(server) as address:
         ready(address)
         until(lambda: server.market.live.settled)

@@ -5,8 +5,8 @@ from pathlib import Path
 import polars as pl
 import pytest
 
-from homma.core.recompute import Span
-from homma.lake.basis import Series
+from homma.core.recompute import EventSpan
+from homma.lake.counted_ticks import SeriesFilter
 from tests.aggregate.pipeline import Pipeline
 from tests.faults.engines import Feed, market
 from tests.lake.checking import counts, forge, tamper, verified
@@ -73,8 +73,11 @@ def test_what_is_damaged_is_found(sinks: Sinks) -> None:
     candles = sinks.pipeline.candles()
     assert counts(verified(sinks)) == ({"equal": candles.height}, {"equal": candles.height})
     # In the topics: some are changed, some gone, some should not be.
-    its = [m.partition() for m in sinks.pipeline.records(sinks.pipeline.topics.candles[-1])
-           if b'"SYM0"' in (m.value() or b"")]  # fmt: skip
+    its = [
+        m.partition()
+        for m in sinks.pipeline.records(sinks.pipeline.topics.candles[-1])
+        if b'"SYM0"' in (m.value() or b"")
+    ]
     minutes = candles.filter((pl.col("interval") == 0) & (pl.col("symbol") == "SYM0"))
     wrong = minutes[2:5].with_columns(high=pl.col("high") + 1, revision=pl.col("revision") + 1)
     alien = minutes[:1].with_columns(start_us=pl.col("start_us") - 86_400_000_000)
@@ -97,8 +100,8 @@ def test_what_is_damaged_is_found(sinks: Sinks) -> None:
     assert dropped
     assert changed
     # By series and range.
-    assert verified(sinks, series=Series("SYM2")).wrong == 0
-    only = verified(sinks, series=Series("SYM0", "S"), span=Span(minutes["start_us"][5]))
+    assert verified(sinks, series=SeriesFilter("SYM2")).wrong == 0
+    only = verified(sinks, series=SeriesFilter("SYM0", "S"), span=EventSpan(minutes["start_us"][5]))
     assert counts(only)[1]["missing"] == 2
     assert "different" not in counts(only)[1]
     assert verified(sinks, topics=False).table.of("missing") == 2 + dropped

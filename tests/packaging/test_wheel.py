@@ -66,8 +66,12 @@ def test_an_installed_wheel_shows_its_page_without_node(built: Path, tmp_path: P
     serve = [python, "-m", "homma", "serve", "--without-lake", "--serve-port", str(port)]
     address = f"http://127.0.0.1:{port}"
     # There is no Kafka either: the page is there and says that it waits.
-    process = subprocess.Popen([*serve, "--bootstrap.servers", "127.0.0.1:1"], env=env,
-                               cwd=tmp_path, stderr=subprocess.DEVNULL)  # fmt: skip
+    process = subprocess.Popen(
+        [*serve, "--bootstrap.servers", "127.0.0.1:1"],
+        env=env,
+        cwd=tmp_path,
+        stderr=subprocess.DEVNULL,
+    )
     try:
         until(lambda: _text(address))
         page = _text(address)

@@ -18,12 +18,12 @@ import httpx
 from homma.core.interval import INTERVALS
 from homma.serve import server, site
 from homma.serve.app import Parts, Server
-from homma.serve.following import Source
+from homma.serve.candle_feed import CandleTopics
 from homma.serve.guard import rules
-from homma.serve.past import Past
+from homma.serve.lake_client import LakeClient
 from homma.settings import ServeSettings
 from homma.topics.kafka.admin import Admin
-from homma.topics.latest import Record
+from homma.topics.latest import CandleRecord
 from tests.aggregate.pipeline import Pipeline
 from tests.stack.waiting import until
 
@@ -34,9 +34,18 @@ MINUTE = "2025-03-20T14:31:00.000"
 def value(start: str = MINUTE, source: str = "S", symbol: str = "A", **more: Any) -> bytes:
     """A candle record's value."""
     found = {
-        "source": source, "symbol": symbol, "dateTime": start, "open": 1.0, "high": 2.0,
-        "low": 0.5, "close": 1.5, "volume": 3, "isFinal": True, "revision": 1, **more,
-    }  # fmt: skip
+        "source": source,
+        "symbol": symbol,
+        "dateTime": start,
+        "open": 1.0,
+        "high": 2.0,
+        "low": 0.5,
+        "close": 1.5,
+        "volume": 3,
+        "isFinal": True,
+        "revision": 1,
+        **more,
+    }
     return json.dumps({k: v for k, v in found.items() if v is not ...}).encode()
 
 
@@ -51,17 +60,22 @@ class Counting:
     def __init__(self) -> None:
         self._offset = 0
 
-    def record(self, start: str = MINUTE, *, gone: bool = False, **more: Any) -> Record:
+    def record(self, start: str = MINUTE, *, gone: bool = False, **more: Any) -> CandleRecord:
         """The next one."""
         self._offset += 1
         names = {n: more[n] for n in ("source", "symbol") if n in more}
         its = None if gone else value(start, **more)
-        return Record(0, self._offset, self._offset, key(start, **names), its)
+        return CandleRecord(0, self._offset, self._offset, key(start, **names), its)
 
 
-def made(past: Past | None = None, source: Source | None = None, token: str | None = None,
-         built: Path | None = None, now_s: Callable[[], float] = time.monotonic,
-         **settings: Any) -> Server:  # fmt: skip
+def made(
+    past: LakeClient | None = None,
+    source: CandleTopics | None = None,
+    token: str | None = None,
+    built: Path | None = None,
+    now_s: Callable[[], float] = time.monotonic,
+    **settings: Any,
+) -> Server:
     """A server that does not run yet."""
     chosen = ServeSettings(**settings)
     allowed = rules(chosen.serve_host, chosen.allowed_hosts, chosen.cors_origins, token)
@@ -95,9 +109,9 @@ def filled(server: Server) -> Server:
     return server
 
 
-def following(pipeline: Pipeline) -> Source:
+def following(pipeline: Pipeline) -> CandleTopics:
     """The candle topics of a pipeline."""
-    return Source(pipeline.config, Admin(pipeline.config), pipeline.topics.candles)
+    return CandleTopics(pipeline.config, Admin(pipeline.config), pipeline.topics.candles)
 
 
 @contextmanager
@@ -122,8 +136,9 @@ def ready(address: str) -> None:
     until(lambda: httpx.get(f"{address}/health/ready").status_code == 200)
 
 
-def candles(address: str, symbol: str = "A", source: str = "S", interval: str = "m1",
-            **more: Any) -> list[dict[str, Any]]:  # fmt: skip
+def candles(
+    address: str, symbol: str = "A", source: str = "S", interval: str = "m1", **more: Any
+) -> list[dict[str, Any]]:
     """What /api/candles lists."""
     query = {"source": source, "symbol": symbol, "interval": interval, **more}
     answer = httpx.get(f"{address}/api/candles", params=query, timeout=30)
@@ -162,8 +177,9 @@ class Listening:
 
 
 @contextmanager
-def listening(address: str, last_id: str = "", headers: dict[str, str] | None = None,
-              **query: Any) -> Iterator[Listening]:  # fmt: skip
+def listening(
+    address: str, last_id: str = "", headers: dict[str, str] | None = None, **query: Any
+) -> Iterator[Listening]:
     """A stream that is listened to for the length of the block."""
     heard = Listening()
     more = {"Last-Event-ID": last_id} if last_id else {}

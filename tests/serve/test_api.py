@@ -25,8 +25,9 @@ def address(server: Server) -> Iterator[str]:
         yield found
 
 
-def get(address: str, path: str, headers: dict[str, str] | None = None, **query: Any
-        ) -> httpx.Response:  # fmt: skip
+def get(
+    address: str, path: str, headers: dict[str, str] | None = None, **query: Any
+) -> httpx.Response:
     return httpx.get(f"{address}{path}", params=query, headers=headers)
 
 
@@ -37,9 +38,16 @@ def test_the_newest_come_last(address: str) -> None:
     assert [c["close"] for c in candles(address, limit=3)] == [117.0, 118.0, 119.0]
     [one] = candles(address, limit=1)
     assert one == {
-        "dateTime": "2025-03-20T13:59:00.000Z", "time": 1742479140, "open": 1.0, "high": 2.0,
-        "low": 0.5, "close": 119.0, "volume": 3, "isFinal": False, "revision": 0,
-    }  # fmt: skip
+        "dateTime": "2025-03-20T13:59:00.000Z",
+        "time": 1742479140,
+        "open": 1.0,
+        "high": 2.0,
+        "low": 0.5,
+        "close": 119.0,
+        "volume": 3,
+        "isFinal": False,
+        "revision": 0,
+    }
 
 
 def test_a_range_begins_with_from_and_ends_before_to(address: str) -> None:
@@ -97,16 +105,20 @@ def test_arrow(address: str) -> None:
 
 def test_what_is_closed_need_not_be_sent_twice(address: str, server: Server) -> None:
     query: dict[str, Any] = {
-        "source": "S", "symbol": "A", "interval": "m1", "from": "2025-03-20T12:10:00Z",
+        "source": "S",
+        "symbol": "A",
+        "interval": "m1",
+        "from": "2025-03-20T12:10:00Z",
         "to": "2025-03-20T12:13:00Z",
-    }  # fmt: skip
+    }
     first = get(address, "/api/candles", **query)
     known = {"if-none-match": first.headers["etag"]}
     again = get(address, "/api/candles", known, **query)
     assert (again.status_code, again.content) == (304, b"")
     correction = Counting().record("2025-03-20T12:11:00.000", close=77.0, revision=2)
-    changed = server.market.live.add(0, type(correction)(0, 10**6, 10**6, correction.key,
-                                                         correction.value))  # fmt: skip
+    changed = server.market.live.add(
+        0, type(correction)(0, 10**6, 10**6, correction.key, correction.value)
+    )
     assert changed is not None
     corrected = get(address, "/api/candles", known, **query)
     assert corrected.status_code == 200
@@ -125,8 +137,12 @@ def test_overview(address: str) -> None:
 
 def test_a_stream_goes_on_where_an_answer_ends(address: str, server: Server) -> None:
     told = get(address, "/api/overview").headers["last-event-id"]
-    assert told == get(address, "/api/candles", source="S", symbol="A", interval="m1").headers[
-        "last-event-id"]  # fmt: skip
+    assert (
+        told
+        == get(address, "/api/candles", source="S", symbol="A", interval="m1").headers[
+            "last-event-id"
+        ]
+    )
     with listening(address, lastEventId=told) as heard:
         assert not heard.events
 
@@ -239,9 +255,14 @@ def test_udf_history(address: str) -> None:
     day: dict[str, Any] = {"from": 1742472600, "to": 1742472720}
     found = get(address, "/udf/history", **bars, **day).json()
     assert found == {
-        "s": "ok", "t": [1742472600, 1742472660], "o": [1.0, 1.0], "h": [2.0, 2.0],
-        "l": [0.5, 0.5], "c": found["c"], "v": [3, 3],
-    }  # fmt: skip
+        "s": "ok",
+        "t": [1742472600, 1742472660],
+        "o": [1.0, 1.0],
+        "h": [2.0, 2.0],
+        "l": [0.5, 0.5],
+        "c": found["c"],
+        "v": [3, 3],
+    }
     counted = get(address, "/udf/history", **bars, **day, countback=7).json()
     assert len(counted["t"]) == 7
     assert counted["t"][-1] == 1742472660

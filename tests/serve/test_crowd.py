@@ -88,19 +88,19 @@ def test_one_stream_too_many_is_refused() -> None:
 
 
 def test_who_reads_nothing_is_cut_off_and_others_are_not() -> None:
-    server = filled(made(slow_after=timedelta(seconds=1)))
+    server = filled(made(stream_timeout=timedelta(seconds=1)))
     with running(server) as address, listening(address) as heard:
         slow = connect(address, live())
         before_mib = resident_mib()
         records, events = Counting(), server.streams.events
         close = 0.0
-        while "homma_streams_cut_total 1.0" not in httpx.get(f"{address}/metrics").text:
+        while "homma_streams_disconnected_total 1.0" not in httpx.get(f"{address}/metrics").text:
             close += 1.0
             for n in range(2000):
                 change = server.market.live.add(0, records.record(close=close, symbol=f"B{n}"))
                 assert change is not None
                 events.changed(0, change)
-            server.streams.tell()
+            server.streams.notify()
             time.sleep(0.1)
         heard.until("candle", close=close)
         until(lambda: closed(slow))
@@ -139,7 +139,9 @@ def test_garbage() -> None:
 def _nonsense(chance: random.Random) -> list[dict[str, Any]]:
     names = ["source", "symbol", "interval", "from", "to", "limit", "fill", "final", "x"]
     return [
-        {name: "".join(chr(chance.randrange(1, 0xD7FF)) for _ in range(chance.randrange(20)))
-         for name in chance.sample(names, 5)}
+        {
+            name: "".join(chr(chance.randrange(1, 0xD7FF)) for _ in range(chance.randrange(20)))
+            for name in chance.sample(names, 5)
+        }
         for _ in range(50)
-    ]  # fmt: skip
+    ]

@@ -15,7 +15,7 @@ from tests import oracle
 from tests.serve.serving import Counting, candles, made, running, value
 
 A, B = ("S", "A"), ("S", "B")
-LATENESS, IDLE_AFTER = timedelta(seconds=2), timedelta(seconds=5)
+WATERMARK_DELAY, IDLE_TIMEOUT = timedelta(seconds=2), timedelta(seconds=5)
 PLACES = {code: INTERVALS.index(interval) for code, interval in BY_CODE.items()}
 
 
@@ -25,7 +25,7 @@ def at(text: str) -> datetime:
 
 @pytest.fixture
 def clocks() -> Clocks:
-    return Clocks(LATENESS, IDLE_AFTER)
+    return Clocks(WATERMARK_DELAY, IDLE_TIMEOUT)
 
 
 def test_a_series_is_over_up_to_its_newest_tick_less_the_lateness(clocks: Clocks) -> None:
@@ -66,12 +66,12 @@ def test_silence_counts_once_it_is_no_pause_between_checkpoints(clocks: Clocks) 
     st.sampled_from(INTERVALS),
 )
 def test_what_starts_earlier_has_ended(tick: datetime, quiet_ms: int, interval: Any) -> None:
-    clocks = Clocks(LATENESS, IDLE_AFTER)
+    clocks = Clocks(WATERMARK_DELAY, IDLE_TIMEOUT)
     clocks.saw(A, tick.replace(tzinfo=UTC), 1_000)
     clocks.saw(B, tick.replace(tzinfo=UTC), 1_000 + quiet_ms)
     found = clocks.open_from(INTERVALS.index(interval), A)
     quiet = timedelta(milliseconds=quiet_ms)
-    reached = tick - LATENESS + (quiet if quiet >= IDLE_AFTER else timedelta())
+    reached = tick - WATERMARK_DELAY + (quiet if quiet >= IDLE_TIMEOUT else timedelta())
     assert found == oracle.start_of(interval.name, reached).replace(tzinfo=UTC)
 
 
@@ -93,16 +93,16 @@ def test_a_quiet_market_closes_while_kafka_answers() -> None:
     minute = records.record("2025-03-20T14:34:00.000", closeDateTime="2025-03-20T14:34:55", **bare)
     month = records.record("2025-03-01T00:00:00.000", closeDateTime="2025-03-20T14:34:55", **bare)
     asyncio.run(server.market.arrived([(0, minute), (PLACES["M1"], month)]))
-    asyncio.run(server.market.settle(long=False))
+    asyncio.run(server.market.on_backfilled(long=False))
     with running(server) as address:
         assert candles(address, final="true") == []
         now_s[0] += 11.0
         # Nobody has asked Kafka yet: there may be more.
         assert candles(address, final="true") == []
-        asyncio.run(server.market.look())
+        asyncio.run(server.market.on_heartbeat())
         assert candles(address, final="true") == []
         now_s[0] += 1.0
-        asyncio.run(server.market.look())
+        asyncio.run(server.market.on_heartbeat())
         [over] = candles(address, final="true")
         assert over["isFinal"] is None
         assert candles(address, interval="M1", final="true") == []

@@ -9,7 +9,7 @@ import pytest
 from confluent_kafka.admin import AdminClient
 
 from homma.core.interval import INTERVALS
-from homma.serve.following import Source
+from homma.serve.candle_feed import CandleTopics
 from homma.settings import TopicSettings
 from homma.topics import contract
 from homma.topics.kafka.admin import Admin
@@ -105,7 +105,7 @@ def test_it_waits_for_topics(bootstrap: str) -> None:
     name = "later" + uuid.uuid4().hex[:10]
     settings = TopicSettings(topic=f"{name}_ticks", candle_topic=name + "_{name}")
     topic = contract.topics(settings).candles[0]
-    source = Source(config, Admin(config), contract.topics(settings).candles)
+    source = CandleTopics(config, Admin(config), contract.topics(settings).candles)
     with running(made(source=source)) as address:
         ready(address)
         assert httpx.get(f"{address}/api/series").json() == {"series": []}

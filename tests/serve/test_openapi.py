@@ -37,9 +37,13 @@ def test_nothing_that_is_asked_is_the_servers_fault(
         return
 
     @settings(
-        max_examples=20, deadline=None, derandomize=True, database=None,
-        phases=[Phase.generate], suppress_health_check=list(HealthCheck),
-    )  # fmt: skip
+        max_examples=20,
+        deadline=None,
+        derandomize=True,
+        database=None,
+        phases=[Phase.generate],
+        suppress_health_check=list(HealthCheck),
+    )
     @given(operation.as_strategy(generation_mode=mode))
     def ask(case: schemathesis.Case[Any]) -> None:
         case.call_and_validate(base_url=address, checks=CHECKS, timeout=60)

@@ -15,11 +15,11 @@ from confluent_kafka.cimpl import NewTopic
 
 from homma.errors import PortInUse, ServerFailed, StackError
 from homma.stack import kafka
-from homma.stack.alive import alive
 from homma.stack.kafka import Broker, explain, running
 from homma.stack.kafka_settings import log4j2_properties, server_properties
 from homma.stack.ports import must_be_free
 from homma.stack.process import State
+from homma.stack.process_ids import alive
 from tests.stack.answering import answers
 from tests.stack.waiting import free_ports, until
 

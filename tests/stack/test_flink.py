@@ -35,8 +35,11 @@ def test_the_lock_is_of_the_versions_that_are_resolved() -> None:
     assert lock.version == FLINK
     [connector] = [jar for jar in lock.jars if jar.path.name.startswith(CONNECTOR)]
     assert connector.coordinate.endswith(f":{FLINK_KAFKA}")
-    versions = {jar.coordinate.split(":")[2] for jar in lock.jars if "flink:flink-" in
-                jar.coordinate and "shaded" not in jar.coordinate}  # fmt: skip
+    versions = {
+        jar.coordinate.split(":")[2]
+        for jar in lock.jars
+        if "flink:flink-" in jar.coordinate and "shaded" not in jar.coordinate
+    }
     assert versions == {FLINK, FLINK_KAFKA}
 
 

@@ -146,10 +146,12 @@ def test_what_it_is_told(tmp_path: Path) -> None:
         (["  Master starting", "bye"], "bye"),
         (["I1126 a", "E1126 no", "F1126 worse", "I1126 b"], "F1126 worse"),
         (["E1126 no", "I1126 b"], "E1126 no"),
-        (["F1126 worse", "W1126 gRPC port 7 for S3 is not available, finding"],
-         "W1126 gRPC port 7 for S3 is not available, finding"),
+        (
+            ["F1126 worse", "W1126 gRPC port 7 for S3 is not available, finding"],
+            "W1126 gRPC port 7 for S3 is not available, finding",
+        ),
     ],
-)  # fmt: skip
+)
 def test_the_line_that_tells_why(lines: list[str], why: str) -> None:
     assert explain(lines) == why
 

@@ -23,52 +23,133 @@ from tests.stack.lakes import Running, catalog
 
 #: Port, method and path; {file} is a data file of the table, {fid} the place of its bytes.
 REFUSED = [
-    *(("master", method, path) for method in ("GET", "POST") for path in (
-        "/col/delete?collection=lake", "/dir/assign", "/dir/lookup?volumeId=1", "/submit",
-        "/vol/grow?count=1", "/vol/vacuum", "/dir/status", "/vol/status", "/stats/counter",
-        "/{fid}",
-    )),
-    *(("filer", method, path) for method in ("GET", "HEAD", "POST", "PUT", "DELETE") for path in (
-        "/", "/buckets/", "/buckets/lake/{file}", "/etc/", "/new", "/buckets?recursive=true",
-        "/.tus/new",
-    )),
-    *(("volume", method, path) for method in ("GET", "HEAD", "POST", "PUT", "DELETE") for path in (
-        "/{fid}", "/{fid}.parquet",
-    )),
+    *(
+        ("master", method, path)
+        for method in ("GET", "POST")
+        for path in (
+            "/col/delete?collection=lake",
+            "/dir/assign",
+            "/dir/lookup?volumeId=1",
+            "/submit",
+            "/vol/grow?count=1",
+            "/vol/vacuum",
+            "/dir/status",
+            "/vol/status",
+            "/stats/counter",
+            "/{fid}",
+        )
+    ),
+    *(
+        ("filer", method, path)
+        for method in ("GET", "HEAD", "POST", "PUT", "DELETE")
+        for path in (
+            "/",
+            "/buckets/",
+            "/buckets/lake/{file}",
+            "/etc/",
+            "/new",
+            "/buckets?recursive=true",
+            "/.tus/new",
+        )
+    ),
+    *(
+        ("volume", method, path)
+        for method in ("GET", "HEAD", "POST", "PUT", "DELETE")
+        for path in (
+            "/{fid}",
+            "/{fid}.parquet",
+        )
+    ),
     *(("volume", "GET", path) for path in ("/ui/index.html", "/metrics", "/stats/counter")),
-    *(("s3", "GET", path) for path in ("/", "/lake", "/lake?list-type=2", "/lake/{file}",
-                                       "/lake?policy", "/buckets", "/namespaces/lake")),
-    *(("s3", "PUT", path) for path in ("/lake/new", "/lake/{file}", "/new", "/lake?policy",
-                                       "/buckets")),
+    *(
+        ("s3", "GET", path)
+        for path in (
+            "/",
+            "/lake",
+            "/lake?list-type=2",
+            "/lake/{file}",
+            "/lake?policy",
+            "/buckets",
+            "/namespaces/lake",
+        )
+    ),
+    *(
+        ("s3", "PUT", path)
+        for path in ("/lake/new", "/lake/{file}", "/new", "/lake?policy", "/buckets")
+    ),
     *(("s3", "DELETE", path) for path in ("/lake/{file}", "/lake", "/buckets/lake")),
-    *(("s3", "POST", path) for path in ("/lake?delete", "/lake/new?uploads",
-                                        "/?Action=CreateUser&UserName=x",
-                                        "/?Action=AssumeRole&RoleArn=x&RoleSessionName=y")),
-    *(("catalog", "GET", "/v1/" + prefix + path) for prefix in ("", "lake/") for path in (
-        "namespaces", "namespaces/space", "namespaces/space/tables",
-        "namespaces/space/tables/table",
-    )),
-    *(("catalog", "POST", "/v1/" + prefix + path) for prefix in ("", "lake/") for path in (
-        "namespaces", "namespaces/space/tables", "namespaces/space/tables/table",
-        "namespaces/space/register", "tables/rename", "transactions/commit",
-    )),
-    *(("catalog", "DELETE", "/v1/" + prefix + path) for prefix in ("", "lake/") for path in (
-        "namespaces/space", "namespaces/space/tables/table?purgeRequested=true",
-    )),
+    *(
+        ("s3", "POST", path)
+        for path in (
+            "/lake?delete",
+            "/lake/new?uploads",
+            "/?Action=CreateUser&UserName=x",
+            "/?Action=AssumeRole&RoleArn=x&RoleSessionName=y",
+        )
+    ),
+    *(
+        ("catalog", "GET", "/v1/" + prefix + path)
+        for prefix in ("", "lake/")
+        for path in (
+            "namespaces",
+            "namespaces/space",
+            "namespaces/space/tables",
+            "namespaces/space/tables/table",
+        )
+    ),
+    *(
+        ("catalog", "POST", "/v1/" + prefix + path)
+        for prefix in ("", "lake/")
+        for path in (
+            "namespaces",
+            "namespaces/space/tables",
+            "namespaces/space/tables/table",
+            "namespaces/space/register",
+            "tables/rename",
+            "transactions/commit",
+        )
+    ),
+    *(
+        ("catalog", "DELETE", "/v1/" + prefix + path)
+        for prefix in ("", "lake/")
+        for path in (
+            "namespaces/space",
+            "namespaces/space/tables/table?purgeRequested=true",
+        )
+    ),
     ("catalog", "POST", "/v1/oauth/tokens"),
-    *(("admin", method, path) for method in ("GET", "POST", "PUT", "DELETE") for path in (
-        "/", "/login", "/admin", "/api/config", "/api/s3/buckets", "/api/users", "/api/files",
-        "/api/plugin/job-types", "/api/volumes/1/1/vacuum", "/maintenance", "/object-store/users",
-    )),
+    *(
+        ("admin", method, path)
+        for method in ("GET", "POST", "PUT", "DELETE")
+        for path in (
+            "/",
+            "/login",
+            "/admin",
+            "/api/config",
+            "/api/s3/buckets",
+            "/api/users",
+            "/api/files",
+            "/api/plugin/job-types",
+            "/api/volumes/1/1/vacuum",
+            "/maintenance",
+            "/object-store/users",
+        )
+    ),
     *((part, "GET", "/debug/pprof/") for part in ("master", "filer", "volume", "s3", "admin")),
-]  # fmt: skip
+]
 #: What is told to everybody: that it lives, statistics, and where the catalog's tables are.
 TOLD = [
-    ("master", "/"), ("master", "/cluster/healthz"), ("master", "/cluster/status"),
+    ("master", "/"),
+    ("master", "/cluster/healthz"),
+    ("master", "/cluster/status"),
     ("volume", "/status"),
-    ("volume", "/healthz"), ("s3", "/healthz"), ("s3", "/status"), ("admin", "/health"),
-    ("admin", "/metrics"), ("catalog", "/v1/config?warehouse=s3%3A%2F%2Flake"),
-]  # fmt: skip
+    ("volume", "/healthz"),
+    ("s3", "/healthz"),
+    ("s3", "/status"),
+    ("admin", "/health"),
+    ("admin", "/metrics"),
+    ("catalog", "/v1/config?warehouse=s3%3A%2F%2Flake"),
+]
 GRPC = ("master gRPC", "volume gRPC", "filer gRPC", "s3 gRPC", "admin gRPC")
 #: How HTTP/2 begins; whoever takes it answers with a frame of settings (kind 4).
 PREFACE = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n" + bytes(3) + b"\x04" + bytes(5)
@@ -91,9 +172,14 @@ def shell(lake: Running, line: str) -> str:
     """One line for SeaweedFS's own shell, which has a certificate."""
     command = [str(binary()), *shell_arguments(lake.server.ports)]
     return subprocess.run(
-        command, input=line + "\n", cwd=lake.server.folder, timeout=60, text=True, check=True,
+        command,
+        input=line + "\n",
+        cwd=lake.server.folder,
+        timeout=60,
+        text=True,
+        check=True,
         capture_output=True,
-    ).stdout  # fmt: skip
+    ).stdout
 
 
 @pytest.fixture(scope="module")
@@ -115,8 +201,11 @@ def test_nobody_reads_writes_or_deletes_without_a_login(
         (part, method, path): ask(lake, part, method, path.format(**place))[0]
         for part, method, path in REFUSED
     }
-    assert {asked: status for asked, status in answered.items()
-            if status not in (400, 401, 403, 404, 405)} == {}  # fmt: skip
+    assert {
+        asked: status
+        for asked, status in answered.items()
+        if status not in (400, 401, 403, 404, 405)
+    } == {}
     # These do exist, and want a login.
     assert answered["volume", "GET", "/{fid}"] == 401
     assert answered["volume", "DELETE", "/{fid}"] == 401

@@ -14,10 +14,10 @@ import psutil
 import pytest
 
 from homma.errors import ServerFailed
-from homma.stack.alive import alive, end
 from homma.stack.backoff import Backoff
 from homma.stack.log import KEEP_BYTES, lines_since, open_log
 from homma.stack.process import Process, Program, State, Status
+from homma.stack.process_ids import alive, end
 from tests.stack.waiting import NEVER_S, until
 
 Supervise = Callable[..., Process]

@@ -9,16 +9,28 @@ from homma.errors import SettingError
 from homma.settings import TopicSettings
 from homma.topics.contract import REFUSED_BYTES, TICK_BYTES, specs, topics
 
-NAMES = ["candle_1min", "candle_5min", "candle_10min", "candle_15min", "candle_30min",
-         "candle_1hour", "candle_3hour", "candle_4hour", "candle_1day", "candle_1week",
-         "candle_1month"]  # fmt: skip
+NAMES = [
+    "candle_1min",
+    "candle_5min",
+    "candle_10min",
+    "candle_15min",
+    "candle_30min",
+    "candle_1hour",
+    "candle_3hour",
+    "candle_4hour",
+    "candle_1day",
+    "candle_1week",
+    "candle_1month",
+]
 
 
 def test_the_names_of_the_contract() -> None:
     named = topics(TopicSettings())
     assert (named.ticks, named.dead, named.late) == (
-        "stock_ticks", "stock_ticks_dead", "stock_ticks_late"
-    )  # fmt: skip
+        "stock_ticks",
+        "stock_ticks_dead",
+        "stock_ticks_late",
+    )
     assert list(named.candles) == NAMES
 
 

@@ -5,23 +5,32 @@ from datetime import datetime
 from itertools import permutations
 from typing import Any
 
-from homma.topics.latest import Candle, Gone, Latest, Record, read_candle
+from homma.topics.latest import Candle, CandleRecord, DeletedCandle, Latest, read_candle
 
 MINUTE = "2025-03-20T14:31:00.000"
 
 
 def value(start: str = MINUTE, source: str = "S", symbol: str = "A", **more: Any) -> bytes:
     found = {
-        "source": source, "symbol": symbol, "dateTime": start, "open": 1.0, "high": 2.0,
-        "low": 0.5, "close": 1.5, "volume": 3, "isFinal": True, "revision": 1, **more,
-    }  # fmt: skip
+        "source": source,
+        "symbol": symbol,
+        "dateTime": start,
+        "open": 1.0,
+        "high": 2.0,
+        "low": 0.5,
+        "close": 1.5,
+        "volume": 3,
+        "isFinal": True,
+        "revision": 1,
+        **more,
+    }
     return json.dumps({k: v for k, v in found.items() if v is not ...}).encode()
 
 
 def record(
     offset: int, of: bytes | None, key: bytes = b"k", partition: int = 0, at: int = 0
-) -> Record:
-    return Record(partition, offset, at or offset, key, of)
+) -> CandleRecord:
+    return CandleRecord(partition, offset, at or offset, key, of)
 
 
 def closes(latest: Latest, source: str = "S", symbol: str = "A") -> list[float]:
@@ -64,7 +73,7 @@ def test_what_an_addition_says() -> None:
     assert latest.add(record(0, value(close=9.0))) is None
     assert latest.add(record(2, None, key=b"another")) is None
     gone = latest.add(record(3, None))
-    assert gone == Gone(first)
+    assert gone == DeletedCandle(first)
     assert latest.add(record(4, None)) is None
 
 

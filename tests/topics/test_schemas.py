@@ -15,13 +15,13 @@ import polars as pl
 import pytest
 from jsonschema import Draft7Validator, Draft202012Validator
 
-from homma.aggregate.origin import Origin
+from homma.aggregate.origin import RecordOrigin
 from homma.core.interval import INTERVALS
 from homma.core.tick import FIELDS, JSON_SCHEMA, check
 from homma.settings import TopicSettings
 from homma.topics import asyncapi, contract, schemas
 from homma.topics.codec import CANDLE_JSON, ticks_from
-from homma.topics.mark import candle_headers
+from homma.topics.offset_metadata import candle_headers
 from tests.aggregate.pipeline import Pipeline, tick
 from tests.topics.test_codec import NO_NUMBERS, NUMBERS, OTHERS, with_, without
 
@@ -32,9 +32,15 @@ CANDLE = Draft202012Validator(schemas.candle())
 KEY = Draft202012Validator(schemas.candle_key())
 #: What the schema of a golden tick cannot see, by words of its comment.
 BEYOND_A_SCHEMA = (
-    "number with a fraction", "number an exponent", "-02-30", "-02-29", "-04-31",
-    "of a repeated key", "ahead", "surrogate",
-)  # fmt: skip
+    "number with a fraction",
+    "number an exponent",
+    "-02-30",
+    "-02-29",
+    "-04-31",
+    "of a repeated key",
+    "ahead",
+    "surrogate",
+)
 
 
 def parsed(value: bytes) -> Any:
@@ -91,10 +97,24 @@ def test_golden_ticks() -> None:
 
 @pytest.mark.parametrize("field", [field.name for field in FIELDS])
 def test_core_refuses_what_the_schema_refuses(field: str) -> None:
-    texts = [*NUMBERS, *NO_NUMBERS, *OTHERS, '"2025-03-20T14:31:28"', '"2025-03-20T14:31:28Z"',
-             '"2025-03-20T14:31:28\\n"', '"1969-12-31T23:59:59"', '"2025-13-20T14:31:28"',
-             '"2025-03-20T24:00:00"', '"2025-03-20T14:31:28.1234567"', '"a\\n"', '"a b"', '"é"',
-             '"' + "x" * 64 + '"', '"' + "é" * 64 + '"', '"' + "x" * 65 + '"']  # fmt: skip
+    texts = [
+        *NUMBERS,
+        *NO_NUMBERS,
+        *OTHERS,
+        '"2025-03-20T14:31:28"',
+        '"2025-03-20T14:31:28Z"',
+        '"2025-03-20T14:31:28\\n"',
+        '"1969-12-31T23:59:59"',
+        '"2025-13-20T14:31:28"',
+        '"2025-03-20T24:00:00"',
+        '"2025-03-20T14:31:28.1234567"',
+        '"a\\n"',
+        '"a b"',
+        '"é"',
+        '"' + "x" * 64 + '"',
+        '"' + "é" * 64 + '"',
+        '"' + "x" * 65 + '"',
+    ]
     both = {True: 0, False: 0}
     for value in (*(with_(**{field: text}) for text in texts), without(field)):
         try:
@@ -119,8 +139,13 @@ def test_what_is_required_and_what_may_be_null() -> None:
 
 
 def test_the_types_are_those_of_the_codecs_columns() -> None:
-    kinds = {pl.String: "string", pl.Float64: "number", pl.Int64: "integer", pl.Int32: "integer",
-             pl.Boolean: "boolean"}  # fmt: skip
+    kinds = {
+        pl.String: "string",
+        pl.Float64: "number",
+        pl.Int64: "integer",
+        pl.Int32: "integer",
+        pl.Boolean: "boolean",
+    }
     for schema, columns in ((schemas.tick(), JSON_SCHEMA), (schemas.candle(), CANDLE_JSON)):
         assert list(schema["properties"]) == columns.names()
         for name, dtype in columns.items():
@@ -131,12 +156,23 @@ def test_the_types_are_those_of_the_codecs_columns() -> None:
 def a_candle(**more: Any) -> dict[str, Any]:
     """A final candle as the contract shows it."""
     return {
-        "source": "S", "symbol": "A", "dateTime": "2025-03-20T14:31:00.000",
-        "open": 1.0, "high": 2.0, "low": 0.5, "close": 1.5, "volume": 7,
-        "openDateTime": "2025-03-20T14:31:00.000001", "openNumber": 1,
-        "closeDateTime": "2025-03-20T14:31:59.999999", "closeNumber": 9,
-        "isFinal": True, "revision": 1, "updateDateTime": "2025-03-20T14:32:02.000000", **more,
-    }  # fmt: skip
+        "source": "S",
+        "symbol": "A",
+        "dateTime": "2025-03-20T14:31:00.000",
+        "open": 1.0,
+        "high": 2.0,
+        "low": 0.5,
+        "close": 1.5,
+        "volume": 7,
+        "openDateTime": "2025-03-20T14:31:00.000001",
+        "openNumber": 1,
+        "closeDateTime": "2025-03-20T14:31:59.999999",
+        "closeNumber": 9,
+        "isFinal": True,
+        "revision": 1,
+        "updateDateTime": "2025-03-20T14:32:02.000000",
+        **more,
+    }
 
 
 @pytest.mark.parametrize(
@@ -255,7 +291,7 @@ def test_asyncapi_has_the_headers_that_are_written() -> None:
     messages = asyncapi.document("0")["components"]["messages"]
     written = dict(candle_headers("r", 1))
     assert set(messages["candle"]["headers"]["properties"]) == set(written)
-    refused = dict(Origin("t", 0, 1, None, []).refused("e"))
+    refused = dict(RecordOrigin("t", 0, 1, None, []).refused("e"))
     for name in ("deadTick", "lateTick"):
         assert set(messages[name]["headers"]["properties"]) == set(refused)
         Draft202012Validator(messages[name]["headers"]).validate(refused)

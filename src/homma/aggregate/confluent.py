@@ -36,7 +36,7 @@ def statements(job: Job, partitions: int) -> Iterator[tuple[str, str]]:
 
 def properties(job: Job) -> dict[str, str]:
     """Of every statement."""
-    return {**PROPERTIES, "sql.state-ttl": milliseconds(job.flink.dedupe_for)}
+    return {**PROPERTIES, "sql.state-ttl": milliseconds(job.flink.dedupe_ttl)}
 
 
 def _ticks(topics: Topics) -> str:
@@ -45,26 +45,38 @@ def _ticks(topics: Topics) -> str:
     columns = [
         f"JSON_VALUE({value}, '$.source') AS `source`",
         f"JSON_VALUE({value}, '$.symbol') AS `symbol`",
-        *(f"JSON_VALUE({value}, '$.{n}' RETURNING DOUBLE NULL ON ERROR) AS `{n}`"
-          for n in _DOUBLES),
+        *(
+            f"JSON_VALUE({value}, '$.{n}' RETURNING DOUBLE NULL ON ERROR) AS `{n}`"
+            for n in _DOUBLES
+        ),
         f"TRY_CAST(JSON_VALUE({value}, '$.number') AS BIGINT) AS `number`",
         *(f"JSON_VALUE({value}, '$.{name}') AS `{name}`" for name in _TEXTS),
         "`$rowtime` AS `recorded`",
         "`$rowtime` AS `arrived`",
-    ]  # fmt: skip
+    ]
     listed = ",\n  ".join(columns)
     return f"CREATE VIEW `ticks` AS\nSELECT {listed}\nFROM `{topics.ticks}`"
 
 
 def _table(topic: str, partitions: int) -> str:
     columns = [
-        "`source` STRING NOT NULL", "`symbol` STRING NOT NULL", "`dateTime` STRING NOT NULL",
-        "`open` DOUBLE", "`high` DOUBLE", "`low` DOUBLE", "`close` DOUBLE", "`volume` BIGINT",
-        "`openDateTime` STRING", "`openNumber` BIGINT",
-        "`closeDateTime` STRING", "`closeNumber` BIGINT",
-        "`isFinal` BOOLEAN", "`revision` INT", "`updateDateTime` STRING",
+        "`source` STRING NOT NULL",
+        "`symbol` STRING NOT NULL",
+        "`dateTime` STRING NOT NULL",
+        "`open` DOUBLE",
+        "`high` DOUBLE",
+        "`low` DOUBLE",
+        "`close` DOUBLE",
+        "`volume` BIGINT",
+        "`openDateTime` STRING",
+        "`openNumber` BIGINT",
+        "`closeDateTime` STRING",
+        "`closeNumber` BIGINT",
+        "`isFinal` BOOLEAN",
+        "`revision` INT",
+        "`updateDateTime` STRING",
         "PRIMARY KEY (`source`, `symbol`, `dateTime`) NOT ENFORCED",
-    ]  # fmt: skip
+    ]
     told = {
         "changelog.mode": "upsert",
         "key.format": "json-registry",

@@ -48,10 +48,10 @@ class Job:
 
     def __post_init__(self) -> None:
         """Refuse settings by which ticks would count twice, or that Flink cannot keep to."""
-        if self.flink.dedupe_for < self.settings.correct_for:
+        if self.flink.dedupe_ttl < self.settings.allowed_lateness:
             raise SettingError(
-                f"dedupe_for is {duration_text(self.flink.dedupe_for)}, less than correct_for "
-                f"({duration_text(self.settings.correct_for)})",
+                f"dedupe_ttl is {duration_text(self.flink.dedupe_ttl)}, less than allowed_lateness "
+                f"({duration_text(self.settings.allowed_lateness)})",
                 "give it more: a copy may come as late as any tick",
             )
         if self.settings.rekey:
@@ -86,7 +86,7 @@ def options(job: Job) -> dict[str, str]:
         "parallelism.default": str(job.flink.parallelism),
         # Instants are UTC wherever it runs.
         "table.local-time-zone": "UTC",
-        "table.exec.state.ttl": milliseconds(job.flink.dedupe_for),
+        "table.exec.state.ttl": milliseconds(job.flink.dedupe_ttl),
         # What has changed is written every `emit_every`, each candle once.
         "table.exec.mini-batch.enabled": "true",
         "table.exec.mini-batch.allow-latency": milliseconds(job.settings.emit_every),
@@ -144,14 +144,23 @@ def _client(job: Job) -> dict[str, str]:
 
 def _ticks(job: Job) -> str:
     columns = [
-        "`source` STRING", "`symbol` STRING", "`ask` DOUBLE", "`bid` DOUBLE", "`mid` DOUBLE",
+        "`source` STRING",
+        "`symbol` STRING",
+        "`ask` DOUBLE",
+        "`bid` DOUBLE",
+        "`mid` DOUBLE",
         # As texts, to tell what is absent from what has the wrong type.
-        "`askMarkup` STRING", "`bidMarkup` STRING", "`isTradable` STRING",
-        "`number` BIGINT", "`dateTime` STRING", "`receiveDateTime` STRING",
+        "`askMarkup` STRING",
+        "`bidMarkup` STRING",
+        "`isTradable` STRING",
+        "`number` BIGINT",
+        "`dateTime` STRING",
+        "`receiveDateTime` STRING",
         "`recorded` TIMESTAMP_LTZ(3) METADATA FROM 'timestamp'",
-        "`partition` INT METADATA", "`offset` BIGINT METADATA",
+        "`partition` INT METADATA",
+        "`offset` BIGINT METADATA",
         "`arrived` AS PROCTIME()",
-    ]  # fmt: skip
+    ]
     told = {
         "connector": "kafka",
         "topic": job.topics.ticks,
@@ -184,13 +193,23 @@ def _sink(job: Job, name: str) -> dict[str, str]:
 
 def _candles(job: Job, interval: Interval, topic: str) -> str:
     columns = [
-        "`source` STRING", "`symbol` STRING", "`dateTime` STRING",
-        "`open` DOUBLE", "`high` DOUBLE", "`low` DOUBLE", "`close` DOUBLE", "`volume` BIGINT",
-        "`openDateTime` STRING", "`openNumber` BIGINT",
-        "`closeDateTime` STRING", "`closeNumber` BIGINT",
-        "`isFinal` BOOLEAN", "`revision` INT", "`updateDateTime` STRING",
+        "`source` STRING",
+        "`symbol` STRING",
+        "`dateTime` STRING",
+        "`open` DOUBLE",
+        "`high` DOUBLE",
+        "`low` DOUBLE",
+        "`close` DOUBLE",
+        "`volume` BIGINT",
+        "`openDateTime` STRING",
+        "`openNumber` BIGINT",
+        "`closeDateTime` STRING",
+        "`closeNumber` BIGINT",
+        "`isFinal` BOOLEAN",
+        "`revision` INT",
+        "`updateDateTime` STRING",
         "PRIMARY KEY (`source`, `symbol`, `dateTime`) NOT ENFORCED",
-    ]  # fmt: skip
+    ]
     told = {
         "connector": "upsert-kafka",
         "topic": topic,
@@ -204,12 +223,20 @@ def _candles(job: Job, interval: Interval, topic: str) -> str:
 def _late(job: Job) -> str:
     columns = [
         "`key` STRING",
-        "`source` STRING", "`symbol` STRING", "`ask` DOUBLE", "`bid` DOUBLE", "`mid` DOUBLE",
-        "`askMarkup` DOUBLE", "`bidMarkup` DOUBLE", "`isTradable` BOOLEAN",
-        "`number` BIGINT", "`dateTime` STRING", "`receiveDateTime` STRING",
+        "`source` STRING",
+        "`symbol` STRING",
+        "`ask` DOUBLE",
+        "`bid` DOUBLE",
+        "`mid` DOUBLE",
+        "`askMarkup` DOUBLE",
+        "`bidMarkup` DOUBLE",
+        "`isTradable` BOOLEAN",
+        "`number` BIGINT",
+        "`dateTime` STRING",
+        "`receiveDateTime` STRING",
         "`headers` MAP<STRING NOT NULL, BYTES NOT NULL> METADATA",
         "`recorded` TIMESTAMP_LTZ(3) METADATA FROM 'timestamp'",
-    ]  # fmt: skip
+    ]
     told = {
         "connector": "kafka",
         "topic": job.topics.late,
@@ -233,11 +260,21 @@ def _insert_late(job: Job) -> str:
         )
     )
     columns = [
-        "`source` || ':' || `symbol`", "`source`", "`symbol`", "`ask`", "`bid`", "`mid`",
-        "CAST(`askMarkup` AS DOUBLE)", "CAST(`bidMarkup` AS DOUBLE)",
-        "CAST(`isTradable` AS BOOLEAN)", "`number`", "`dateTime`", "`receiveDateTime`",
-        f"MAP[{headers}]", "`recorded`",
-    ]  # fmt: skip
+        "`source` || ':' || `symbol`",
+        "`source`",
+        "`symbol`",
+        "`ask`",
+        "`bid`",
+        "`mid`",
+        "CAST(`askMarkup` AS DOUBLE)",
+        "CAST(`bidMarkup` AS DOUBLE)",
+        "CAST(`isTradable` AS BOOLEAN)",
+        "`number`",
+        "`dateTime`",
+        "`receiveDateTime`",
+        f"MAP[{headers}]",
+        "`recorded`",
+    ]
     listed = ",\n  ".join(columns)
     return (
         f"INSERT INTO `late`\nSELECT {listed}\nFROM `clocked`\nWHERE NOT ({in_time(job.settings)})"

@@ -9,9 +9,9 @@ from datetime import UTC, datetime
 from homma.aggregate import restore
 from homma.aggregate.loop import Loop
 from homma.aggregate.partition import Partition
-from homma.aggregate.restore import Restored, Source
-from homma.aggregate.stage import Pace, Sources, Work
-from homma.core.window import Rules
+from homma.aggregate.restore import RestoreContext, Restored
+from homma.aggregate.stage import LoopSettings, PartitionTask, TickTopics
+from homma.core.window import WindowRules
 from homma.durations import microseconds
 from homma.errors import SplitSeries
 from homma.failpoint import Reached, ignored
@@ -23,12 +23,12 @@ from homma.topics.kafka.writing import Transactions
 log = logging.getLogger("homma.aggregate")
 
 
-class Candles:
+class CandleStage:
     """Candles from ticks."""
 
     def __init__(
         self,
-        sources: Sources,
+        sources: TickTopics,
         settings: AggregateSettings,
         metrics: Metrics,
         raw: str | None,
@@ -39,21 +39,21 @@ class Candles:
         self._metrics = metrics
         self._raw = raw
         self._reached = reached
-        self._rules = Rules(
+        self._rules = WindowRules(
             price=settings.price,
-            lateness_us=microseconds(settings.lateness),
-            correct_for_us=microseconds(settings.correct_for),
-            idle_after_us=microseconds(settings.idle_after),
+            watermark_delay_us=microseconds(settings.watermark_delay),
+            allowed_lateness_us=microseconds(settings.allowed_lateness),
+            idle_timeout_us=microseconds(settings.idle_timeout),
         )
         self._rebuilt: set[int] = set()
         self._owners: dict[tuple[str, str], int] = {}
         self._known: dict[int, int] = {}
 
-    def opened(
+    def on_assigned(
         self, number: int, committed: Committed | None, reader: Reader, transactions: Transactions
-    ) -> Work:
+    ) -> PartitionTask:
         """Restore what a partition's candles and identities were at the committed offset."""
-        source = Source(
+        source = RestoreContext(
             reader=reader,
             topics=self._sources.topics,
             partition=number,
@@ -74,7 +74,7 @@ class Candles:
             return (keyed,)
         return (keyed, *((self._raw, n) for n in range(self._sources.partitions)))
 
-    def _state(self, source: Source, committed: Committed | None) -> Restored:
+    def _state(self, source: RestoreContext, committed: Committed | None) -> Restored:
         run = uuid.uuid4().hex[:12]
         if self._settings.rebuild and source.partition not in self._rebuilt:
             self._rebuilt.add(source.partition)
@@ -91,7 +91,7 @@ class Candles:
             return restore.fresh(source, run)
         return restore.restored(source, committed)
 
-    def took(self, work: Work) -> None:
+    def on_applied(self, work: PartitionTask) -> None:
         """One series in two partitions would give two half candles of one key."""
         assert isinstance(work, Partition)
         series, known = work.series, self._known.get(work.number, 0)
@@ -107,14 +107,14 @@ class Candles:
         self._known[work.number] = series.height
         self._metrics.show("homma_series", len(self._owners))
 
-    def dropped(self, number: int) -> None:
+    def on_revoked(self, number: int) -> None:
         """Its series are another process's now."""
         self._known.pop(number, None)
         self._owners = {name: p for name, p in self._owners.items() if p != number}
 
 
 def engine(
-    sources: Sources,
+    sources: TickTopics,
     settings: AggregateSettings,
     metrics: Metrics,
     raw: str | None = None,
@@ -122,6 +122,8 @@ def engine(
     reached: Reached = ignored,
 ) -> Loop:
     """The loop that makes candles; `raw` is the topic that the ticks were in before --rekey."""
-    pace = Pace(settings.group, settings.emit_every, settings.max_future, settings.until_end)
-    stage = Candles(sources, settings, metrics, raw, reached)
+    pace = LoopSettings(
+        settings.group, settings.emit_every, settings.max_future, settings.until_end
+    )
+    stage = CandleStage(sources, settings, metrics, raw, reached)
     return Loop(sources, pace, stage, metrics, monotonic_us, reached)

@@ -66,7 +66,7 @@ def _text(milliseconds: str) -> str:
     return f"FORMAT_TIMESTAMP(FROM_UNIXTIME({milliseconds}), '{_FORMAT}', 'UTC')"
 
 
-def _place(price: str, *, first: bool) -> str:
+def _order_key(price: str, *, first: bool) -> str:
     """The largest text of time, number and price; of the first tick counted down."""
     at = f"({_LAST_MS} - ROWTIME)" if first else "ROWTIME"
     number = f"({_LAST_NUMBER} - `number`)" if first else "`number`"
@@ -75,9 +75,9 @@ def _place(price: str, *, first: bool) -> str:
 
 
 def _tick(price: str, name: str, *, first: bool) -> list[str]:
-    place = _place(price, first=first)
-    at = f"CAST(SUBSTRING({place}, 1, 13) AS BIGINT)"
-    number = f"CAST(SUBSTRING({place}, 14, 19) AS BIGINT)"
+    order_key = _order_key(price, first=first)
+    at = f"CAST(SUBSTRING({order_key}, 1, 13) AS BIGINT)"
+    number = f"CAST(SUBSTRING({order_key}, 14, 19) AS BIGINT)"
     if first:
         at, number = f"{_LAST_MS} - {at}", f"{_LAST_NUMBER} - {number}"
     return [f"{_text(at)} AS `{name}DateTime`", f"{number} AS `{name}Number`"]
@@ -95,7 +95,7 @@ def _grouped(interval: Interval) -> tuple[str, str]:
 
 
 def _window(interval: Interval, settings: AggregateSettings) -> str:
-    grace_s = int(settings.correct_for.total_seconds())
+    grace_s = int(settings.allowed_lateness.total_seconds())
     size = interval.longest_us // MINUTE_US
     retention_s = interval.longest_us // _SECOND_US + grace_s + 86_400
     return (
@@ -116,10 +116,10 @@ def _columns(interval: Interval, price: str) -> Iterator[str]:
     yield (
         f"{_text(start_ms)}" if start_ms else f"{group} || '-01T00:00:00.000'"
     ) + " AS `dateTime`"
-    yield f"CAST(SUBSTRING({_place(price, first=True)}, 33) AS DOUBLE) AS `open`"
+    yield f"CAST(SUBSTRING({_order_key(price, first=True)}, 33) AS DOUBLE) AS `open`"
     yield f"MAX(`{price}`) AS `high`"
     yield f"MIN(`{price}`) AS `low`"
-    yield f"CAST(SUBSTRING({_place(price, first=False)}, 33) AS DOUBLE) AS `close`"
+    yield f"CAST(SUBSTRING({_order_key(price, first=False)}, 33) AS DOUBLE) AS `close`"
     yield "COUNT(*) AS `volume`"
     yield from _tick(price, "open", first=True)
     yield from _tick(price, "close", first=False)

@@ -14,7 +14,7 @@ from concurrent.futures import Future, ThreadPoolExecutor, wait
 from dataclasses import dataclass, field
 from typing import Final
 
-from homma.aggregate.stage import Pace, Sources, Stage, Work
+from homma.aggregate.stage import LoopSettings, PartitionTask, Stage, TickTopics
 from homma.durations import microseconds
 from homma.errors import Fenced, KafkaError, StateError, TopicMismatch, Unreachable
 from homma.failpoint import Reached, Step
@@ -22,7 +22,7 @@ from homma.metrics import Metrics
 from homma.topics.contract import transactional_id
 from homma.topics.kafka.reading import Committed, GroupReader, Message, Reader
 from homma.topics.kafka.writing import Indefinite, Transactions
-from homma.topics.ticks import Sorted, sort
+from homma.topics.ticks import ParsedBatch, parse_ticks
 
 log = logging.getLogger("homma.aggregate")
 
@@ -45,7 +45,7 @@ _SIDE_BY_SIDE: Final = 16
 
 
 @dataclass(slots=True)
-class Taken:
+class PolledRecords:
     """Records of a partition that are not applied yet. Monotonic microseconds."""
 
     began_us: int
@@ -59,8 +59,8 @@ class Loop:
 
     def __init__(
         self,
-        sources: Sources,
-        pace: Pace,
+        sources: TickTopics,
+        pace: LoopSettings,
         stage: Stage,
         metrics: Metrics,
         monotonic_us: Callable[[], int],
@@ -77,12 +77,14 @@ class Loop:
         self._readers: dict[int, Reader] = {}
         self._pool = ThreadPoolExecutor(_SIDE_BY_SIDE, "partition")
         #: Partitions that are read, those that want no more, and those to open, with when to try.
-        self._open: dict[int, Work] = {}
+        self._open: dict[int, PartitionTask] = {}
         self._paused: set[int] = set()
         self._waiting: dict[int, int] = {}
-        self._taken: dict[int, Taken] = {}
+        self._taken: dict[int, PolledRecords] = {}
         #: What is being parsed meanwhile, the oldest first.
-        self._parsing: deque[tuple[dict[int, Taken], Future[dict[int, Sorted]]]] = deque()
+        self._parsing: deque[tuple[dict[int, PolledRecords], Future[dict[int, ParsedBatch]]]] = (
+            deque()
+        )
         self._gone_since_us: int | None = None
         self._ends: dict[int, int] = {}
 
@@ -144,7 +146,7 @@ class Loop:
         self._paused.discard(number)
         if work is not None:
             work.close()
-            self._stage.dropped(number)
+            self._stage.on_revoked(number)
 
     def _reopen(self, number: int, error: KafkaError, after_us: int) -> None:
         log.warning("partition %d: %s", number, error)
@@ -173,7 +175,7 @@ class Loop:
         for number, end in ends.items():
             self._start(number, end)
 
-    def _start(self, number: int, end: Future[Work]) -> None:
+    def _start(self, number: int, end: Future[PartitionTask]) -> None:
         """Read an opened partition; one that could not be opened is tried again."""
         try:
             work = end.result()
@@ -181,10 +183,10 @@ class Loop:
             log.warning("partition %d cannot be opened yet: %s", number, error)
             self._waiting[number] = self._now_us() + _AGAIN_US
             return
-        self._stage.took(work)
+        self._stage.on_applied(work)
         self._ticks.start(number, work.offset)
 
-    def _opened(self, number: int) -> Work:
+    def _opened(self, number: int) -> PartitionTask:
         """Take the partition over: producer first, then offset and what belongs to it."""
         started = time.perf_counter()
         topic, reader = self._sources.topics.ticks, self._readers[number]
@@ -196,7 +198,7 @@ class Loop:
             reached(Step.TAKEN_OVER)
             committed = self._committed(number, transactions)
             reached(Step.OFFSET_READ)
-            work = self._stage.opened(number, committed, reader, transactions)
+            work = self._stage.on_assigned(number, committed, reader, transactions)
             if self._pace.until_end and number not in self._ends:
                 self._ends[number] = reader.kept(topic, number).end
         except BaseException:
@@ -206,8 +208,11 @@ class Loop:
         self._metrics.observe("homma_restore_seconds", seconds)
         log.info(
             "partition %d of %s: goes on at offset %d (restored in %.2f s)",
-            number, topic, work.offset, seconds,
-        )  # fmt: skip
+            number,
+            topic,
+            work.offset,
+            seconds,
+        )
         reached(Step.READY)
         return work
 
@@ -227,12 +232,12 @@ class Loop:
         now_us = self._now_us()
         for number, batch in _by_partition(messages).items():
             if number in self._open:
-                taken = self._taken.setdefault(number, Taken(now_us))
+                taken = self._taken.setdefault(number, PolledRecords(now_us))
                 taken.messages.extend(batch)
                 taken.ended_us = None
         for number in ended:
             if number in self._open:
-                self._taken.setdefault(number, Taken(now_us)).ended_us = now_us
+                self._taken.setdefault(number, PolledRecords(now_us)).ended_us = now_us
         much = sum(len(t.messages) for t in self._taken.values()) >= _PARSED_AT_ONCE
         # Towards the end nothing may be left lying: what is due may be due in an hour.
         last = self._pace.until_end and len(messages) < _BATCH
@@ -246,7 +251,7 @@ class Loop:
         if taken:
             batches = {number: its.messages for number, its in taken.items() if its.messages}
             max_future_us = microseconds(self._pace.max_future)
-            self._parsing.append((taken, self._pool.submit(sort, batches, max_future_us)))
+            self._parsing.append((taken, self._pool.submit(parse_ticks, batches, max_future_us)))
 
     def _apply(self, leave: int) -> None:
         """Apply what was parsed, in order, but for so many batches."""
@@ -256,10 +261,12 @@ class Loop:
             for number, its in taken.items():
                 self._apply_to(self._open[number], its, found.get(number))
 
-    def _apply_to(self, work: Work, taken: Taken, found: Sorted | None) -> None:
+    def _apply_to(
+        self, work: PartitionTask, taken: PolledRecords, found: ParsedBatch | None
+    ) -> None:
         if found is not None:
             work.take(found, taken.began_us)
-            self._stage.took(work)
+            self._stage.on_applied(work)
         if taken.ended_us is None:
             return
         work.at_end(taken.ended_us)
@@ -307,7 +314,7 @@ class Loop:
         for number, work in self._open.items():
             self._hold_back(number, work)
 
-    def _hold_back(self, number: int, work: Work) -> None:
+    def _hold_back(self, number: int, work: PartitionTask) -> None:
         if work.full and number not in self._paused:
             self._paused.add(number)
             self._ticks.hold([number])
@@ -315,7 +322,7 @@ class Loop:
             self._paused.discard(number)
             self._ticks.go_on(number)
 
-    def _publish(self, works: Sequence[Work]) -> None:
+    def _publish(self, works: Sequence[PartitionTask]) -> None:
         """Side by side: a transaction is mostly waiting for the broker."""
         now_us, owner = self._now_us(), self._ticks.owner()
         ends = [(work, self._pool.submit(work.publish, now_us, owner)) for work in works]
@@ -325,7 +332,7 @@ class Loop:
             self._look(work, end)
             self._show_lag(work)
 
-    def _look(self, work: Work, end: Future[bool]) -> None:
+    def _look(self, work: PartitionTask, end: Future[bool]) -> None:
         try:
             if not end.result():
                 log.warning("partition %d: rolled back, reads again", work.number)
@@ -338,7 +345,7 @@ class Loop:
             self._metrics.count("homma_transactions", 1, "indefinite")
             self._reopen(work.number, error, 0)
 
-    def _show_lag(self, work: Work) -> None:
+    def _show_lag(self, work: PartitionTask) -> None:
         end = self._ticks.end_seen(work.number)
         if end is not None:
             lag = max(0, end - work.offset)

@@ -11,7 +11,7 @@ _REKEYED: Final = ("rekeyedKey", "rekeyedTopic", "rekeyedPartition", "rekeyedOff
 
 
 @dataclass(frozen=True, slots=True)
-class Origin:
+class RecordOrigin:
     """The record that a producer of ticks sent."""
 
     topic: str
@@ -36,9 +36,9 @@ class Origin:
         return [*self.headers, *zip(_REKEYED, told, strict=True)]
 
 
-def origin(message: Message) -> Origin:
+def origin(message: Message) -> RecordOrigin:
     """Where a tick came from."""
-    return Origin(
+    return RecordOrigin(
         topic=message.topic() or "",
         partition=message.partition() or 0,
         offset=message.offset() or 0,
@@ -47,11 +47,11 @@ def origin(message: Message) -> Origin:
     )
 
 
-def origin_of_rekeyed(message: Message) -> Origin:
+def origin_of_rekeyed(message: Message) -> RecordOrigin:
     """Where a tick came from that was keyed anew on its way."""
     headers = _headers(message)
     (_, key), (_, topic), (_, partition), (_, offset) = headers[-len(_REKEYED) :]
-    return Origin(
+    return RecordOrigin(
         topic=_text(topic),
         partition=int(_text(partition)),
         offset=int(_text(offset)),

@@ -15,8 +15,8 @@ import polars as pl
 from homma.aggregate import restore
 from homma.aggregate.clock import PartitionClock
 from homma.aggregate.latency import Arrivals
-from homma.aggregate.origin import Origin, origin, origin_of_rekeyed
-from homma.aggregate.restore import Restored, Source
+from homma.aggregate.origin import RecordOrigin, origin, origin_of_rekeyed
+from homma.aggregate.restore import RestoreContext, Restored
 from homma.core.interval import INTERVALS
 from homma.core.series import BEFORE_ALL_US, NAMES
 from homma.core.window import Window
@@ -24,16 +24,16 @@ from homma.metrics import Metrics
 from homma.topics import codec
 from homma.topics.kafka.reading import Message
 from homma.topics.kafka.writing import Aborted, Transactions
-from homma.topics.mark import Mark, candle_headers
-from homma.topics.ticks import Sorted
+from homma.topics.offset_metadata import OffsetMetadata, candle_headers
+from homma.topics.ticks import ParsedBatch
 
 log = logging.getLogger("homma.aggregate")
 
-LATE: Final = "dateTime: its minute ended correct_for or more behind its series' newest tick"
+LATE: Final = "dateTime: its minute ended allowed_lateness or more behind its series' newest tick"
 
 
 @dataclass(frozen=True, slots=True)
-class Refused:
+class RejectedRecord:
     """A record that goes to another topic, and why."""
 
     topic: str
@@ -42,14 +42,14 @@ class Refused:
 
 
 @dataclass(frozen=True, slots=True)
-class Progress:
+class PartitionState:
     """How far a partition is. Immutable."""
 
     window: Window
     offset: int
     clock: PartitionClock
     dormant: restore.Dormant
-    refused: tuple[Refused, ...] = ()
+    refused: tuple[RejectedRecord, ...] = ()
     arrivals: Arrivals = field(default_factory=Arrivals)
     duplicates: int = 0
     read: int = 0
@@ -61,7 +61,7 @@ class Partition:
 
     def __init__(
         self,
-        source: Source,
+        source: RestoreContext,
         start: Restored,
         transactions: Transactions,
         metrics: Metrics,
@@ -76,10 +76,12 @@ class Partition:
         #: Whether time goes by at the partition's end.
         self._runs_on = runs_on
         self._wall_us = wall_us
-        self._origin: Callable[[Message], Origin] = origin_of_rekeyed if source.rekeyed else origin
+        self._origin: Callable[[Message], RecordOrigin] = (
+            origin_of_rekeyed if source.rekeyed else origin
+        )
         self._run = start.run
         self._began = start.began
-        self._then = self._now = Progress(
+        self._then = self._now = PartitionState(
             start.window, start.offset, PartitionClock(start.clock_us), start.dormant
         )
 
@@ -98,14 +100,20 @@ class Partition:
         """The series known (columns as in core/series.py)."""
         return self._now.window.series
 
-    def take(self, found: Sorted, monotonic_us: int) -> None:
+    def take(self, found: ParsedBatch, monotonic_us: int) -> None:
         """Apply records, in the order of their offsets."""
         now = self._wake(found.valid)
         window, applied = now.window.apply(found.valid)
         topics, messages = self._source.topics, found.messages
         refused = [
-            *(Refused(topics.dead, messages[row], error) for row, error in found.bad.iter_rows()),
-            *(Refused(topics.late, messages[row], LATE) for row in applied.late["row"].to_list()),
+            *(
+                RejectedRecord(topics.dead, messages[row], error)
+                for row, error in found.bad.iter_rows()
+            ),
+            *(
+                RejectedRecord(topics.late, messages[row], LATE)
+                for row in applied.late["row"].to_list()
+            ),
         ]
         self._now = replace(
             now,
@@ -119,7 +127,7 @@ class Partition:
             counted=now.counted + applied.accepted,
         )
 
-    def _wake(self, ticks: pl.DataFrame) -> Progress:
+    def _wake(self, ticks: pl.DataFrame) -> PartitionState:
         """Take back the candles of dormant series that turn up."""
         now = self._now
         if not now.dormant:
@@ -128,7 +136,7 @@ class Partition:
         waking = {name: now.dormant[name] for name in here if name in now.dormant}
         if not waking:
             return now
-        window = restore.awake(self._source, now.window, waking, self._run, self._began)
+        window = restore.restore_dormant(self._source, now.window, waking, self._run, self._began)
         asleep = {name: at for name, at in now.dormant.items() if name not in waking}
         # What was read from the topics is committed: an abort need not go behind it.
         return replace(now, window=window, dormant=asleep)
@@ -184,7 +192,7 @@ class Partition:
         )
         return True
 
-    def _write(self, candles: pl.DataFrame, done: Progress) -> None:
+    def _write(self, candles: pl.DataFrame, done: PartitionState) -> None:
         headers = candle_headers(self._run, done.offset)
         ordered = candles.sort("interval", maintain_order=True)
         # All at once: a step by columns costs much the same for few rows as for many.
@@ -213,9 +221,9 @@ class Partition:
                 [came.refused(refused.error)],
             )
 
-    def _mark(self, done: Progress, clock_us: int) -> Mark:
+    def _mark(self, done: PartitionState, clock_us: int) -> OffsetMetadata:
         begin_us = done.window.rules.begin_us
-        return Mark(
+        return OffsetMetadata(
             run=self._run,
             lastTicksBefore=done.offset,
             recallFrom=done.window.identities.recall_from(done.offset),
@@ -227,14 +235,14 @@ class Partition:
             price=done.window.rules.price,
         )
 
-    def _report(self, candles: pl.DataFrame, done: Progress, seconds: float) -> None:
+    def _report(self, candles: pl.DataFrame, done: PartitionState, seconds: float) -> None:
         late = sum(r.topic == self._source.topics.late for r in done.refused)
         metrics = self._metrics
         metrics.count("homma_ticks_read", done.read)
         metrics.count("homma_ticks_counted", done.counted)
         metrics.count("homma_ticks_duplicate", done.duplicates)
-        metrics.count("homma_ticks_late", late)
-        metrics.count("homma_ticks_bad", len(done.refused) - late)
+        metrics.count("homma_ticks_dropped_late", late)
+        metrics.count("homma_ticks_dead", len(done.refused) - late)
         for code, count in candles.group_by("interval").len().iter_rows():
             metrics.count("homma_candles_written", count, INTERVALS[code].name)
         metrics.observe("homma_transaction_seconds", seconds)

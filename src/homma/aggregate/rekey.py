@@ -21,7 +21,7 @@ import polars as pl
 from homma.aggregate.loop import Loop
 from homma.aggregate.origin import origin, origin_of_rekeyed
 from homma.aggregate.restore import check_offset
-from homma.aggregate.stage import Pace, Sources, Work
+from homma.aggregate.stage import LoopSettings, PartitionTask, TickTopics
 from homma.durations import microseconds
 from homma.errors import StateError
 from homma.failpoint import Reached, ignored
@@ -30,8 +30,8 @@ from homma.settings import AggregateSettings
 from homma.topics.contract import Headers, Topics
 from homma.topics.kafka.reading import Committed, Message, Range, Reader
 from homma.topics.kafka.writing import ANY_PARTITION, Aborted, Transactions
-from homma.topics.mark import Onward, read_onward
-from homma.topics.ticks import Sorted
+from homma.topics.offset_metadata import RekeyMetadata, read_rekey_metadata
+from homma.topics.ticks import ParsedBatch
 
 log = logging.getLogger("homma.aggregate")
 
@@ -45,7 +45,7 @@ Run = Callable[[Callable[[], bool]], None]
 _PATIENCE_S: Final = 30.0
 
 
-class Front:
+class WatermarkAlignment:
     """How far the partitions of this process are, in event time.
 
     The ticks of a series come from many partitions. While one of them is behind, the others wait
@@ -56,14 +56,14 @@ class Front:
         self._ahead_us = ahead_us
         self._behind_us: dict[int, float] = {}
 
-    def stands(self, number: int, newest_us: float, oldest_us: float) -> None:
+    def advance(self, number: int, newest_us: float, oldest_us: float) -> None:
         """A partition has been read up to an instant, and ticks from another one on wait.
 
         Infinity: it has been read to its end, or none waits.
         """
         self._behind_us[number] = min(newest_us, oldest_us)
 
-    def gone(self, number: int) -> None:
+    def forget(self, number: int) -> None:
         """A partition is another's now."""
         self._behind_us.pop(number, None)
 
@@ -91,12 +91,12 @@ class Rekeyed:
 
     def __init__(
         self,
-        sources: Sources,
+        sources: TickTopics,
         number: int,
         offset: int,
         transactions: Transactions,
         onto_id: str,
-        front: Front,
+        front: WatermarkAlignment,
         metrics: Metrics,
     ) -> None:
         self.number = number
@@ -140,9 +140,9 @@ class Rekeyed:
     def _stand(self) -> None:
         newest_us = math.inf if self._ended else self._newest_us
         oldest_us = self._stamps_us[0] if self._stamps_us else math.inf
-        self._front.stands(self.number, newest_us, oldest_us)
+        self._front.advance(self.number, newest_us, oldest_us)
 
-    def take(self, found: Sorted, monotonic_us: int) -> None:
+    def take(self, found: ParsedBatch, monotonic_us: int) -> None:
         """Find the series of records."""
         del monotonic_us
         errors: dict[int, str] = dict(found.bad.iter_rows())
@@ -190,7 +190,7 @@ class Rekeyed:
             return True
         going = self._waiting[:due]
         offset = going[-1].offset + 1
-        mark = Onward(lastTicksBefore=offset, topicId=self._topic_id, ontoId=self._onto_id)
+        mark = RekeyMetadata(lastTicksBefore=offset, topicId=self._topic_id, ontoId=self._onto_id)
         try:
             self._transactions.begin()
             for topic in (self._topics.dead, self._topics.by_series):
@@ -208,7 +208,9 @@ class Rekeyed:
         self._done = offset
         self._stand()
         self._metrics.count("homma_transactions", 1, "committed")
-        self._metrics.count("homma_ticks_bad", sum(one.topic == self._topics.dead for one in going))
+        self._metrics.count(
+            "homma_ticks_dead", sum(one.topic == self._topics.dead for one in going)
+        )
         return True
 
     def _send(self, records: list[Moved]) -> None:
@@ -231,18 +233,18 @@ class Rekey:
     """What is done with partitions of scattered ticks."""
 
     def __init__(
-        self, sources: Sources, settings: AggregateSettings, onto_id: str, metrics: Metrics
+        self, sources: TickTopics, settings: AggregateSettings, onto_id: str, metrics: Metrics
     ) -> None:
         self._sources = sources
         self._settings = settings
         self._onto_id = onto_id
         self._metrics = metrics
-        # Far below correct_for, so that none gets late by being overtaken.
-        self._front = Front(microseconds(settings.correct_for) // 10)
+        # Far below allowed_lateness, so that none gets late by being overtaken.
+        self._front = WatermarkAlignment(microseconds(settings.allowed_lateness) // 10)
 
-    def opened(
+    def on_assigned(
         self, number: int, committed: Committed | None, reader: Reader, transactions: Transactions
-    ) -> Work:
+    ) -> PartitionTask:
         """Go on after the last tick that was sent on."""
         return Rekeyed(
             self._sources,
@@ -267,7 +269,7 @@ class Rekey:
                     anew,
                 )
             return ticks.start
-        mark = read_onward(committed.metadata, where)
+        mark = read_rekey_metadata(committed.metadata, where)
         if mark.ontoId != self._onto_id:
             # What was sent on is gone with the topic it was sent to.
             return ticks.start
@@ -285,16 +287,16 @@ class Rekey:
                     return True
         return False
 
-    def took(self, work: Work) -> None:
+    def on_applied(self, work: PartitionTask) -> None:
         """Nothing to look at."""
 
-    def dropped(self, number: int) -> None:
+    def on_revoked(self, number: int) -> None:
         """The others need not wait for it."""
-        self._front.gone(number)
+        self._front.forget(number)
 
 
 def rekeying(
-    sources: Sources,
+    sources: TickTopics,
     settings: AggregateSettings,
     onto_id: str,
     metrics: Metrics,
@@ -302,7 +304,7 @@ def rekeying(
     reached: Reached = ignored,
 ) -> Loop:
     """The loop that keys ticks by their series; `onto_id` is the id of the topic they go to."""
-    pace = Pace(
+    pace = LoopSettings(
         f"{settings.group}-rekey", settings.emit_every, settings.max_future, settings.until_end
     )
     stage = Rekey(sources, settings, onto_id, metrics)

@@ -14,27 +14,27 @@ import polars as pl
 
 from homma.core.interval import COARSEST, INTERVALS, MINUTE_US
 from homma.core.series import BEFORE_ALL_US, NAMES
-from homma.core.window import Rules, Window
+from homma.core.window import Window, WindowRules
 from homma.errors import StateError
 from homma.failpoint import Reached, Step
 from homma.topics import codec
 from homma.topics.contract import Topics
 from homma.topics.kafka.reading import Committed, Message, Range, Reader
-from homma.topics.mark import RUN, TICKS_BEFORE, Mark, read_mark
-from homma.topics.ticks import sort
+from homma.topics.offset_metadata import RUN, TICKS_BEFORE, OffsetMetadata, read_offset_metadata
+from homma.topics.ticks import parse_ticks
 
 # Nothing readable for so long: an open transaction ends within its timeout of 10 s.
 _PATIENCE_S: Final = 30.0
 
 
 @dataclass(frozen=True, slots=True)
-class Source:
+class RestoreContext:
     """Where a partition's state comes from, and by which rules."""
 
     reader: Reader
     topics: Topics
     partition: int
-    rules: Rules
+    rules: WindowRules
     max_future_us: int
     topic_id: str
     #: Every (topic, partition) that its ticks come through, itself included.
@@ -65,7 +65,7 @@ class Restored:
     dormant: Dormant
 
 
-def fresh(source: Source, run: str) -> Restored:
+def fresh(source: RestoreContext, run: str) -> Restored:
     """A first run, at the oldest tick kept; StateError where there are candles already."""
     kept = _candles_kept(source)
     for code, records in _records(source, dict(enumerate(kept))):
@@ -85,7 +85,7 @@ def fresh(source: Source, run: str) -> Restored:
     )
 
 
-def rebuilt(source: Source, run: str) -> Restored:
+def rebuilt(source: RestoreContext, run: str) -> Restored:
     """A new run at the oldest tick kept, whatever candles and offsets there are.
 
     Where older ticks are gone, candles that begin before the oldest tick kept would lack them:
@@ -114,9 +114,9 @@ def left_alone(begin_us: int) -> list[tuple[int, int]]:
     return [(code, start) for code, start in enumerate(starts) if start < begin_us]
 
 
-def restored(source: Source, committed: Committed) -> Restored:
+def restored(source: RestoreContext, committed: Committed) -> Restored:
     """The state as of a committed offset; StateError where the two don't belong together."""
-    mark = read_mark(committed.metadata, source.where)
+    mark = read_offset_metadata(committed.metadata, source.where)
     ticks = source.reader.kept(source.topics.ticks, source.partition)
     _check(source, mark, committed, ticks)
     begin_us = BEFORE_ALL_US if mark.begin is None else mark.begin
@@ -127,16 +127,16 @@ def restored(source: Source, committed: Committed) -> Restored:
     }
     candles = _candles(source, spans, mark.run, committed.offset)
     source.reached(Step.CANDLES_READ)
-    window = window.adopt(candles)
-    dormant = _dormant(candles, mark.clock - source.rules.correct_for_us)
+    window = window.restore_candles(candles)
+    dormant = _dormant(candles, mark.clock - source.rules.allowed_lateness_us)
     for batch in _ticks(source, Range(max(mark.recallFrom, ticks.start), committed.offset)):
-        window = window.remember(batch)
+        window = window.restore_identities(batch)
     source.reached(Step.TICKS_RECALLED)
     return Restored(window, committed.offset, mark.clock, mark.run, mark.began, dormant)
 
 
-def awake(
-    source: Source, window: Window, waking: Dormant, run: str, began: tuple[int, ...]
+def restore_dormant(
+    source: RestoreContext, window: Window, waking: Dormant, run: str, began: tuple[int, ...]
 ) -> Window:
     """The window with all that it may need of series that were dormant.
 
@@ -146,7 +146,7 @@ def awake(
     names = pl.DataFrame(list(waking), schema=dict.fromkeys(NAMES, pl.String()), orient="row")
     clocks = names.join(window.series, on=NAMES, how="left")
     oldest_us = int(clocks.select(pl.col("clock_us").min()).item()) - source.max_future_us
-    oldest_us -= source.rules.correct_for_us
+    oldest_us -= source.rules.allowed_lateness_us
     spans = {
         code: _after(source, code, (oldest_us - interval.longest_us) // 1000, began[code])
         for code, interval in enumerate(INTERVALS)
@@ -155,14 +155,14 @@ def awake(
     }
     found = _candles(source, spans, run, None).join(names, on=NAMES, how="semi")
     source.reached(Step.WAKING_CANDLES_READ)
-    window = window.adopt(found)
+    window = window.restore_candles(found)
     kept = source.reader.kept(source.topics.ticks, source.partition)
     first = source.reader.since(
         source.topics.ticks, source.partition, max(0, (oldest_us - MINUTE_US) // 1000)
     )
     span = Range(kept.start if first is None else first, min(max(waking.values()), kept.end))
     for batch in _ticks(source, span):
-        window = window.remember(batch.join(names, on=NAMES, how="semi"))
+        window = window.restore_identities(batch.join(names, on=NAMES, how="semi"))
     source.reached(Step.AWAKE)
     return _refuse_lost(window, clocks, found)
 
@@ -185,7 +185,9 @@ def _refuse_lost(window: Window, clocks: pl.DataFrame, found: pl.DataFrame) -> W
     return window
 
 
-def _check(source: Source, mark: Mark, committed: Committed, ticks: Range) -> None:
+def _check(
+    source: RestoreContext, mark: OffsetMetadata, committed: Committed, ticks: Range
+) -> None:
     """Refuse an offset that does not belong to the ticks that are there, or to the settings."""
     anew = "start with --rebuild to make all candles anew from the ticks that are kept"
     same = mark.topicId == source.topic_id
@@ -221,15 +223,15 @@ def check_offset(
         )
 
 
-def _candles_kept(source: Source) -> list[Range]:
+def _candles_kept(source: RestoreContext) -> list[Range]:
     return [source.reader.kept(topic, source.partition) for topic in source.topics.candles]
 
 
-def _since(source: Source, code: int, timestamp_ms: int, mark: Mark) -> Range:
+def _since(source: RestoreContext, code: int, timestamp_ms: int, mark: OffsetMetadata) -> Range:
     return _after(source, code, timestamp_ms, mark.began[code])
 
 
-def _after(source: Source, code: int, timestamp_ms: int, began: int) -> Range:
+def _after(source: RestoreContext, code: int, timestamp_ms: int, began: int) -> Range:
     """The records of an interval from a timestamp, and of this run only."""
     topic = source.topics.candles[code]
     kept = source.reader.kept(topic, source.partition)
@@ -239,7 +241,9 @@ def _after(source: Source, code: int, timestamp_ms: int, began: int) -> Range:
     return Range(max(kept.end if first is None else first, began, kept.start), kept.end)
 
 
-def _records(source: Source, spans: Mapping[int, Range]) -> Iterable[tuple[int, list[Message]]]:
+def _records(
+    source: RestoreContext, spans: Mapping[int, Range]
+) -> Iterable[tuple[int, list[Message]]]:
     """Records by interval, in the order of their offsets."""
     codes = {topic: code for code, topic in enumerate(source.topics.candles)}
     wanted = {source.topics.candles[code]: span for code, span in spans.items()}
@@ -252,7 +256,7 @@ def _records(source: Source, spans: Mapping[int, Range]) -> Iterable[tuple[int, 
 
 
 def _candles(
-    source: Source, spans: Mapping[int, Range], run: str, offset: int | None
+    source: RestoreContext, spans: Mapping[int, Range], run: str, offset: int | None
 ) -> pl.DataFrame:
     """The newest candle of each key (columns as `Window.adopt` takes them, and ticks_before)."""
     frames: list[pl.DataFrame] = []
@@ -267,7 +271,7 @@ def _candles(
 
 
 def _frame(
-    source: Source, code: int, messages: list[Message], run: str, offset: int | None
+    source: RestoreContext, code: int, messages: list[Message], run: str, offset: int | None
 ) -> pl.DataFrame:
     """The candles of records of one interval; a tombstone's volume is null."""
     topic = source.topics.candles[code]
@@ -297,24 +301,28 @@ def _frame(
 
 def _dormant(candles: pl.DataFrame, since_us: int) -> dict[tuple[str, str], int]:
     """The series that have shown no tick since; as `Window.active` counts it."""
-    months = candles.filter(pl.col("interval") == COARSEST).group_by(NAMES).agg(
-        pl.col("published_us").max(), pl.col("ticks_before").max()
-    )  # fmt: skip
+    months = (
+        candles.filter(pl.col("interval") == COARSEST)
+        .group_by(NAMES)
+        .agg(pl.col("published_us").max(), pl.col("ticks_before").max())
+    )
     quiet = months.filter(pl.col("published_us") < since_us)
     return {(source, symbol): before for source, symbol, _, before in quiet.iter_rows()}
 
 
-def _ticks(source: Source, span: Range) -> Iterable[pl.DataFrame]:
+def _ticks(source: RestoreContext, span: Range) -> Iterable[pl.DataFrame]:
     """The valid ticks of a range, as they were when they were first read."""
     return _valid(source, source.topics.ticks, source.partition, span)
 
 
-def _valid(source: Source, topic: str, partition: int, span: Range) -> Iterable[pl.DataFrame]:
+def _valid(
+    source: RestoreContext, topic: str, partition: int, span: Range
+) -> Iterable[pl.DataFrame]:
     for batch in source.reader.read(partition, {topic: span}, _PATIENCE_S):
-        yield sort({partition: batch}, source.max_future_us)[partition].valid
+        yield parse_ticks({partition: batch}, source.max_future_us)[partition].valid
 
 
-def _complete_from_us(source: Source) -> int:
+def _complete_from_us(source: RestoreContext) -> int:
     """From which instant no tick has been deleted; BEFORE_ALL_US where none has at all."""
     complete_us = BEFORE_ALL_US
     for topic, partition in source.feeds:

@@ -14,11 +14,11 @@ from homma.topics.kafka.admin import Admin
 from homma.topics.kafka.connection import Connection
 from homma.topics.kafka.reading import Committed, Reader
 from homma.topics.kafka.writing import Transactions
-from homma.topics.ticks import Sorted
+from homma.topics.ticks import ParsedBatch
 
 
 @dataclass(frozen=True, slots=True)
-class Sources:
+class TickTopics:
     """Where a stage reads and writes."""
 
     config: Connection
@@ -30,17 +30,17 @@ class Sources:
     topic_id_now: Callable[[], str | None]
 
 
-def sources(config: Connection, topics: Topics, admin: Admin) -> Sources:
+def sources(config: Connection, topics: Topics, admin: Admin) -> TickTopics:
     """The sources as they are found now; KafkaError where there is no topic of ticks."""
     partitions = admin.require(topics.ticks)
     topic_id = admin.topic_id(topics.ticks)
     if topic_id is None:
         raise KafkaError(f"topic {topics.ticks} has just been deleted", "make it, and start again")
-    return Sources(config, topics, topic_id, partitions, lambda: admin.topic_id(topics.ticks))
+    return TickTopics(config, topics, topic_id, partitions, lambda: admin.topic_id(topics.ticks))
 
 
 @dataclass(frozen=True, slots=True)
-class Pace:
+class LoopSettings:
     """Who works, and how often."""
 
     group: str
@@ -49,7 +49,7 @@ class Pace:
     until_end: bool
 
 
-class Work(Protocol):
+class PartitionTask(Protocol):
     """What a stage does with one partition."""
 
     number: int
@@ -70,7 +70,7 @@ class Work(Protocol):
     def more(self) -> bool:
         """Whether there is something left to publish at once."""
 
-    def take(self, found: Sorted, monotonic_us: int) -> None:
+    def take(self, found: ParsedBatch, monotonic_us: int) -> None:
         """Apply records, in the order of their offsets."""
 
     def at_end(self, monotonic_us: int) -> None:
@@ -90,13 +90,13 @@ class Work(Protocol):
 class Stage(Protocol):
     """What is done with the partitions."""
 
-    def opened(
+    def on_assigned(
         self, number: int, committed: Committed | None, reader: Reader, transactions: Transactions
-    ) -> Work:
+    ) -> PartitionTask:
         """A partition to go on with. Raises StateError where it cannot be gone on with."""
 
-    def took(self, work: Work) -> None:
+    def on_applied(self, work: PartitionTask) -> None:
         """A partition has been opened, or has taken ticks."""
 
-    def dropped(self, number: int) -> None:
+    def on_revoked(self, number: int) -> None:
         """A partition is not this process's any more."""

@@ -2,10 +2,10 @@
 
     ticks → valid → clocked → counted → parts → minutes, 5 minutes, … week, month
 
-A tick's **place** is a text of fixed width, its dateTime, its number, and then the price: MIN and
-MAX of it are open and close by event time, where FIRST_VALUE and LAST_VALUE would go by arrival.
-Starts of intervals are texts too, as they stand in the records: what Flink groups by is then the
-key of its sinks to the letter.
+A tick's **order key** is a text of fixed width, its dateTime, its number, and then the price: MIN
+and MAX of it are open and close by event time, where FIRST_VALUE and LAST_VALUE would go by
+arrival. Starts of intervals are texts too, as they stand in the records: what Flink groups by is
+then the key of its sinks to the letter.
 """
 
 import hashlib
@@ -19,7 +19,7 @@ from homma.settings import AggregateSettings, FlinkSettings
 _NAME: Final = r'^[^\p{Cc}"\\{}\[\]]{1,64}\z'
 _INSTANT: Final = r"^[0-9]{4}-[0-9]{2}-[0-9]{2}T[0-9]{2}:[0-9]{2}:[0-5][0-9](\.[0-9]{1,6})?Z?\z"
 _LARGEST: Final = "1.7976931348623157E308"
-# Where in a place the number and the price begin.
+# Where in an order key the number and the price begin.
 _NUMBER_AT: Final = 27
 _PRICE_AT: Final = 46
 _STARTS: Final = ", ".join(f"`{interval.name}`" for interval in INTERVALS)
@@ -88,14 +88,14 @@ def clocked_view() -> str:
 
 def in_time(settings: AggregateSettings) -> str:
     """Whether a tick of `clocked` may still count."""
-    allowed = interval_literal(timedelta(minutes=1) + settings.correct_for)
+    allowed = interval_literal(timedelta(minutes=1) + settings.allowed_lateness)
     return f"FLOOR(`at` TO MINUTE) + {allowed} > `clock`"
 
 
 def counted_view(settings: AggregateSettings) -> str:
     """The ticks in time, of copies the first, with their places and the starts they lie behind."""
     price = f"`{settings.price}`"
-    place = (
+    order_key = (
         "REPLACE(CAST(`at` AS STRING), ' ', 'T') || LPAD(CAST(`number` AS STRING), 19, '0')"
         f" || CAST({price} AS STRING)"
     )
@@ -103,10 +103,10 @@ def counted_view(settings: AggregateSettings) -> str:
     # Below the ranking: of what is worked out above it Flink would not know that it never changes.
     placed = (
         f"SELECT `source`, `symbol`, `at`, `number`, `arrived`, {price} AS `price`,\n  {starts},\n"
-        f"  {place} AS `place`\n  FROM `clocked` WHERE {in_time(settings)}"
+        f"  {order_key} AS `order_key`\n  FROM `clocked` WHERE {in_time(settings)}"
     )
     return (
-        f"CREATE VIEW `counted` AS\nSELECT `source`, `symbol`, {_STARTS}, `price`, `place`\n"
+        f"CREATE VIEW `counted` AS\nSELECT `source`, `symbol`, {_STARTS}, `price`, `order_key`\n"
         "FROM (SELECT *, ROW_NUMBER() OVER (PARTITION BY `source`, `symbol`, `at`, `number`\n"
         f"  ORDER BY `arrived`) AS `copy` FROM ({placed}))\nWHERE `copy` = 1"
     )
@@ -120,7 +120,7 @@ def parts_view(settings: AggregateSettings, flink: FlinkSettings) -> str:
     to keep the values of all parts, and spend most of its time on them.
     """
     aggregates = _aggregates(
-        "MIN(`place`)", "MAX(`price`)", "MIN(`price`)", "MAX(`place`)", "COUNT(*)"
+        "MIN(`order_key`)", "MAX(`price`)", "MIN(`price`)", "MAX(`order_key`)", "COUNT(*)"
     )
     return (
         f"CREATE VIEW `parts` AS\nSELECT {_kept(settings, flink, INTERVALS[FINEST])}\n"
@@ -153,7 +153,7 @@ def _kept(settings: AggregateSettings, flink: FlinkSettings, interval: Interval)
 def state_ttl(settings: AggregateSettings, flink: FlinkSettings, interval: Interval) -> timedelta:
     """How long a candle's state outlives its last change: coarser ones longer than finer ones."""
     length = timedelta(microseconds=interval.longest_us)
-    return length + settings.correct_for + flink.keep_for
+    return length + settings.allowed_lateness + flink.state_retention
 
 
 def start(interval: Interval, at: str) -> str:
@@ -187,20 +187,27 @@ def _floored(at: str, position: int, step: int) -> str:
 def insert(interval: Interval) -> str:
     """What writes an interval's candles: the contract's fields."""
 
-    def tick(place: str, name: str) -> list[str]:
+    def tick(order_key: str, name: str) -> list[str]:
         return [
-            f"SUBSTRING(`{place}` FROM 1 FOR {_NUMBER_AT - 1}) AS `{name}DateTime`",
-            f"CAST(SUBSTRING(`{place}` FROM {_NUMBER_AT} FOR 19) AS BIGINT) AS `{name}Number`",
+            f"SUBSTRING(`{order_key}` FROM 1 FOR {_NUMBER_AT - 1}) AS `{name}DateTime`",
+            f"CAST(SUBSTRING(`{order_key}` FROM {_NUMBER_AT} FOR 19) AS BIGINT) AS `{name}Number`",
         ]
 
     columns = [
-        "`source`", "`symbol`", "`dateTime`",
-        f"CAST(SUBSTRING(`first` FROM {_PRICE_AT}) AS DOUBLE) AS `open`", "`high`", "`low`",
-        f"CAST(SUBSTRING(`last` FROM {_PRICE_AT}) AS DOUBLE) AS `close`", "`volume`",
-        *tick("first", "open"), *tick("last", "close"),
-        "CAST(NULL AS BOOLEAN) AS `isFinal`", "CAST(NULL AS INT) AS `revision`",
+        "`source`",
+        "`symbol`",
+        "`dateTime`",
+        f"CAST(SUBSTRING(`first` FROM {_PRICE_AT}) AS DOUBLE) AS `open`",
+        "`high`",
+        "`low`",
+        f"CAST(SUBSTRING(`last` FROM {_PRICE_AT}) AS DOUBLE) AS `close`",
+        "`volume`",
+        *tick("first", "open"),
+        *tick("last", "close"),
+        "CAST(NULL AS BOOLEAN) AS `isFinal`",
+        "CAST(NULL AS INT) AS `revision`",
         "DATE_FORMAT(CURRENT_TIMESTAMP, 'yyyy-MM-dd''T''HH:mm:ss.SSS') || '000' AS "
         "`updateDateTime`",
-    ]  # fmt: skip
+    ]
     listed = ",\n  ".join(columns)
     return f"INSERT INTO `candle_{interval.name}`\nSELECT {listed}\nFROM `candles_{interval.name}`"

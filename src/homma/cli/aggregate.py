@@ -9,9 +9,9 @@ import click
 from homma.aggregate.job import engine
 from homma.aggregate.rekey import beside, rekeying
 from homma.aggregate.stage import sources
-from homma.cli import flinking
+from homma.cli import flink_run
 from homma.cli.clock import end_when_set_back
-from homma.cli.collecting import collect_seldom
+from homma.cli.gc_tuning import collect_seldom
 from homma.cli.options import FAILPOINT, takes
 from homma.cli.signals import stop_on_signals
 from homma.errors import SettingError
@@ -60,7 +60,7 @@ def aggregate(
     if which.engine == "flink":
         if metrics.metrics_port:
             raise SettingError("Flink has metrics of its own", "leave --metrics-port out")
-        flinking.run(kafka, names, settings, flink, which, stop_on_signals())
+        flink_run.run(kafka, names, settings, flink, which, stop_on_signals())
         return
     measured = Metrics(AGGREGATE)
     measured.serve(metrics.metrics_host, metrics.metrics_port)

@@ -17,16 +17,16 @@ from homma.cli.options import takes
 from homma.core.recompute import Slice
 from homma.durations import microseconds
 from homma.errors import FeedError
-from homma.feed.opening import columns_of, one_byte
 from homma.feed.recorded import Layout
 from homma.feed.replay import Recording
+from homma.feed.sources import columns_of, one_byte
 from homma.lake.backfill import Loaded, beginning, load
-from homma.lake.correction import Rules
+from homma.lake.correction import CorrectionRules
 from homma.lake.engine import Engine
 from homma.lake.repair import Repaired, repair
 from homma.lake.schema import CANDLES
 from homma.lake.table import Lake
-from homma.lake.verify import Question
+from homma.lake.verify import Scope
 from homma.settings import BackfillSettings, KafkaSettings, LakeSettings, TopicSettings
 from homma.topics import contract
 from homma.topics.kafka.admin import Admin
@@ -67,7 +67,7 @@ def backfill(
         source=settings.source,
         symbol=settings.symbol,
         unit=settings.time_unit,
-        skip=settings.skip_bad_rows,
+        skip=settings.skip_invalid_rows,
     )
     recording = Recording(file, layout, one_byte(settings.separator))
     names, admin = contract.topics(topics), Admin(kafka)
@@ -78,9 +78,12 @@ def backfill(
         for spec in CANDLES:
             lake.make(spec)
         loaded = load(
-            recording.frames(), lake, time.time_ns() // 1000, skip_bad=settings.skip_bad_rows,
+            recording.frames(),
+            lake,
+            time.time_ns() // 1000,
+            skip_bad=settings.skip_invalid_rows,
             on_ticks=lambda count: show("ticks into the lake", count),
-        )  # fmt: skip
+        )
         if not loaded.ticks:
             raise FeedError("there are no ticks in the files", "name files that have some")
         topic_id = admin.topic_id(names.ticks) or ""
@@ -90,9 +93,13 @@ def backfill(
 
 
 def _candles(
-    lake: Lake, engine: Engine, settings: BackfillSettings, loaded: Loaded, topic_id: str,
+    lake: Lake,
+    engine: Engine,
+    settings: BackfillSettings,
+    loaded: Loaded,
+    topic_id: str,
     show: Show,
-) -> Repaired:  # fmt: skip
+) -> Repaired:
     def now_us() -> int:
         return time.time_ns() // 1000
 
@@ -106,8 +113,10 @@ def _candles(
     return repair(
         lake,
         engine,
-        Question(price=settings.price, span=loaded.span()),
-        Rules(microseconds(settings.lateness), microseconds(settings.correct_for)),
+        Scope(price=settings.price, span=loaded.span()),
+        CorrectionRules(
+            microseconds(settings.watermark_delay), microseconds(settings.allowed_lateness)
+        ),
         now_us,
         first=beginning(engine, topic_id, settings.price, now_us()),
         clocks=loaded.clocks,
@@ -122,9 +131,13 @@ def _shown(recording: Recording) -> Iterator[Show]:
         yield lambda _what, _count: None
         return
     with Progress(
-        TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn(),
-        console=Console(stderr=True), transient=True,
-    ) as bar:  # fmt: skip
+        TextColumn("{task.description}"),
+        BarColumn(),
+        MofNCompleteColumn(),
+        TimeElapsedColumn(),
+        console=Console(stderr=True),
+        transient=True,
+    ) as bar:
         task = bar.add_task("", total=recording.count())
         yield lambda what, count: bar.update(task, description=what, completed=count)
 

@@ -5,9 +5,9 @@ from typing import Any
 import click
 
 from homma.cli.catalog import Catalog
+from homma.cli.history_options import HistoryRequest, asks
 from homma.cli.intervals import of_code
 from homma.cli.options import takes
-from homma.cli.past import Asked, asks
 from homma.core.interval import INTERVALS
 from homma.lake import history
 from homma.lake.schema import CANDLES
@@ -15,10 +15,17 @@ from homma.lake.table import Lake
 from homma.settings import LakeSettings
 
 _SHOWN = {
-    "source": "source", "symbol": "symbol", "dateTime": "start", "open": "open", "high": "high",
-    "low": "low", "close": "close", "volume": "volume", "isFinal": "final",
+    "source": "source",
+    "symbol": "symbol",
+    "dateTime": "start",
+    "open": "open",
+    "high": "high",
+    "low": "low",
+    "close": "close",
+    "volume": "volume",
+    "isFinal": "final",
     "revision": "revision",
-}  # fmt: skip
+}
 
 
 @click.command()
@@ -26,8 +33,12 @@ _SHOWN = {
 @click.argument("code", metavar="INTERVAL")
 @click.argument("symbol", metavar="[SYMBOL]", required=False, default="")
 @asks
-@click.option("--fill", type=click.Choice(["none", "previous"]), default="none",
-              help="previous: carry the last close through intervals without a tick")  # fmt: skip
+@click.option(
+    "--fill",
+    type=click.Choice(["none", "previous"]),
+    default="none",
+    help="previous: carry the last close through intervals without a tick",
+)
 def candles(lake: Catalog, code: str, fill: str, **asked: Any) -> None:
     """Show candles out of the lake.
 
@@ -41,7 +52,7 @@ def candles(lake: Catalog, code: str, fill: str, **asked: Any) -> None:
       homma candles D1 --from 2025-01-01 --output days.parquet
       homma candles m5 BNBUSD --from 4h --fill previous --json
     """
-    question = Asked(**asked)
+    question = HistoryRequest(**asked)
     spec = CANDLES[INTERVALS.index(of_code(code))]
     table = Lake(lake.properties, lake.namespace).table(spec)
     rows = history.candles(table, question.wanted, question.now_us, fill=fill == "previous")

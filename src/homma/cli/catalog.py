@@ -11,9 +11,16 @@ from homma.stack.credentials import ACCESS_KEY, NAME, SECRET_KEY, Credentials, r
 
 # Whoever gives one of these knows another way in.
 _OTHER_WAYS: Final = (
-    "credential", "token", "auth.", "rest.sigv4-", "s3.access-key-id", "s3.profile-name",
-    "s3.role-arn", "s3.anonymous", "s3.signer",
-)  # fmt: skip
+    "credential",
+    "token",
+    "auth.",
+    "rest.sigv4-",
+    "s3.access-key-id",
+    "s3.profile-name",
+    "s3.role-arn",
+    "s3.anonymous",
+    "s3.signer",
+)
 
 
 @dataclass(frozen=True, slots=True)

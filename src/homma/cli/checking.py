@@ -11,10 +11,10 @@ from typing import Any, Final
 import click
 
 from homma.cli.catalog import Catalog
-from homma.cli.past import instant_us
+from homma.cli.history_options import instant_us
 from homma.core.compare import VALUES, WRONG, Tally
 from homma.core.interval import INTERVALS
-from homma.core.recompute import END_OF_TIME_US, Slice, Span
+from homma.core.recompute import END_OF_TIME_US, EventSpan, Slice
 from homma.lake.engine import Engine
 from homma.lake.table import Lake
 from homma.topics import contract
@@ -30,7 +30,7 @@ _OPTIONS: Final = (
     click.option("--from", "since", default="", metavar="TIME", help="candles from this start on"),
     click.option("--to", "until", default="", metavar="TIME", help="candles that start before"),
     click.option("--json", "as_json", is_flag=True, help="in machine form"),
-)  # fmt: skip
+)
 
 
 def ranged(verb: Verb) -> Verb:
@@ -40,12 +40,12 @@ def ranged(verb: Verb) -> Verb:
     return verb
 
 
-def span_of(since: str, until: str) -> Span:
+def span_of(since: str, until: str) -> EventSpan:
     """The range as it was typed."""
     now_us = time.time_ns() // 1000
     start_us = instant_us(since, now_us, "--from")
     end_us = instant_us(until, now_us, "--to")
-    return Span(start_us or 0, END_OF_TIME_US if end_us is None else end_us)
+    return EventSpan(start_us or 0, END_OF_TIME_US if end_us is None else end_us)
 
 
 @contextmanager

@@ -18,13 +18,13 @@ from homma.cli.local import TRINO, lake
 from homma.errors import HommaError, PortInUse, StackError
 from homma.settings import UpSettings
 from homma.stack import jars
-from homma.stack.alive import alive
 from homma.stack.archive import read_archive, unpacked
 from homma.stack.credentials import NAME as CREDENTIALS
 from homma.stack.credentials import read_credentials
 from homma.stack.folder import owner_of
 from homma.stack.ports import must_be_free
-from homma.stack.record import Entry, Record, read_record
+from homma.stack.process_ids import alive
+from homma.stack.record import Entry, FolderRecord, read_record
 from homma.stack.seaweed import binary
 
 Status = Literal["ok", "warning", "failure"]
@@ -188,12 +188,12 @@ def _running(path: Path) -> Iterator[Entry]:
             yield entry
 
 
-def _record(path: Path) -> Record:
+def _record(path: Path) -> FolderRecord:
     try:
         return read_record(path)
     except HommaError:
         # Whoever starts there will say so.
-        return Record()
+        return FolderRecord()
 
 
 def credentials(path: Path) -> Iterator[Finding]:

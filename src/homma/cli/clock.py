@@ -11,7 +11,7 @@ import threading
 import time
 from typing import Final
 
-from homma.cli.endings import told
+from homma.cli.exit_codes import told
 from homma.errors import ClockSetBack
 
 # Shorter ones pass like any other pause.

@@ -39,7 +39,7 @@ def doctor(
       homma doctor --dir /data/homma --kafka-port 19092 --bootstrap.servers 127.0.0.1:19092
       homma doctor --json | jq '.[] | select(.status != "ok")'
     """
-    where = kafka_checks.Cluster(
+    where = kafka_checks.CheckedCluster(
         kafka=kafka,
         topics=topics,
         group=settings.group,
@@ -55,7 +55,7 @@ def doctor(
         sys.exit(1)
 
 
-def _all(up: UpSettings, where: kafka_checks.Cluster) -> Iterator[Finding]:
+def _all(up: UpSettings, where: kafka_checks.CheckedCluster) -> Iterator[Finding]:
     for check in checks.machine(up):
         yield from check()
     yield from kafka_checks.cluster(where)

@@ -48,7 +48,7 @@ def checkpoints_uri(flink: FlinkSettings, engine: EngineSettings, group: str, ti
 
 
 @dataclass(frozen=True, slots=True)
-class Basis:
+class StateOrigin:
     """What the state belongs to."""
 
     topicId: str  # noqa: N815  as in the marks of homma's own engine
@@ -68,9 +68,9 @@ class Ticks:
         self._reader = Reader(kafka)
         self._offsets = GroupReader(kafka, group, topics.ticks, _SESSION_MS)
 
-    def basis(self, price: str) -> Basis:
+    def basis(self, price: str) -> StateOrigin:
         """What candles made now would belong to."""
-        return Basis(self._admin.topic_id(self._topics.ticks) or "", price, views.form())
+        return StateOrigin(self._admin.topic_id(self._topics.ticks) or "", price, views.form())
 
     def forget(self) -> None:
         """Have the group begin anew."""
@@ -139,7 +139,7 @@ def begin(home: Path, job: Job, ticks: Ticks, checkpoint: str | None) -> None:
     path.write_text(json.dumps(asdict(basis)), encoding="utf-8")
 
 
-def _must_match(found: Mapping[str, str], basis: Basis, job: Job) -> None:
+def _must_match(found: Mapping[str, str], basis: StateOrigin, job: Job) -> None:
     if found["price"] != basis.price:
         raise StateError(
             f"the candles are made of {found['price']}, and --price says {basis.price}",

@@ -6,7 +6,7 @@ import click
 
 from homma.cli.options import takes
 from homma.cli.sending import send
-from homma.feed.opening import synthetic
+from homma.feed.sources import synthetic
 from homma.settings import GenerateSettings, KafkaSettings, MetricsSettings, TopicSettings
 from homma.topics.kafka.connection import Connection
 
@@ -26,7 +26,7 @@ def generate(
     \b
     Example:
       homma generate --rate 1000 --sources 2 --series 20
-      homma generate --late 0.01 --out-of-order 0.05 --duplicates 0.01 --broken 0.01
+      homma generate --late 0.01 --out-of-order 0.05 --duplicates 0.01 --invalid 0.01
       homma generate --seed 7 --start 2025-03-20T00:00:00 --speed max --limit 1000000
       homma generate --bootstrap.servers HOST:9092 --topic T --security.protocol SASL_SSL
     """

@@ -12,7 +12,7 @@ from homma.topics.contract import TopicSpec
 from homma.topics.kafka.admin import Admin
 from homma.topics.kafka.connection import Connection
 from homma.topics.kafka.reading import GroupReader, Reader
-from homma.topics.mark import read_mark
+from homma.topics.offset_metadata import read_offset_metadata
 
 _REACH_S: Final = 5.0
 _SESSION_MS: Final = 6_000
@@ -28,7 +28,7 @@ _COMPARED: Final = {
 
 
 @dataclass(frozen=True, slots=True)
-class Cluster:
+class CheckedCluster:
     """Where to ask and what for; `own_port` is the port of a broker that runs in our folder."""
 
     kafka: Connection
@@ -38,7 +38,7 @@ class Cluster:
     now_ms: Callable[[], int]
 
 
-def cluster(where: Cluster) -> Iterator[Finding]:
+def cluster(where: CheckedCluster) -> Iterator[Finding]:
     """All checks of a Kafka cluster; only the first where it is out of reach."""
     servers = where.kafka["bootstrap.servers"]
     try:
@@ -57,7 +57,7 @@ def cluster(where: Cluster) -> Iterator[Finding]:
         yield Finding("Kafka", "failure", error.what, error.remedy)
 
 
-def _unreachable(where: Cluster, servers: str, error: HommaError) -> Finding:
+def _unreachable(where: CheckedCluster, servers: str, error: HommaError) -> Finding:
     if where.own_port is not None:
         ours = f"127.0.0.1:{where.own_port}"
         if servers != ours:
@@ -69,7 +69,7 @@ def _unreachable(where: Cluster, servers: str, error: HommaError) -> Finding:
     return Finding("Kafka", "failure", error.what, error.remedy)
 
 
-def topics(where: Cluster, found: Mapping[str, int]) -> Iterator[Finding]:
+def topics(where: CheckedCluster, found: Mapping[str, int]) -> Iterator[Finding]:
     """Whether the topics are as the contract says; one finding where all are."""
     ticks = where.topics.topic
     specs = contract.specs(where.topics, found.get(ticks, where.topics.partitions))
@@ -126,7 +126,7 @@ def _parts(text: str) -> set[str]:
     return set(text.split(","))
 
 
-def offsets(where: Cluster, partitions: int) -> Iterator[Finding]:
+def offsets(where: CheckedCluster, partitions: int) -> Iterator[Finding]:
     """Whether the engine's committed offsets are its own and its ticks still there."""
     ticks = where.topics.topic
     topic_id = Admin(where.kafka).topic_id(ticks)
@@ -167,7 +167,7 @@ def _offset(
             f"raise --tick-retention, and {anew}",
         )
     try:
-        mark = read_mark(metadata, at)
+        mark = read_offset_metadata(metadata, at)
     except StateError as error:
         yield Finding("offsets", "failure", error.what, error.remedy)
         return
@@ -176,7 +176,7 @@ def _offset(
         yield Finding("offsets", "failure", what, f"{anew}, or name another --group")
 
 
-def clock(where: Cluster, partitions: int) -> Iterator[Finding]:
+def clock(where: CheckedCluster, partitions: int) -> Iterator[Finding]:
     """Whether the broker, which dates the ticks, is ahead of this machine."""
     ticks, ahead_ms = where.topics.topic, where.now_ms() + _AHEAD_MS
     reader = Reader(where.kafka)

@@ -7,11 +7,11 @@ from collections.abc import Callable
 import click
 
 from homma.cli.catalog import Catalog
-from homma.cli.collecting import collect_seldom
+from homma.cli.gc_tuning import collect_seldom
 from homma.cli.options import FAILPOINT, takes
 from homma.cli.signals import stop_on_signals
 from homma.failpoint import Reached, Step, at, ignored
-from homma.lake.job import Sources, landing
+from homma.lake.job import LandingTopics, landing
 from homma.lake.table import Lake
 from homma.metrics import LAND, Metrics
 from homma.settings import (
@@ -46,7 +46,7 @@ def land(
     collect_seldom()
     reached = _failpoint()
     lake = Lake(catalog.properties, catalog.namespace, _commits(reached))
-    sources = Sources(kafka, contract.topics(topics), Admin(kafka))
+    sources = LandingTopics(kafka, contract.topics(topics), Admin(kafka))
     sources.admin.require(sources.topics.ticks)
     measured = Metrics(LAND)
     measured.serve(metrics.metrics_host, metrics.metrics_port)

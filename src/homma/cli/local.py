@@ -19,7 +19,7 @@ from homma.durations import duration_text
 from homma.errors import HommaError, KafkaError, SettingError
 from homma.rendered import prometheus
 from homma.settings import GenerateSettings, TopicSettings, UpSettings
-from homma.stack import archive, chore, folder, jars, kafka, seaweed, trino
+from homma.stack import archive, folder, jars, kafka, periodic, seaweed, trino
 from homma.stack.backoff import Backoff
 from homma.stack.credentials import ACCESS_KEY, SECRET_KEY, ensure_credentials
 from homma.stack.folder import Folder
@@ -43,7 +43,7 @@ OnFetch = Callable[[str, int, int], None]
 
 
 @dataclass(frozen=True, slots=True)
-class Stage:
+class StageProgram:
     """One of homma's own programs, and where its metrics are; `flags` include where they are."""
 
     name: str
@@ -71,7 +71,7 @@ class Local:
     ports: dict[str, dict[str, int]]
 
 
-def stages(up: UpSettings, topics: TopicSettings, ticks: GenerateSettings) -> list[Stage]:
+def stages(up: UpSettings, topics: TopicSettings, ticks: GenerateSettings) -> list[StageProgram]:
     """Homma's own programs, consumers first, so that no tick has to wait for them."""
     named, wanted = flags(topics), lake(up)
     found = [_measured("aggregate", up.aggregate_metrics_port, *named)]
@@ -82,15 +82,17 @@ def stages(up: UpSettings, topics: TopicSettings, ticks: GenerateSettings) -> li
     if not up.no_serve:
         where = ("--without-lake",) if wanted is None else _of_lake(up, wanted)
         port = ("--serve-port", str(up.serve_port))
-        found.append(Stage("serve", up.serve_port, "--serve-port", (*port, *named, *where), True))
+        found.append(
+            StageProgram("serve", up.serve_port, "--serve-port", (*port, *named, *where), True)
+        )
     if not up.no_generate:
         found.append(_measured("generate", up.generate_metrics_port, *named, *flags(ticks)))
     return found
 
 
-def _measured(name: str, port: int, *more: str) -> Stage:
+def _measured(name: str, port: int, *more: str) -> StageProgram:
     metrics = ("--metrics-port", str(port), "--metrics-host", HOST)
-    return Stage(name, port, f"--{name}-metrics-port", (*metrics, *more))
+    return StageProgram(name, port, f"--{name}-metrics-port", (*metrics, *more))
 
 
 def flags(settings: Any) -> tuple[str, ...]:
@@ -114,10 +116,13 @@ def lake(up: UpSettings) -> Seaweed | None:
 def _of_lake(up: UpSettings, wanted: Seaweed) -> tuple[str, ...]:
     """Where a stage finds the lake, and its login."""
     return (
-        "--catalog-uri", f"http://{HOST}:{wanted.ports.catalog}",
-        "--s3-endpoint", f"http://{HOST}:{wanted.ports.s3}",
-        "--dir", str(up.dir),
-    )  # fmt: skip
+        "--catalog-uri",
+        f"http://{HOST}:{wanted.ports.catalog}",
+        "--s3-endpoint",
+        f"http://{HOST}:{wanted.ports.s3}",
+        "--dir",
+        str(up.dir),
+    )
 
 
 @contextmanager
@@ -231,7 +236,7 @@ def _seaweed(wanted: Seaweed, started: _Started) -> None:
     def purge(over: threading.Event) -> None:
         seaweed.purge_log(wanted, over)
 
-    started.cleanup.enter_context(chore.every(_PURGE_EVERY_S, purge, told))
+    started.cleanup.enter_context(periodic.every(_PURGE_EVERY_S, purge, told))
 
 
 def _fetched_trino(up: UpSettings, on_fetch: OnFetch) -> Path:
@@ -261,22 +266,30 @@ def _trino(
     trino.make_views(node)
 
 
-def _program(home: Path, stage: Stage, bootstrap: str, config: Path | None) -> Program:
+def _program(home: Path, stage: StageProgram, bootstrap: str, config: Path | None) -> Program:
     chosen = ["--config", str(config)] if config else []
     return Program(
         name=stage.name,
-        argv=[sys.executable, "-m", "homma", *chosen, stage.name, "--bootstrap.servers", bootstrap,
-              *stage.flags],
+        argv=[
+            sys.executable,
+            "-m",
+            "homma",
+            *chosen,
+            stage.name,
+            "--bootstrap.servers",
+            bootstrap,
+            *stage.flags,
+        ],
         log=home / f"{stage.name}.log",
         # The login of the lake that is started here, not that of another.
         env={name: value for name, value in os.environ.items() if name not in _LOGIN},
         ready=lambda: measured(stage.metrics_port) is not None,
         stop_within_s=_STAGE_STOP_S,
         restart=Backoff,
-    )  # fmt: skip
+    )
 
 
-def _tell_prometheus(home: Path, stages: list[Stage]) -> None:
+def _tell_prometheus(home: Path, stages: list[StageProgram]) -> None:
     """Write where the metrics are: deploy/prometheus/prometheus.yml looks there."""
     places = {stage.name: f"{HOST}:{stage.metrics_port}" for stage in stages}
     (home / "targets.json").write_text(prometheus.targets(places), encoding="utf-8")

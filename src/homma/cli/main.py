@@ -9,18 +9,33 @@ from typing import Final
 
 import click
 
-from homma.cli.endings import INTERRUPTED, told
+from homma.cli.exit_codes import INTERRUPTED, told
 from homma.cli.options import check_environment, read_file
 from homma.cli.verbs import Verbs
-from homma.errors import HommaError
+from homma.errors import HommaError, SettingError
+from homma.renamed_settings import current_flag
 
 DEFAULT_FILE: Final = Path("homma.toml")
 #: Each is a module of this package and a command in it.
 VERBS: Final = (
-    "up", "down", "status", "generate", "replay", "aggregate", "flink", "land",
-    "serve", "tail",
-    "candles", "ticks", "verify", "repair", "backfill", "doctor", "render",
-)  # fmt: skip
+    "up",
+    "down",
+    "status",
+    "generate",
+    "replay",
+    "aggregate",
+    "flink",
+    "land",
+    "serve",
+    "tail",
+    "candles",
+    "ticks",
+    "verify",
+    "repair",
+    "backfill",
+    "doctor",
+    "render",
+)
 
 
 @click.group(commands=Verbs(VERBS), context_settings={"help_option_names": ["-h", "--help"]})
@@ -54,6 +69,13 @@ def main() -> None:
     warnings.filterwarnings("ignore", "Producer abort_transaction failed during close")
     try:
         sys.exit(homma.main(standalone_mode=False) or 0)
+    except click.NoSuchOption as error:
+        current = current_flag(error.option_name)
+        if current:
+            former = f"{error.option_name} has a new name"
+            sys.exit(told(SettingError(former, f"write {current} instead")))
+        error.show()
+        sys.exit(error.exit_code)
     except click.ClickException as error:
         error.show()
         sys.exit(error.exit_code)

@@ -24,6 +24,7 @@ import click
 from homma.cli.catalog import catalog
 from homma.durations import duration_text
 from homma.errors import SettingError
+from homma.renamed_settings import RENAMED
 from homma.settings import KafkaSettings, LakeSettings, UpSettings, all_settings, has_default, parse
 from homma.topics.kafka.connection import connection
 
@@ -68,8 +69,10 @@ def takes(*stages: type) -> Callable[[Callable[..., None]], Callable[..., None]]
                 if stage in stages
             }
             home = given.pop(_DIR) if _brings_dir(stages) else given.get(_DIR)
-            values = [stage(**{row.name: given.pop(row.name) for row in fields(stage)})
-                      for stage in stages]  # fmt: skip
+            values = [
+                stage(**{row.name: given.pop(row.name) for row in fields(stage)})
+                for stage in stages
+            ]
             verb(*(_whole(value, extra, home) for value in values), **given)
 
         run.__name__, run.__doc__ = verb.__name__, verb.__doc__
@@ -174,19 +177,29 @@ def read_file(path: Path) -> tuple[dict[str, Any], dict[str, dict[str, str]]]:
     }
     for name in found:
         if name not in all_settings():
-            raise _unknown(f"{name} in {path}", name, all_settings())
+            raise _unknown(f"{name} in {path}", name, all_settings(), RENAMED)
     return found, properties
 
 
 def check_environment(environment: Mapping[str, str]) -> None:
     """Refuse HOMMA_ variables that mean nothing: most likely a typo."""
-    known = {FAILPOINT, SERVE_TOKEN} | {PREFIX + name.upper() for name in all_settings()}
+    known = {FAILPOINT, SERVE_TOKEN} | {_variable(name) for name in all_settings()}
+    renamed = {_variable(former): _variable(current) for former, current in RENAMED.items()}
     for name in environment:
         if name.startswith(PREFIX) and name not in known:
-            raise _unknown(f"the variable {name}", name, known)
+            raise _unknown(f"the variable {name}", name, known, renamed)
 
 
-def _unknown(what: str, name: str, known: Iterable[str]) -> SettingError:
+def _variable(name: str) -> str:
+    """The environment variable of a setting."""
+    return PREFIX + name.upper()
+
+
+def _unknown(
+    what: str, name: str, known: Iterable[str], renamed: Mapping[str, str]
+) -> SettingError:
+    if name in renamed:
+        return SettingError(f"{what} has a new name", f"write {renamed[name]} instead")
     near = difflib.get_close_matches(name, list(known), 1)
     remedy = f"did you mean {near[0]}?" if near else "see docs/reference/settings.md"
     return SettingError(f"{what} is no setting of homma's", remedy)

@@ -25,9 +25,12 @@ _SERIES: Final = 6
 _LOOK_BACK: Final = 200
 #: The ports that are not for the parts of a server alone.
 _DOORS: Final = {
-    "broker": "port", "s3": "S3 on port", "catalog": "catalog on port", "http": "port",
+    "broker": "port",
+    "s3": "S3 on port",
+    "catalog": "catalog on port",
+    "http": "port",
     "page": "page on port",
-}  # fmt: skip
+}
 
 _COLOURS: Final = {
     State.RUNNING: "green",

@@ -75,9 +75,14 @@ def _setting_table(stage: type) -> str:
     for row, param in zip(fields(stage), _params(stage), strict=True):
         kind = "" if param.is_flag else f" {param.make_metavar(click.Context(click.Command('x')))}"
         rows.append(
-            [f"`{param.opts[0]}{kind}`", f"`{param.envvar}`", f"`{row.name}`",
-             f"`{shown(row)}`", row.metadata["help"]]
-        )  # fmt: skip
+            [
+                f"`{param.opts[0]}{kind}`",
+                f"`{param.envvar}`",
+                f"`{row.name}`",
+                f"`{shown(row)}`",
+                row.metadata["help"],
+            ]
+        )
     return _table(("flag", "variable", "homma.toml", "default", "meaning"), rows)
 
 
@@ -120,10 +125,15 @@ def topics(program: click.Group) -> str:
         },
     }
     rows = [
-        [f"`{s.name}`", meanings[s.name], str(s.partitions), s.config["cleanup.policy"],
-         _duration(s.config["retention.ms"])]
+        [
+            f"`{s.name}`",
+            meanings[s.name],
+            str(s.partitions),
+            s.config["cleanup.policy"],
+            _duration(s.config["retention.ms"]),
+        ]
         for s in specs
-    ]  # fmt: skip
+    ]
     parts = [
         "# Topics",
         "As `homma up`, `homma generate` and `homma aggregate` make them where they are missing. "
@@ -182,9 +192,12 @@ def _verbs(path: str, group: click.Group) -> Iterator[tuple[str, click.Command]]
 def _help_text(path: str, command: click.Command) -> str:
     # Not as wide as the terminal of whoever renders it.
     context = click.Context(
-        command, info_name=path, terminal_width=_WIDTH, max_content_width=_WIDTH,
+        command,
+        info_name=path,
+        terminal_width=_WIDTH,
+        max_content_width=_WIDTH,
         help_option_names=["-h", "--help"],
-    )  # fmt: skip
+    )
     return _code(command.get_help(context).splitlines())
 
 

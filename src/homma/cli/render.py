@@ -14,7 +14,7 @@ import click
 
 from homma.cli import reference
 from homma.errors import SettingError
-from homma.rendered import dbt, elsewhere, prometheus, trino
+from homma.rendered import dbt, deployments, prometheus, trino
 from homma.topics import asyncapi, schemas
 
 #: Gives a file's text; the program is for those that show its verbs.
@@ -63,21 +63,24 @@ RENDERED: Final[dict[str, Renderer]] = {
         for name, text in trino.described().items()
     },
     **{path: partial(_as_it_is, text) for path, text in dbt.files().items()},
-    "deploy/flink/candles.sql": lambda _: elsewhere.flink_sql(),
-    "deploy/flink/compose.yaml": lambda _: elsewhere.flink_compose(),
-    "deploy/flink/flinkdeployment.yaml": lambda _: elsewhere.flink_kubernetes(),
-    "ksqldb/create-entities.sql": lambda _: elsewhere.ksqldb_sql(),
-    "terraform/ksql/topics.json": lambda _: elsewhere.confluent_topics(),
-    "terraform/ksql/statements.json": lambda _: elsewhere.confluent_statements(),
+    "deploy/flink/candles.sql": lambda _: deployments.flink_sql(),
+    "deploy/flink/compose.yaml": lambda _: deployments.flink_compose(),
+    "deploy/flink/flinkdeployment.yaml": lambda _: deployments.flink_kubernetes(),
+    "ksqldb/create-entities.sql": lambda _: deployments.ksqldb_sql(),
+    "terraform/ksql/topics.json": lambda _: deployments.confluent_topics(),
+    "terraform/ksql/statements.json": lambda _: deployments.confluent_statements(),
 }
 
 
 @click.command()
 @click.option("--check", is_flag=True, help="write nothing; exit status 1 if any file differs")
 @click.option(
-    "--root", type=click.Path(path_type=Path), default=Path(), show_default=True,
+    "--root",
+    type=click.Path(path_type=Path),
+    default=Path(),
+    show_default=True,
     help="the project's folder",
-)  # fmt: skip
+)
 @click.option("--json", "as_json", is_flag=True, help="in machine form")
 @click.pass_context
 def render(context: click.Context, check: bool, root: Path, as_json: bool) -> None:
@@ -124,9 +127,11 @@ def _difference(root: Path, name: str, text: str) -> str:
     shown = list(islice(lines, 2, 2 + _DIFF_LINES + 1))
     more = ["…"] if len(shown) > _DIFF_LINES else []
     return "\n".join(
-        [f"{name} differs: run `homma render`",
-         *(f"  {line}" for line in [*shown[:_DIFF_LINES], *more])]
-    )  # fmt: skip
+        [
+            f"{name} differs: run `homma render`",
+            *(f"  {line}" for line in [*shown[:_DIFF_LINES], *more]),
+        ]
+    )
 
 
 def _say(table: dict[str, list[str]], as_json: bool, lines: Iterator[str]) -> None:

@@ -10,14 +10,14 @@ from homma.cli.catalog import Catalog
 from homma.cli.checking import as_text, counted, opened, progress, ranged, span_of
 from homma.cli.options import takes
 from homma.core.interval import INTERVALS
-from homma.core.recompute import Span
+from homma.core.recompute import EventSpan
 from homma.durations import microseconds
 from homma.lake import late
-from homma.lake.basis import Series
-from homma.lake.correction import Rules
+from homma.lake.correction import CorrectionRules
+from homma.lake.counted_ticks import SeriesFilter
 from homma.lake.repair import Repaired
 from homma.lake.repair import repair as mended
-from homma.lake.verify import Question
+from homma.lake.verify import Scope
 from homma.settings import KafkaSettings, LakeSettings, RepairSettings, TopicSettings
 from homma.topics import contract
 from homma.topics.kafka.connection import Connection
@@ -55,18 +55,26 @@ def repair(
         span, named = span_of(asked["since"], asked["until"]), None
         if only_late:
             named = late.late_keys(engine.reader, names.late, engine.partitions)
-            span = late.span_of(named) or Span(0, 0)
-        question = Question(
+            span = late.span_of(named) or EventSpan(0, 0)
+        question = Scope(
             price=settings.price,
-            series=Series(asked["symbol"], asked["source"]),
+            series=SeriesFilter(asked["symbol"], asked["source"]),
             span=span,
             max_future_us=microseconds(settings.max_future),
         )
-        rules = Rules(microseconds(settings.lateness), microseconds(settings.correct_for))
+        rules = CorrectionRules(
+            microseconds(settings.watermark_delay), microseconds(settings.allowed_lateness)
+        )
         done = mended(
-            lake, engine, question, rules, lambda: time.time_ns() // 1000,
-            named=named, dry_run=dry_run, on_slice=progress(),
-        )  # fmt: skip
+            lake,
+            engine,
+            question,
+            rules,
+            lambda: time.time_ns() // 1000,
+            named=named,
+            dry_run=dry_run,
+            on_slice=progress(),
+        )
     _say(done, as_json=as_json, dry_run=dry_run)
 
 

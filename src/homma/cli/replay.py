@@ -6,7 +6,7 @@ import click
 
 from homma.cli.options import takes
 from homma.cli.sending import send
-from homma.feed import opening
+from homma.feed import sources
 from homma.settings import KafkaSettings, MetricsSettings, ReplaySettings, TopicSettings
 from homma.topics.kafka.connection import Connection
 
@@ -36,8 +36,13 @@ def replay(
       homma replay quotes.csv --column mid=price --source LSE --symbol VOD
       homma replay trades.ndjson.zst --column dateTime=time --time-unit ms
     """
-    source, recording = opening.replay(file, column, settings)
+    source, recording = sources.replay(file, column, settings)
     send(
-        kafka, topics, metrics, source, settings.limit, as_json=as_json,
-        extra=lambda: {"rows_skipped": recording.skipped} if settings.skip_bad_rows else {},
-    )  # fmt: skip
+        kafka,
+        topics,
+        metrics,
+        source,
+        settings.limit,
+        as_json=as_json,
+        extra=lambda: {"rows_skipped": recording.skipped} if settings.skip_invalid_rows else {},
+    )

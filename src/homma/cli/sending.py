@@ -23,7 +23,7 @@ from rich.progress import (
 
 from homma.cli.signals import stop_on_signals
 from homma.feed import job
-from homma.feed.source import Source
+from homma.feed.source import TickSource
 from homma.metrics import FEED, Metrics
 from homma.settings import MetricsSettings, TopicSettings
 from homma.topics.kafka.admin import Admin
@@ -35,14 +35,14 @@ log = logging.getLogger("homma.feed")
 #: Without a terminal, a line is logged this often.
 _LINE_S: Final = 10.0
 
-Report = Callable[[job.Progress], None]
+Report = Callable[[job.SendProgress], None]
 
 
 def send(
     kafka: Connection,
     topics: TopicSettings,
     metrics: MetricsSettings,
-    source: Source,
+    source: TickSource,
     limit: int,
     *,
     as_json: bool,
@@ -84,7 +84,7 @@ def _measured(metrics: Metrics, show: Report) -> Report:
     """Both the metrics and the display are told."""
     counted = 0
 
-    def report(progress: job.Progress) -> None:
+    def report(progress: job.SendProgress) -> None:
         nonlocal counted
         metrics.count("homma_ticks_sent", progress.sent - counted)
         counted = progress.sent
@@ -103,7 +103,7 @@ def lines(clock_s: Callable[[], float]) -> Report:
     """Log how far it is, now and then."""
     told_s = clock_s()
 
-    def report(progress: job.Progress) -> None:
+    def report(progress: job.SendProgress) -> None:
         nonlocal told_s
         if clock_s() - told_s < _LINE_S:
             return
@@ -140,7 +140,7 @@ class _Bar:
     def __exit__(self, *_: object) -> None:
         self._progress.stop()
 
-    def _report(self, progress: job.Progress) -> None:
+    def _report(self, progress: job.SendProgress) -> None:
         assert self._task is not None
         self._progress.update(
             self._task, completed=progress.sent, total=progress.total, rate=progress.rate_per_s

@@ -13,9 +13,9 @@ from homma.cli.signals import stop_on_signals
 from homma.metrics import SERVE, Metrics
 from homma.serve import server
 from homma.serve.app import Parts, Server
-from homma.serve.following import Source
+from homma.serve.candle_feed import CandleTopics
 from homma.serve.guard import rules
-from homma.serve.past import Past, Reader
+from homma.serve.lake_client import HistoryReader, LakeClient
 from homma.settings import KafkaSettings, LakeSettings, ServeSettings, TopicSettings
 from homma.topics import contract
 from homma.topics.kafka.admin import Admin
@@ -49,7 +49,7 @@ def serve(
             rules=allowed,
             version=metadata.version("homma"),
             clock=lambda: datetime.now(UTC),
-            source=Source(kafka, Admin(kafka), contract.topics(topics).candles),
+            source=CandleTopics(kafka, Admin(kafka), contract.topics(topics).candles),
             past=past,
             metrics=measured,
         )
@@ -57,24 +57,24 @@ def serve(
     # What it complains of are broken requests.
     logging.getLogger("uvicorn").setLevel(logging.CRITICAL)
     server.allow_files(settings.max_connections)
-    slow_after_ms = round(settings.slow_after.total_seconds() * 1000)
-    listener = server.listen(settings.serve_host, settings.serve_port, slow_after_ms)
+    stream_timeout_ms = round(settings.stream_timeout.total_seconds() * 1000)
+    listener = server.listen(settings.serve_host, settings.serve_port, stream_timeout_ms)
     host = f"[{settings.serve_host}]" if ":" in settings.serve_host else settings.serve_host
     log.info("the page is at http://%s:%d", host, listener.getsockname()[1])
     server.run(made.app, listener, settings.max_connections, stop_on_signals(), made.streams.close)
 
 
-def _past(catalog: Catalog, measured: Metrics) -> Past | None:
+def _past(catalog: Catalog, measured: Metrics) -> LakeClient | None:
     """What asks the lake; None where there is no way in."""
     if catalog.missing is not None:
         log.warning("only the newest candles are shown: %s", catalog.missing)
         return None
 
-    def opened() -> Reader:
+    def opened() -> HistoryReader:
         # Longer to load than all else together: nobody is to wait for it to see what is new.
         from homma.lake.table import Lake  # noqa: PLC0415
         from homma.serve.lake import LakeReader  # noqa: PLC0415
 
         return LakeReader(Lake(catalog.properties, catalog.namespace))
 
-    return Past(opened, measured)
+    return LakeClient(opened, measured)

@@ -10,14 +10,14 @@ from rich.console import Console
 from homma.cli.intervals import of_code
 from homma.cli.options import takes
 from homma.cli.signals import stop_on_signals
-from homma.cli.tailing import Drawn, Lines, Output, Wanted
+from homma.cli.tail_output import Drawn, Lines, Output, TailSelection
 from homma.core.interval import INTERVALS
 from homma.errors import HommaError, KafkaError
 from homma.settings import KafkaSettings, TopicSettings
 from homma.topics import contract
 from homma.topics.kafka.admin import Admin
 from homma.topics.kafka.connection import Connection
-from homma.topics.kafka.following import Follower, record
+from homma.topics.kafka.follower import Follower, record
 from homma.topics.latest import Latest
 
 #: How long to wait for records before the terminal's size and Ctrl-C are looked at again.
@@ -30,8 +30,12 @@ _OTHERS_NAMED = 20
 @click.argument("code", metavar="INTERVAL")
 @click.argument("name", metavar="[SYMBOL]", required=False)
 @click.option("--source", "origin", metavar="SOURCE", help="the source, where a symbol has several")
-@click.option("--last", type=click.IntRange(1, 10_000), metavar="N",
-              help="so many candles; as many as fit the terminal, 20 without one")  # fmt: skip
+@click.option(
+    "--last",
+    type=click.IntRange(1, 10_000),
+    metavar="N",
+    help="so many candles; as many as fit the terminal, 20 without one",
+)
 @click.option("--once", is_flag=True, help="what is there now, then exit")
 @click.option("--json", "as_json", is_flag=True, help="a line of JSON for each change")
 def tail(
@@ -64,7 +68,7 @@ def tail(
             f"there is no topic {topic} at {kafka['bootstrap.servers']}",
             "start `homma up` or `homma aggregate`, which make it, or name it with --candle-topic",
         )
-    wanted = Wanted(interval, name, origin, last)
+    wanted = TailSelection(interval, name, origin, last)
     console = Console()
     output: Output
     if as_json or not console.is_terminal:
@@ -86,7 +90,12 @@ def tail(
 
 
 def _follow(
-    follower: Follower, output: Output, wanted: Wanted, *, once: bool, stop: Callable[[], bool]
+    follower: Follower,
+    output: Output,
+    wanted: TailSelection,
+    *,
+    once: bool,
+    stop: Callable[[], bool],
 ) -> None:
     latest = _recent(follower, wanted, output.room(), stop)
     if wanted.symbol and not wanted.choose(latest):
@@ -107,7 +116,9 @@ def _follow(
         output.show(latest, changes)
 
 
-def _recent(follower: Follower, wanted: Wanted, room: int, stop: Callable[[], bool]) -> Latest:
+def _recent(
+    follower: Follower, wanted: TailSelection, room: int, stop: Callable[[], bool]
+) -> Latest:
     """The candles of the topic's recent past, read from its end as far back as need be."""
     latest = Latest(room, wanted.symbol)
     known = 0
@@ -125,9 +136,9 @@ def _recent(follower: Follower, wanted: Wanted, room: int, stop: Callable[[], bo
     return latest
 
 
-def _missing(follower: Follower, wanted: Wanted, stop: Callable[[], bool]) -> HommaError:
+def _missing(follower: Follower, wanted: TailSelection, stop: Callable[[], bool]) -> HommaError:
     """What to say where there is no such series: which there are."""
-    everything = Wanted(wanted.interval, None, None, None)
+    everything = TailSelection(wanted.interval, None, None, None)
     series = _recent(follower, everything, 1, stop).series()
     said = ", ".join(f"{symbol} ({source})" for source, symbol in series[:_OTHERS_NAMED])
     more = f" and {len(series) - _OTHERS_NAMED} more" if len(series) > _OTHERS_NAMED else ""

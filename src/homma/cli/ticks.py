@@ -5,8 +5,8 @@ from typing import Any
 import click
 
 from homma.cli.catalog import Catalog
+from homma.cli.history_options import HistoryRequest, asks
 from homma.cli.options import takes
-from homma.cli.past import Asked, asks
 from homma.lake import history
 from homma.lake.schema import TICKS
 from homma.lake.table import Lake
@@ -34,6 +34,6 @@ def ticks(lake: Catalog, **asked: Any) -> None:
       homma ticks BNBUSD --from 2025-03-20T14:00 --to 2025-03-20T15:00 --json
       homma ticks --from 2025-03-20 --to 2025-03-21 --output day.parquet
     """
-    question = Asked(**asked)
+    question = HistoryRequest(**asked)
     table = Lake(lake.properties, lake.namespace).table(TICKS)
     question.answer(history.ticks(table, question.wanted, question.now_us), TICKS, _SHOWN)

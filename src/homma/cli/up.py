@@ -36,9 +36,12 @@ _DETACH_S: Final = 600.0
 @takes(UpSettings, TopicSettings, GenerateSettings)
 @click.option("--detach", is_flag=True, help="in the background; `homma down` ends it")
 @click.option(
-    "--with", "extras", multiple=True, type=click.Choice([local.TRINO]),
+    "--with",
+    "extras",
+    multiple=True,
+    type=click.Choice([local.TRINO]),
     help="start this too: Trino over the lake, downloaded (821 MB) the first time",
-)  # fmt: skip
+)
 @click.pass_context
 def up(
     context: click.Context,

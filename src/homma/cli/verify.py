@@ -15,9 +15,9 @@ from homma.cli.options import takes
 from homma.cli.signals import stop_on_signals
 from homma.core.compare import WRONG, Tally
 from homma.durations import microseconds
-from homma.lake.basis import Series
+from homma.lake.counted_ticks import SeriesFilter
 from homma.lake.table import Lake
-from homma.lake.verify import Question, Report
+from homma.lake.verify import Report, Scope
 from homma.lake.verify import verify as compared
 from homma.metrics import VERIFY, Metrics
 from homma.settings import (
@@ -62,9 +62,9 @@ def verify(
     """
 
     def report() -> Report:
-        question = Question(
+        question = Scope(
             price=settings.price,
-            series=Series(asked["symbol"], asked["source"]),
+            series=SeriesFilter(asked["symbol"], asked["source"]),
             span=span_of(asked["since"], asked["until"]),
             max_future_us=microseconds(settings.max_future),
         )

@@ -3,14 +3,14 @@
 A frame of candles has these columns:
 
     series      u32   code of the (source, symbol), see `core/series.py`
-    interval    u8    place in INTERVALS
+    interval    u8    index in INTERVALS
     start_us    i64   the interval's start, and
     end_us      i64   the start of the one after it
     open, high, low, close   f64
     volume      i64   count of ticks
-    open_place, close_place  i128  the places of the ticks that gave open and close
+    open_order_key, close_order_key  i128  the order keys of the ticks that gave open and close
 
-A tick's **place** is (dateTime, number) in one integer, so that "first" and "last" are the
+A tick's **order key** is (dateTime, number) in one integer, so that "first" and "last" are the
 smallest and largest of a column: ties in dateTime cannot depend on the order of arrival. That
 makes `merge` commutative and associative, and a tick is simply a candle of volume one: the one
 merge below serves ticks, roll-up, restoring and repair alike. Prices are copied, never computed.
@@ -34,8 +34,8 @@ CANDLE: Final = pl.Schema(
         "low": pl.Float64,
         "close": pl.Float64,
         "volume": pl.Int64,
-        "open_place": pl.Int128,
-        "close_place": pl.Int128,
+        "open_order_key": pl.Int128,
+        "close_order_key": pl.Int128,
     }
 )
 
@@ -45,31 +45,31 @@ _NUMBER_SPAN: Final = 1 << 63
 _SERIES_SPAN: Final = 1 << 32
 
 
-def place(event_us: pl.Expr, number: pl.Expr) -> pl.Expr:
+def order_key(event_us: pl.Expr, number: pl.Expr) -> pl.Expr:
     """(dateTime, number) as one Int128 that sorts alike."""
     return event_us.cast(pl.Int128) * pl.lit(_NUMBER_SPAN, pl.Int128) + number.cast(pl.Int128)
 
 
-def place_us(at: pl.Expr) -> pl.Expr:
-    """The dateTime of a place, microseconds."""
+def order_key_us(at: pl.Expr) -> pl.Expr:
+    """The dateTime of an order key, microseconds."""
     return (at // pl.lit(_NUMBER_SPAN, pl.Int128)).cast(pl.Int64)
 
 
-def place_number(at: pl.Expr) -> pl.Expr:
-    """The number of a place."""
+def order_key_number(at: pl.Expr) -> pl.Expr:
+    """The number of an order key."""
     return (at % pl.lit(_NUMBER_SPAN, pl.Int128)).cast(pl.Int64)
 
 
 #: How two candles of one key become one.
 MERGE: Final = (
     pl.col("end_us").first(),
-    pl.col("open").min_by("open_place"),
+    pl.col("open").min_by("open_order_key"),
     pl.col("high").max(),
     pl.col("low").min(),
-    pl.col("close").max_by("close_place"),
+    pl.col("close").max_by("close_order_key"),
     pl.col("volume").sum(),
-    pl.col("open_place").min(),
-    pl.col("close_place").max(),
+    pl.col("open_order_key").min(),
+    pl.col("close_order_key").max(),
 )
 
 
@@ -79,9 +79,9 @@ def merge(candles: pl.DataFrame) -> pl.DataFrame:
 
 
 def minutes(ticks: pl.DataFrame) -> pl.DataFrame:
-    """The 1-minute candles of ticks (columns series, event_us, place, price), no tick twice."""
+    """The 1-minute candles of ticks (columns series, event_us, order_key, price), no tick twice."""
     finest = INTERVALS[FINEST]
-    price, at = pl.col("price"), pl.col("place")
+    price, at = pl.col("price"), pl.col("order_key")
     start = finest.floor(pl.col("event_us"))
     # What `merge` makes of ticks as candles of volume one, in half the time: by a key of one
     # number, which may overflow but stays unique, and without copying each price four times.
@@ -89,13 +89,13 @@ def minutes(ticks: pl.DataFrame) -> pl.DataFrame:
     made = ticks.group_by(key.alias("_key")).agg(
         pl.col("series").first(),
         start.first().alias("start_us"),
-        price.min_by("place").alias("open"),
+        price.min_by("order_key").alias("open"),
         price.max().alias("high"),
         price.min().alias("low"),
-        price.max_by("place").alias("close"),
+        price.max_by("order_key").alias("close"),
         pl.len().cast(pl.Int64).alias("volume"),
-        at.min().alias("open_place"),
-        at.max().alias("close_place"),
+        at.min().alias("open_order_key"),
+        at.max().alias("close_order_key"),
     )
     return made.select(
         "series",

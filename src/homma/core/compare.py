@@ -6,12 +6,12 @@ from typing import Any, Final
 
 import polars as pl
 
-from homma.core.recompute import MADE_KEY
+from homma.core.recompute import EXPECTED_KEY
 
 #: What is to be said of candles that are not as they must be.
 WRONG: Final = ("missing", "extra", "different")
 #: What the ticks decide of a candle, its key apart.
-VALUES: Final = ("open", "high", "low", "close", "volume", "open_place", "close_place")
+VALUES: Final = ("open", "high", "low", "close", "volume", "open_order_key", "close_order_key")
 
 
 def compare(made: pl.DataFrame, found: pl.DataFrame) -> pl.DataFrame:
@@ -23,10 +23,13 @@ def compare(made: pl.DataFrame, found: pl.DataFrame) -> pl.DataFrame:
     """
     renamed = found.drop("end_us", strict=False).rename({name: f"found_{name}" for name in VALUES})
     both = (
-        made.select(*MADE_KEY, "end_us", *VALUES)
+        made.select(*EXPECTED_KEY, "end_us", *VALUES)
         .with_columns(_made=pl.lit(value=True))
         .join(
-            renamed.with_columns(_found=pl.lit(value=True)), on=MADE_KEY, how="full", coalesce=True
+            renamed.with_columns(_found=pl.lit(value=True)),
+            on=EXPECTED_KEY,
+            how="full",
+            coalesce=True,
         )
     )
     differs = pl.any_horizontal(_differs(name) for name in VALUES)
@@ -43,7 +46,7 @@ def compare(made: pl.DataFrame, found: pl.DataFrame) -> pl.DataFrame:
 
 def _differs(name: str) -> pl.Expr:
     one, other = pl.col(name), pl.col(f"found_{name}")
-    if name.endswith("place"):
+    if name.endswith("order_key"):
         return (one != other).fill_null(value=False)
     return one.ne_missing(other)
 
@@ -51,7 +54,7 @@ def _differs(name: str) -> pl.Expr:
 def wrong_keys(verdicts: Iterable[pl.DataFrame]) -> pl.DataFrame:
     """The keys that are not as they must be in one of the frames."""
     wrong = pl.col("verdict").is_in(WRONG)
-    return pl.concat([f.filter(wrong).select(MADE_KEY) for f in verdicts]).unique()
+    return pl.concat([f.filter(wrong).select(EXPECTED_KEY) for f in verdicts]).unique()
 
 
 @dataclass(slots=True)
@@ -69,7 +72,7 @@ class Tally:
         wrong = judged.filter(pl.col("verdict").is_in(WRONG))
         for (verdict,), rows in wrong.group_by("verdict"):
             kept = self.examples.setdefault(str(verdict), [])
-            kept += rows.sort(MADE_KEY).head(self.most - len(kept)).to_dicts()
+            kept += rows.sort(EXPECTED_KEY).head(self.most - len(kept)).to_dicts()
 
     def of(self, verdict: str) -> int:
         """How many there are of a verdict."""

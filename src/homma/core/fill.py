@@ -11,8 +11,9 @@ from homma.core.series import NAMES
 _SHORTEST_MONTH_US: Final = 28 * DAY_US
 
 
-def fill_previous(candles: pl.DataFrame, interval: int, until_us: int | None = None
-                  ) -> pl.DataFrame:  # fmt: skip
+def fill_previous(
+    candles: pl.DataFrame, interval: int, until_us: int | None = None
+) -> pl.DataFrame:
     """Candles of one interval, with one of volume 0 wherever a series has none after its first.
 
     Columns NAMES, start_us, open, high, low, close, volume, and others, which are null where

@@ -1,7 +1,7 @@
 """Which ticks have been counted, so that a duplicate counts once.
 
 An identity is (series, event_us, number). It is kept while a copy of its tick would still be in
-time, that is until the end of its minute lies `correct_for` behind its series' event clock.
+time, that is until the end of its minute lies `allowed_lateness` behind its series' event clock.
 Identities of one event minute stand together in a bucket: whole buckets are forgotten, and a tick
 is looked up in one bucket only. Each bucket knows the smallest input offset of its ticks, which is
 how far back a restart has to read ticks again.

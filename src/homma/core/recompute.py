@@ -5,7 +5,7 @@ original's dateTime, so it stands in the same slice, whenever it came. A frame o
 columns:
 
     source, symbol     str
-    event_us, number   i64   its place
+    event_us, number   i64   its order key
     price              f64
     partition, offset  i64   where its record stands; partition FILED where it has none
 
@@ -23,7 +23,7 @@ from homma.core import candle
 from homma.core.candle import CANDLE
 from homma.core.identity import IDENTITY
 from homma.core.interval import DAY_US, INTERVALS
-from homma.core.series import NAMES, SERIES, enrol, names
+from homma.core.series import NAMES, SERIES, names, register
 
 #: The partition of a tick that came from a file.
 FILED: Final = -1
@@ -39,10 +39,10 @@ TICKS: Final = pl.Schema(
     }
 )
 #: Recomputed candles: the series by name.
-MADE: Final = pl.Schema(
+EXPECTED: Final = pl.Schema(
     [("source", pl.String()), ("symbol", pl.String()), *list(CANDLE.items())[1:]]
 )
-MADE_KEY: Final = (*NAMES, "interval", "start_us")
+EXPECTED_KEY: Final = (*NAMES, "interval", "start_us")
 #: Later than all instants that a tick can have, and a start of every interval but the week.
 END_OF_TIME_US: Final = 253_402_300_800_000_000
 # Odd and large: two different places hardly come to the same number.
@@ -59,7 +59,7 @@ class Slice:
 
 
 @dataclass(frozen=True, slots=True)
-class Span:
+class EventSpan:
     """Candles that start in [start_us, end_us); by default all."""
 
     start_us: int = 0
@@ -73,12 +73,12 @@ class Span:
         ends = [i.next(i.floor(pl.col("at"))).alias(i.name) for i in INTERVALS]
         return int(max(last.select(ends).row(0)))
 
-    def of(self, interval: int, before_us: int, end_us: int) -> "Span":
+    def of(self, interval: int, before_us: int, end_us: int) -> "EventSpan":
         """Which starts of an interval have their ends in (before_us, end_us]."""
         at = pl.DataFrame({"at": [before_us, end_us]}, schema={"at": pl.Int64})
         low, high = at.select(INTERVALS[interval].floor(pl.col("at"))).to_series()
         high = END_OF_TIME_US if end_us >= END_OF_TIME_US else high
-        return Span(max(low, self.start_us), min(high, self.end_us))
+        return EventSpan(max(low, self.start_us), min(high, self.end_us))
 
 
 def counted(ticks: pl.DataFrame) -> pl.DataFrame:
@@ -96,7 +96,7 @@ def counted(ticks: pl.DataFrame) -> pl.DataFrame:
 
 def _maybe_copies(ticks: pl.DataFrame) -> pl.Series:
     """Whether a tick may have copies: of those that have none hardly one is taken for such."""
-    # One number of a tick's place is looked at, which is much quicker than its whole identity;
+    # One number of a tick's order key is looked at, which is much quicker than its whole identity;
     # that it overflows does no harm.
     mixed = ticks.select(pl.col("event_us") * _MIX + pl.col("number")).to_series()
     ordered = mixed.sort()
@@ -107,16 +107,16 @@ def _maybe_copies(ticks: pl.DataFrame) -> pl.Series:
 class Recomputing:
     """Adds slices up to candles, which come out when their interval is over."""
 
-    span: Span = field(default_factory=Span)
+    span: EventSpan = field(default_factory=EventSpan)
     _series: pl.DataFrame = field(default_factory=SERIES.to_frame)
     _open: pl.DataFrame = field(default_factory=CANDLE.to_frame)
 
     def add(self, piece: Slice) -> pl.DataFrame:
         """The candles (MADE) that end by the slice's end, and have not come out before."""
         # Put together from many pieces, they are gone through several times.
-        self._series, coded = enrol(self._series, piece.ticks.rechunk())
+        self._series, coded = register(self._series, piece.ticks.rechunk())
         placed = coded.with_columns(
-            candle.place(pl.col("event_us"), pl.col("number")).alias("place")
+            candle.order_key(pl.col("event_us"), pl.col("number")).alias("order_key")
         )
         made = candle.roll_up(candle.minutes(counted(placed)))
         wanted = made.filter(
@@ -125,7 +125,7 @@ class Recomputing:
         both = candle.merge(pl.concat([self._open, wanted])) if self._open.height else wanted
         over = pl.col("end_us") <= piece.end_us
         self._open = both.filter(~over)
-        return names(self._series, both.filter(over)).select(MADE.names())
+        return names(self._series, both.filter(over)).select(EXPECTED.names())
 
 
 def extended(base: pl.DataFrame, keys: pl.DataFrame, ticks: pl.DataFrame) -> pl.DataFrame:
@@ -134,28 +134,33 @@ def extended(base: pl.DataFrame, keys: pl.DataFrame, ticks: pl.DataFrame) -> pl.
     Keys have MADE_KEY and `before`: of the ticks, of which none is in `base` and none a copy of
     another, those with smaller offsets belong to that candle.
     """
-    pieces = [base.join(keys, on=MADE_KEY, how="semi").select(MADE.names())]
-    place = candle.place(pl.col("event_us"), pl.col("number"))
+    pieces = [base.join(keys, on=EXPECTED_KEY, how="semi").select(EXPECTED.names())]
+    order_key = candle.order_key(pl.col("event_us"), pl.col("number"))
     for code, interval in enumerate(INTERVALS):
         start = interval.floor(pl.col("event_us"))
-        its = ticks.with_columns(interval=pl.lit(code, pl.UInt8), start_us=start, place=place)
-        counting = its.join(keys, on=MADE_KEY, how="inner").filter(
+        its = ticks.with_columns(
+            interval=pl.lit(code, pl.UInt8), start_us=start, order_key=order_key
+        )
+        counting = its.join(keys, on=EXPECTED_KEY, how="inner").filter(
             pl.col("offset") < pl.col("before")
         )
         prices = dict.fromkeys(("open", "high", "low", "close"), "price")
         pieces.append(
             counting.select(
-                *MADE_KEY, interval.next(pl.col("start_us")).alias("end_us"),
+                *EXPECTED_KEY,
+                interval.next(pl.col("start_us")).alias("end_us"),
                 *(pl.col(price).alias(name) for name, price in prices.items()),
-                volume=pl.lit(1, pl.Int64), open_place="place", close_place="place",
-            ).select(MADE.names())
-        )  # fmt: skip
-    return pl.concat(pieces).group_by(MADE_KEY).agg(candle.MERGE).select(MADE.names())
+                volume=pl.lit(1, pl.Int64),
+                open_order_key="order_key",
+                close_order_key="order_key",
+            ).select(EXPECTED.names())
+        )
+    return pl.concat(pieces).group_by(EXPECTED_KEY).agg(candle.MERGE).select(EXPECTED.names())
 
 
-def recomputed(slices: Iterable[Slice], span: Span | None = None) -> Iterator[pl.DataFrame]:
+def recomputed(slices: Iterable[Slice], span: EventSpan | None = None) -> Iterator[pl.DataFrame]:
     """The candles of slices that follow each other, as they get ready."""
-    adding = Recomputing(span or Span())
+    adding = Recomputing(span or EventSpan())
     for piece in slices:
         yield adding.add(piece)
 

@@ -26,7 +26,7 @@ SERIES: Final = pl.Schema(
 BEFORE_ALL_US: Final = -(1 << 62)
 
 
-def enrol(series: pl.DataFrame, rows: pl.DataFrame) -> tuple[pl.DataFrame, pl.DataFrame]:
+def register(series: pl.DataFrame, rows: pl.DataFrame) -> tuple[pl.DataFrame, pl.DataFrame]:
     """The series with those of `rows` (columns source, symbol) that are new, and `rows` encoded.
 
     Codes that are there do not change.

@@ -68,14 +68,19 @@ FIELDS: Final = (
     _price("ask"),
     _price("bid"),
     _price("mid"),
-    Field("number", pl.Int64, True, "required, a whole number from 0 below 2^63",
-          pl.col("number") >= 0),
+    Field(
+        "number",
+        pl.Int64,
+        True,
+        "required, a whole number from 0 below 2^63",
+        pl.col("number") >= 0,
+    ),
     _instant("dateTime", "event_us", required=True),
     _instant("receiveDateTime", "receive_us", required=False),
     Field("askMarkup", pl.Float64, False, "a number", pl.col("askMarkup").is_finite()),
     Field("bidMarkup", pl.Float64, False, "a number", pl.col("bidMarkup").is_finite()),
     Field("isTradable", pl.Boolean, False, "true or false", pl.lit(value=True)),
-)  # fmt: skip
+)
 
 #: What the JSON parser is told.
 JSON_SCHEMA: Final = pl.Schema({field.name: field.dtype for field in FIELDS})

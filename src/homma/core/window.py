@@ -7,9 +7,9 @@
 The rules:
 
 - A series' event clock is the largest dateTime it has shown. A tick is **too late** when the end
-  of its minute lies `correct_for` or more behind that clock, whatever any other clock says.
-- A candle is **final** once its series' event clock, minus `lateness`, has passed its end; or,
-  when its series has been quiet for `idle_after`, once the event clock plus the time gone by
+  of its minute lies `allowed_lateness` or more behind that clock, whatever any other clock says.
+- A candle is **final** once its series' event clock, minus `watermark_delay`, has passed its end;
+  or,  when its series has been quiet for `idle_timeout`, once the event clock plus the time gone by
   since has. That time is the partition's clock, an argument.
 - A final candle that a late tick corrects stays final, and its revision grows by one.
 
@@ -26,7 +26,7 @@ from homma.core import candle
 from homma.core.candle import CANDLE, KEY
 from homma.core.identity import IDENTITY, Identities
 from homma.core.interval import COARSEST, INTERVALS, MINUTE_US
-from homma.core.series import BEFORE_ALL_US, SERIES, advance, encode, enrol, names
+from homma.core.series import BEFORE_ALL_US, SERIES, advance, encode, names, register
 from homma.core.tick import Price, minute_end_us
 
 #: A candle as it was last published: `published_us` is the partition's clock then. Of a month it
@@ -50,13 +50,13 @@ _MERGE_HELD: Final = (
 
 
 @dataclass(frozen=True, slots=True)
-class Rules:
+class WindowRules:
     """What decides about candles. Durations in microseconds."""
 
     price: Price = "mid"
-    lateness_us: int = 2_000_000
-    correct_for_us: int = 600_000_000
-    idle_after_us: int = 5_000_000
+    watermark_delay_us: int = 2_000_000
+    allowed_lateness_us: int = 600_000_000
+    idle_timeout_us: int = 5_000_000
     #: Candles that start before are never published: ticks that made them are gone (a rebuild).
     begin_us: int = BEFORE_ALL_US
 
@@ -75,7 +75,7 @@ class Applied:
 class Window:
     """One partition's candles and clocks. Immutable."""
 
-    rules: Rules
+    rules: WindowRules
     series: pl.DataFrame = field(default_factory=SERIES.to_frame)
     held: pl.DataFrame = field(default_factory=HELD.to_frame)
     #: 1-minute candles of ticks counted since the last publish, one frame a batch.
@@ -91,9 +91,9 @@ class Window:
         """Count valid ticks (columns of the tick, event_us, timestamp_us, offset), by offset."""
         if ticks.is_empty():
             return self, Applied(0, 0, ticks)
-        series, named = enrol(self.series, ticks)
+        series, named = register(self.series, ticks)
         coded = named.with_columns(
-            candle.place(pl.col("event_us"), pl.col("number")).alias("place"),
+            candle.order_key(pl.col("event_us"), pl.col("number")).alias("order_key"),
             pl.col(self.rules.price).alias("price"),
             seen_us=pl.max_horizontal(pl.col("timestamp_us").cum_max(), self.clock_us),
         )
@@ -128,7 +128,7 @@ class Window:
         """
         codes = spans["series"]
         oldest = pl.col("oldest_us")
-        due = minute_end_us(oldest) + self.rules.correct_for_us
+        due = minute_end_us(oldest) + self.rules.allowed_lateness_us
         floor, before = series["floor_us"].gather(codes), series["clock_us"].gather(codes)
         late = (due <= moved["clock_us"].gather(codes)) | (oldest < floor)
         doubts = spans.select(late.any().alias("late"), (oldest <= before).any().alias("older"))
@@ -139,13 +139,13 @@ class Window:
         """Which ticks are too late, each by the clock as it stood when it came."""
         clock = series["clock_us"].gather(coded["series"])
         floor = series["floor_us"].gather(coded["series"])
-        due = minute_end_us(pl.col("event_us")) + self.rules.correct_for_us
+        due = minute_end_us(pl.col("event_us")) + self.rules.allowed_lateness_us
         running = pl.max_horizontal(clock, pl.col("event_us").cum_max().over("series"))
         return coded.select(((due <= running) | (pl.col("event_us") < floor)).alias("late"))["late"]
 
     def _fresh(self, series: pl.DataFrame, ticks: pl.DataFrame, some_older: bool) -> pl.DataFrame:
         """The ticks not counted before; of copies the first."""
-        first = ticks.unique(("series", "place"), keep="first", maintain_order=True)
+        first = ticks.unique(("series", "order_key"), keep="first", maintain_order=True)
         if not some_older:
             return first
         # What is newer than all that the series has shown needs no looking up.
@@ -162,7 +162,7 @@ class Window:
 
     def _alive_us(self, series: pl.DataFrame) -> pl.Series:
         """By series: the start of the oldest minute whose ticks are still in time."""
-        behind = pl.col("clock_us") - self.rules.correct_for_us
+        behind = pl.col("clock_us") - self.rules.allowed_lateness_us
         return series.select(behind - behind % MINUTE_US)["clock_us"]
 
     def publish(self, clock_us: int) -> tuple["Window", pl.DataFrame]:
@@ -190,7 +190,7 @@ class Window:
         shown = pl.col("changed") & (pl.col("start_us") >= self.rules.begin_us)
         out = names(self.series, counted.filter(shown).select(HELD.names()))
         clock = self.series["clock_us"].gather(codes)
-        correctable = pl.col("end_us") > clock - self.rules.correct_for_us
+        correctable = pl.col("end_us") > clock - self.rules.allowed_lateness_us
         held = counted.filter(correctable | ~pl.col("is_final")).select(HELD.names())
         latest_us = max(self.clock_us, clock_us)
         window = replace(self, held=held, pending=(), clock_us=latest_us)
@@ -226,8 +226,8 @@ class Window:
     def _final_to(self, clock_us: int) -> pl.Series:
         """By series: candles that end by then are final."""
         gone_by = clock_us - pl.col("seen_us")
-        by_event = pl.col("clock_us") - self.rules.lateness_us
-        by_clock = pl.when(gone_by >= self.rules.idle_after_us).then(pl.col("clock_us") + gone_by)
+        by_event = pl.col("clock_us") - self.rules.watermark_delay_us
+        by_clock = pl.when(gone_by >= self.rules.idle_timeout_us).then(pl.col("clock_us") + gone_by)
         return self.series.select(pl.max_horizontal(by_event, by_clock).alias("to"))["to"]
 
     def active(self, clock_us: int) -> pl.Series:
@@ -240,7 +240,7 @@ class Window:
         known = self.series.select(pl.int_range(pl.len(), dtype=pl.UInt32).alias("series")).join(
             latest, on="series", how="left", maintain_order="left"
         )
-        lately = pl.col("published_us") >= clock_us - self.rules.correct_for_us
+        lately = pl.col("published_us") >= clock_us - self.rules.allowed_lateness_us
         # No month published yet: just arrived, or withheld.
         return known.select(lately.fill_null(value=True))["published_us"]
 
@@ -258,16 +258,16 @@ class Window:
         )
         return tuple(max(0, min(clock_us, oldest.get(n, clock_us))) for n in range(len(INTERVALS)))
 
-    def adopt(self, candles: pl.DataFrame) -> "Window":
+    def restore_candles(self, candles: pl.DataFrame) -> "Window":
         """With candles as they were published (columns source, symbol and HELD's but series).
 
         What the window holds already is newer and stays. Event clocks follow the candles.
         """
-        series, named = enrol(self.series, candles)
+        series, named = register(self.series, candles)
         coded = named.select(HELD.names()).cast(HELD)
         month = pl.col("interval") == COARSEST
         clocks = coded.group_by("series").agg(
-            clock_us=candle.place_us(pl.col("close_place").max()),
+            clock_us=candle.order_key_us(pl.col("close_order_key").max()),
             # After a rebuild a series may have no month yet.
             seen_us=pl.coalesce(
                 pl.col("published_us").filter(month).max(), pl.col("published_us").max()
@@ -276,11 +276,11 @@ class Window:
         series = advance(series, clocks)
         clock = series["clock_us"].gather(coded["series"])
         alive = coded.filter(
-            (pl.col("end_us") > clock - self.rules.correct_for_us) | ~pl.col("is_final")
+            (pl.col("end_us") > clock - self.rules.allowed_lateness_us) | ~pl.col("is_final")
         ).join(self.held, on=KEY, how="anti")
         return replace(self, series=series, held=pl.concat([self.held, alive]))
 
-    def remember(self, ticks: pl.DataFrame) -> "Window":
+    def restore_identities(self, ticks: pl.DataFrame) -> "Window":
         """With the identities of ticks that were counted before (valid ticks, any series)."""
         coded = encode(self.series, ticks).drop_nulls("series")
         first = coded.unique(IDENTITY, keep="first", maintain_order=True)

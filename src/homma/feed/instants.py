@@ -49,15 +49,17 @@ def _text_us(dates: pl.Series) -> pl.Series:
         whole=pl.format("{}-{}-{}T{}:{}:{}", *(part.field(piece) for piece in "ymdHMS")),
         us=part.field("f").fill_null("0").str.pad_end(6, "0").str.head(6).cast(pl.Int64),
         zone=part.field("z").fill_null("Z").str.replace("UTC", "Z").str.replace(":", ""),
-    )  # fmt: skip
+    )
     # Of +0530; of Z there is nothing to cut.
     hours, minutes = (pl.col("zone").str.slice(at, 2).cast(pl.Int64, strict=False) for at in (1, 3))
     offset_min = hours * 60 + minutes
     offset_us = (
-        pl.when(pl.col("zone") == "Z").then(0)
-        .when(pl.col("zone").str.starts_with("-")).then(-offset_min)
+        pl.when(pl.col("zone") == "Z")
+        .then(0)
+        .when(pl.col("zone").str.starts_with("-"))
+        .then(-offset_min)
         .otherwise(offset_min)
-    ) * (60 * _SECOND_US)  # fmt: skip
+    ) * (60 * _SECOND_US)
     begun = instant_us(pl.col("whole"))
     return pieces.select(begun + pl.col("us") - offset_us).to_series()
 

@@ -96,9 +96,13 @@ class MarketProvider(BaseProvider):
     def _longer(self, share: Instrument) -> Instrument:
         suffix = self.lexify("????", "ABCDEFGHIJKLMNOPQRSTUVWXYZ")
         return Instrument(
-            f"{share.symbol}.{suffix}", share.kind, share.level, share.decimals,
-            share.volatility, share.spread,
-        )  # fmt: skip
+            f"{share.symbol}.{suffix}",
+            share.kind,
+            share.level,
+            share.decimals,
+            share.volatility,
+            share.spread,
+        )
 
 
 def market(seed: str, sources: int, symbols: int) -> tuple[list[str], list[Instrument]]:

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from typing import Final, Protocol
 
 from homma.errors import FeedError
-from homma.feed.source import Source
+from homma.feed.source import TickSource
 from homma.settings import TopicSettings
 from homma.topics.contract import TopicSpec, specs
 
@@ -20,7 +20,7 @@ _REPORT_US: Final = 500_000
 _FLUSHES, _FLUSH_S = 30, 1.0
 
 
-class Cluster(Protocol):
+class TopicAdmin(Protocol):
     """What the feed asks of topics/kafka's Admin."""
 
     def partitions(self) -> dict[str, int]:
@@ -48,7 +48,7 @@ class Outlet(Protocol):
 
 
 @dataclass(frozen=True, slots=True)
-class Progress:
+class SendProgress:
     """How far a feed is.
 
     Records handed over, of how many (None: not known, or no end), those of them that are not
@@ -61,7 +61,7 @@ class Progress:
     rate_per_s: float
 
 
-def prepare(cluster: Cluster, settings: TopicSettings) -> list[str]:
+def prepare(cluster: TopicAdmin, settings: TopicSettings) -> list[str]:
     """Make the contract's topics that are missing; their names.
 
     A topic of ticks that is there is taken as found: the others get as many partitions.
@@ -73,7 +73,7 @@ def prepare(cluster: Cluster, settings: TopicSettings) -> list[str]:
 
 
 def run(
-    source: Source,
+    source: TickSource,
     outlet: Outlet,
     topic: str,
     *,
@@ -81,8 +81,8 @@ def run(
     stop: Callable[[], bool],
     now_us: Callable[[], int],
     sleep: Callable[[float], object],
-    on_progress: Callable[[Progress], None],
-) -> Progress:
+    on_progress: Callable[[SendProgress], None],
+) -> SendProgress:
     """Send until the source ends, `limit` records (0: no limit) are sent, or `stop` says so.
 
     All that was sent is acknowledged when it returns; FeedError where the broker does not.
@@ -108,7 +108,7 @@ def run(
     return last
 
 
-def _total(source: Source, limit: int) -> int | None:
+def _total(source: TickSource, limit: int) -> int | None:
     if not limit:
         return source.total
     return limit if source.total is None else min(limit, source.total)
@@ -136,9 +136,9 @@ class _Meter:
     def due(self, now_us: int) -> bool:
         return now_us - self._read_us >= _REPORT_US
 
-    def read(self, now_us: int, unacknowledged: int) -> Progress:
+    def read(self, now_us: int, unacknowledged: int) -> SendProgress:
         # The last moments before the end are too short to tell a rate from.
         if now_us > self._read_us and (self.due(now_us) or not self._rate_per_s):
             self._rate_per_s = (self.sent - self._read_sent) * 1e6 / (now_us - self._read_us)
         self._read_us, self._read_sent = now_us, self.sent
-        return Progress(self.sent, self._total, unacknowledged, self._rate_per_s)
+        return SendProgress(self.sent, self._total, unacknowledged, self._rate_per_s)

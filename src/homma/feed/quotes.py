@@ -52,7 +52,7 @@ class Walks:
                 "spread": [kin.spread for kin in kins],
             },
             schema_overrides={"low": pl.Int64, "width": pl.Int64, "spread": pl.Int64},
-        )  # fmt: skip
+        )
 
     def uniform(self, count: int) -> pl.Series:
         """So many numbers from 0 up to, and without, 1."""

@@ -117,12 +117,16 @@ class Shape:
         says = (
             "is empty" if value is None else f"says {str(value)[:40]!r}, which is no {_kind(name)}"
         )
-        hint = "mend the row" if name not in _DATES or value is None else (
-            "write it as 2025-03-20T14:31:28.000, or say with --time-unit what a number counts"
-        )  # fmt: skip
+        hint = (
+            "mend the row"
+            if name not in _DATES or value is None
+            else (
+                "write it as 2025-03-20T14:31:28.000, or say with --time-unit what a number counts"
+            )
+        )
         return FeedError(
             f"{self._path}, row {self._rows + at + 1}: column {self._columns[name]} {says}",
-            f"{hint}, or leave such rows out with --skip-bad-rows",
+            f"{hint}, or leave such rows out with --skip-invalid-rows",
         )
 
 

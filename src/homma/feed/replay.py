@@ -12,7 +12,7 @@ import polars as pl
 from homma.feed import files
 from homma.feed.instants import dated
 from homma.feed.recorded import Layout, Shape
-from homma.feed.source import Pace, Records
+from homma.feed.source import Pacer, Records
 from homma.topics.codec import ticks_to
 
 
@@ -51,7 +51,7 @@ class Recording:
 
 
 @dataclass(frozen=True, slots=True)
-class Span:
+class RecordingSummary:
     """What a recording was found to hold: ticks, and when the first, last and newest are dated."""
 
     count: int
@@ -60,13 +60,13 @@ class Span:
     newest_us: int
 
 
-def survey(recording: Recording, limit: int) -> Span | None:
+def survey(recording: Recording, limit: int) -> RecordingSummary | None:
     """Read a recording, or its first `limit` ticks (0: all), once; None where it has none."""
-    span: Span | None = None
+    span: RecordingSummary | None = None
     for ticks in recording.frames():
         event_us = (ticks.head(limit - (span.count if span else 0)) if limit else ticks)["event_us"]
         newest_us = int(event_us.max())  # type: ignore[arg-type]
-        span = Span(
+        span = RecordingSummary(
             count=event_us.len() + (span.count if span else 0),
             first_us=span.first_us if span else event_us[0],
             last_us=event_us[-1],
@@ -87,13 +87,18 @@ class Replay:
     """
 
     def __init__(
-        self, recording: Recording, speed: float, span: Span | None = None, *, rebase: bool = False
+        self,
+        recording: Recording,
+        speed: float,
+        span: RecordingSummary | None = None,
+        *,
+        rebase: bool = False,
     ) -> None:
         self._speed = speed
         self._rebase = span if rebase else None
         self._total = span.count if span else recording.count()
         self._frames = recording.frames()
-        self._pace: Pace | None = None
+        self._pace: Pacer | None = None
         self._newest_us = 0
         self._shift_us = 0
         self._pending = pl.DataFrame()
@@ -114,8 +119,8 @@ class Replay:
         taken, self._pending = self._pending.head(count), self._pending.slice(count)
         return self._records(taken)
 
-    def _begin(self, now_us: int) -> Pace:
-        pace = self._pace = Pace(self._pending["due_us"][0], self._speed, now_us)
+    def _begin(self, now_us: int) -> Pacer:
+        pace = self._pace = Pacer(self._pending["due_us"][0], self._speed, now_us)
         if self._rebase:
             # The newest tick is the last on the schedule, whatever the last is dated.
             self._shift_us = pace.wall_us(self._rebase.newest_us) - self._rebase.last_us

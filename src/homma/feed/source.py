@@ -18,7 +18,7 @@ class Records:
     values: list[bytes]
 
 
-class Source(Protocol):
+class TickSource(Protocol):
     """Ticks in the order they are sent."""
 
     @property
@@ -32,7 +32,7 @@ class Source(Protocol):
         """
 
 
-class Pace:
+class Pacer:
     """Which part of a schedule is due, where `speed` is the schedule's time over wall time.
 
     An infinite speed is no waiting at all. All instants are microseconds since the epoch.

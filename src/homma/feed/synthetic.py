@@ -19,17 +19,17 @@ import polars as pl
 
 from homma.errors import SettingError
 from homma.feed.instruments import Instrument
+from homma.feed.invalid import WAYS
 from homma.feed.quotes import Walks
-from homma.feed.source import MOST_BEHIND_US, Pace, Records
-from homma.feed.spoiled import WAYS
+from homma.feed.source import MOST_BEHIND_US, Pacer, Records
 from homma.topics.codec import ticks_to
 
 #: Slots are two microseconds apart at least.
 MOST_PER_S: Final = 500_000
 _BLOCK: Final = 16_384
 _WAYS: Final = tuple(WAYS.values())
-# What a tick's flaw is; from _BROKEN on, the way in which it is broken.
-_ON_TIME, _LATE, _DISORDERED, _TWICE, _BROKEN = range(5)
+# What a tick's flaw is; from _INVALID on, the way in which it is broken.
+_ON_TIME, _LATE, _DISORDERED, _TWICE, _INVALID = range(5)
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,16 +43,18 @@ class Flaws:
     late: float = 0.0
     out_of_order: float = 0.0
     duplicates: float = 0.0
-    broken: float = 0.0
+    invalid: float = 0.0
     late_by_us: int = 900_000_000
     disorder_us: int = 1_500_000
 
     def __post_init__(self) -> None:
         """Refuse what is no share."""
         shares = {
-            "late": self.late, "out_of_order": self.out_of_order,
-            "duplicates": self.duplicates, "broken": self.broken,
-        }  # fmt: skip
+            "late": self.late,
+            "out_of_order": self.out_of_order,
+            "duplicates": self.duplicates,
+            "invalid": self.invalid,
+        }
         for name, share in shares.items():
             if not 0 <= share <= 1:
                 raise SettingError(f"{name} is {share}", "give a share of the ticks, from 0 to 1")
@@ -64,7 +66,7 @@ class Flaws:
 
     def any(self) -> bool:
         """Whether there is anything to spoil."""
-        return self.late + self.out_of_order + self.duplicates + self.broken > 0
+        return self.late + self.out_of_order + self.duplicates + self.invalid > 0
 
 
 class Synthetic:
@@ -83,7 +85,7 @@ class Synthetic:
         start_us: int,
         rng: Random,
         flaws: Flaws | None = None,
-        pace: Pace | None = None,
+        pace: Pacer | None = None,
     ) -> None:
         if not 0 <= rate_per_s <= MOST_PER_S:
             raise SettingError(
@@ -170,15 +172,17 @@ class Synthetic:
         flaws, drawn, least = self._flaws, self._walks.uniform(_BLOCK), 0.0
         flaw = pl.lit(_ON_TIME, pl.UInt8)
         for kind, share in (
-            (_LATE, flaws.late), (_DISORDERED, flaws.out_of_order),
-            (_TWICE, flaws.duplicates), (_BROKEN, flaws.broken),
-        ):  # fmt: skip
+            (_LATE, flaws.late),
+            (_DISORDERED, flaws.out_of_order),
+            (_TWICE, flaws.duplicates),
+            (_INVALID, flaws.invalid),
+        ):
             if share:
                 within = (pl.lit(drawn) >= least) & (pl.lit(drawn) < least + share)
                 flaw = pl.when(within).then(pl.lit(kind, pl.UInt8)).otherwise(flaw)
                 least += share
-        way = _BROKEN + (self._walks.uniform(_BLOCK) * len(_WAYS)).cast(pl.UInt8)
-        flaw = pl.when(flaw == _BROKEN).then(pl.lit(way)).otherwise(flaw)
+        way = _INVALID + (self._walks.uniform(_BLOCK) * len(_WAYS)).cast(pl.UInt8)
+        flaw = pl.when(flaw == _INVALID).then(pl.lit(way)).otherwise(flaw)
         # From 1: a tick held back is due after those of its own slot.
         delay = 1 + (self._walks.uniform(_BLOCK) * flaws.disorder_us).cast(pl.Int64)
         marked = quotes.with_columns(flaw=flaw, delay=delay)
@@ -205,8 +209,8 @@ class Synthetic:
                 receiveDateTime=_text(taken["received"]),
             )
         )
-        broken = taken["flaw"] >= _BROKEN
-        for i, way in zip(broken.arg_true(), taken["flaw"].filter(broken) - _BROKEN, strict=True):
+        broken = taken["flaw"] >= _INVALID
+        for i, way in zip(broken.arg_true(), taken["flaw"].filter(broken) - _INVALID, strict=True):
             values[i] = _WAYS[way](values[i])
         return Records(keys, values)
 

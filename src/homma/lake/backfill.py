@@ -14,14 +14,14 @@ from typing import Final
 import polars as pl
 
 from homma.core.interval import INTERVALS
-from homma.core.recompute import END_OF_TIME_US, FILED, Span
+from homma.core.recompute import END_OF_TIME_US, FILED, EventSpan
 from homma.core.series import NAMES
 from homma.core.tick import FIELDS, NAME_PATTERN
 from homma.errors import CommitRefused, CommitUnknown, FeedError, StateError
-from homma.lake.engine import Engine, Standing
+from homma.lake.engine import CommittedState, Engine
 from homma.lake.schema import INSTANT, TICKS
 from homma.lake.table import Lake, Table, Uploaded
-from homma.topics.mark import Mark
+from homma.topics.offset_metadata import OffsetMetadata
 
 log = logging.getLogger("homma.backfill")
 
@@ -53,12 +53,12 @@ class Loaded:
         )
     )
 
-    def span(self) -> Span:
+    def span(self) -> EventSpan:
         """Where candles have changed."""
         newest = self.clocks["clock_us"].max()
         starts = pl.select(at=pl.lit(self.oldest_us, pl.Int64))
         first = starts.select(i.floor(pl.col("at")).alias(i.name) for i in INTERVALS)
-        return Span(max(0, min(first.row(0))), int(newest or 0) + 1)  # type: ignore[arg-type]
+        return EventSpan(max(0, min(first.row(0))), int(newest or 0) + 1)  # type: ignore[arg-type]
 
     def saw(self, ticks: pl.DataFrame) -> None:
         """Count ticks."""
@@ -118,7 +118,7 @@ def _bad(tick: dict[str, object]) -> FeedError:
     rules = "; ".join(f"{f.name}: {f.rule}" for f in FIELDS if f.required and f.name in shown)
     return FeedError(
         f"a tick breaks the contract ({shown})",
-        f"mend it, or leave such ticks out with --skip-bad-rows ({rules})",
+        f"mend it, or leave such ticks out with --skip-invalid-rows ({rules})",
     )
 
 
@@ -177,14 +177,14 @@ def _append(table: Table, uploads: list[Uploaded]) -> None:
 
 def beginning(
     engine: Engine, topic_id: str, price: str, clock_us: int
-) -> Callable[[int], Standing]:
+) -> Callable[[int], CommittedState]:
     """Where a partition stands that no engine has committed for: at its oldest tick kept.
 
     StateError where it holds candles all the same: they are of another engine.
     """
     run = uuid.uuid4().hex[:12]
 
-    def first(partition: int) -> Standing:
+    def first(partition: int) -> CommittedState:
         kept = {topic: engine.reader.kept(topic, partition) for topic in engine.topics.candles}
         # What was rolled back has left offsets, and no records.
         for records in engine.reader.read(partition, kept, _PATIENCE_S):
@@ -194,7 +194,7 @@ def beginning(
                 "name the --group that made them, or another --candle-topic",
             )
         offset = engine.reader.kept(engine.topics.ticks, partition).start
-        mark = Mark(
+        mark = OffsetMetadata(
             run=run,
             lastTicksBefore=offset,
             recallFrom=offset,
@@ -205,6 +205,6 @@ def beginning(
             topicId=topic_id,
             price=price,
         )
-        return Standing(offset, mark)
+        return CommittedState(offset, mark)
 
     return first

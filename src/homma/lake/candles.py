@@ -12,9 +12,9 @@ from homma.core.series import BEFORE_ALL_US
 from homma.errors import SplitSeries
 from homma.lake import newest, records
 from homma.lake.committing import Prepared
-from homma.lake.newest import Change, Rules
+from homma.lake.newest import CandleChange, FinalityRules
 from homma.lake.schema import CANDLE_KEY
-from homma.lake.sinks import Origin, Sink, Workplace
+from homma.lake.sinks import Sink, SinkContext, SourceTopic
 from homma.lake.table import Part, Table, Where
 from homma.topics.kafka.reading import Message
 
@@ -30,7 +30,7 @@ _NAMED: Final = 5
 
 
 @dataclass(frozen=True, slots=True)
-class Taken:
+class CandleBatch:
     """What is to be committed: one record a key, what the clocks said then, and how far it is."""
 
     reduced: pl.DataFrame
@@ -45,9 +45,14 @@ class CandleSink(Sink):
     lasting = Where(final=True)
 
     def __init__(
-        self, table: Table, origin: Origin, place: Workplace, every_s: float, rules: Rules
+        self,
+        table: Table,
+        origin: SourceTopic,
+        context: SinkContext,
+        every_s: float,
+        rules: FinalityRules,
     ) -> None:
-        super().__init__(table, origin, place, every_s)
+        super().__init__(table, origin, context, every_s)
         self._rules = rules
         self._name = INTERVALS[rules.interval].name
         self._taken: list[pl.DataFrame] = []
@@ -87,10 +92,13 @@ class CandleSink(Sink):
         for bad in found.bad[:_NAMED]:
             log.warning(
                 "no candle, left out: %s, partition %d, offset %s, key %r",
-                self.origin.topic, partition, bad.offset(), (bad.key() or b"")[:200],
-            )  # fmt: skip
+                self.origin.topic,
+                partition,
+                bad.offset(),
+                (bad.key() or b"")[:200],
+            )
         if found.bad:
-            self._place.metrics.count("homma_records_bad", len(found.bad), self._name)
+            self._context.metrics.count("homma_records_invalid", len(found.bad), self._name)
         self._must_not_be_split(found.records)
         self._clocks = newest.advance(self._clocks, found.records)
         self._taken.append(found.records)
@@ -114,23 +122,23 @@ class CandleSink(Sink):
 
     def _reduce(self) -> pl.DataFrame:
         reduced = newest.reduce(pl.concat(self._taken))
-        if reduced.outdone:
-            self._place.metrics.count("homma_candles_kept", reduced.outdone, self._name)
+        if reduced.superseded:
+            self._context.metrics.count("homma_records_superseded", reduced.superseded, self._name)
         self._taken, self._count = [reduced.records], reduced.records.height
         return reduced.records
 
-    def sealed(self) -> Callable[[], None]:
+    def cut_batch(self) -> Callable[[], None]:
         """What replaces what has changed, and all open rows."""
-        taken = Taken(self._reduce(), self._clocks, dict(self.position), self._records)
+        taken = CandleBatch(self._reduce(), self._clocks, dict(self.position), self._records)
         self._taken, self._count, self._records = [], 0, 0
         return lambda: self._replace(taken)
 
-    def _replace(self, taken: Taken) -> None:
+    def _replace(self, taken: CandleBatch) -> None:
         self._commit(lambda again: self._prepared(taken, again=again), taken.position)
         self._settle(self._planned)
-        self._place.metrics.count("homma_candles_landed", taken.count, self._name)
+        self._context.metrics.count("homma_candles_landed", taken.count, self._name)
 
-    def _prepared(self, taken: Taken, *, again: bool) -> Prepared:
+    def _prepared(self, taken: CandleBatch, *, again: bool) -> Prepared:
         if again:
             # Another engine has rewritten files, or even rows.
             self._restore()
@@ -166,7 +174,7 @@ class CandleSink(Sink):
         rows = [rows.join(reduced, on=CANDLE_KEY, how="semi") for _, rows in found]
         return pl.concat([self._open.clear(), *rows])
 
-    def _settle(self, change: Change) -> None:
+    def _settle(self, change: CandleChange) -> None:
         self._open = change.open
         if change.final.height:
             latest = change.final.select(pl.col("date_time").dt.epoch("us").max()).item()
@@ -175,10 +183,13 @@ class CandleSink(Sink):
             log.warning(
                 "kept as it was, since a record without revision would make it smaller: %s of "
                 "%s:%s at %s; see `homma repair`",
-                self._name, row["source"], row["symbol"], row["date_time"].isoformat(),
-            )  # fmt: skip
+                self._name,
+                row["source"],
+                row["symbol"],
+                row["date_time"].isoformat(),
+            )
         if change.kept.height:
-            self._place.metrics.count("homma_candles_kept", change.kept.height, self._name)
+            self._context.metrics.count("homma_records_superseded", change.kept.height, self._name)
 
 
 def _has(rows: pl.DataFrame, keys: pl.DataFrame) -> bool:

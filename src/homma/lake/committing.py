@@ -36,7 +36,7 @@ class Prepared:
 
 
 @dataclass(frozen=True, slots=True)
-class Patience:
+class RetryPolicy:
     """How a commit waits for a catalog or a storage that is away."""
 
     give_up: Callable[[], bool]
@@ -53,7 +53,7 @@ class Committer:
     def __init__(
         self,
         table: Table,
-        patience: Patience,
+        patience: RetryPolicy,
         reached: Reached,
         count: Callable[[str], None],
         sink: str | None = None,

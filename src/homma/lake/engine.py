@@ -7,18 +7,18 @@ from homma.errors import StateError
 from homma.topics.contract import Topics
 from homma.topics.kafka.connection import Connection
 from homma.topics.kafka.reading import Committed, GroupReader, Reader
-from homma.topics.mark import Mark, read_mark, read_onward
+from homma.topics.offset_metadata import OffsetMetadata, read_offset_metadata, read_rekey_metadata
 
 # Never a member: sessions do not matter.
 _SESSION_MS = 6_000
 
 
 @dataclass(frozen=True, slots=True)
-class Standing:
+class CommittedState:
     """A committed offset and the mark beside it."""
 
     offset: int
-    mark: Mark
+    mark: OffsetMetadata
 
 
 class Engine:
@@ -32,7 +32,7 @@ class Engine:
         self.reader = Reader(config)
         self._group = GroupReader(config, group, topics.ticks, _SESSION_MS)
 
-    def standing(self, partition: int) -> Standing | None:
+    def standing(self, partition: int) -> CommittedState | None:
         """Where a partition stands; None where nothing was committed.
 
         StateError where its ticks are keyed anew: then offsets are those of another topic.
@@ -46,9 +46,9 @@ class Engine:
                 f"the ticks of {where} are keyed anew (--rekey)",
                 f"name the topic that they are sent on to by --topic, {self.topics.by_series}",
             )
-        return Standing(found.offset, read_mark(found.metadata, where))
+        return CommittedState(found.offset, read_offset_metadata(found.metadata, where))
 
-    def standings(self) -> Mapping[int, Standing]:
+    def standings(self) -> Mapping[int, CommittedState]:
         """Where all partitions stand that the engine has committed."""
         found = {partition: self.standing(partition) for partition in range(self.partitions)}
         return {partition: at for partition, at in found.items() if at is not None}
@@ -65,13 +65,13 @@ class Engine:
 
 def _is_onward(found: Committed, where: str) -> bool:
     try:
-        read_onward(found.metadata, where)
+        read_rekey_metadata(found.metadata, where)
     except StateError:
         return False
     return True
 
 
-def price_of(standings: Mapping[int, Standing], price: str) -> None:
+def price_of(standings: Mapping[int, CommittedState], price: str) -> None:
     """StateError where the candles are made of another price than is asked for."""
     for standing in standings.values():
         if standing.mark.price != price:

@@ -20,7 +20,7 @@ _TICKS_US: Final = DAY_US // 48
 
 
 @dataclass(frozen=True, slots=True)
-class Wanted:
+class HistoryQuery:
     """Which rows: of a symbol, a source (empty: of all), in [since_us, until_us).
 
     `last`: so many of each series, the newest; 0: all.
@@ -43,7 +43,7 @@ class Wanted:
         return rows.filter(pl.col("source") == self.source) if self.source else rows
 
 
-def candles(table: Table, wanted: Wanted, now_us: int, *, fill: bool = False) -> pl.DataFrame:
+def candles(table: Table, wanted: HistoryQuery, now_us: int, *, fill: bool = False) -> pl.DataFrame:
     """Candles by series and start, in the table's columns; `fill` carries the last close on."""
     interval = table.spec.interval
     assert interval is not None
@@ -63,12 +63,12 @@ def candles(table: Table, wanted: Wanted, now_us: int, *, fill: bool = False) ->
     return _last(full.select(found.columns), wanted.last, table.spec)
 
 
-def ticks(table: Table, wanted: Wanted, now_us: int) -> pl.DataFrame:
+def ticks(table: Table, wanted: HistoryQuery, now_us: int) -> pl.DataFrame:
     """Ticks by series and place, in the table's columns, copies and late ones too."""
     return _newest(table, wanted, now_us, _TICKS_US)
 
 
-def _newest(table: Table, wanted: Wanted, now_us: int, each_us: int) -> pl.DataFrame:
+def _newest(table: Table, wanted: HistoryQuery, now_us: int, each_us: int) -> pl.DataFrame:
     """The rows wanted, sorted; the newest of them by looking back only as far as need be."""
     if wanted.last and wanted.since_us is None:
         end_us = min(now_us, wanted.until_us or now_us)
@@ -83,7 +83,7 @@ def _newest(table: Table, wanted: Wanted, now_us: int, each_us: int) -> pl.DataF
     return _read(table, wanted)
 
 
-def _read(table: Table, wanted: Wanted) -> pl.DataFrame:
+def _read(table: Table, wanted: HistoryQuery) -> pl.DataFrame:
     if not wanted.last:
         return wanted.of(table.scan(wanted.where())).sort(table.spec.sort)
     kept = pl.DataFrame(schema=table.spec.schema)
@@ -98,7 +98,7 @@ def _last(rows: pl.DataFrame, count: int, spec: TableSpec) -> pl.DataFrame:
     return ordered.group_by(NAMES, maintain_order=True).tail(count) if count else ordered
 
 
-def _before(table: Table, wanted: Wanted) -> pl.DataFrame:
+def _before(table: Table, wanted: HistoryQuery) -> pl.DataFrame:
     """The candle of each series before the range begins, whose close is carried into it."""
     if wanted.since_us is None:
         return pl.DataFrame(schema=table.spec.schema)

@@ -16,17 +16,17 @@ from homma.durations import microseconds
 from homma.errors import KafkaError, OffsetsLost, StateError
 from homma.failpoint import Reached, ignored
 from homma.lake.candles import CandleSink
-from homma.lake.committing import Patience
-from homma.lake.newest import Rules
+from homma.lake.committing import RetryPolicy
+from homma.lake.newest import FinalityRules
 from homma.lake.offsets import Offsets
 from homma.lake.schema import TABLES
-from homma.lake.sinks import Origin, Sink, TickSink, Workplace, leave_to
+from homma.lake.sinks import Sink, SinkContext, SourceTopic, TickSink, leave_to
 from homma.lake.table import Lake, Table
 from homma.metrics import Metrics
 from homma.settings import LandSettings
 from homma.topics.contract import Topics
 from homma.topics.kafka.admin import Admin
-from homma.topics.kafka.assigned import AssignedReader, Place
+from homma.topics.kafka.assigned import AssignedReader, TopicAndPartition
 from homma.topics.kafka.connection import Connection
 from homma.topics.kafka.reading import Message, Range, Reader
 
@@ -43,7 +43,7 @@ _GONE_S: Final = 10.0
 
 
 @dataclass(frozen=True, slots=True)
-class Sources:
+class LandingTopics:
     """Where records come from."""
 
     config: Connection
@@ -62,8 +62,9 @@ def every(interval: int, commit_every: timedelta) -> timedelta:
     return max(commit_every, min(length / _WITHIN, _MINUTE))
 
 
-def make_sinks(lake: Lake, sources: Sources, settings: LandSettings, place: Workplace
-               ) -> list[Sink]:  # fmt: skip
+def make_sinks(
+    lake: Lake, sources: LandingTopics, settings: LandSettings, context: SinkContext
+) -> list[Sink]:
     """A sink a table of ours; the tables are made where they are missing."""
     ids = {topic: sources.admin.topic_id(topic) for topic in sources.all}
     for topic, topic_id in ids.items():
@@ -71,7 +72,7 @@ def make_sinks(lake: Lake, sources: Sources, settings: LandSettings, place: Work
             raise KafkaError(
                 f"there is no topic {topic}", "start `homma aggregate`, which makes the topics"
             )
-    origins = {topic: Origin(topic, topic_id or "") for topic, topic_id in ids.items()}
+    origins = {topic: SourceTopic(topic, topic_id or "") for topic, topic_id in ids.items()}
     for spec in TABLES:
         # All of them before one is made: else what is made would be for nothing.
         lake.fits(spec)
@@ -79,38 +80,46 @@ def make_sinks(lake: Lake, sources: Sources, settings: LandSettings, place: Work
     for table, topic in zip(tables, sources.all, strict=True):
         _must_belong(table.name, table.offsets(), origins[topic])
     with ThreadPoolExecutor(_SIDE_BY_SIDE, "table") as pool:
-        make = partial(_sink, settings=settings, place=place)
+        make = partial(_sink, settings=settings, context=context)
         return [sink for sink in pool.map(make, tables, origins.values()) if sink]
 
 
-def _sink(table: Table, origin: Origin, settings: LandSettings, place: Workplace) -> Sink | None:
+def _sink(
+    table: Table, origin: SourceTopic, settings: LandSettings, context: SinkContext
+) -> Sink | None:
     interval = table.spec.interval
     if interval is None:
         pace_s = settings.commit_every.total_seconds()
-        return TickSink(table, origin, place, pace_s, microseconds(settings.max_future))
+        return TickSink(table, origin, context, pace_s, microseconds(settings.max_future))
     if settings.candles_by != "homma":
-        leave_to(settings.candles_by, table, origin, place)
+        leave_to(settings.candles_by, table, origin, context)
         return None
     pace_s = every(interval, settings.commit_every).total_seconds()
-    rules = Rules(interval, microseconds(settings.lateness), microseconds(settings.idle_after))
-    return CandleSink(table, origin, place, pace_s, rules)
+    rules = FinalityRules(
+        interval, microseconds(settings.watermark_delay), microseconds(settings.idle_timeout)
+    )
+    return CandleSink(table, origin, context, pace_s, rules)
 
 
 class Landing:
     """Moves records of all topics into their tables."""
 
     def __init__(
-        self, sinks: Sequence[Sink], sources: Sources, settings: LandSettings, place: Workplace
+        self,
+        sinks: Sequence[Sink],
+        sources: LandingTopics,
+        settings: LandSettings,
+        context: SinkContext,
     ) -> None:
         self._sinks = {sink.origin.topic: sink for sink in sinks}
         self._sources = sources
         self._settings = settings
-        self._place = place
+        self._context = context
         self._reader = AssignedReader(sources.config)
         self._offsets = Reader(sources.config)
         self._pool = ThreadPoolExecutor(_SIDE_BY_SIDE, "table")
         self._due_s: dict[str, float] = {}
-        self._reached_end: dict[Place, int] = {}
+        self._reached_end: dict[TopicAndPartition, int] = {}
         #: Commits that are being made, by topic.
         self._under_way: dict[str, Future[None]] = {}
         self._gone_since_s: float | None = None
@@ -119,7 +128,7 @@ class Landing:
         """Work until `stopped`, or with `until_end` until all that was there is in the lake."""
         try:
             ends = self._start()
-            now_s = self._place.clock_s()
+            now_s = self._context.clock_s()
             self._due_s = {topic: now_s + sink.every_s for topic, sink in self._sinks.items()}
             while not stopped():
                 self._poll()
@@ -135,11 +144,11 @@ class Landing:
             self._reader.close()
             self._offsets.close()
 
-    def _start(self) -> dict[Place, int]:
+    def _start(self) -> dict[TopicAndPartition, int]:
         """Read every partition from where its table ends; the ends as they are now."""
         counts = self._sources.admin.partitions()
-        starts: dict[Place, int] = {}
-        ends: dict[Place, int] = {}
+        starts: dict[TopicAndPartition, int] = {}
+        ends: dict[TopicAndPartition, int] = {}
         for topic, sink in self._sinks.items():
             for partition in range(counts.get(topic, 0)):
                 kept = self._offsets.kept(topic, partition)
@@ -149,8 +158,12 @@ class Landing:
         self._reader.start(starts)
         self._reached_end = dict(starts)
         for topic, sink in self._sinks.items():
-            log.info("%s into %s, from offsets %s", topic, sink.table.name,
-                     [at for (name, _), at in starts.items() if name == topic])  # fmt: skip
+            log.info(
+                "%s into %s, from offsets %s",
+                topic,
+                sink.table.name,
+                [at for (name, _), at in starts.items() if name == topic],
+            )
         return ends
 
     def _from(self, topic: str, partition: int, kept: Range, held: int | None) -> int:
@@ -175,8 +188,9 @@ class Landing:
                 "bring those ticks in with `homma backfill`, or go on without them by "
                 "--accept-loss",
             )
-        log.warning("%s partition %d: offsets %d to %d are lost", topic, partition, held,
-                    kept.start - 1)  # fmt: skip
+        log.warning(
+            "%s partition %d: offsets %d to %d are lost", topic, partition, held, kept.start - 1
+        )
         return kept.start
 
     def _poll(self) -> None:
@@ -201,7 +215,7 @@ class Landing:
         self._reader.start({(topic, partition): self._from(topic, partition, kept, at)})
 
     def _due(self) -> list[Sink]:
-        now_s = self._place.clock_s()
+        now_s = self._context.clock_s()
         return [
             sink
             for topic, sink in self._sinks.items()
@@ -213,10 +227,10 @@ class Landing:
         """Begin to commit to tables, side by side; reading goes on meanwhile."""
         if not due or not self._must_be_same(due):
             return
-        now_s = self._place.clock_s()
+        now_s = self._context.clock_s()
         for sink in due:
             topic = sink.origin.topic
-            self._under_way[topic] = self._pool.submit(_landed, sink, sink.sealed())
+            self._under_way[topic] = self._pool.submit(_landed, sink, sink.cut_batch())
             self._due_s[topic] = now_s + sink.every_s
 
     def _ended(self, wait_for: Sequence[str]) -> None:
@@ -227,9 +241,12 @@ class Landing:
             self._sinks[topic].show_lag(self._ends_seen(topic))
 
     def _ends_seen(self, topic: str) -> dict[int, int]:
-        places = [place for place in self._reached_end if place[0] == topic]
-        seen = {place[1]: self._reader.end_seen(place) for place in places}
-        return {partition: end for partition, end in seen.items() if end is not None}
+        ends = {
+            number: self._reader.end_seen((name, number))
+            for name, number in self._reached_end
+            if name == topic
+        }
+        return {number: end for number, end in ends.items() if end is not None}
 
     def _must_be_same(self, sinks: Sequence[Sink]) -> bool:
         """Whether what was read is the topics' that are there; False while Kafka is away."""
@@ -249,24 +266,24 @@ class Landing:
         if not missing:
             self._gone_since_s = None
             return True
-        now_s = self._place.clock_s()
+        now_s = self._context.clock_s()
         # A broker that has just started may not know its topics yet.
         self._gone_since_s = self._gone_since_s or now_s
         if now_s - self._gone_since_s > _GONE_S:
             raise StateError(f"{missing[0]} was deleted", "make it again, or stop landing it")
         return False
 
-    def _past(self, ends: Mapping[Place, int]) -> bool:
-        return all(self._reached_end[place] >= end for place, end in ends.items())
+    def _past(self, ends: Mapping[TopicAndPartition, int]) -> bool:
+        return all(self._reached_end[partition] >= end for partition, end in ends.items())
 
 
 def _landed(sink: Sink, commit: Callable[[], None]) -> None:
     commit()
-    if sink.neglected:
-        sink.tidy()
+    if sink.maintenance_due:
+        sink.maintain()
 
 
-def _must_belong(table: str, held: Offsets | None, origin: Origin) -> None:
+def _must_belong(table: str, held: Offsets | None, origin: SourceTopic) -> None:
     if held is None:
         return
     if held.topic != origin.topic:
@@ -287,18 +304,18 @@ def _made_again(topic: str, table: str) -> StateError:
 
 def landing(
     lake: Lake,
-    sources: Sources,
+    sources: LandingTopics,
     settings: LandSettings,
     metrics: Metrics,
     stopped: Callable[[], bool],
     reached: Reached = ignored,
 ) -> Landing:
     """The loop that fills the lake; Kafka and the catalog are asked here for the first time."""
-    place = Workplace(
-        Patience(stopped),
+    context = SinkContext(
+        RetryPolicy(stopped),
         metrics,
         reached,
-        keep_s=settings.keep_files.total_seconds(),
-        tidy_every=settings.tidy_every,
+        keep_s=settings.orphan_retention.total_seconds(),
+        maintain_every=settings.maintain_every,
     )
-    return Landing(make_sinks(lake, sources, settings, place), sources, settings, place)
+    return Landing(make_sinks(lake, sources, settings, context), sources, settings, context)

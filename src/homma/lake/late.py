@@ -6,7 +6,7 @@ from typing import Final
 import polars as pl
 
 from homma.core.interval import INTERVALS
-from homma.core.recompute import Span
+from homma.core.recompute import EventSpan
 from homma.core.series import NAMES
 from homma.core.tick import instant_us
 from homma.topics import codec
@@ -40,9 +40,9 @@ def _minutes(values: list[bytes | None]) -> pl.DataFrame:
     return codec.ticks_from(values).select(*NAMES, event_us=INTERVALS[0].floor(event)).drop_nulls()
 
 
-def span_of(keys: pl.DataFrame) -> Span | None:
+def span_of(keys: pl.DataFrame) -> EventSpan | None:
     """The range that all keys start in; None where there are none."""
     if keys.is_empty():
         return None
     low, high = keys.select(low=pl.col("start_us").min(), high=pl.col("start_us").max()).row(0)
-    return Span(int(low), int(high) + 1)
+    return EventSpan(int(low), int(high) + 1)

@@ -44,12 +44,12 @@ _KEY: Final = list(CANDLE_KEY)
 
 
 @dataclass(frozen=True, slots=True)
-class Rules:
+class FinalityRules:
     """When a candle is final whose engine does not say; microseconds."""
 
     interval: int
-    lateness_us: int
-    idle_after_us: int
+    watermark_delay_us: int
+    idle_timeout_us: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,7 +57,7 @@ class Reduced:
     """One record a key, and how many records without revision were outdone among them."""
 
     records: pl.DataFrame
-    outdone: int
+    superseded: int
 
 
 def reduce(records: pl.DataFrame) -> Reduced:
@@ -86,7 +86,7 @@ def reduce(records: pl.DataFrame) -> Reduced:
 
 
 @dataclass(frozen=True, slots=True)
-class Change:
+class CandleChange:
     """What becomes of a table: its open rows, new final rows, and keys whose final row goes.
 
     `kept` are rows that a record without revision would have made smaller.
@@ -103,8 +103,8 @@ def merge(
     found_final: pl.DataFrame,
     records: pl.DataFrame,
     clocks: pl.DataFrame,
-    rules: Rules,
-) -> Change:
+    rules: FinalityRules,
+) -> CandleChange:
     """Put reduced records into a table, of whose final rows those with their keys were found."""
     there = pl.concat([open_rows, found_final])
     held = there.select(*_KEY, held_volume="volume")
@@ -128,7 +128,7 @@ def merge(
         is_final=pl.when(pl.col("revision").is_not_null()).then("is_final")
     )
     settled = with_finality(pl.concat([untouched, rows]), clocks, rules)
-    return Change(
+    return CandleChange(
         open=settled.filter(~pl.col("is_final")),
         final=settled.filter("is_final"),
         dropped=found_final.join(wins, on=_KEY, how="semi").select(_KEY),
@@ -136,14 +136,16 @@ def merge(
     )
 
 
-def with_finality(rows: pl.DataFrame, clocks: pl.DataFrame, rules: Rules) -> pl.DataFrame:
+def with_finality(rows: pl.DataFrame, clocks: pl.DataFrame, rules: FinalityRules) -> pl.DataFrame:
     """`is_final` where it is null: the rule that the engine closes its own candles by."""
     if not rows["is_final"].null_count():
         return rows
     end = INTERVALS[rules.interval].next(pl.col("date_time").dt.epoch("us"))
     quiet_us = pl.col("now_us") - pl.col("seen_us")
-    idle = quiet_us >= rules.idle_after_us
-    reached = pl.col("clock_us") + pl.when(idle).then(quiet_us).otherwise(0) - rules.lateness_us
+    idle = quiet_us >= rules.idle_timeout_us
+    reached = (
+        pl.col("clock_us") + pl.when(idle).then(quiet_us).otherwise(0) - rules.watermark_delay_us
+    )
     # A partition's clock, as the engine's is: others may be far behind or ahead.
     now_us = pl.col("seen_us").max().over("partition")
     now = clocks.select(*NAMES, "clock_us", "seen_us", now_us=now_us)
@@ -156,11 +158,15 @@ def with_finality(rows: pl.DataFrame, clocks: pl.DataFrame, rules: Rules) -> pl.
 
 def clocks_of(rows: pl.DataFrame) -> pl.DataFrame:
     """What open rows tell of their series: not when they were written, nor where."""
-    return rows.group_by(NAMES).agg(
-        partition=pl.lit(None, pl.Int32),
-        clock_us=pl.coalesce("close_date_time", "date_time").dt.epoch("us").max(),
-        seen_us=pl.lit(None, pl.Int64),
-    ).select(CLOCKS.names())  # fmt: skip
+    return (
+        rows.group_by(NAMES)
+        .agg(
+            partition=pl.lit(None, pl.Int32),
+            clock_us=pl.coalesce("close_date_time", "date_time").dt.epoch("us").max(),
+            seen_us=pl.lit(None, pl.Int64),
+        )
+        .select(CLOCKS.names())
+    )
 
 
 def advance(clocks: pl.DataFrame, records: pl.DataFrame) -> pl.DataFrame:

@@ -13,7 +13,7 @@ from homma.lake.newest import RECORD, ROW
 from homma.lake.schema import CANDLE_COLUMNS, INSTANT, TICK_COLUMNS, TICKS, Column
 from homma.topics import codec
 from homma.topics.kafka.reading import Message
-from homma.topics.ticks import sort
+from homma.topics.ticks import parse_ticks
 
 _KAFKAS: Final = ("kafka_partition", "kafka_offset")
 #: What an absent field of a tick means.
@@ -23,7 +23,8 @@ _ABSENT: Final = {"ask_markup": 0.0, "bid_markup": 0.0, "is_tradable": True}
 def ticks(batches: Mapping[int, list[Message]], max_future_us: int) -> pl.DataFrame:
     """The valid ticks among records of several partitions, as rows of their table."""
     found = [
-        _tick_rows(partition, its.valid) for partition, its in sort(batches, max_future_us).items()
+        _tick_rows(partition, its.valid)
+        for partition, its in parse_ticks(batches, max_future_us).items()
     ]
     return pl.concat([pl.DataFrame(schema=TICKS.schema), *found])
 
@@ -44,14 +45,14 @@ def _tick_rows(partition: int, valid: pl.DataFrame) -> pl.DataFrame:
 
 
 @dataclass(frozen=True, slots=True)
-class Candles:
+class CandleRecords:
     """Records of a candle topic, tombstones too; `bad` are those that are neither."""
 
     records: pl.DataFrame
     bad: tuple[Message, ...]
 
 
-def candles(messages: Sequence[Message]) -> Candles:
+def candles(messages: Sequence[Message]) -> CandleRecords:
     """Records of one partition of a candle topic."""
     bad: list[Message] = []
     full = [message for message in messages if message.value() is not None]
@@ -70,7 +71,7 @@ def candles(messages: Sequence[Message]) -> Candles:
         bad += [full[n] for n in placed.with_row_index("n").filter(lacking)["n"]]
         placed = placed.filter(~lacking)
     tombstones, strange = _tombstones([m for m in messages if m.value() is None])
-    return Candles(pl.concat([placed, tombstones]).sort("offset"), (*bad, *strange))
+    return CandleRecords(pl.concat([placed, tombstones]).sort("offset"), (*bad, *strange))
 
 
 def _column(column: Column) -> pl.Expr:
@@ -81,12 +82,16 @@ def _column(column: Column) -> pl.Expr:
 
 def _placed(rows: pl.DataFrame, messages: Sequence[Message]) -> pl.DataFrame:
     """With what Kafka says of the records."""
-    return rows.with_columns(
-        partition=pl.Series([m.partition() for m in messages], dtype=pl.Int32),
-        offset=pl.Series([m.offset() for m in messages], dtype=pl.Int64),
-        timestamp_us=pl.Series([m.timestamp()[1] for m in messages], dtype=pl.Int64) * 1000,
-        sure=pl.lit(value=False),
-    ).select(RECORD.names()).cast(RECORD)  # fmt: skip
+    return (
+        rows.with_columns(
+            partition=pl.Series([m.partition() for m in messages], dtype=pl.Int32),
+            offset=pl.Series([m.offset() for m in messages], dtype=pl.Int64),
+            timestamp_us=pl.Series([m.timestamp()[1] for m in messages], dtype=pl.Int64) * 1000,
+            sure=pl.lit(value=False),
+        )
+        .select(RECORD.names())
+        .cast(RECORD)
+    )
 
 
 def _tombstones(messages: Sequence[Message]) -> tuple[pl.DataFrame, list[Message]]:

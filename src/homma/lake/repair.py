@@ -17,28 +17,28 @@ import polars as pl
 
 from homma.core.compare import Tally, wrong_keys
 from homma.core.interval import COARSEST
-from homma.core.recompute import MADE, MADE_KEY, Slice, extended
+from homma.core.recompute import EXPECTED, EXPECTED_KEY, Slice, extended
 from homma.core.series import NAMES
 from homma.errors import Fenced, KafkaError, StateError, Unreachable
-from homma.lake.correction import Correction, Rules, clocks_of, correction, marked
-from homma.lake.engine import Engine, Standing, price_of
-from homma.lake.judging import (
-    Gap,
-    Judged,
+from homma.lake.comparing import (
+    Comparison,
+    UnlandedTicks,
     alive,
     judged,
+    reconcile,
     records_of,
-    settled,
     unequal,
-)  # fmt: skip
+)
+from homma.lake.correction import Correction, CorrectionRules, clocks_of, correction, marked
+from homma.lake.engine import CommittedState, Engine, price_of
 from homma.lake.table import Lake
-from homma.lake.verify import Question, Scene
+from homma.lake.verify import Scope, Snapshot
 from homma.topics import codec
 from homma.topics.contract import transactional_id
-from homma.topics.kafka.published import Published
+from homma.topics.kafka.published_candles import Published
 from homma.topics.kafka.writing import Aborted, Indefinite, Transactions
-from homma.topics.mark import candle_headers
-from homma.topics.placing import partition_of
+from homma.topics.offset_metadata import candle_headers
+from homma.topics.partitioning import partition_of
 
 log = logging.getLogger("homma.repair")
 
@@ -63,7 +63,7 @@ class Repaired:
 
     def count(self, done: Correction) -> None:
         """Add what went into a transaction."""
-        for counts, rows in ((self.published, done.write), (self.removed, done.bury)):
+        for counts, rows in ((self.published, done.write), (self.removed, done.tombstones)):
             for interval, number in rows.group_by("interval").len().iter_rows():
                 counts[interval] = counts.get(interval, 0) + number
 
@@ -71,13 +71,13 @@ class Repaired:
 def repair(
     lake: Lake,
     engine: Engine,
-    question: Question,
-    rules: Rules,
+    question: Scope,
+    rules: CorrectionRules,
     wall_us: Callable[[], int],
     *,
     named: Named = None,
     dry_run: bool = False,
-    first: Callable[[int], Standing] | None = None,
+    first: Callable[[int], CommittedState] | None = None,
     clocks: pl.DataFrame | None = None,
     on_slice: Callable[[Slice], None] = lambda _: None,
 ) -> Repaired:
@@ -90,13 +90,13 @@ def repair(
         lake, engine, question, rules, wall_us, dry_run=dry_run, first=first, clocks=clocks
     )
     scene = repairing.scene
-    waiting: Judged | None = None
+    waiting: Comparison | None = None
     for piece in judged(
         scene.basis, scene.tables, scene.published, question.span, question.at_once, on_slice
     ):
         keys = unequal(piece.verdicts())
         if named is not None:
-            keys = keys.join(named, on=MADE_KEY, how="semi")
+            keys = keys.join(named, on=EXPECTED_KEY, how="semi")
         part = piece.of(keys)
         waiting = part if waiting is None else waiting.and_(part)
         if waiting.made.height + waiting.table.height >= _AT_ONCE:
@@ -115,15 +115,15 @@ class Repairing:
         self,
         lake: Lake,
         engine: Engine,
-        question: Question,
-        rules: Rules,
+        question: Scope,
+        rules: CorrectionRules,
         wall_us: Callable[[], int],
         *,
         dry_run: bool,
-        first: Callable[[int], Standing] | None,
+        first: Callable[[int], CommittedState] | None,
         clocks: pl.DataFrame | None,
     ) -> None:
-        self.scene = Scene(lake, engine, question)
+        self.scene = Snapshot(lake, engine, question)
         self.done = Repaired()
         self._engine = engine
         self._question = question
@@ -132,7 +132,7 @@ class Repairing:
         self._dry_run = dry_run
         self._first = first
         self._clocks = clocks
-        self._gap = Gap(
+        self._gap = UnlandedTicks(
             engine.reader, engine.topics, question.price, question.max_future_us, self.scene.basis
         )
 
@@ -141,7 +141,7 @@ class Repairing:
         assert self.scene.published is not None
         return self.scene.published
 
-    def mend(self, doubtful: Judged) -> None:
+    def mend(self, doubtful: Comparison) -> None:
         """Publish what is wrong of candles that did not agree with the lake's ticks."""
         keys = unequal(doubtful.verdicts())
         if keys.is_empty():
@@ -152,7 +152,7 @@ class Repairing:
         table, topic = self._settled(doubtful, records, dict(ends.rows()))
         self.done.table.add(table)
         self.done.topic.add(topic)
-        wrong = records.join(wrong_keys((table, topic)), on=MADE_KEY, how="semi")
+        wrong = records.join(wrong_keys((table, topic)), on=EXPECTED_KEY, how="semi")
         if self._dry_run:
             return
         for (partition,), part in self._placed(wrong).group_by("partition"):
@@ -175,14 +175,14 @@ class Repairing:
         return records_of(keys, self._published.candles(), committed, self.scene.homes)
 
     def _settled(
-        self, doubtful: Judged, records: pl.DataFrame, ends: Mapping[int, int]
+        self, doubtful: Comparison, records: pl.DataFrame, ends: Mapping[int, int]
     ) -> tuple[pl.DataFrame, pl.DataFrame]:
         fresh = self.scene.basis.fresh(self._gap.until(ends))
         part = doubtful.of(records)
         kept = self._published.kept_from_ms
-        return settled(part, records, fresh, self.scene.landed, kept)
+        return reconcile(part, records, fresh, self.scene.landed, kept)
 
-    def _mend_partition(self, partition: int, wrong: Judged) -> None:
+    def _mend_partition(self, partition: int, wrong: Comparison) -> None:
         for tried in range(1, _TRIES + 1):
             name = transactional_id(self._engine.group, self._engine.topics.ticks, partition)
             transactions = Transactions(self._engine.config, name, _TRANSACTION_MS)
@@ -199,7 +199,7 @@ class Repairing:
             finally:
                 transactions.close()
 
-    def _transact(self, transactions: Transactions, partition: int, wrong: Judged) -> None:
+    def _transact(self, transactions: Transactions, partition: int, wrong: Comparison) -> None:
         """Fence the engine, judge once more, and publish."""
         transactions.init()
         standing = self._standing(partition, transactions)
@@ -211,7 +211,7 @@ class Repairing:
         ends = {partition: standing.offset}
         verdicts = self._settled(wrong, records, ends)
         fresh = self.scene.basis.fresh(self._gap.until(ends))
-        truth = extended(wrong.made, records.select(*MADE_KEY, "before"), fresh)
+        truth = extended(wrong.made, records.select(*EXPECTED_KEY, "before"), fresh)
         clocks = self._event_clocks(truth)
         mark = standing.mark
         found = correction(truth, *verdicts, records, wrong.table, clocks, mark.clock, self._rules)
@@ -227,12 +227,12 @@ class Repairing:
 
     def _event_clocks(self, truth: pl.DataFrame) -> pl.DataFrame:
         months = alive(self._published.candles()).filter(pl.col("interval") == COARSEST)
-        shown = clocks_of(pl.concat([months.select(MADE.names()), truth]))
+        shown = clocks_of(pl.concat([months.select(EXPECTED.names()), truth]))
         if self._clocks is None:
             return shown
         return pl.concat([shown, self._clocks]).group_by(NAMES).agg(pl.col("clock_us").max())
 
-    def _standing(self, partition: int, transactions: Transactions) -> Standing:
+    def _standing(self, partition: int, transactions: Transactions) -> CommittedState:
         try:
             standing = self._engine.standing(partition)
         except Unreachable:
@@ -252,12 +252,16 @@ class Repairing:
         return standing
 
     def _send(
-        self, transactions: Transactions, partition: int, standing: Standing, found: Correction
+        self,
+        transactions: Transactions,
+        partition: int,
+        standing: CommittedState,
+        found: Correction,
     ) -> None:
         headers = candle_headers(standing.mark.run, standing.offset)
         topics, now_us = self._engine.topics.candles, self._wall_us()
         # What a restart need not read stands before what it must.
-        first = found.write.join(found.wanted, on=MADE_KEY, how="anti")
+        first = found.write.join(found.wanted, on=EXPECTED_KEY, how="anti")
         for rows in (first, found.wanted):
             for code, part in _by_interval(rows):
                 keys, values = codec.candles_to(part, now_us)
@@ -265,13 +269,17 @@ class Repairing:
                 transactions.send(
                     topics[code], partition, keys, values, stamps, [headers] * part.height
                 )
-        for code, part in _by_interval(found.bury):
+        for code, part in _by_interval(found.tombstones):
             keys = codec.candle_keys(part)
             stamps = [standing.mark.clock // 1000] * part.height
             transactions.send(
-                topics[code], partition, keys, [None] * part.height, stamps,
+                topics[code],
+                partition,
+                keys,
+                [None] * part.height,
+                stamps,
                 [headers] * part.height,
-            )  # fmt: skip
+            )
 
 
 def _by_interval(rows: pl.DataFrame) -> Iterable[tuple[int, pl.DataFrame]]:

@@ -4,16 +4,28 @@ from typing import Final
 
 import polars as pl
 
-from homma.core.candle import place
+from homma.core.candle import order_key
 from homma.core.compare import VALUES
 from homma.core.interval import INTERVALS
-from homma.core.recompute import MADE_KEY
+from homma.core.recompute import EXPECTED_KEY
 
 #: The columns of a table that tell of a candle what its ticks decide, and its state.
 COLUMNS: Final = (
-    "source", "symbol", "date_time", "open", "high", "low", "close", "volume", "open_date_time",
-    "open_number", "close_date_time", "close_number", "is_final", "revision",
-)  # fmt: skip
+    "source",
+    "symbol",
+    "date_time",
+    "open",
+    "high",
+    "low",
+    "close",
+    "volume",
+    "open_date_time",
+    "open_number",
+    "close_date_time",
+    "close_number",
+    "is_final",
+    "revision",
+)
 
 
 def candles(rows: pl.DataFrame, interval: int) -> pl.DataFrame:
@@ -23,6 +35,6 @@ def candles(rows: pl.DataFrame, interval: int) -> pl.DataFrame:
         interval=pl.lit(interval, pl.UInt8),
         start_us=start,
         end_us=INTERVALS[interval].next(start),
-        open_place=place(pl.col("open_date_time").dt.epoch("us"), pl.col("open_number")),
-        close_place=place(pl.col("close_date_time").dt.epoch("us"), pl.col("close_number")),
-    ).select(*MADE_KEY, "end_us", *VALUES, "is_final", "revision")
+        open_order_key=order_key(pl.col("open_date_time").dt.epoch("us"), pl.col("open_number")),
+        close_order_key=order_key(pl.col("close_date_time").dt.epoch("us"), pl.col("close_number")),
+    ).select(*EXPECTED_KEY, "end_us", *VALUES, "is_final", "revision")

@@ -75,11 +75,16 @@ TICK_COLUMNS: Final = (
     Column("ask_markup", "double", False, "markup on the ask price, 0 if absent", "askMarkup"),
     Column("bid_markup", "double", False, "markup on the bid price, 0 if absent", "bidMarkup"),
     Column("is_tradable", "boolean", False, "whether it could be traded on", "isTradable"),
-    Column("receive_date_time", "timestamptz", False, "when the source's gateway received it",
-           "receiveDateTime"),
+    Column(
+        "receive_date_time",
+        "timestamptz",
+        False,
+        "when the source's gateway received it",
+        "receiveDateTime",
+    ),
     Column("kafka_partition", "int", True, "partition of its record; -1: from a file"),
     Column("kafka_offset", "long", True, "offset of its record; of a file's: its row"),
-)  # fmt: skip
+)
 CANDLE_COLUMNS: Final = (
     *SERIES,
     Column("date_time", "timestamptz", True, "start of the interval", "dateTime"),
@@ -90,15 +95,24 @@ CANDLE_COLUMNS: Final = (
     Column("volume", "long", True, "count of ticks", "volume"),
     Column("open_date_time", "timestamptz", False, "event time of the first tick", "openDateTime"),
     Column("open_number", "long", False, "number of the first tick", "openNumber"),
-    Column("close_date_time", "timestamptz", False, "event time of the last tick",
-           "closeDateTime"),
+    Column("close_date_time", "timestamptz", False, "event time of the last tick", "closeDateTime"),
     Column("close_number", "long", False, "number of the last tick", "closeNumber"),
     Column("is_final", "boolean", True, "whether the interval is over", "isFinal"),
-    Column("revision", "int", False, "0 while open, 1 when first final, +1 with each correction",
-           "revision"),
-    Column("update_date_time", "timestamptz", False, "the engine's clock when it wrote the candle",
-           "updateDateTime"),
-)  # fmt: skip
+    Column(
+        "revision",
+        "int",
+        False,
+        "0 while open, 1 when first final, +1 with each correction",
+        "revision",
+    ),
+    Column(
+        "update_date_time",
+        "timestamptz",
+        False,
+        "the engine's clock when it wrote the candle",
+        "updateDateTime",
+    ),
+)
 #: (source, symbol, date_time) of a candle.
 CANDLE_KEY: Final = ("source", "symbol", "date_time")
 

@@ -13,7 +13,7 @@ import polars as pl
 from homma.errors import CommitRefused, CommitUnknown, LakeUnreachable
 from homma.failpoint import Reached, Step
 from homma.lake import compaction, records
-from homma.lake.committing import Committer, Patience, Prepare, Prepared
+from homma.lake.committing import Committer, Prepare, Prepared, RetryPolicy
 from homma.lake.offsets import Offsets
 from homma.lake.schema import TICKS
 from homma.lake.table import EVERYTHING, Table, Where
@@ -30,7 +30,7 @@ log = logging.getLogger("homma.land")
 
 
 @dataclass(frozen=True, slots=True)
-class Origin:
+class SourceTopic:
     """The topic that a table is filled from, as it was found."""
 
     topic: str
@@ -43,16 +43,16 @@ class Origin:
 
 
 @dataclass(frozen=True, slots=True)
-class Workplace:
+class SinkContext:
     """What the sinks of a process share."""
 
-    patience: Patience
+    patience: RetryPolicy
     metrics: Metrics
     reached: Reached
     #: How long files stay that no snapshot needs.
     keep_s: float
     #: Commits of a table from one tidying to the next.
-    tidy_every: int
+    maintain_every: int
     clock_s: Callable[[], float] = time.monotonic
     now_s: Callable[[], float] = time.time
 
@@ -63,16 +63,18 @@ class Sink(ABC):
     #: The rows whose files may be put together: others are replaced anyway.
     lasting: Where = EVERYTHING
 
-    def __init__(self, table: Table, origin: Origin, place: Workplace, every_s: float) -> None:
+    def __init__(
+        self, table: Table, origin: SourceTopic, context: SinkContext, every_s: float
+    ) -> None:
         self.origin = origin
         self.every_s = every_s
         self.table = table
         #: Of each partition the offset after the last record taken.
         self.position: dict[int, int] = {}
-        self._place = place
+        self._context = context
         self._commits = 0
-        self._sweep_s = place.clock_s()
-        self._committer = Committer(table, place.patience, place.reached, self._count_commit)
+        self._sweep_s = context.clock_s()
+        self._committer = Committer(table, context.patience, context.reached, self._count_commit)
         self._committer.claim()
 
     @property
@@ -103,10 +105,10 @@ class Sink(ABC):
         held = self.believed.next
         # What a compacted topic has lost counts as well, until the first commit.
         lag = sum(max(0, end - held.get(partition, 0)) for partition, end in ends.items())
-        self._place.metrics.show("homma_lake_lag_records", lag, self.table.spec.name)
+        self._context.metrics.show("homma_lake_lag_records", lag, self.table.spec.name)
 
     @abstractmethod
-    def sealed(self) -> Callable[[], None]:
+    def cut_batch(self) -> Callable[[], None]:
         """What commits all that was taken so far; what is taken meanwhile is for the next time.
 
         It may run in another thread, but not before the one before it has ended.
@@ -114,33 +116,35 @@ class Sink(ABC):
 
     def land(self) -> None:
         """Commit all that was taken so far."""
-        self.sealed()()
+        self.cut_batch()()
 
     def _moved(self, batches: Mapping[int, list[Message]]) -> None:
         for partition, messages in batches.items():
             self.position[partition] = (messages[-1].offset() or 0) + 1
 
     def _commit(self, prepare: Prepare, position: Mapping[int, int]) -> None:
-        began_s = self._place.clock_s()
+        began_s = self._context.clock_s()
         self._committer.commit(prepare, self.believed.moved(position))
-        self._place.metrics.observe("homma_lake_commit_seconds", self._place.clock_s() - began_s)
+        self._context.metrics.observe(
+            "homma_lake_commit_seconds", self._context.clock_s() - began_s
+        )
         self._commits += 1
 
     @property
-    def neglected(self) -> bool:
+    def maintenance_due(self) -> bool:
         """Whether it is time for `tidy`."""
-        return self._commits >= self._place.tidy_every
+        return self._commits >= self._context.maintain_every
 
-    def tidy(self) -> None:
+    def maintain(self) -> None:
         """Keep the table small. What cannot be done now is left for the next time."""
         self._commits = 0
         try:
-            self._tidied()
+            self._maintained()
         except (CommitRefused, CommitUnknown, LakeUnreachable) as error:
             log.warning("upkeep is put off: %s", error)
 
-    def _tidied(self) -> None:
-        reached, metrics, name = self._place.reached, self._place.metrics, self.table.spec.name
+    def _maintained(self) -> None:
+        reached, metrics, name = self._context.reached, self._context.metrics, self.table.spec.name
         self.table.expire(_SNAPSHOTS)
         reached(Step.EXPIRED)
         parts = self.table.parts(self.lasting)
@@ -149,24 +153,29 @@ class Sink(ABC):
         if group:
             self._committer.compact(group)
             reached(Step.COMPACTED)
-        keep_s, now_s = self._place.keep_s, self._place.clock_s()
+        keep_s, now_s = self._context.keep_s, self._context.clock_s()
         if now_s < self._sweep_s:
             return
         self._sweep_s = now_s + min(keep_s / 6, _SWEEP_EVERY_S)
-        deleted = self.table.sweep(keep_s, self._place.now_s(), lambda: reached(Step.SWEEPING))
+        deleted = self.table.sweep(keep_s, self._context.now_s(), lambda: reached(Step.SWEEPING))
         metrics.count("homma_lake_files_deleted", deleted)
 
     def _count_commit(self, outcome: str) -> None:
-        self._place.metrics.count("homma_lake_commits", 1, self.table.spec.name, outcome)
+        self._context.metrics.count("homma_lake_commits", 1, self.table.spec.name, outcome)
 
 
 class TickSink(Sink):
     """Valid ticks are appended, each once."""
 
     def __init__(
-        self, table: Table, origin: Origin, place: Workplace, every_s: float, max_future_us: int
+        self,
+        table: Table,
+        origin: SourceTopic,
+        context: SinkContext,
+        every_s: float,
+        max_future_us: int,
     ) -> None:
-        super().__init__(table, origin, place, every_s)
+        super().__init__(table, origin, context, every_s)
         self._max_future_us = max_future_us
         self._rows: list[pl.DataFrame] = []
         self._count = 0
@@ -186,14 +195,14 @@ class TickSink(Sink):
         rows = records.ticks(batches, self._max_future_us)
         self._rows.append(rows)
         self._count += rows.height
-        self._place.metrics.count("homma_ticks_read", rows.height)
+        self._context.metrics.count("homma_ticks_read", rows.height)
         self._moved(batches)
 
     def at_end(self, partition: int, offset: int) -> None:
         """Go past the marks of transactions too, which are no records."""
         self.position[partition] = max(self.position.get(partition, 0), offset)
 
-    def sealed(self) -> Callable[[], None]:
+    def cut_batch(self) -> Callable[[], None]:
         """What appends them, with where they stood."""
         rows, position = self._rows, dict(self.position)
         self._rows, self._count = [], 0
@@ -202,11 +211,11 @@ class TickSink(Sink):
     def _append(self, taken: list[pl.DataFrame], position: Mapping[int, int]) -> None:
         rows = pl.concat([pl.DataFrame(schema=TICKS.schema), *taken])
         self._commit(lambda _: Prepared(self.table.upload(rows)), position)
-        self._place.metrics.count("homma_ticks_landed", rows.height)
+        self._context.metrics.count("homma_ticks_landed", rows.height)
 
 
-def leave_to(other: str, table: Table, origin: Origin, place: Workplace) -> None:
+def leave_to(other: str, table: Table, origin: SourceTopic, context: SinkContext) -> None:
     """Make a table another writer's own, who goes by its name and by the offsets in it."""
     if table.sink() != other:
-        committer = Committer(table, place.patience, place.reached, lambda _: None, sink=other)
+        committer = Committer(table, context.patience, context.reached, lambda _: None, sink=other)
         committer.claim(origin.nothing)

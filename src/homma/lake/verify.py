@@ -7,23 +7,23 @@ import polars as pl
 
 from homma.core.compare import Tally
 from homma.core.interval import COARSEST
-from homma.core.recompute import Slice, Span
+from homma.core.recompute import EventSpan, Slice
 from homma.core.tick import Price
-from homma.lake.basis import AT_ONCE, Basis, Series
+from homma.lake.comparing import Comparison, UnlandedTicks, judged, reconcile, records_of, unequal
+from homma.lake.counted_ticks import AT_ONCE, CountedTicks, SeriesFilter
 from homma.lake.engine import Engine, price_of
-from homma.lake.judging import Gap, Judged, judged, records_of, settled, unequal
 from homma.lake.schema import CANDLES, TICKS
 from homma.lake.table import Lake, Table
-from homma.topics.kafka.published import Published
+from homma.topics.kafka.published_candles import Published
 
 
 @dataclass(frozen=True, slots=True)
-class Question:
+class Scope:
     """Which candles, of which price; `at_once` ticks are held in memory."""
 
     price: Price = "mid"
-    series: Series = field(default_factory=Series)
-    span: Span = field(default_factory=Span)
+    series: SeriesFilter = field(default_factory=SeriesFilter)
+    span: EventSpan = field(default_factory=EventSpan)
     max_future_us: int = 300_000_000
     at_once: int = AT_ONCE
 
@@ -42,14 +42,14 @@ class Report:
         return self.table.wrong + (self.topic.wrong if self.topic else 0)
 
 
-class Scene:
+class Snapshot:
     """Tables, topics and offsets as they are looked at: in an order that makes them comparable.
 
     First the candle tables, then the engine's offsets, then the candle topics, at last the ticks:
     so the ticks that must be in a candle are all there.
     """
 
-    def __init__(self, lake: Lake, engine: Engine | None, question: Question) -> None:
+    def __init__(self, lake: Lake, engine: Engine | None, question: Scope) -> None:
         self.question = question
         self.tables: Sequence[Table] = [lake.table(spec) for spec in CANDLES]
         self.landed = [_next(table) for table in self.tables]
@@ -67,7 +67,7 @@ class Scene:
             partition: min(offset, self.committed.get(partition, offset))
             for partition, offset in _next(ticks).items()
         }
-        self.basis = Basis(ticks, question.price, question.series, before)
+        self.basis = CountedTicks(ticks, question.price, question.series, before)
 
     def _wanted(self, candles: pl.DataFrame) -> pl.DataFrame:
         span = self.question.span
@@ -94,13 +94,13 @@ def _next(table: Table) -> Mapping[int, int]:
 def verify(
     lake: Lake,
     engine: Engine | None,
-    question: Question,
+    question: Scope,
     on_slice: Callable[[Slice], None] = lambda _: None,
 ) -> Report:
     """Compare every candle of a span; without an engine the tables only."""
-    scene = Scene(lake, engine, question)
+    scene = Snapshot(lake, engine, question)
     report = Report(topic=Tally() if engine else None)
-    doubtful: Judged | None = None
+    doubtful: Comparison | None = None
     pieces = judged(
         scene.basis, scene.tables, scene.published, question.span, question.at_once, on_slice
     )
@@ -121,7 +121,7 @@ def verify(
     return report
 
 
-def _settle(scene: Scene, engine: Engine, doubtful: Judged, report: Report) -> None:
+def _settle(scene: Snapshot, engine: Engine, doubtful: Comparison, report: Report) -> None:
     """What did not agree may have been in motion."""
     assert scene.published is not None
     assert report.topic is not None
@@ -133,8 +133,10 @@ def _settle(scene: Scene, engine: Engine, doubtful: Judged, report: Report) -> N
         records.drop_nulls("partition").group_by("partition").agg(pl.col("before").max()).rows()
     )
     question = scene.question
-    gap = Gap(engine.reader, engine.topics, question.price, question.max_future_us, scene.basis)
+    gap = UnlandedTicks(
+        engine.reader, engine.topics, question.price, question.max_future_us, scene.basis
+    )
     fresh = scene.basis.fresh(gap.until(ends))
-    table, topic = settled(doubtful, records, fresh, scene.landed, scene.published.kept_from_ms)
+    table, topic = reconcile(doubtful, records, fresh, scene.landed, scene.published.kept_from_ms)
     report.table.add(table)
     report.topic.add(topic)

@@ -9,15 +9,15 @@ from starlette.requests import Request
 from starlette.responses import Response
 
 from homma.core.interval import INTERVALS
-from homma.errors import Refused
-from homma.serve import asking, wire
-from homma.serve.asking import Answer, Parameter
-from homma.serve.candles import Candles, Found
-from homma.serve.events import Wanted
-from homma.serve.live import Span
+from homma.errors import RequestRefused
+from homma.serve import parameters, wire
+from homma.serve.candles import CandleHistory, CandlesAnswer
+from homma.serve.events import Subscription
+from homma.serve.live import CandleRange
 from homma.serve.market import Market
+from homma.serve.parameters import Answer, Parameter
 from homma.serve.streams import Stream
-from homma.topics.latest import Candle, Series
+from homma.topics.latest import Candle, SeriesKey
 
 ARROW: Final = "application/vnd.apache.arrow.stream"
 _NOTHING_NEWER: Final = timedelta(microseconds=1)
@@ -29,7 +29,7 @@ Clock = Callable[[], datetime]
 class Api:
     """Answers out of what the market knows."""
 
-    def __init__(self, market: Market, candles: Candles, clock: Clock) -> None:
+    def __init__(self, market: Market, candles: CandleHistory, clock: Clock) -> None:
         self._market = market
         self._live = market.live
         self._candles = candles
@@ -53,14 +53,16 @@ class Api:
 
     async def candles(self, request: Request) -> Response:
         """Candles of one series, oldest first."""
-        query = asked(request, asking.CANDLES)
+        query = asked(request, parameters.CANDLES)
         series, interval = (query["source"], query["symbol"]), query["interval"]
         since, until = query["from"], query["to"]
         if since and until and since >= until:
-            raise Refused("from is not before to", "let from be the earlier one", 400, "from")
+            raise RequestRefused(
+                "from is not before to", "let from be the earlier one", 400, "from"
+            )
         # Told before it is looked: what happens in between comes again.
         told = self._event_id()
-        span = Span(series, since, until, query["limit"])
+        span = CandleRange(series, since, until, query["limit"])
         fill_until = self._fill_until(interval, span) if query["fill"] else None
         found = await self._candles.find(
             interval, span, final=query["final"], fill_until=fill_until
@@ -74,24 +76,26 @@ class Api:
         closed = found.complete and until is not None and _closed(found.candles)
         return _cacheable(request, content, kind, told, closed=closed)
 
-    def _fill_until(self, interval: int, span: Span) -> datetime:
+    def _fill_until(self, interval: int, span: CandleRange) -> datetime:
         if span.until is not None:
             return min(span.until, self._clock())
         newest = self._live.newest(interval, span.series, 1)
         return newest[-1].start + _NOTHING_NEWER if newest else self._clock()
 
-    async def _must_be_there(self, interval: int, series: Series) -> None:
+    async def _must_be_there(self, interval: int, series: SeriesKey) -> None:
         """Refuse where nobody has ever heard of the series."""
         if series in self._live.series():
             return
-        found = await self._candles.find(interval, Span(series, None, None, 1))
+        found = await self._candles.find(interval, CandleRange(series, None, None, 1))
         if not found.candles and found.complete:
             source, symbol = series
-            raise Refused(f"there are no candles of {symbol} from {source}", "see /api/series", 404)
+            raise RequestRefused(
+                f"there are no candles of {symbol} from {source}", "see /api/series", 404
+            )
 
     async def overview(self, request: Request) -> Response:
         """The newest candle of every series."""
-        query = asked(request, asking.OVERVIEW)
+        query = asked(request, parameters.OVERVIEW)
         interval, count = query["interval"], query["closes"]
         told = self._event_id()
         found = []
@@ -106,11 +110,11 @@ class Api:
 
     async def live(self, request: Request) -> Stream:
         """Changes of candles as they happen."""
-        query = asked(request, asking.LIVE)
+        query = asked(request, parameters.LIVE)
         streams = self._market.streams
         streams.admit()
         last = request.headers.get("last-event-id") or query["lastEventId"]
-        wanted = Wanted(query["interval"], frozenset(query["series"]))
+        wanted = Subscription(query["interval"], frozenset(query["series"]))
         return Stream(streams, wanted, last)
 
     def _event_id(self) -> bytes:
@@ -120,7 +124,7 @@ class Api:
 
 def asked(request: Request, rows: Sequence[Parameter], *, strict: bool = True) -> Answer:
     """The parameters of a request."""
-    return asking.read(request.query_params.multi_items(), rows, strict=strict)
+    return parameters.read(request.query_params.multi_items(), rows, strict=strict)
 
 
 def as_json(value: object, status: int = 200, kind: str = "application/json") -> Response:
@@ -129,7 +133,7 @@ def as_json(value: object, status: int = 200, kind: str = "application/json") ->
     return Response(wire.compact(value), status, headers, media_type=kind)
 
 
-def _listing(interval: int, series: Series, found: Found) -> bytes:
+def _listing(interval: int, series: SeriesKey, found: CandlesAnswer) -> bytes:
     return b'%b,"complete":%b,"candles":%b}' % (
         wire.named(interval, series),
         b"true" if found.complete else b"false",

@@ -18,18 +18,18 @@ from starlette.responses import Response
 from starlette.routing import Route
 from starlette.types import ASGIApp
 
-from homma.errors import Refused
+from homma.errors import RequestRefused
 from homma.metrics import SERVE, Metrics
 from homma.serve import openapi, site, udf
 from homma.serve.api import Api, Clock, as_json, asked
-from homma.serve.candles import Candles
+from homma.serve.candle_feed import CandleTopics, Following
+from homma.serve.candles import CandleHistory
 from homma.serve.clocks import Clocks
 from homma.serve.events import Events
-from homma.serve.following import Following, Source
-from homma.serve.guard import Guard, Rules, Tokens
+from homma.serve.guard import AccessRules, Guard, Tokens
+from homma.serve.lake_client import LakeClient
 from homma.serve.live import Live
 from homma.serve.market import Market
-from homma.serve.past import Past
 from homma.serve.problem import problem
 from homma.serve.streams import Streams
 from homma.settings import ServeSettings
@@ -45,11 +45,11 @@ class Parts:
     """What the server is made of. Without a source nothing is followed, without past no lake."""
 
     settings: ServeSettings
-    rules: Rules
+    rules: AccessRules
     version: str
     clock: Clock
-    source: Source | None = None
-    past: Past | None = None
+    source: CandleTopics | None = None
+    past: LakeClient | None = None
     metrics: Metrics = field(default_factory=lambda: Metrics(SERVE))
     built: Path = site.BUILT
     #: Seconds since whenever, which never go back.
@@ -63,18 +63,18 @@ class Server:
         self._parts = parts
         settings = parts.settings
         events = Events(secrets.token_hex(4), _EVENTS)
-        slow_after_s = settings.slow_after.total_seconds()
-        self.streams = Streams(events, settings.max_streams, slow_after_s, parts.metrics)
-        live = Live(settings.keep, Clocks(settings.lateness, settings.idle_after))
+        stream_timeout_s = settings.stream_timeout.total_seconds()
+        self.streams = Streams(events, settings.max_streams, stream_timeout_s, parts.metrics)
+        live = Live(settings.keep_candles, Clocks(settings.watermark_delay, settings.idle_timeout))
         self.market = Market(live, self.streams, parts.metrics, parts.now_s)
-        self.candles = Candles(self.market.live, parts.past)
+        self.candles = CandleHistory(self.market.live, parts.past)
         self._tokens = Tokens(parts.rules.token)
         self.app: ASGIApp = Guard(self._starlette(), parts.rules, self._tokens, parts.metrics)
 
     def _starlette(self) -> Starlette:
         return Starlette(
             routes=[*self._api(), *self._udf(), *site.routes(self._parts.built)],
-            exception_handlers={Refused: _refused, HTTPException: _not_found},
+            exception_handlers={RequestRefused: _refused, HTTPException: _not_found},
             lifespan=self._lifespan,
         )
 
@@ -149,28 +149,32 @@ class Server:
     async def _login(self, request: Request) -> Response:
         asked(request, ())
         if not self._tokens.needed():
-            raise Refused("no token is needed here", "just ask", 404)
+            raise RequestRefused("no token is needed here", "just ask", 404)
         given = await _token_of(request)
         if not self._tokens.log_in(given):
-            raise Refused("that is not the token", "see HOMMA_SERVE_TOKEN of the server", 401)
+            raise RequestRefused(
+                "that is not the token", "see HOMMA_SERVE_TOKEN of the server", 401
+            )
         cookie = self._tokens.set_cookie(secure=request.url.scheme == "https")
         return Response(status_code=204, headers={"set-cookie": cookie})
 
 
 async def _token_of(request: Request) -> str:
     """The token of a body {"token": …}, which a page of another site cannot send as such."""
-    wrong = Refused("the body is no login", 'send {"token": "…"} as application/json', 400)
+    wrong = RequestRefused("the body is no login", 'send {"token": "…"} as application/json', 400)
     if request.headers.get("content-type", "").partition(";")[0].strip() != "application/json":
-        raise Refused("the body is no JSON", "send it as application/json", 415)
+        raise RequestRefused("the body is no JSON", "send it as application/json", 415)
     body = b""
     try:
         async with asyncio.timeout(_BODY_WITHIN_S):
             async for part in request.stream():
                 body += part
                 if len(body) > _BODY_BYTES:
-                    raise Refused("the body is too long", f"{_BODY_BYTES} bytes are enough", 413)
+                    raise RequestRefused(
+                        "the body is too long", f"{_BODY_BYTES} bytes are enough", 413
+                    )
     except TimeoutError as error:
-        raise Refused("the body did not come", "send it at once", 408) from error
+        raise RequestRefused("the body did not come", "send it at once", 408) from error
     try:
         given = json.loads(body)["token"]
     except (ValueError, KeyError, TypeError, RecursionError) as error:
@@ -181,7 +185,7 @@ async def _token_of(request: Request) -> str:
 
 
 def _refused(request: Request, error: Exception) -> Response:
-    assert isinstance(error, Refused)
+    assert isinstance(error, RequestRefused)
     if request.url.path.startswith("/udf/"):
         return udf.told(error)
     return problem(error)
@@ -191,5 +195,7 @@ def _not_found(request: Request, error: Exception) -> Response:
     assert isinstance(error, HTTPException)
     return _refused(
         request,
-        Refused(f"{error.detail}: {request.url.path[:200]}", "see /api/docs", error.status_code),
+        RequestRefused(
+            f"{error.detail}: {request.url.path[:200]}", "see /api/docs", error.status_code
+        ),
     )

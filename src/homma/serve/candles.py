@@ -14,8 +14,8 @@ import polars as pl
 
 from homma.core.fill import fill_previous
 from homma.core.interval import INTERVALS
-from homma.serve.live import Live, Span
-from homma.serve.past import Past
+from homma.serve.lake_client import LakeClient
+from homma.serve.live import CandleRange, Live
 from homma.serve.wire import body
 from homma.topics.latest import Candle
 
@@ -25,23 +25,28 @@ _EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
 
 
 @dataclass(frozen=True, slots=True)
-class Found:
+class CandlesAnswer:
     """Candles, oldest first; not `complete` where there may be more, which could not be read."""
 
     candles: Sequence[Candle]
     complete: bool
 
 
-class Candles:
+class CandleHistory:
     """Finds them; `past` is None where there is no lake."""
 
-    def __init__(self, live: Live, past: Past | None) -> None:
+    def __init__(self, live: Live, past: LakeClient | None) -> None:
         self.live = live
         self._past = past
 
     async def find(
-        self, interval: int, span: Span, *, final: bool = False, fill_until: datetime | None = None
-    ) -> Found:
+        self,
+        interval: int,
+        span: CandleRange,
+        *,
+        final: bool = False,
+        fill_until: datetime | None = None,
+    ) -> CandlesAnswer:
         """A span's candles; with `final` those alone that are over.
 
         With `fill_until`, intervals without a tick that start before it have the close before.
@@ -54,7 +59,7 @@ class Candles:
         else:
             return await self._plain(interval, span)
         kept = self._over(interval, found.candles) if final else found.candles
-        return Found(span.of(kept), found.complete)
+        return CandlesAnswer(span.of(kept), found.complete)
 
     def _over(self, interval: int, candles: Sequence[Candle]) -> list[Candle]:
         """Those of a series that are over; where their engine does not say, its clock does."""
@@ -63,22 +68,24 @@ class Candles:
         open_from = self.live.clocks.open_from(interval, candles[0].series) or candles[0].start
         return [c for c in candles if c.is_final or (c.is_final is None and c.start < open_from)]
 
-    async def _plain(self, interval: int, span: Span) -> Found:
-        sure = self.live.sure(interval, span)
+    async def _plain(self, interval: int, span: CandleRange) -> CandlesAnswer:
+        sure = self.live.authoritative(interval, span)
         if sure is not None:
-            return Found(sure, complete=True)
+            return CandlesAnswer(sure, complete=True)
         if self._past is None:
-            return Found(self.live.held(interval, span), complete=self.live.settled)
+            return CandlesAnswer(self.live.held(interval, span), complete=self.live.settled)
         older = await self._past.find(interval, span)
         if older is None:
-            return Found([_written(c) for c in self.live.held(interval, span)], complete=False)
-        candles = [_written(c) for c in self.live.merged(interval, span, older)]
-        if not self.live.joined(interval, span, older):
-            return Found(candles, complete=False)
-        self.live.keep_whole(interval, span, candles)
-        return Found(candles, complete=self.live.settled)
+            return CandlesAnswer(
+                [_written(c) for c in self.live.held(interval, span)], complete=False
+            )
+        candles = [_written(c) for c in self.live.merge_history(interval, span, older)]
+        if not self.live.is_contiguous(interval, span, older):
+            return CandlesAnswer(candles, complete=False)
+        self.live.mark_complete(interval, span, candles)
+        return CandlesAnswer(candles, complete=self.live.settled)
 
-    async def _filled(self, interval: int, span: Span, until: datetime) -> Found:
+    async def _filled(self, interval: int, span: CandleRange, until: datetime) -> CandlesAnswer:
         shape = INTERVALS[interval]
         length = timedelta(microseconds=shape.longest_us)
         since = span.since
@@ -86,11 +93,11 @@ class Candles:
             since = max(_EPOCH, until - length * (span.count + 1))
         else:
             until = min(until, since + length * (span.count + 1))
-        inner = await self._plain(interval, Span(span.series, since, until, span.count + 2))
-        before = await self._plain(interval, Span(span.series, None, since, 1))
+        inner = await self._plain(interval, CandleRange(span.series, since, until, span.count + 2))
+        before = await self._plain(interval, CandleRange(span.series, None, since, 1))
         candles = [*before.candles, *inner.candles]
         filled = [c for c in _fill(interval, candles, until) if c.start >= since]
-        return Found(span.of(filled), inner.complete and before.complete)
+        return CandlesAnswer(span.of(filled), inner.complete and before.complete)
 
 
 def _written(candle: Candle) -> Candle:

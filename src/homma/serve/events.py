@@ -12,8 +12,8 @@ from datetime import datetime
 from typing import Final
 
 from homma.serve import wire
-from homma.serve.live import Change
-from homma.topics.latest import Candle, Series
+from homma.serve.live import LiveChange
+from homma.topics.latest import Candle, SeriesKey
 
 #: So many bytes at a time: whoever is further behind is told to load anew.
 _MOST_BYTES: Final = 1 << 20
@@ -21,11 +21,11 @@ _NOTHING: Final = b"{}"
 
 
 @dataclass(frozen=True, slots=True)
-class Wanted:
+class Subscription:
     """What a stream is about; no series: all of them."""
 
     interval: int
-    series: frozenset[Series] = frozenset()
+    series: frozenset[SeriesKey] = frozenset()
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,11 +34,11 @@ class Event:
 
     number: int
     interval: int
-    series: Series | None
+    series: SeriesKey | None
     start: datetime | None
     frame: bytes
 
-    def concerns(self, wanted: Wanted) -> bool:
+    def concerns(self, wanted: Subscription) -> bool:
         """Whether it is one for such a stream."""
         if self.interval != wanted.interval:
             return False
@@ -55,7 +55,7 @@ class Events:
         #: The number of the newest event.
         self.newest = 0
 
-    def changed(self, interval: int, change: Change) -> None:
+    def changed(self, interval: int, change: LiveChange) -> None:
         """A candle is another now, or gone."""
         if isinstance(change, Candle):
             kind, candle, data = b"candle", change, wire.update(interval, change)
@@ -69,7 +69,12 @@ class Events:
         self._add(interval, None, None, b"reset", _NOTHING)
 
     def _add(
-        self, interval: int, series: Series | None, start: datetime | None, kind: bytes, data: bytes
+        self,
+        interval: int,
+        series: SeriesKey | None,
+        start: datetime | None,
+        kind: bytes,
+        data: bytes,
     ) -> None:
         self.newest += 1
         frame = b"event: %b\nid: %b\ndata: %b\n\n" % (kind, self.id(self.newest), data)
@@ -96,7 +101,7 @@ class Events:
         """What a client is told that has to load anew."""
         return b"event: reset\nid: %b\ndata: {}\n\n" % self.id(self.newest)
 
-    def between(self, number: int, last: int, wanted: Wanted) -> bytes:
+    def between(self, number: int, last: int, wanted: Subscription) -> bytes:
         """The newest of each candle that has changed after an event, up to another."""
         if number + 1 < self._oldest():
             return self.reset()
@@ -107,8 +112,8 @@ class Events:
         return self.reset() if sum(map(len, frames)) > _MOST_BYTES else b"".join(frames)
 
 
-def _newest(events: Sequence[Event], wanted: Wanted) -> list[bytes]:
-    found: dict[tuple[Series | None, datetime | None], bytes] = {}
+def _newest(events: Sequence[Event], wanted: Subscription) -> list[bytes]:
+    found: dict[tuple[SeriesKey | None, datetime | None], bytes] = {}
     for event in events:
         if event.concerns(wanted):
             if event.series is None:

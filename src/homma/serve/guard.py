@@ -12,7 +12,7 @@ from typing import Final
 from starlette.datastructures import Headers, MutableHeaders
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from homma.errors import Refused, SettingError
+from homma.errors import RequestRefused, SettingError
 from homma.metrics import Metrics
 from homma.serve.problem import problem
 
@@ -35,7 +35,7 @@ _COOKIE_S: Final = 30 * 86_400
 
 
 @dataclass(frozen=True, slots=True)
-class Rules:
+class AccessRules:
     """By which names it may be asked, by whose pages, and with which token (None: without)."""
 
     hosts: frozenset[str]
@@ -43,7 +43,7 @@ class Rules:
     token: str | None
 
 
-def rules(host: str, allowed_hosts: str, cors_origins: str, token: str | None) -> Rules:
+def rules(host: str, allowed_hosts: str, cors_origins: str, token: str | None) -> AccessRules:
     """What the settings say; SettingError where all the world could read without a token."""
     if not token and not is_loopback(host):
         raise SettingError(
@@ -53,7 +53,7 @@ def rules(host: str, allowed_hosts: str, cors_origins: str, token: str | None) -
     if token is not None and len(token) < 16:
         raise SettingError("HOMMA_SERVE_TOKEN is short enough to be guessed", "take 16 or more")
     names = {"localhost", "127.0.0.1", "::1", host.lower(), *_words(allowed_hosts.lower())}
-    return Rules(frozenset(names), frozenset(_words(cors_origins)), token)
+    return AccessRules(frozenset(names), frozenset(_words(cors_origins)), token)
 
 
 def is_loopback(host: str) -> bool:
@@ -102,7 +102,7 @@ class Tokens:
         now_s = time.monotonic()
         self._failed_s = [at for at in self._failed_s if at > now_s - _MINUTE_S]
         if len(self._failed_s) >= _TRIES:
-            raise Refused("too many wrong tokens", "wait for a minute", 429)
+            raise RequestRefused("too many wrong tokens", "wait for a minute", 429)
         if self.right(given):
             return True
         self._failed_s.append(now_s)
@@ -127,7 +127,9 @@ def _same(one: str, other: str) -> bool:
 class Guard:
     """ASGI: lets requests pass or not, and counts them."""
 
-    def __init__(self, app: ASGIApp, allowed: Rules, tokens: Tokens, metrics: Metrics) -> None:
+    def __init__(
+        self, app: ASGIApp, allowed: AccessRules, tokens: Tokens, metrics: Metrics
+    ) -> None:
         self._app = app
         self._rules = allowed
         self._tokens = tokens
@@ -152,7 +154,7 @@ class Guard:
 
         try:
             self._check(scope, headers)
-        except Refused as error:
+        except RequestRefused as error:
             answer = problem(error)
             if error.status == 401:
                 answer.headers["www-authenticate"] = "Bearer"
@@ -165,18 +167,20 @@ class Guard:
 
     def _check(self, scope: Scope, headers: Headers) -> None:
         if _host_name(headers.get("host", "")) not in self._rules.hosts:
-            raise Refused(
+            raise RequestRefused(
                 "the Host header names another server",
                 "ask by the address it listens on, or allow the name with --allowed-hosts",
                 421,
             )
         if len(scope["query_string"]) > _QUERY_BYTES or len(scope["raw_path"]) > _PATH_BYTES:
-            raise Refused("the address is too long", f"keep it under {_QUERY_BYTES} bytes", 414)
+            raise RequestRefused(
+                "the address is too long", f"keep it under {_QUERY_BYTES} bytes", 414
+            )
         path = scope["path"]
         free = path in _OPEN_PATHS or path.startswith(_OPEN)
         preflight = scope["method"] == "OPTIONS"
         if self._tokens.needed() and not (free or preflight or self._tokens.carried(headers)):
-            raise Refused(
+            raise RequestRefused(
                 "a token is needed", "send it as `Authorization: Bearer …`, or log in", 401
             )
 

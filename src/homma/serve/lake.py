@@ -11,10 +11,10 @@ import polars as pl
 
 from homma.core.interval import INTERVALS
 from homma.lake import history
-from homma.lake.history import Wanted
+from homma.lake.history import HistoryQuery
 from homma.lake.schema import CANDLES
 from homma.lake.table import Lake, Table
-from homma.serve.live import Span
+from homma.serve.live import CandleRange
 from homma.topics.latest import Candle
 
 #: Candles are looked for in so many times the time that they would take, then in all.
@@ -30,13 +30,13 @@ class LakeReader:
         self._locks = [threading.Lock() for _ in CANDLES]
         self._tables: dict[int, Table] = {}
 
-    def read(self, interval: int, span: Span) -> Sequence[Candle]:
+    def read(self, interval: int, span: CandleRange) -> Sequence[Candle]:
         """The candles of a span that the lake has."""
         with self._locks[interval]:
             table = self._table(interval)
             table.refresh()
             source, symbol = span.series
-            wanted = Wanted(symbol, source, _us(span.since), _us(span.until))
+            wanted = HistoryQuery(symbol, source, _us(span.since), _us(span.until))
             now_us = time.time_ns() // 1000
             if span.since is None:
                 rows = history.candles(table, replace(wanted, last=span.count), now_us)
@@ -54,7 +54,7 @@ class LakeReader:
         self._lake.close()
 
 
-def _first(table: Table, wanted: Wanted, count: int, now_us: int) -> pl.DataFrame:
+def _first(table: Table, wanted: HistoryQuery, count: int, now_us: int) -> pl.DataFrame:
     """The oldest rows of a range, without reading more of it than need be."""
     interval = table.spec.interval
     assert interval is not None

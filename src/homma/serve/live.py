@@ -14,24 +14,24 @@ from typing import Final
 from homma.core.interval import INTERVALS
 from homma.serve.clocks import Clocks
 from homma.serve.wire import body
-from homma.topics.latest import Candle, Gone, Latest, Record, Series, newest_tick
+from homma.topics.latest import Candle, CandleRecord, DeletedCandle, Latest, SeriesKey, newest_tick
 
 #: Earlier than any candle.
 EVER: Final = datetime(1, 1, 1, tzinfo=UTC)
 #: So many candles that are gone are remembered, as the lake may not know yet.
 _GRAVES: Final = 10_000
 _NEXT: Final = timedelta(microseconds=1)
-Change = Candle | Gone
+LiveChange = Candle | DeletedCandle
 
 
 @dataclass(frozen=True, slots=True)
-class Span:
+class CandleRange:
     """Candles of a series that start in [since, until): `count` at most.
 
     With `since` the oldest of them, else the newest.
     """
 
-    series: Series
+    series: SeriesKey
     since: datetime | None
     until: datetime | None
     count: int
@@ -55,15 +55,15 @@ class Live:
         #: Whether the topics have been read back to their beginning.
         self.settled = False
         self._latest = [Latest(self.keep, text=body) for _ in INTERVALS]
-        self._whole: dict[tuple[int, Series], datetime] = {}
-        self._graves: dict[tuple[int, Series, datetime], None] = {}
+        self._whole: dict[tuple[int, SeriesKey], datetime] = {}
+        self._graves: dict[tuple[int, SeriesKey, datetime], None] = {}
         self.clocks.clear()
 
-    def add(self, interval: int, record: Record) -> Change | None:
+    def add(self, interval: int, record: CandleRecord) -> LiveChange | None:
         """Take a record; gives what it has changed, if anything."""
         change = self._latest[interval].add(record)
         if record.value is None:
-            self._bury(interval, change, record.key)
+            self._apply_tombstone(interval, change, record.key)
         elif isinstance(change, Candle):
             self._graves.pop((interval, change.series, change.start), None)
             if change.is_final is None:
@@ -71,8 +71,12 @@ class Live:
                 self.clocks.saw(change.series, tick, record.timestamp_ms)
         return change
 
-    def _bury(self, interval: int, change: Change | None, key: bytes | None) -> None:
-        at = (change.candle.series, change.candle.start) if isinstance(change, Gone) else _at(key)
+    def _apply_tombstone(self, interval: int, change: LiveChange | None, key: bytes | None) -> None:
+        at = (
+            (change.candle.series, change.candle.start)
+            if isinstance(change, DeletedCandle)
+            else _at(key)
+        )
         if at is None or self._latest[interval].between(at[0], at[1], at[1] + _NEXT):
             return
         self._graves[(interval, *at)] = None
@@ -85,16 +89,16 @@ class Live:
         for latest in self._latest:
             latest.settle()
 
-    def series(self) -> list[Series]:
+    def series(self) -> list[SeriesKey]:
         """Every series there is, by symbol and source."""
         found = {series for latest in self._latest for series in latest.series()}
         return sorted(found, key=lambda s: (s[1], s[0]))
 
-    def of_interval(self, interval: int) -> list[Series]:
+    def of_interval(self, interval: int) -> list[SeriesKey]:
         """The same of one interval."""
         return self._latest[interval].series()
 
-    def split(self) -> list[Series]:
+    def split(self) -> list[SeriesKey]:
         """Series that stand in several partitions, whose candles are halves."""
         return [s for s in self.series() if any(latest.split(s) for latest in self._latest)]
 
@@ -102,22 +106,22 @@ class Live:
         """Records that are no candles."""
         return sum(latest.bad for latest in self._latest)
 
-    def outdone(self) -> int:
+    def superseded(self) -> int:
         """Records that lack a part of the candle that is there."""
-        return sum(latest.outdone for latest in self._latest)
+        return sum(latest.superseded for latest in self._latest)
 
-    def newest(self, interval: int, series: Series, count: int) -> Sequence[Candle]:
+    def newest(self, interval: int, series: SeriesKey, count: int) -> Sequence[Candle]:
         """The newest candles of a series, oldest first."""
         return self._latest[interval].before(series, None, count)
 
-    def held(self, interval: int, span: Span) -> Sequence[Candle]:
+    def held(self, interval: int, span: CandleRange) -> Sequence[Candle]:
         """What is here of a span, which need not be all there is."""
         latest = self._latest[interval]
         if span.since is None:
             return latest.before(span.series, span.until, span.count)
         return latest.between(span.series, span.since, span.until)[: span.count]
 
-    def sure(self, interval: int, span: Span) -> Sequence[Candle] | None:
+    def authoritative(self, interval: int, span: CandleRange) -> Sequence[Candle] | None:
         """The candles of a span where surely all of them are here; else None."""
         whole = self._whole.get((interval, span.series))
         if whole is None:
@@ -132,7 +136,9 @@ class Live:
         enough = len(found) == span.count and found[0].start >= whole
         return found if enough or whole == EVER else None
 
-    def merged(self, interval: int, span: Span, older: Sequence[Candle]) -> Sequence[Candle]:
+    def merge_history(
+        self, interval: int, span: CandleRange, older: Sequence[Candle]
+    ) -> Sequence[Candle]:
         """A span of what is here and of what the lake has of it."""
         graves = self._graves
         found = {c.start: c for c in older if (interval, span.series, c.start) not in graves}
@@ -143,7 +149,7 @@ class Live:
                 found[candle.start] = candle
         return span.of([found[start] for start in sorted(found)])
 
-    def joined(self, interval: int, span: Span, older: Sequence[Candle]) -> bool:
+    def is_contiguous(self, interval: int, span: CandleRange, older: Sequence[Candle]) -> bool:
         """Whether what the lake has of a span reaches to what is here."""
         dropped = self._latest[interval].dropped(span.series)
         if dropped is None or (span.since is not None and len(older) == span.count):
@@ -152,7 +158,7 @@ class Live:
         after = span.until is not None and dropped >= span.until
         return before or after or any(candle.start >= dropped for candle in older)
 
-    def keep_whole(self, interval: int, span: Span, candles: Sequence[Candle]) -> None:
+    def mark_complete(self, interval: int, span: CandleRange, candles: Sequence[Candle]) -> None:
         """Hold what was found of a span, if it reaches to the newest candle."""
         newest = self.newest(interval, span.series, 1)
         full = len(candles) == span.count
@@ -168,7 +174,7 @@ class Live:
         self._whole[at] = min(first, self._whole.get(at, first))
 
 
-def _at(key: bytes | None) -> tuple[Series, datetime] | None:
+def _at(key: bytes | None) -> tuple[SeriesKey, datetime] | None:
     """The candle of a tombstone that nobody here has seen: there is only its key to tell."""
     try:
         found = json.loads(key or b"")

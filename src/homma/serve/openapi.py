@@ -4,9 +4,9 @@ from collections.abc import Sequence
 from typing import Any, Final
 
 from homma.core.interval import BY_CODE
-from homma.serve import asking
+from homma.serve import parameters
 from homma.serve.api import ARROW
-from homma.serve.asking import Parameter
+from homma.serve.parameters import Parameter
 
 Document = dict[str, Any]
 
@@ -130,37 +130,63 @@ def _paths() -> Document:
         "/api/series": _get("Every series there is", (), _object({"series": _list(_of("Series"))})),
         "/api/intervals": _get("The intervals, finest first", (), _list(_of("Interval"))),
         "/api/candles": _candles(),
-        "/api/overview": _get("The newest candle of every series", asking.OVERVIEW,
-                              _of("Overview")),
+        "/api/overview": _get(
+            "The newest candle of every series", parameters.OVERVIEW, _of("Overview")
+        ),
         "/api/live": _live(),
         "/api/login": _login(),
         "/health/live": _get("Whether the server runs", (), _of("Health")),
-        "/health/ready": _get("Whether it knows the newest candles", (), _of("Health"),
-                              more={"503": _answer("not yet, or not any more", _of("Health"))}),
-        "/metrics": {"get": {
-            "summary": "What is measured, for Prometheus",
-            "responses": {"200": {"description": "its text format",
-                                  "content": {"text/plain": {"schema": _TEXT}}},
-                          **_refusals("Problem")},
-        }},
+        "/health/ready": _get(
+            "Whether it knows the newest candles",
+            (),
+            _of("Health"),
+            more={"503": _answer("not yet, or not any more", _of("Health"))},
+        ),
+        "/metrics": {
+            "get": {
+                "summary": "What is measured, for Prometheus",
+                "responses": {
+                    "200": {
+                        "description": "its text format",
+                        "content": {"text/plain": {"schema": _TEXT}},
+                    },
+                    **_refusals("Problem"),
+                },
+            }
+        },
         "/udf/config": _get("TradingView UDF: what is supported", (), {"type": "object"}),
-        "/udf/symbols": _get("TradingView UDF: a symbol", asking.UDF_SYMBOLS, {"type": "object"},
-                             refusal="UdfError"),
-        "/udf/search": _get("TradingView UDF: symbols by a part of their name", asking.UDF_SEARCH,
-                            _list({"type": "object"}), refusal="UdfError"),
-        "/udf/history": _get("TradingView UDF: bars", asking.UDF_HISTORY, _of("UdfHistory"),
-                             refusal="UdfError"),
-        "/udf/time": {"get": {
-            "summary": "TradingView UDF: the server's clock",
-            "responses": {"200": {"description": "seconds since 1970",
-                                  "content": {"text/plain": {"schema": _TEXT}}},
-                          **_refusals("UdfError")},
-        }},
-    }  # fmt: skip
+        "/udf/symbols": _get(
+            "TradingView UDF: a symbol",
+            parameters.UDF_SYMBOLS,
+            {"type": "object"},
+            refusal="UdfError",
+        ),
+        "/udf/search": _get(
+            "TradingView UDF: symbols by a part of their name",
+            parameters.UDF_SEARCH,
+            _list({"type": "object"}),
+            refusal="UdfError",
+        ),
+        "/udf/history": _get(
+            "TradingView UDF: bars", parameters.UDF_HISTORY, _of("UdfHistory"), refusal="UdfError"
+        ),
+        "/udf/time": {
+            "get": {
+                "summary": "TradingView UDF: the server's clock",
+                "responses": {
+                    "200": {
+                        "description": "seconds since 1970",
+                        "content": {"text/plain": {"schema": _TEXT}},
+                    },
+                    **_refusals("UdfError"),
+                },
+            }
+        },
+    }
 
 
 def _candles() -> Document:
-    found = _get("Candles of one series, oldest first", asking.CANDLES, _of("Candles"))
+    found = _get("Candles of one series, oldest first", parameters.CANDLES, _of("Candles"))
     operation = found["get"]
     operation["responses"]["200"]["content"][ARROW] = {
         "schema": {"type": "string", "contentMediaType": ARROW}
@@ -170,7 +196,7 @@ def _candles() -> Document:
 
 
 def _live() -> Document:
-    found = _get("Changes of candles as they happen", asking.LIVE, _TEXT)
+    found = _get("Changes of candles as they happen", parameters.LIVE, _TEXT)
     operation = found["get"]
     operation["description"] = _LIVE
     operation["responses"]["200"] = {
@@ -182,12 +208,14 @@ def _live() -> Document:
 
 def _login() -> Document:
     body = _object({"token": {"type": "string", "maxLength": 1024}})
-    return {"post": {
-        "summary": "A cookie for the token",
-        "security": [],
-        "requestBody": {"required": True, "content": {"application/json": {"schema": body}}},
-        "responses": {"204": {"description": "the cookie is set"}, **_refusals("Problem")},
-    }}  # fmt: skip
+    return {
+        "post": {
+            "summary": "A cookie for the token",
+            "security": [],
+            "requestBody": {"required": True, "content": {"application/json": {"schema": body}}},
+            "responses": {"204": {"description": "the cookie is set"}, **_refusals("Problem")},
+        }
+    }
 
 
 def _get(
@@ -198,13 +226,17 @@ def _get(
     refusal: str = "Problem",
     more: Document | None = None,
 ) -> Document:
-    return {"get": {
-        "summary": summary,
-        "parameters": [_parameter(row) for row in parameters],
-        "responses": {
-            "200": _answer("what was asked for", schema), **_refusals(refusal), **(more or {}),
-        },
-    }}  # fmt: skip
+    return {
+        "get": {
+            "summary": summary,
+            "parameters": [_parameter(row) for row in parameters],
+            "responses": {
+                "200": _answer("what was asked for", schema),
+                **_refusals(refusal),
+                **(more or {}),
+            },
+        }
+    }
 
 
 def _parameter(row: Parameter) -> Document:
@@ -212,9 +244,12 @@ def _parameter(row: Parameter) -> Document:
     if not row.required and isinstance(row.default, int | str) and row.name != "interval":
         schema = {**schema, "default": row.default}
     return {
-        "name": row.name, "in": "query", "required": row.required, "description": row.help,
+        "name": row.name,
+        "in": "query",
+        "required": row.required,
+        "description": row.help,
         "schema": schema,
-    }  # fmt: skip
+    }
 
 
 def _refusals(schema: str) -> Document:

@@ -4,11 +4,11 @@ from http import HTTPStatus
 
 from starlette.responses import Response
 
-from homma.errors import Refused
+from homma.errors import RequestRefused
 from homma.serve import wire
 
 
-def problem(error: Refused) -> Response:
+def problem(error: RequestRefused) -> Response:
     """The answer that says what is wrong and what to do."""
     told = {
         "type": "about:blank",

@@ -25,7 +25,7 @@ _OTHER_FILES: Final = 256
 _WAITING_BYTES: Final = 128 * 1024
 
 
-def listen(host: str, port: int, slow_after_ms: int) -> socket.socket:
+def listen(host: str, port: int, stream_timeout_ms: int) -> socket.socket:
     """A socket that listens there."""
     try:
         family, kind, number, _, address = socket.getaddrinfo(
@@ -42,7 +42,7 @@ def listen(host: str, port: int, slow_after_ms: int) -> socket.socket:
         # Who takes nothing for so long is gone, whatever its machine says: ends what is being
         # closed and cannot be, as nobody reads what stands before the end. Streams come first,
         # which count whom they cut off.
-        found.setsockopt(socket.IPPROTO_TCP, socket.TCP_USER_TIMEOUT, 2 * slow_after_ms)
+        found.setsockopt(socket.IPPROTO_TCP, socket.TCP_USER_TIMEOUT, 2 * stream_timeout_ms)
     try:
         found.bind(address)
         found.listen(1024)

@@ -6,9 +6,9 @@ from typing import Any, Final
 
 from starlette.types import Receive, Scope, Send
 
-from homma.errors import Refused
+from homma.errors import RequestRefused
 from homma.metrics import Metrics
-from homma.serve.events import Events, Wanted
+from homma.serve.events import Events, Subscription
 
 #: Events are gathered so long, as many small writes cost more than one.
 _GATHER_S: Final = 0.03
@@ -21,19 +21,21 @@ CUT: Final = "homma.cut"
 class Streams:
     """Wakes the streams when there is something for them."""
 
-    def __init__(self, events: Events, most: int, slow_after_s: float, metrics: Metrics) -> None:
+    def __init__(
+        self, events: Events, most: int, stream_timeout_s: float, metrics: Metrics
+    ) -> None:
         self.events = events
         self._most = most
-        self._slow_after_s = slow_after_s
+        self._slow_after_s = stream_timeout_s
         self._metrics = metrics
         self._open = 0
         self._shown = 0
-        self._made: dict[tuple[Wanted, int], bytes] = {}
+        self._made: dict[tuple[Subscription, int], bytes] = {}
         self._news = asyncio.Event()
         self._turn = asyncio.Event()
         self._closing = False
 
-    def tell(self) -> None:
+    def notify(self) -> None:
         """There are new events."""
         self._news.set()
 
@@ -63,20 +65,20 @@ class Streams:
     def admit(self) -> None:
         """Refuse one more where there are too many."""
         if self._open >= self._most:
-            raise Refused(
+            raise RequestRefused(
                 f"there are {self._most} live streams already",
                 "come back later, or ask for several series in one",
                 429,
             )
 
-    def _since(self, number: int, wanted: Wanted) -> bytes:
+    def _since(self, number: int, wanted: Subscription) -> bytes:
         """What a stream has not had; made once for all that want the same."""
         at = (wanted, number)
         if at not in self._made:
             self._made[at] = self.events.between(number, self._shown, wanted)
         return self._made[at]
 
-    async def pump(self, wanted: Wanted, last_event_id: str, send: Send) -> None:
+    async def pump(self, wanted: Subscription, last_event_id: str, send: Send) -> None:
         """Send what is new, until this is cancelled or the server ends."""
         self._open += 1
         self._metrics.show("homma_streams", self._open)
@@ -86,7 +88,7 @@ class Streams:
             self._open -= 1
             self._metrics.show("homma_streams", self._open)
 
-    async def _pump(self, wanted: Wanted, last_event_id: str, send: Send) -> None:
+    async def _pump(self, wanted: Subscription, last_event_id: str, send: Send) -> None:
         number = self.events.number(last_event_id) if last_event_id else self._shown
         head = b"retry: %d\n" % _RETRY_MS
         if number is None:
@@ -114,13 +116,13 @@ class Streams:
 
     def cut_off(self) -> None:
         """Count one that was cut off."""
-        self._metrics.count("homma_streams_cut")
+        self._metrics.count("homma_streams_disconnected")
 
 
 class Stream:
     """The answer to one who wants to be told."""
 
-    def __init__(self, streams: Streams, wanted: Wanted, last_event_id: str) -> None:
+    def __init__(self, streams: Streams, wanted: Subscription, last_event_id: str) -> None:
         self._streams = streams
         self._wanted = wanted
         self._last_event_id = last_event_id

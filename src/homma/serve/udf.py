@@ -11,19 +11,19 @@ from starlette.requests import Request
 from starlette.responses import PlainTextResponse, Response
 
 from homma.core.interval import DAY_US, INTERVALS
-from homma.errors import Refused
-from homma.serve import asking
+from homma.errors import RequestRefused
+from homma.serve import parameters
 from homma.serve.api import Clock, as_json, asked
-from homma.serve.candles import Candles
-from homma.serve.live import Live, Span
+from homma.serve.candles import CandleHistory
+from homma.serve.live import CandleRange, Live
 from homma.serve.wire import epoch_s
-from homma.topics.latest import Candle, Series
+from homma.topics.latest import Candle, SeriesKey
 
 _EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
 _MOST_DIGITS: Final = 10
 _INTRADAY: Final = [
     resolution
-    for resolution, interval in zip(asking.RESOLUTIONS, INTERVALS, strict=True)
+    for resolution, interval in zip(parameters.RESOLUTIONS, INTERVALS, strict=True)
     if interval.longest_us < DAY_US
 ]
 
@@ -31,7 +31,7 @@ _INTRADAY: Final = [
 class Udf:
     """The five addresses of the protocol."""
 
-    def __init__(self, live: Live, candles: Candles, clock: Clock) -> None:
+    def __init__(self, live: Live, candles: CandleHistory, clock: Clock) -> None:
         self._live = live
         self._candles = candles
         self._clock = clock
@@ -42,7 +42,7 @@ class Udf:
         sources = sorted({source for source, _ in self._live.series()})
         return as_json(
             {
-                "supported_resolutions": list(asking.RESOLUTIONS),
+                "supported_resolutions": list(parameters.RESOLUTIONS),
                 "supports_group_request": False,
                 "supports_marks": False,
                 "supports_search": True,
@@ -56,7 +56,7 @@ class Udf:
 
     async def symbols(self, request: Request) -> Response:
         """What a symbol is like."""
-        series = self._series(asked(request, asking.UDF_SYMBOLS, strict=False)["symbol"])
+        series = self._series(asked(request, parameters.UDF_SYMBOLS, strict=False)["symbol"])
         source, symbol = series
         return as_json(
             {
@@ -80,13 +80,13 @@ class Udf:
                 "has_weekly_and_monthly": True,
                 "weekly_multipliers": ["1"],
                 "monthly_multipliers": ["1"],
-                "supported_resolutions": list(asking.RESOLUTIONS),
+                "supported_resolutions": list(parameters.RESOLUTIONS),
                 "volume_precision": 0,
                 "data_status": "streaming",
             }
         )
 
-    def _digits(self, series: Series) -> int:
+    def _digits(self, series: SeriesKey) -> int:
         prices = [
             price
             for interval in range(len(INTERVALS))
@@ -97,7 +97,7 @@ class Udf:
 
     async def search(self, request: Request) -> Response:
         """Symbols by a part of their name."""
-        query = asked(request, asking.UDF_SEARCH, strict=False)
+        query = asked(request, parameters.UDF_SEARCH, strict=False)
         part, source = query["query"].casefold(), query["exchange"]
         found = [
             {
@@ -117,18 +117,18 @@ class Udf:
 
     async def history(self, request: Request) -> Response:
         """Bars."""
-        query = asked(request, asking.UDF_HISTORY, strict=False)
+        query = asked(request, parameters.UDF_HISTORY, strict=False)
         series, interval = self._series(query["symbol"]), query["resolution"]
         since, until = _at(query["from"]), _at(query["to"])
         if query["countback"]:
-            count = min(query["countback"], asking.MOST_CANDLES)
-            span = Span(series, None, until, count)
+            count = min(query["countback"], parameters.MOST_CANDLES)
+            span = CandleRange(series, None, until, count)
         else:
-            span = Span(series, since, until, asking.MOST_CANDLES)
+            span = CandleRange(series, since, until, parameters.MOST_CANDLES)
         found = (await self._candles.find(interval, span)).candles if since < until else []
         if found:
             return as_json({"s": "ok", **_bars(found)})
-        before = (await self._candles.find(interval, Span(series, None, since, 1))).candles
+        before = (await self._candles.find(interval, CandleRange(series, None, since, 1))).candles
         next_time = {"nextTime": epoch_s(before[-1])} if before else {}
         return as_json({"s": "no_data", **next_time})
 
@@ -138,7 +138,7 @@ class Udf:
         seconds = str(int(self._clock().timestamp()))
         return PlainTextResponse(seconds, headers={"cache-control": "no-store"})
 
-    def _series(self, text: str) -> Series:
+    def _series(self, text: str) -> SeriesKey:
         every = self._live.series()
         exact = [s for s in every if ":".join(s) == text]
         found = exact or [s for s in every if s[1] == text]
@@ -146,13 +146,13 @@ class Udf:
             return found[0]
         if found:
             sources = ", ".join(source for source, _ in found)
-            raise Refused(
+            raise RequestRefused(
                 f"{text[:80]} is quoted by {sources}", "name one as SOURCE:SYMBOL", 400, "symbol"
             )
-        raise Refused(f"there is no symbol {text[:80]}", "see /udf/search", 404, "symbol")
+        raise RequestRefused(f"there is no symbol {text[:80]}", "see /udf/search", 404, "symbol")
 
 
-def told(error: Refused) -> Response:
+def told(error: RequestRefused) -> Response:
     """A refusal in the protocol's words."""
     return as_json({"s": "error", "errmsg": str(error)}, error.status)
 

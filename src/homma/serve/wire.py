@@ -8,7 +8,7 @@ from typing import Any, Final
 import polars as pl
 
 from homma.core.interval import INTERVALS
-from homma.topics.latest import Candle, Series
+from homma.topics.latest import Candle, SeriesKey
 
 _TRUTH: Final = {True: "true", False: "false", None: "null"}
 COLUMNS: Final = pl.Schema(
@@ -48,7 +48,7 @@ def listed(candles: Sequence[Candle]) -> bytes:
     return b"[{" + b",{".join([candle.text for candle in candles]) + b"]"
 
 
-def named(interval: int, series: Series) -> bytes:
+def named(interval: int, series: SeriesKey) -> bytes:
     """The beginning of a JSON object that names a series and an interval, without its end."""
     source, symbol = series
     return compact({"source": source, "symbol": symbol, "interval": INTERVALS[interval].code})[:-1]

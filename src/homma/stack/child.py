@@ -13,7 +13,7 @@ from typing import IO, Final
 import psutil
 
 from homma.errors import ServerFailed
-from homma.stack.alive import wait_gone
+from homma.stack.process_ids import wait_gone
 
 GUARD: Final = Path(__file__).with_name("guard.py")
 # An interpreter with the standard library alone starts in a fraction of this.

@@ -29,11 +29,19 @@ CONNECTOR: Final = "flink-sql-connector-kafka"
 CAUSE: Final = re.compile(r"^(?:Caused by: )?([\w.$]+(?:Exception|Error): .+)$")
 #: As Flink's own scripts open the JDK, for its serializers.
 OPENS: Final = (
-    "java.base/java.lang", "java.base/java.net", "java.base/java.io", "java.base/java.nio",
-    "java.base/sun.nio.ch", "java.base/java.lang.reflect", "java.base/java.text",
-    "java.base/java.time", "java.base/java.util", "java.base/java.util.concurrent",
-    "java.base/java.util.concurrent.atomic", "java.base/java.util.concurrent.locks",
-)  # fmt: skip
+    "java.base/java.lang",
+    "java.base/java.net",
+    "java.base/java.io",
+    "java.base/java.nio",
+    "java.base/sun.nio.ch",
+    "java.base/java.lang.reflect",
+    "java.base/java.text",
+    "java.base/java.time",
+    "java.base/java.util",
+    "java.base/java.util.concurrent",
+    "java.base/java.util.concurrent.atomic",
+    "java.base/java.util.concurrent.locks",
+)
 NETWORK_MIB: Final = 64
 
 
@@ -151,8 +159,17 @@ def _program(
 ) -> Program:
     return Program(
         name=name,
-        argv=[*_java(flink), CLIENT, "run", *target, "-c", DRIVER, str(_connector(flink)),
-              "--scriptUri", flink.script.as_uri()],
+        argv=[
+            *_java(flink),
+            CLIENT,
+            "run",
+            *target,
+            "-c",
+            DRIVER,
+            str(_connector(flink)),
+            "--scriptUri",
+            flink.script.as_uri(),
+        ],
         log=flink.out,
         own_log=flink.log,
         env=_environment(flink),
@@ -161,7 +178,7 @@ def _program(
         ready_within_s=READY_WITHIN_S,
         stop_within_s=STOP_WITHIN_S,
         explain=explain,
-    )  # fmt: skip
+    )
 
 
 def _java(flink: Flink) -> list[str]:
@@ -169,12 +186,18 @@ def _java(flink: Flink) -> list[str]:
     logging = (flink.folder / "conf" / "log4j2.properties").as_uri()
     class_path = os.pathsep.join(str(jar) for jar in flink.jars)
     return [
-        str(flink.java), f"-Xmx{flink.memory}", "-XX:+ExitOnOutOfMemoryError",
-        "--add-exports=java.base/sun.net.util=ALL-UNNAMED", *opened,
-        "--enable-native-access=ALL-UNNAMED", "--sun-misc-unsafe-memory-access=allow",
-        f"-Djava.io.tmpdir={flink.folder / 'tmp'}", f"-Dlog4j2.configurationFile={logging}",
-        "-cp", class_path,
-    ]  # fmt: skip
+        str(flink.java),
+        f"-Xmx{flink.memory}",
+        "-XX:+ExitOnOutOfMemoryError",
+        "--add-exports=java.base/sun.net.util=ALL-UNNAMED",
+        *opened,
+        "--enable-native-access=ALL-UNNAMED",
+        "--sun-misc-unsafe-memory-access=allow",
+        f"-Djava.io.tmpdir={flink.folder / 'tmp'}",
+        f"-Dlog4j2.configurationFile={logging}",
+        "-cp",
+        class_path,
+    ]
 
 
 def _connector(flink: Flink) -> Path:
@@ -183,7 +206,14 @@ def _connector(flink: Flink) -> Path:
 
 def _environment(flink: Flink) -> dict[str, str]:
     """Our own, the login of Kafka included, without Java options and Flink folders of others."""
-    foreign = ("JAVA_TOOL_OPTIONS", "JDK_JAVA_OPTIONS", "_JAVA_OPTIONS", "CLASSPATH",
-               "FLINK_OPT_DIR", "FLINK_LIB_DIR", "FLINK_HOME")  # fmt: skip
+    foreign = (
+        "JAVA_TOOL_OPTIONS",
+        "JDK_JAVA_OPTIONS",
+        "_JAVA_OPTIONS",
+        "CLASSPATH",
+        "FLINK_OPT_DIR",
+        "FLINK_LIB_DIR",
+        "FLINK_HOME",
+    )
     own = {name: value for name, value in os.environ.items() if name not in foreign}
     return own | {"FLINK_CONF_DIR": str(flink.folder / "conf")}

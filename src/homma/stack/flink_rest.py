@@ -54,8 +54,12 @@ class Rest:
         found = self._ask(f"/jobs/{number}/checkpoints") or {}
         latest = found.get("latest") or {}
         done = [latest[kind] for kind in ("completed", "savepoint") if latest.get(kind)]
-        complete = [one for one in done if one.get("external_path", "").find("://") > 0
-                    or one.get("external_path", "").startswith("file:")]  # fmt: skip
+        complete = [
+            one
+            for one in done
+            if one.get("external_path", "").find("://") > 0
+            or one.get("external_path", "").startswith("file:")
+        ]
         newest = max(complete, key=lambda one: int(one["trigger_timestamp"]), default=None)
         if newest is None:
             return None

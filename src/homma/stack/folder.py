@@ -19,9 +19,9 @@ from typing import Final, Self
 import psutil
 
 from homma.errors import FolderInUse, StackError
-from homma.stack.alive import alive, end
 from homma.stack.process import Status
-from homma.stack.record import Entry, Owner, Record, read_record, write_record
+from homma.stack.process_ids import alive, end
+from homma.stack.record import Entry, FolderRecord, Owner, read_record, write_record
 
 LOCK: Final = "lock"
 # What a server may take to end in order before it is killed.
@@ -78,7 +78,7 @@ class Folder:
         self.release()
 
     def _write(self) -> None:
-        write_record(self.path, Record(self._owner, tuple(self._entries.values())))
+        write_record(self.path, FolderRecord(self._owner, tuple(self._entries.values())))
 
 
 def claim(path: Path) -> Folder:
@@ -168,7 +168,7 @@ def _myself() -> Owner:
     return Owner(os.getpid(), psutil.Process().create_time())
 
 
-def _end_leftovers(path: Path, record: Record) -> Leftovers:
+def _end_leftovers(path: Path, record: FolderRecord) -> Leftovers:
     """End the recorded servers that still run, each known by number and start."""
     ended = []
     for entry in record.entries:

@@ -44,7 +44,7 @@ def main(argv: list[str]) -> None:
     os.killpg(0, signal.SIGKILL)
 
 
-class _Asked:
+class _StopSignal:
     """Whether a signal asked the guard to stop its server."""
 
     stop = False
@@ -58,7 +58,7 @@ def _wake_on_signals() -> int:
     signal.set_wakeup_fd(writer, warn_on_full_buffer=False)
 
     def ask(*_: object) -> None:
-        _Asked.stop = True
+        _StopSignal.stop = True
 
     signal.signal(signal.SIGCHLD, lambda *_: None)
     for number in STOPS:
@@ -118,7 +118,7 @@ def _watch(child: int, parent: int, grace_s: float, wake: int) -> int:
         done, state = os.waitpid(child, os.WNOHANG)
         if done:
             return os.waitstatus_to_exitcode(state)
-        if kill_at is None and (pipe not in sources or _Asked.stop or os.getppid() != parent):
+        if kill_at is None and (pipe not in sources or _StopSignal.stop or os.getppid() != parent):
             os.kill(child, signal.SIGTERM)
             kill_at = time.monotonic() + grace_s
         elif kill_at is not None and time.monotonic() >= kill_at:

@@ -30,26 +30,26 @@ class Entry:
 
 
 @dataclass(frozen=True, slots=True)
-class Record:
+class FolderRecord:
     """Who runs the folder (None: nobody, or nobody any more) and what."""
 
     owner: Owner | None = None
     entries: tuple[Entry, ...] = ()
 
 
-def read_record(folder: Path) -> Record:
+def read_record(folder: Path) -> FolderRecord:
     """Read a folder's record; an empty one where there is none.
 
-    It may be that of an owner who died: `homma.stack.alive.alive` tells. Raises StackError when
+    The owner may have died: see `homma.stack.process_ids.alive`. Raises StackError when
     the file is not a record.
     """
     path = folder / NAME
     try:
         table = json.loads(path.read_text("utf-8"))
         owner = Owner(**table["owner"]) if table["owner"] else None
-        return Record(owner, tuple(_entry(row) for row in table["processes"]))
+        return FolderRecord(owner, tuple(_entry(row) for row in table["processes"]))
     except FileNotFoundError:
-        return Record()
+        return FolderRecord()
     except OSError as error:
         raise StackError(f"{path} cannot be read: {error.strerror}", "check its rights") from error
     except (ValueError, KeyError, TypeError) as error:
@@ -59,7 +59,7 @@ def read_record(folder: Path) -> Record:
         ) from error
 
 
-def write_record(folder: Path, record: Record) -> None:
+def write_record(folder: Path, record: FolderRecord) -> None:
     """Write a folder's record in one step: a reader sees the old one or the new one."""
     table = {
         "owner": asdict(record.owner) if record.owner else None,

@@ -15,13 +15,28 @@ DATA: Final = "data"
 CERTIFICATES: Final = "tls"
 #: SeaweedFS reaches its own admin server's gRPC nowhere else.
 GRPC_OFFSET: Final = 10_000
-_INNER: Final = ("admin", "master", "master gRPC", "volume", "volume gRPC", "filer",
-                 "filer gRPC", "s3 gRPC")  # fmt: skip
+_INNER: Final = (
+    "admin",
+    "master",
+    "master gRPC",
+    "volume",
+    "volume gRPC",
+    "filer",
+    "filer gRPC",
+    "s3 gRPC",
+)
 _FLAGS: Final = {
-    "s3": "s3.port", "catalog": "s3.port.iceberg", "admin": "admin.port", "master": "master.port",
-    "master gRPC": "master.port.grpc", "volume": "volume.port", "volume gRPC": "volume.port.grpc",
-    "filer": "filer.port", "filer gRPC": "filer.port.grpc", "s3 gRPC": "s3.port.grpc",
-}  # fmt: skip
+    "s3": "s3.port",
+    "catalog": "s3.port.iceberg",
+    "admin": "admin.port",
+    "master": "master.port",
+    "master gRPC": "master.port.grpc",
+    "volume": "volume.port",
+    "volume gRPC": "volume.port.grpc",
+    "filer": "filer.port",
+    "filer gRPC": "filer.port.grpc",
+    "s3 gRPC": "s3.port.grpc",
+}
 #: Who signs what the other parts accept over HTTP, and the login of the admin server.
 KEYS: Final = (
     "WEED_JWT_SIGNING_KEY",
@@ -84,8 +99,10 @@ def arguments(ports: Ports) -> list[str]:
 def shell_arguments(ports: Ports) -> list[str]:
     """Give the flags of `weed` for its shell, beside a running server."""
     numbers = ports.all()
-    places = (f"-{part}={LOOPBACK}:{numbers[part]}.{numbers[f'{part} gRPC']}"
-              for part in ("master", "filer"))  # fmt: skip
+    places = (
+        f"-{part}={LOOPBACK}:{numbers[part]}.{numbers[f'{part} gRPC']}"
+        for part in ("master", "filer")
+    )
     return ["-logdir=log", "shell", *places]
 
 

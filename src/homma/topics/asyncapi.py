@@ -136,22 +136,30 @@ def _messages() -> Object:
         "tick": _message("a quote of an instrument", tick_key, _ref("tick")),
         "deadTick": _message(
             "a record that breaks a rule, byte for byte, its own headers first",
-            any_key, {"description": "any bytes"}, _refused_headers(),
+            any_key,
+            {"description": "any bytes"},
+            _refused_headers(),
             content="application/octet-stream",
         ),
         "lateTick": _message(
             "a tick too late for its candles, its own headers first",
-            any_key, _ref("tick"), _refused_headers(),
+            any_key,
+            _ref("tick"),
+            _refused_headers(),
         ),
         "candle": _message(
             "a candle, open or final; the newest record of a key counts",
-            candle_key, _ref("candle"), _candle_headers(),
+            candle_key,
+            _ref("candle"),
+            _candle_headers(),
         ),
         "noCandle": _message(
             "a tombstone: there is no candle of this key (any more)",
-            candle_key, {"type": "null"}, None,
+            candle_key,
+            {"type": "null"},
+            None,
         ),
-    }  # fmt: skip
+    }
 
 
 def _ref(schema: str) -> Object:

@@ -12,7 +12,7 @@ from typing import Final, Literal
 import polars as pl
 from polars.exceptions import ComputeError
 
-from homma.core.candle import place, place_number, place_us
+from homma.core.candle import order_key, order_key_number, order_key_us
 from homma.core.interval import INTERVALS
 from homma.core.tick import FIELDS, JSON_SCHEMA, broken, instant_us
 
@@ -87,13 +87,14 @@ def _read_with_bad_lines(lines: list[bytes], joined: bytes) -> pl.DataFrame:
     row = pl.Series([i for i, ok in enumerate(formed) if ok], dtype=pl.UInt32)
     everywhere = pl.DataFrame({"row": pl.int_range(len(lines), dtype=pl.UInt32, eager=True)})
     return (
-        everywhere.join(parsed.with_columns(row=row, formed=True), on="row", how="left",
-                        maintain_order="left")
+        everywhere.join(
+            parsed.with_columns(row=row, formed=True), on="row", how="left", maintain_order="left"
+        )
         .with_columns(
             error=pl.when(pl.col("formed")).then("error").otherwise(pl.lit(NOT_AN_OBJECT))
         )
         .drop("row", "formed")
-    )  # fmt: skip
+    )
 
 
 def _well_formed(lines: list[bytes], joined: bytes) -> list[bool]:
@@ -146,8 +147,19 @@ def _takes(line: bytes) -> bool:
 def ticks_to(ticks: pl.DataFrame) -> tuple[list[bytes], list[bytes]]:
     """Keys and values of tick records, from a frame of JSON_SCHEMA's columns (any subset)."""
     # The order in which the contract shows them.
-    order = ("source", "symbol", "ask", "bid", "mid", "askMarkup", "bidMarkup", "isTradable",
-             "number", "dateTime", "receiveDateTime")  # fmt: skip
+    order = (
+        "source",
+        "symbol",
+        "ask",
+        "bid",
+        "mid",
+        "askMarkup",
+        "bidMarkup",
+        "isTradable",
+        "number",
+        "dateTime",
+        "receiveDateTime",
+    )
     return _records(
         ticks,
         key=pl.concat_str("source", pl.lit(":"), "symbol"),
@@ -180,16 +192,22 @@ CANDLE_JSON: Final = pl.Schema(
 def candles_to(candles: pl.DataFrame, updated_us: int) -> tuple[list[bytes], list[bytes]]:
     """Keys and values of candle records (columns source, symbol and those of core's HELD)."""
     texts = candles.select(
-        "source", "symbol", "open", "high", "low", "close", "volume",
+        "source",
+        "symbol",
+        "open",
+        "high",
+        "low",
+        "close",
+        "volume",
         dateTime=_instant(pl.col("start_us"), fraction=3),
-        openDateTime=_instant(place_us(pl.col("open_place")), fraction=6),
-        openNumber=place_number(pl.col("open_place")),
-        closeDateTime=_instant(place_us(pl.col("close_place")), fraction=6),
-        closeNumber=place_number(pl.col("close_place")),
+        openDateTime=_instant(order_key_us(pl.col("open_order_key")), fraction=6),
+        openNumber=order_key_number(pl.col("open_order_key")),
+        closeDateTime=_instant(order_key_us(pl.col("close_order_key")), fraction=6),
+        closeNumber=order_key_number(pl.col("close_order_key")),
         isFinal="is_final",
         revision="revision",
         updateDateTime=_instant(pl.lit(updated_us), fraction=6),
-    )  # fmt: skip
+    )
     return _records(
         texts,
         # Names hold nothing that JSON escapes (core/tick.py), so these are the contract's bytes.
@@ -224,8 +242,10 @@ def candles_from(values: Sequence[bytes], interval: int) -> pl.DataFrame:
         "low",
         "close",
         "volume",
-        place(instant_us(pl.col("openDateTime")), pl.col("openNumber")).alias("open_place"),
-        place(instant_us(pl.col("closeDateTime")), pl.col("closeNumber")).alias("close_place"),
+        order_key(instant_us(pl.col("openDateTime")), pl.col("openNumber")).alias("open_order_key"),
+        order_key(instant_us(pl.col("closeDateTime")), pl.col("closeNumber")).alias(
+            "close_order_key"
+        ),
         pl.col("isFinal").alias("is_final"),
         "revision",
     )

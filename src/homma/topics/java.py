@@ -10,16 +10,35 @@ from typing import Final
 from homma.errors import SettingError
 
 #: Names that both have, and mean the same.
-_SAME: Final = frozenset({
-    "bootstrap.servers", "security.protocol", "sasl.mechanism", "client.id", "client.dns.lookup",
-    "reconnect.backoff.ms", "reconnect.backoff.max.ms", "retry.backoff.ms", "metadata.max.age.ms",
-    "request.timeout.ms", "connections.max.idle.ms", "ssl.endpoint.identification.algorithm",
-})  # fmt: skip
+_SAME: Final = frozenset(
+    {
+        "bootstrap.servers",
+        "security.protocol",
+        "sasl.mechanism",
+        "client.id",
+        "client.dns.lookup",
+        "reconnect.backoff.ms",
+        "reconnect.backoff.max.ms",
+        "retry.backoff.ms",
+        "metadata.max.age.ms",
+        "request.timeout.ms",
+        "connections.max.idle.ms",
+        "ssl.endpoint.identification.algorithm",
+    }
+)
 #: What only librdkafka has, and Java's clients can do without.
-_DROPPED: Final = frozenset({
-    "sasl.username", "sasl.password", "log_level", "debug", "log.connection.close",
-    "socket.timeout.ms", "socket.keepalive.enable", "broker.address.family",
-})  # fmt: skip
+_DROPPED: Final = frozenset(
+    {
+        "sasl.username",
+        "sasl.password",
+        "log_level",
+        "debug",
+        "log.connection.close",
+        "socket.timeout.ms",
+        "socket.keepalive.enable",
+        "broker.address.family",
+    }
+)
 _LOGINS: Final = {
     "PLAIN": "plain.PlainLoginModule",
     "SCRAM-SHA-256": "scram.ScramLoginModule",

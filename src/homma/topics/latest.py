@@ -20,7 +20,7 @@ _FIRST_YEAR: Final = 1970
 _LAST_YEAR: Final = 9999
 _ONE_SPELLING: Final = re.compile(r"[A-Za-z0-9 ._:-]+")
 #: (source, symbol)
-Series = tuple[str, str]
+SeriesKey = tuple[str, str]
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,20 +43,20 @@ class Candle:
     text: bytes
 
     @property
-    def series(self) -> Series:
+    def series(self) -> SeriesKey:
         """What the candle is one of."""
         return self.source, self.symbol
 
 
 @dataclass(frozen=True, slots=True)
-class Gone:
+class DeletedCandle:
     """A candle that a tombstone has taken away."""
 
     candle: Candle
 
 
 @dataclass(frozen=True, slots=True)
-class Record:
+class CandleRecord:
     """A record of a candle topic; `timestamp_ms` is Kafka's. A tombstone has no value."""
 
     partition: int
@@ -71,7 +71,7 @@ class _Held:
     """A candle and where its record stands, without the record's value."""
 
     candle: Candle
-    record: Record
+    record: CandleRecord
 
 
 #: Not from a record: from the lake.
@@ -140,25 +140,25 @@ class Latest:
     ) -> None:
         self.keep = keep
         self.bad = 0
-        self.outdone = 0
+        self.superseded = 0
         self._symbol = symbol
         self._text = text
         # Most records of a big topic are of other symbols, and not worth parsing. A symbol that
         # JSON can write in several ways cannot be looked for in the bytes.
         plain = symbol is not None and _ONE_SPELLING.fullmatch(symbol)
         self._needle = symbol.encode() if symbol and plain else b""
-        self._held: dict[Series, dict[datetime, _Held]] = {}
-        self._starts: dict[Series, list[datetime]] = {}
-        self._partitions: dict[Series, set[int]] = {}
-        self._dropped: dict[Series, datetime] = {}
-        self._of_key: dict[bytes, tuple[Series, datetime]] = {}
-        self._tombstones: dict[bytes, Record] = {}
+        self._held: dict[SeriesKey, dict[datetime, _Held]] = {}
+        self._starts: dict[SeriesKey, list[datetime]] = {}
+        self._partitions: dict[SeriesKey, set[int]] = {}
+        self._dropped: dict[SeriesKey, datetime] = {}
+        self._of_key: dict[bytes, tuple[SeriesKey, datetime]] = {}
+        self._tombstones: dict[bytes, CandleRecord] = {}
         self._going_back = True
 
-    def add(self, record: Record) -> Candle | Gone | None:
+    def add(self, record: CandleRecord) -> Candle | DeletedCandle | None:
         """Take a record; gives what it has changed: a candle, or one that is gone, or nothing."""
         if record.value is None:
-            return self._bury(record)
+            return self._apply_tombstone(record)
         if self._needle not in record.value or self._superseded(record):
             return None
         candle = read_candle(record.value)
@@ -172,7 +172,7 @@ class Latest:
     def fill(self, candles: Iterable[Candle]) -> None:
         """Take candles that were found elsewhere: any record is newer than they are."""
         for candle in candles:
-            place = Record(_NO_PARTITION, -1, -1, None, None)
+            place = CandleRecord(_NO_PARTITION, -1, -1, None, None)
             self._hold(_held(candle, place, self._text))
 
     def settle(self) -> None:
@@ -180,7 +180,7 @@ class Latest:
         self._going_back = False
         self._tombstones.clear()
 
-    def _superseded(self, record: Record) -> bool:
+    def _superseded(self, record: CandleRecord) -> bool:
         """Whether a newer record of the same key is held: then the value need not be parsed."""
         at = self._of_key.get(record.key or b"")
         if at is None:
@@ -188,11 +188,11 @@ class Latest:
         held = self._held[at[0]][at[1]]
         return held.candle.revision is not None and _newer(held.record, record)
 
-    def _buried(self, record: Record) -> bool:
+    def _buried(self, record: CandleRecord) -> bool:
         tombstone = self._tombstones.get(record.key or b"")
         return tombstone is not None and _newer(tombstone, record)
 
-    def _bury(self, record: Record) -> Gone | None:
+    def _apply_tombstone(self, record: CandleRecord) -> DeletedCandle | None:
         key = record.key or b""
         before = self._tombstones.get(key)
         if self._going_back and (before is None or _newer(record, before)):
@@ -204,7 +204,7 @@ class Latest:
         if held.record.key != record.key or not _newer(record, held.record):
             return None
         self._drop(series, start)
-        return Gone(held.candle)
+        return DeletedCandle(held.candle)
 
     def _hold(self, new: _Held) -> Candle | None:
         series, start = new.candle.series, new.candle.start
@@ -226,12 +226,12 @@ class Latest:
             self._forget(series)
         return new.candle
 
-    def _forget(self, series: Series) -> None:
+    def _forget(self, series: SeriesKey) -> None:
         for start in self._starts[series][: -self.keep]:
             self._dropped[series] = max(start, self._dropped.get(series, start))
             self._drop(series, start)
 
-    def _drop(self, series: Series, start: datetime) -> None:
+    def _drop(self, series: SeriesKey, start: datetime) -> None:
         held = self._held[series].pop(start)
         starts = self._starts[series]
         starts.pop(bisect_left(starts, start))
@@ -242,20 +242,20 @@ class Latest:
         newer, older = (new, old) if _newer(new.record, old.record) else (old, new)
         if not _outdone(newer, by=older):
             return newer is new
-        self.outdone += 1
+        self.superseded += 1
         return older is new
 
-    def series(self) -> list[Series]:
+    def series(self) -> list[SeriesKey]:
         """Every series of which there is a candle, by symbol and source."""
         return sorted((s for s in self._held if self._held[s]), key=lambda s: (s[1], s[0]))
 
-    def candles(self, series: Series) -> Sequence[Candle]:
+    def candles(self, series: SeriesKey) -> Sequence[Candle]:
         """The newest candles of a series, oldest first, `keep` at most."""
         held = self._held.get(series, {})
         return [held[start].candle for start in self._starts.get(series, [])[-self.keep :]]
 
     def between(
-        self, series: Series, since: datetime | None, until: datetime | None
+        self, series: SeriesKey, since: datetime | None, until: datetime | None
     ) -> Sequence[Candle]:
         """The candles of a series that are held and start in [since, until), oldest first."""
         starts, held = self._starts.get(series, []), self._held.get(series, {})
@@ -263,17 +263,17 @@ class Latest:
         last = bisect_left(starts, until) if until else len(starts)
         return [held[start].candle for start in starts[first:last]]
 
-    def before(self, series: Series, until: datetime | None, count: int) -> Sequence[Candle]:
+    def before(self, series: SeriesKey, until: datetime | None, count: int) -> Sequence[Candle]:
         """The newest candles of a series that start before an instant, oldest first."""
         starts, held = self._starts.get(series, []), self._held.get(series, {})
         last = bisect_left(starts, until) if until else len(starts)
         return [held[start].candle for start in starts[max(0, last - count) : last]]
 
-    def dropped(self, series: Series) -> datetime | None:
+    def dropped(self, series: SeriesKey) -> datetime | None:
         """The newest start of a candle that was let go, as there were newer ones to keep."""
         return self._dropped.get(series)
 
-    def split(self, series: Series) -> bool:
+    def split(self, series: SeriesKey) -> bool:
         """Whether a series stands in several partitions: then its candles are halves.
 
         Not so another engine's, which gives no revisions: it places candles by their whole keys.
@@ -281,12 +281,12 @@ class Latest:
         return len(self._partitions.get(series, ())) > 1
 
 
-def _held(candle: Candle, record: Record, text: Callable[[Candle], bytes]) -> _Held:
+def _held(candle: Candle, record: CandleRecord, text: Callable[[Candle], bytes]) -> _Held:
     lean = replace(candle, text=text(candle))
     return _Held(lean, replace(record, value=None))
 
 
-def _newer(one: Record, other: Record) -> bool:
+def _newer(one: CandleRecord, other: CandleRecord) -> bool:
     """Whether a record was written after another."""
     if one.partition == other.partition:
         return one.offset > other.offset

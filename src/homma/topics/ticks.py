@@ -11,7 +11,7 @@ from homma.topics.kafka.reading import Message
 
 
 @dataclass(frozen=True, slots=True)
-class Sorted:
+class ParsedBatch:
     """Records of one partition, at least one, in the order of their offsets, judged.
 
     `valid` has the columns of the tick, event_us, timestamp_us, offset and row, the place in
@@ -29,7 +29,7 @@ class Sorted:
         return (self.messages[-1].offset() or 0) + 1
 
 
-def sort(batches: Mapping[int, list[Message]], max_future_us: int) -> dict[int, Sorted]:
+def parse_ticks(batches: Mapping[int, list[Message]], max_future_us: int) -> dict[int, ParsedBatch]:
     """Parse and judge records by partition, none empty; all at once, as that costs less."""
     messages = [message for batch in batches.values() for message in batch]
     if not messages:
@@ -42,13 +42,13 @@ def sort(batches: Mapping[int, list[Message]], max_future_us: int) -> dict[int, 
     )
     checked = tick.check(frame, max_future_us)
     all_valid = not checked["error"].is_not_null().any()
-    found: dict[int, Sorted] = {}
+    found: dict[int, ParsedBatch] = {}
     first = 0
     for number, batch in batches.items():
         its = checked.slice(first, len(batch))
         first += len(batch)
         refused = its["error"].is_not_null()
-        found[number] = Sorted(
+        found[number] = ParsedBatch(
             messages=batch,
             valid=its if all_valid else its.filter(~refused),
             bad=(its.clear() if all_valid else its.filter(refused)).select("row", "error"),

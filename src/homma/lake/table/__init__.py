@@ -1,6 +1,6 @@
 """Iceberg tables, by pyiceberg: the only package that imports pyiceberg and pyarrow."""
 
-from homma.lake.table.asking import Properties as Properties
+from homma.lake.table.catalog_client import Properties as Properties
 from homma.lake.table.connection import Lake as Lake
 from homma.lake.table.table import EVERYTHING as EVERYTHING
 from homma.lake.table.table import Part as Part

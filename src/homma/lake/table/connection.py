@@ -14,8 +14,8 @@ from pyiceberg.table import Table as Iceberg
 
 from homma.errors import LakeDenied
 from homma.lake.schema import TableSpec
-from homma.lake.table import making
-from homma.lake.table.asking import PatientCatalog, Properties, Watch, asking
+from homma.lake.table import definition
+from homma.lake.table.catalog_client import PatientCatalog, Properties, Watch, asking
 from homma.lake.table.storage import NAME as STORAGE
 from homma.lake.table.table import Table
 
@@ -64,7 +64,7 @@ class Lake:
                 found = self._catalog.load_table((*self._namespace, spec.name))
             except (NoSuchTableError, NoSuchNamespaceError):
                 return False
-        making.must_match(found, spec)
+        definition.must_match(found, spec)
         return True
 
     def make(self, spec: TableSpec) -> Table:
@@ -79,15 +79,15 @@ class Lake:
         return self._checked(found, spec)
 
     def _create(self, name: tuple[str, ...], spec: TableSpec) -> Iceberg:
-        wanted = making.schema(spec)
+        wanted = definition.schema(spec)
         found: Iceberg
         try:
             found = self._catalog.create_table(
                 name,
                 wanted,
-                partition_spec=making.partitioning(spec, wanted),
-                sort_order=making.sort_order(spec, wanted),
-                properties=making.properties(spec),
+                partition_spec=definition.partitioning(spec, wanted),
+                sort_order=definition.sort_order(spec, wanted),
+                properties=definition.properties(spec),
             )
         except TableAlreadyExistsError:
             # Another process made it at the same moment.
@@ -108,7 +108,7 @@ class Lake:
             ) from error
 
     def _checked(self, found: Iceberg, spec: TableSpec) -> Table:
-        making.must_match(found, spec)
+        definition.must_match(found, spec)
         return Table(found, spec, self._properties)
 
     def close(self) -> None:

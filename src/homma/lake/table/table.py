@@ -34,9 +34,9 @@ from homma.core.series import NAMES, encode
 from homma.errors import CommitRefused, CommitUnknown, LakeError
 from homma.lake.offsets import Offsets, read_offsets
 from homma.lake.schema import TableSpec
-from homma.lake.table import upkeep
-from homma.lake.table.asking import Properties, asking, explained
-from homma.lake.table.producing import Change, Replacing, operation
+from homma.lake.table import maintenance
+from homma.lake.table.catalog_client import Properties, asking, explained
+from homma.lake.table.snapshots import OwnSnapshot, Replacing, operation
 
 #: In the summary of a commit of ours, and as properties of the table.
 OFFSETS: Final = "homma.offsets"
@@ -177,8 +177,9 @@ class Table:
         tasks = [part._task for part in self.parts(where)]
         return self._rows(tasks, condition, columns)
 
-    def batches(self, where: Where = EVERYTHING, columns: Sequence[str] = ()
-                ) -> Iterator[pl.DataFrame]:  # fmt: skip
+    def batches(
+        self, where: Where = EVERYTHING, columns: Sequence[str] = ()
+    ) -> Iterator[pl.DataFrame]:
         """The same, file by file: what does not fit into memory at once."""
         condition = expression(where)
         for part in self.parts(where):
@@ -208,7 +209,7 @@ class Table:
     def expire(self, keep: int) -> int:
         """Forget all but the newest snapshots; how many."""
         with asking(f"expiring snapshots of {self.name}", self._properties):
-            return upkeep.expire(self._iceberg, keep)
+            return maintenance.expire(self._iceberg, keep)
 
     def sweep(self, older_than_s: float, now_s: float, deleting: Callable[[], None]) -> int:
         """Delete files that no snapshot reaches and that are so old; how many.
@@ -221,7 +222,7 @@ class Table:
             return 0
         before_s = min(now_s - older_than_s, head.timestamp_ms / 1000)
         with asking(f"deleting files of {self.name}", self._properties):
-            return upkeep.sweep(self._iceberg, before_s, deleting)
+            return maintenance.sweep(self._iceberg, before_s, deleting)
 
     # --- writing -------------------------------------------------------------------------------
 
@@ -258,7 +259,7 @@ class Table:
         said = {OFFSETS: offsets.text() if offsets else "", COMMIT_ID: commit_id, SINK: sink}
         told = {name: value for name, value in said.items() if value}
         with asking(f"committing to {self.name}", self._properties):
-            change = Change(self._iceberg)
+            change = OwnSnapshot(self._iceberg)
             snapshot = Replacing(
                 operation=operation(takes_away=bool(gone)),
                 transaction=change,
@@ -274,7 +275,7 @@ class Table:
                 change.set_properties(told)
         self._send(change)
 
-    def _send(self, change: Change) -> None:
+    def _send(self, change: OwnSnapshot) -> None:
         """Ask the catalog, once."""
         iceberg, before = self._iceberg, self._iceberg.metadata
         requirements = (*change._requirements, AssertTableUUID(uuid=before.table_uuid))

@@ -47,7 +47,8 @@ NUMBERS: Final = (
     Number("Tick to candle, 99 of 100", "homma:tick_to_candle_seconds:p99_1m", "s", 5),
     Number(
         "Dead and late ticks, last hour",
-        "sum(increase(homma_ticks_bad_total[1h])) + sum(increase(homma_ticks_late_total[1h]))",
+        "sum(increase(homma_ticks_dead_total[1h]))"
+        " + sum(increase(homma_ticks_dropped_late_total[1h]))",
         bad=1,
     ),
     Number("Wrong candles, as verified", "sum(homma_candles_wrong)", bad=1),
@@ -79,8 +80,8 @@ CHARTS: Final = (
     Chart(
         "Ticks in no candle",
         (
-            ("sum(rate(homma_ticks_bad_total[5m]))", "dead"),
-            ("sum(rate(homma_ticks_late_total[5m]))", "late"),
+            ("sum(rate(homma_ticks_dead_total[5m]))", "dead"),
+            ("sum(rate(homma_ticks_dropped_late_total[5m]))", "late"),
             ("sum(rate(homma_ticks_duplicate_total[5m]))", "duplicate"),
         ),
         _RATE,

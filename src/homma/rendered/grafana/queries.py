@@ -18,7 +18,7 @@ PROMETHEUS: Final = DataSourceRef(type_val="prometheus", uid="${prometheus}")
 _SERIES, _TABLE = 0, 1
 
 
-class _Asked(Dataquery):
+class _RenderedQuery(Dataquery):
     """A query as the data source's plugin reads it."""
 
     def __init__(self, fields: dict[str, Any]) -> None:
@@ -33,7 +33,7 @@ class Query(Builder[Dataquery]):
     """A query, as panels take it."""
 
     def __init__(self, source: DataSourceRef, **fields: Any) -> None:
-        self._asked = _Asked({"refId": "A", "datasource": source.to_json(), **fields})
+        self._asked = _RenderedQuery({"refId": "A", "datasource": source.to_json(), **fields})
 
     def build(self) -> Dataquery:
         """The query itself."""
@@ -66,9 +66,9 @@ def source(reference: DataSourceRef, label: str) -> build.DatasourceVariable:
     """The variable by which a data source is chosen."""
     assert reference.uid is not None
     assert reference.type_val is not None
-    return build.DatasourceVariable(reference.uid.strip("${}")).label(label).type(
-        reference.type_val
-    )  # fmt: skip
+    return (
+        build.DatasourceVariable(reference.uid.strip("${}")).label(label).type(reference.type_val)
+    )
 
 
 def option(text: str, value: str, *, selected: bool = False) -> VariableOption:

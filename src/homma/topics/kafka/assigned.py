@@ -11,7 +11,7 @@ from homma.topics.kafka.connection import Connection, client_config, create, exp
 from homma.topics.kafka.reading import Message
 
 #: Topic and partition.
-Place = tuple[str, int]
+TopicAndPartition = tuple[str, int]
 
 _GONE: Final = {Code._AUTO_OFFSET_RESET, Code.OFFSET_OUT_OF_RANGE}
 _AWAY: Final = {Code._TRANSPORT, Code._ALL_BROKERS_DOWN, Code._RESOLVE}
@@ -21,9 +21,9 @@ _AWAY: Final = {Code._TRANSPORT, Code._ALL_BROKERS_DOWN, Code._RESOLVE}
 class Batch:
     """What has come: records by place, the ends reached, and places whose offsets are gone."""
 
-    records: Mapping[Place, list[Message]] = field(default_factory=dict)
-    ends: Mapping[Place, int] = field(default_factory=dict)
-    gone: frozenset[Place] = frozenset()
+    records: Mapping[TopicAndPartition, list[Message]] = field(default_factory=dict)
+    ends: Mapping[TopicAndPartition, int] = field(default_factory=dict)
+    gone: frozenset[TopicAndPartition] = frozenset()
 
 
 class AssignedReader:
@@ -51,7 +51,7 @@ class AssignedReader:
             ),
         )
 
-    def start(self, offsets: Mapping[Place, int]) -> None:
+    def start(self, offsets: Mapping[TopicAndPartition, int]) -> None:
         """Read these too, or from elsewhere."""
         parts = [TopicPartition(topic, number, at) for (topic, number), at in offsets.items()]
         here = {(part.topic, part.partition) for part in self._consumer.assignment()}
@@ -62,9 +62,9 @@ class AssignedReader:
 
     def consume(self, most: int, timeout_s: float) -> Batch:
         """Up to so many records; none after `timeout_s`. A broker that is away has none."""
-        records: dict[Place, list[Message]] = {}
-        ends: dict[Place, int] = {}
-        gone: set[Place] = set()
+        records: dict[TopicAndPartition, list[Message]] = {}
+        ends: dict[TopicAndPartition, int] = {}
+        gone: set[TopicAndPartition] = set()
         for message in self._consumer.consume(most, timeout_s):
             place = (message.topic() or "", message.partition() or 0)
             error = message.error()
@@ -81,7 +81,7 @@ class AssignedReader:
                 raise explained(KafkaException(error), f"reading {place[0]}", self._config)
         return Batch(records, ends, frozenset(gone))
 
-    def end_seen(self, place: Place) -> int | None:
+    def end_seen(self, place: TopicAndPartition) -> int | None:
         """The end of a partition as of the last fetch; None before the first."""
         _, high = self._consumer.get_watermark_offsets(TopicPartition(*place), cached=True)
         return high if high >= 0 else None

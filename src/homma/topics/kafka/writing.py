@@ -146,9 +146,13 @@ class Transactions:
     """
 
     def __init__(
-        self, config: Connection, transactional_id: str, timeout_ms: int,
-        clock_s: Callable[[], float] = time.monotonic, reached: Reached = ignored,
-    ) -> None:  # fmt: skip
+        self,
+        config: Connection,
+        transactional_id: str,
+        timeout_ms: int,
+        clock_s: Callable[[], float] = time.monotonic,
+        reached: Reached = ignored,
+    ) -> None:
         self._config = config
         self._deadline_s = timeout_ms / 1000
         self._bounded = Bounded()
@@ -182,9 +186,14 @@ class Transactions:
         self._reached(Step.BEGUN)
 
     def send(
-        self, topic: str, partition: int, keys: Sequence[bytes | None],
-        values: Sequence[bytes | None], timestamps_ms: Sequence[int], headers: Sequence[Headers],
-    ) -> None:  # fmt: skip
+        self,
+        topic: str,
+        partition: int,
+        keys: Sequence[bytes | None],
+        values: Sequence[bytes | None],
+        timestamps_ms: Sequence[int],
+        headers: Sequence[Headers],
+    ) -> None:
         """Records of one topic, to a partition or, by their keys, to ANY_PARTITION."""
         produce = self._producer.produce
         rows = zip(keys, values, timestamps_ms, headers, strict=True)

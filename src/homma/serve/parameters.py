@@ -7,8 +7,8 @@ from datetime import UTC, datetime, timedelta
 from typing import Any, Final
 
 from homma.core.interval import BY_CODE, INTERVALS
-from homma.errors import Refused
-from homma.topics.latest import Series
+from homma.errors import RequestRefused
+from homma.topics.latest import SeriesKey
 
 MOST_CANDLES: Final = 10_000
 _MOST_SERIES: Final = 200
@@ -90,7 +90,7 @@ def _truth(text: str) -> bool:
     return _choice("true", "false")(text) == "true"
 
 
-def a_series(text: str) -> Series:
+def a_series(text: str) -> SeriesKey:
     """SOURCE:SYMBOL; the source is what stands before the first colon."""
     source, colon, symbol = text.partition(":")
     if not colon:
@@ -130,27 +130,53 @@ CANDLES: Final = (
     SOURCE,
     SYMBOL,
     INTERVAL,
-    Parameter("from", "start at this instant or later: the oldest of them are given", instant,
-              _WHEN, default=None),
+    Parameter(
+        "from",
+        "start at this instant or later: the oldest of them are given",
+        instant,
+        _WHEN,
+        default=None,
+    ),
     Parameter("to", "start before this instant", instant, _WHEN, default=None),
-    Parameter("limit", "so many at most", between(1, MOST_CANDLES), _counted(1, MOST_CANDLES),
-              default=1000),
-    Parameter("fill", "previous: the last close where an interval had no tick", _choice("previous"),
-              {"type": "string", "enum": ["previous"]}, default=None),
-    Parameter("final", "true: only candles that are over", _truth, {"type": "boolean"},
-              default=False),
-)  # fmt: skip
+    Parameter(
+        "limit",
+        "so many at most",
+        between(1, MOST_CANDLES),
+        _counted(1, MOST_CANDLES),
+        default=1000,
+    ),
+    Parameter(
+        "fill",
+        "previous: the last close where an interval had no tick",
+        _choice("previous"),
+        {"type": "string", "enum": ["previous"]},
+        default=None,
+    ),
+    Parameter(
+        "final", "true: only candles that are over", _truth, {"type": "boolean"}, default=False
+    ),
+)
 OVERVIEW: Final = (
     FINEST_INTERVAL,
-    Parameter("closes", "so many last closes of each series", between(0, 200), _counted(0, 200),
-              default=30),
-)  # fmt: skip
+    Parameter(
+        "closes",
+        "so many last closes of each series",
+        between(0, 200),
+        _counted(0, 200),
+        default=30,
+    ),
+)
 LIVE: Final = (
     FINEST_INTERVAL,
-    Parameter("series", "SOURCE:SYMBOL, once for each; none: all", a_series,
-              {"type": "string", "minLength": 3, "maxLength": 129}, many=True),
+    Parameter(
+        "series",
+        "SOURCE:SYMBOL, once for each; none: all",
+        a_series,
+        {"type": "string", "minLength": 3, "maxLength": 129},
+        many=True,
+    ),
     LAST_EVENT_ID,
-)  # fmt: skip
+)
 
 #: TradingView's resolutions, in the order of INTERVALS, and other names they have for some.
 RESOLUTIONS: Final = ("1", "5", "10", "15", "30", "60", "180", "240", "1D", "1W", "1M")
@@ -169,20 +195,30 @@ UDF_SYMBOL: Final = Parameter(
 UDF_SYMBOLS: Final = (UDF_SYMBOL,)
 UDF_SEARCH: Final = (
     Parameter("query", "part of a name", _any_text, {"type": "string"}, default=""),
-    Parameter("type", "kind of symbol; there is one only", _any_text, {"type": "string"},
-              default=""),
+    Parameter(
+        "type", "kind of symbol; there is one only", _any_text, {"type": "string"}, default=""
+    ),
     Parameter("exchange", "a source", _any_text, {"type": "string"}, default=""),
     Parameter("limit", "so many at most", between(1, 1000), _counted(1, 1000), default=30),
-)  # fmt: skip
+)
 UDF_HISTORY: Final = (
     UDF_SYMBOL,
-    Parameter("resolution", "length of the bars", _resolution,
-              {"type": "string", "enum": list(_RESOLUTION)}),
+    Parameter(
+        "resolution",
+        "length of the bars",
+        _resolution,
+        {"type": "string", "enum": list(_RESOLUTION)},
+    ),
     Parameter("from", "seconds since 1970", between(-_LATEST_S, _LATEST_S), _SECONDS, default=0),
     Parameter("to", "seconds since 1970, not included", between(-_LATEST_S, _LATEST_S), _SECONDS),
-    Parameter("countback", "so many bars before `to`; counts more than `from`",
-              between(1, 1_000_000), _counted(1, 1_000_000), default=None),
-)  # fmt: skip
+    Parameter(
+        "countback",
+        "so many bars before `to`; counts more than `from`",
+        between(1, 1_000_000),
+        _counted(1, 1_000_000),
+        default=None,
+    ),
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -206,8 +242,11 @@ def read(
         if name in known:
             texts.setdefault(name, []).append(text)
         elif strict:
-            raise _wrong(name[:64], "is no parameter here", f"there are {', '.join(known)}"
-                         if known else "there are none")  # fmt: skip
+            raise _wrong(
+                name[:64],
+                "is no parameter here",
+                f"there are {', '.join(known)}" if known else "there are none",
+            )
     return Answer({name: _value(row, texts.get(name, [])) for name, row in known.items()})
 
 
@@ -232,5 +271,5 @@ def _read(row: Parameter, text: str) -> Any:
         raise _wrong(row.name, f"cannot be {text[:80]!r}", f"it is {error}") from error
 
 
-def _wrong(name: str, what: str, remedy: str) -> Refused:
-    return Refused(f"the parameter {name} {what}", remedy, 400, name)
+def _wrong(name: str, what: str, remedy: str) -> RequestRefused:
+    return RequestRefused(f"the parameter {name} {what}", remedy, 400, name)

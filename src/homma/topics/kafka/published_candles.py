@@ -9,7 +9,7 @@ from polars.exceptions import ComputeError
 from homma.topics import codec
 from homma.topics.contract import Topics
 from homma.topics.kafka.reading import Message, Range, Reader
-from homma.topics.mark import TICKS_BEFORE
+from homma.topics.offset_metadata import TICKS_BEFORE
 
 # Nothing readable for so long: an open transaction ends within its timeout of 10 s.
 _PATIENCE_S: Final = 30.0

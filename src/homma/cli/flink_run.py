@@ -101,7 +101,7 @@ def _lying_there(job: Job) -> str | None:
     return newest_checkpoint(path_of(job.checkpoints)) if lies_here(job.checkpoints) else None
 
 
-class _Asked(Exception):
+class _StopRequested(Exception):
     """Somebody wants it to end while it is starting."""
 
 
@@ -124,7 +124,7 @@ class _Here:
 
         def ready() -> bool:
             if stopped():
-                raise _Asked
+                raise _StopRequested
             # Who asks a port that nobody listens on may get hold of it, and answer to themselves.
             pid = process.status.pid
             if pid is None or not listens(pid, self._flink.port):
@@ -183,7 +183,7 @@ class _There:
                 time.sleep(_LOOK_S)
             client.stop()
             if stopped():
-                raise _Asked
+                raise _StopRequested
             if client.status.last_exit != 0:
                 raise ServerFailed(
                     f"{self._jobmanager} did not take the job: {client.status.trouble}",
@@ -224,7 +224,7 @@ def _follow(
             cluster.start(script(replace(job, restore=restored)), stopped)
             log.info("Flink runs: http://%s", cluster.rest.address)
             why = _watch(cluster, job, worked_off, stopped)
-        except _Asked:
+        except _StopRequested:
             return
         except ServerFailed as error:
             why = str(error)

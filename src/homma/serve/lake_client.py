@@ -8,9 +8,9 @@ from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from typing import Final, Protocol
 
-from homma.errors import LakeError, Refused
+from homma.errors import LakeError, RequestRefused
 from homma.metrics import Metrics
-from homma.serve.live import Span
+from homma.serve.live import CandleRange
 from homma.topics.latest import Candle
 
 log = logging.getLogger("homma.serve")
@@ -23,28 +23,28 @@ _ANSWER_WITHIN_S: Final = 20.0
 _PAUSE_S: Final = 5.0
 
 
-class Reader(Protocol):
+class HistoryReader(Protocol):
     """What reads the lake, in threads of its own; LakeError where there is no way."""
 
-    def read(self, interval: int, span: Span) -> Sequence[Candle]:
+    def read(self, interval: int, span: CandleRange) -> Sequence[Candle]:
         """The candles of a span that the lake has."""
 
     def close(self) -> None:
         """Let go of the connections."""
 
 
-class Past:
+class LakeClient:
     """Asks the lake; where it is away, one goes on without it for a moment.
 
     What reads it is opened behind the first answers, as its libraries take their time to load.
     """
 
-    def __init__(self, opened: Callable[[], Reader], metrics: Metrics) -> None:
+    def __init__(self, opened: Callable[[], HistoryReader], metrics: Metrics) -> None:
         self._opened = opened
         self._metrics = metrics
         self._threads = ThreadPoolExecutor(_THREADS, "lake")
         self._opening = threading.Lock()
-        self._reader: Reader | None = None
+        self._reader: HistoryReader | None = None
         self._asked = 0
         self._not_before_s = 0.0
 
@@ -52,18 +52,18 @@ class Past:
         """Have it open before somebody asks."""
         self._threads.submit(self._open)
 
-    def _open(self) -> Reader:
+    def _open(self) -> HistoryReader:
         with self._opening:
             if self._reader is None:
                 self._reader = self._opened()
             return self._reader
 
-    async def find(self, interval: int, span: Span) -> Sequence[Candle] | None:
+    async def find(self, interval: int, span: CandleRange) -> Sequence[Candle] | None:
         """What the lake has of a span; None where it does not answer."""
         if time.monotonic() < self._not_before_s:
             return None
         if self._asked >= _MOST:
-            raise Refused("too many questions are put to the lake", "ask again later", 429)
+            raise RequestRefused("too many questions are put to the lake", "ask again later", 429)
         self._asked += 1
         loop = asyncio.get_running_loop()
         reading = loop.run_in_executor(self._threads, self._read, interval, span)
@@ -84,7 +84,7 @@ class Past:
             # Nobody may be waiting for it any more.
             reading.exception()
 
-    def _read(self, interval: int, span: Span) -> Sequence[Candle]:
+    def _read(self, interval: int, span: CandleRange) -> Sequence[Candle]:
         return self._open().read(interval, span)
 
     def close(self) -> None:

@@ -13,7 +13,7 @@ import polars as pl
 
 from homma.durations import duration, microseconds
 from homma.errors import SettingError
-from homma.lake.history import Wanted, texts, told
+from homma.lake.history import HistoryQuery, texts, told
 from homma.lake.schema import TableSpec
 
 FORMATS: Final = ("table", "csv", "json", "parquet")
@@ -28,14 +28,27 @@ OPTIONS: Final = (
     click.option("--source", default="", metavar="SOURCE", help="of this source only"),
     click.option("--from", "since", default="", metavar="TIME", help="from this instant on"),
     click.option("--to", "until", default="", metavar="TIME", help="before this instant"),
-    click.option("--last", type=click.IntRange(0), metavar="N",
-                 help="the newest N of each series; 0: all  [table without --from: 20, else: 0]"),
-    click.option("--format", "form", type=click.Choice(FORMATS), default="table",
-                 help="how they are written  [table]"),
+    click.option(
+        "--last",
+        type=click.IntRange(0),
+        metavar="N",
+        help="the newest N of each series; 0: all  [table without --from: 20, else: 0]",
+    ),
+    click.option(
+        "--format",
+        "form",
+        type=click.Choice(FORMATS),
+        default="table",
+        help="how they are written  [table]",
+    ),
     click.option("--json", "as_json", is_flag=True, help="the same as --format json"),
-    click.option("--output", type=click.Path(path_type=Path, dir_okay=False), metavar="FILE",
-                 help="where to; its ending tells the format unless that is given"),
-)  # fmt: skip
+    click.option(
+        "--output",
+        type=click.Path(path_type=Path, dir_okay=False),
+        metavar="FILE",
+        help="where to; its ending tells the format unless that is given",
+    ),
+)
 
 
 def asks(verb: Verb) -> Verb:
@@ -64,13 +77,20 @@ def instant_us(text: str, now_us: int, flag: str) -> int | None:
     return round((whole - datetime(1970, 1, 1, tzinfo=UTC)).total_seconds() * 1e6)
 
 
-class Asked:
+class HistoryRequest:
     """A question as it was typed, and the instant it was asked."""
 
     def __init__(
-        self, symbol: str, source: str, since: str, until: str, last: int | None, form: str,
-        as_json: bool, output: Path | None,
-    ) -> None:  # fmt: skip
+        self,
+        symbol: str,
+        source: str,
+        since: str,
+        until: str,
+        last: int | None,
+        form: str,
+        as_json: bool,
+        output: Path | None,
+    ) -> None:
         self.now_us = time.time_ns() // 1000
         self._output = output
         explicit = click.get_current_context().get_parameter_source("form")
@@ -80,7 +100,7 @@ class Asked:
         if last is None:
             last = _SHOWN if self._form == "table" and since_us is None else 0
         until_us = instant_us(until, self.now_us, "--to")
-        self.wanted = Wanted(symbol, source, since_us, until_us, last)
+        self.wanted = HistoryQuery(symbol, source, since_us, until_us, last)
 
     def _of_file(self, form: str, *, by_default: bool) -> str:
         if self._output is None or not by_default:

@@ -12,9 +12,9 @@ from homma.errors import HommaError
 from homma.serve.market import Market
 from homma.topics.kafka.admin import Admin
 from homma.topics.kafka.connection import Connection
-from homma.topics.kafka.following import Follower, record
+from homma.topics.kafka.follower import Follower, record
 from homma.topics.kafka.reading import Message
-from homma.topics.latest import Record
+from homma.topics.latest import CandleRecord
 
 log = logging.getLogger("homma.serve")
 
@@ -31,7 +31,7 @@ Topics = dict[str, tuple[str | None, int]]
 
 
 @dataclass(frozen=True, slots=True)
-class Source:
+class CandleTopics:
     """Where candles come from; `names` are the topics in the order of INTERVALS."""
 
     config: Connection
@@ -47,7 +47,7 @@ class Source:
 class Following:
     """Reads in a thread of its own; what it reads it hands over to the loop, and waits for it."""
 
-    def __init__(self, source: Source, market: Market) -> None:
+    def __init__(self, source: CandleTopics, market: Market) -> None:
         self._source = source
         self._market = market
         self._interval = {name: place for place, name in enumerate(source.names)}
@@ -78,7 +78,7 @@ class Following:
             self._follow()
         except HommaError as error:
             # Whatever it was, Kafka comes back or is mended, and answers go on meanwhile.
-            self._tell(self._market.stuck(str(error)))
+            self._tell(self._market.on_error(str(error)))
             self._stop.wait(_LOOK_AGAIN_S)
 
     def _tell(self, what: Coroutine[Any, Any, None]) -> None:
@@ -96,7 +96,7 @@ class Following:
             self._tell(self._market.clear())
         self._known = topics
         if not topics:
-            self._tell(self._market.begin())
+            self._tell(self._market.on_ready())
             self._stop.wait(_LOOK_AGAIN_S)
             return
         follower = Follower(self._source.config, *topics)
@@ -108,7 +108,7 @@ class Following:
                 if time.monotonic() >= due_s:
                     if self._source.topics() != topics:
                         return
-                    self._tell(self._market.look())
+                    self._tell(self._market.on_heartbeat())
                     due_s = time.monotonic() + _COMPARE_S
         finally:
             follower.close()
@@ -122,18 +122,18 @@ class Following:
                 if steps:
                     self._hand_over(follower.arrived(0), self._market.arrived)
             if not steps:
-                self._tell(self._market.begin())
+                self._tell(self._market.on_ready())
                 follower.go_on()
             steps += 1
         if not steps:
-            self._tell(self._market.begin())
+            self._tell(self._market.on_ready())
             follower.go_on()
-        self._tell(self._market.settle(long=steps > 1))
+        self._tell(self._market.on_backfilled(long=steps > 1))
 
     def _hand_over(
         self,
         messages: Sequence[Message],
-        take: Callable[[Sequence[tuple[int, Record]]], Coroutine[Any, Any, None]],
+        take: Callable[[Sequence[tuple[int, CandleRecord]]], Coroutine[Any, Any, None]],
     ) -> None:
         if messages:
             self._tell(take([(self._interval[str(m.topic())], record(m)) for m in messages]))

@@ -1,7 +1,7 @@
 import threading
 
 from homma.errors import HommaError, StackError
-from homma.stack.chore import every
+from homma.stack.periodic import every
 from tests.stack.waiting import NEVER_S
 
 

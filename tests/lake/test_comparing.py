@@ -7,23 +7,33 @@ import polars as pl
 import pytest
 
 from homma.core.interval import COARSEST, INTERVALS, MINUTE_US
-from homma.core.recompute import MADE, MADE_KEY, TICKS
-from homma.lake.correction import Correction, Rules, clocks_of, correction, marked
-from homma.lake.judging import Judged, records_of, settled
-from homma.topics.kafka.published import RECORD
-from homma.topics.mark import Mark
+from homma.core.recompute import EXPECTED, EXPECTED_KEY, TICKS
+from homma.lake.comparing import Comparison, reconcile, records_of
+from homma.lake.correction import Correction, CorrectionRules, clocks_of, correction, marked
+from homma.topics.kafka.published_candles import RECORD
+from homma.topics.offset_metadata import OffsetMetadata
 
 NOON_US = 1_742_472_000_000_000
 PUBLISHED = pl.Schema(
-    [*MADE.items(), ("is_final", pl.Boolean()), ("revision", pl.Int32()),
-     *((name, dtype()) for name, dtype in RECORD.items())]
-)  # fmt: skip
-TABLE = pl.Schema(list(PUBLISHED.items())[: len(MADE) + 2])
-MARK = Mark(
-    run="r", lastTicksBefore=90, recallFrom=80, clock=NOON_US + 60 * MINUTE_US,
-    candlesFrom=(5_000,) * len(INTERVALS), began=(0,) * len(INTERVALS), begin=None, topicId="t",
+    [
+        *EXPECTED.items(),
+        ("is_final", pl.Boolean()),
+        ("revision", pl.Int32()),
+        *((name, dtype()) for name, dtype in RECORD.items()),
+    ]
+)
+TABLE = pl.Schema(list(PUBLISHED.items())[: len(EXPECTED) + 2])
+MARK = OffsetMetadata(
+    run="r",
+    lastTicksBefore=90,
+    recallFrom=80,
+    clock=NOON_US + 60 * MINUTE_US,
+    candlesFrom=(5_000,) * len(INTERVALS),
+    began=(0,) * len(INTERVALS),
+    begin=None,
+    topicId="t",
     price="mid",
-)  # fmt: skip
+)
 
 
 def candle(code: int = 0, minute: int = 0, volume: int = 2, **more: Any) -> dict[str, Any]:
@@ -32,11 +42,26 @@ def candle(code: int = 0, minute: int = 0, volume: int = 2, **more: Any) -> dict
     end = pl.select(INTERVALS[code].next(pl.lit(at))).item()
     place = (NOON_US + minute * MINUTE_US) << 63
     return {
-        "source": "S", "symbol": "A", "interval": code, "start_us": at, "end_us": end,
-        "open": 1.0, "high": 3.0, "low": 1.0, "close": 2.0, "volume": volume,
-        "open_place": place + 1, "close_place": place + volume, "is_final": False, "revision": 0,
-        "partition": 0, "offset": 7, "timestamp_ms": 9_000, "ticks_before": 50, **more,
-    }  # fmt: skip
+        "source": "S",
+        "symbol": "A",
+        "interval": code,
+        "start_us": at,
+        "end_us": end,
+        "open": 1.0,
+        "high": 3.0,
+        "low": 1.0,
+        "close": 2.0,
+        "volume": volume,
+        "open_order_key": place + 1,
+        "close_order_key": place + volume,
+        "is_final": False,
+        "revision": 0,
+        "partition": 0,
+        "offset": 7,
+        "timestamp_ms": 9_000,
+        "ticks_before": 50,
+        **more,
+    }
 
 
 def rows(schema: pl.Schema, *candles: dict[str, Any]) -> pl.DataFrame:
@@ -45,29 +70,38 @@ def rows(schema: pl.Schema, *candles: dict[str, Any]) -> pl.DataFrame:
 
 def tick(offset: int, price: float, number: int = 9) -> dict[str, Any]:
     return {
-        "source": "S", "symbol": "A", "event_us": NOON_US, "number": number, "price": price,
-        "partition": 0, "offset": offset,
-    }  # fmt: skip
+        "source": "S",
+        "symbol": "A",
+        "event_us": NOON_US,
+        "number": number,
+        "price": price,
+        "partition": 0,
+        "offset": offset,
+    }
 
 
 def verdicts(
-    made: dict[str, Any] | None, table: dict[str, Any] | None, topic: dict[str, Any] | None,
-    *fresh: dict[str, Any], landed: int = 8, kept_from_ms: int = 0,
-) -> tuple[str, str]:  # fmt: skip
+    made: dict[str, Any] | None,
+    table: dict[str, Any] | None,
+    topic: dict[str, Any] | None,
+    *fresh: dict[str, Any],
+    landed: int = 8,
+    kept_from_ms: int = 0,
+) -> tuple[str, str]:
     """What is said of one candle in the table and in the topic."""
-    must, there = (rows(s, *([c] if c else [])) for s, c in ((MADE, made), (TABLE, table)))
+    must, there = (rows(s, *([c] if c else [])) for s, c in ((EXPECTED, made), (TABLE, table)))
     published = rows(PUBLISHED, *([topic] if topic else []))
-    keys = pl.concat([f.select(MADE_KEY) for f in (must, there, published)]).unique()
+    keys = pl.concat([f.select(EXPECTED_KEY) for f in (must, there, published)]).unique()
     records = records_of(keys, published, {0: 60}, {("S", "A"): 0})
     ticks = pl.DataFrame(list(fresh), schema=TICKS)
     kept = {0: kept_from_ms} if kept_from_ms else {}
-    judged = settled(Judged(must, there, None), records, ticks, [{0: landed}], kept)
+    judged = reconcile(Comparison(must, there, None), records, ticks, [{0: landed}], kept)
     said = [f["verdict"].to_list() for f in judged]
     return said[0][0] if said[0] else "", said[1][0] if said[1] else ""
 
 
 def test_a_candle_is_held_to_the_ticks_that_its_record_says_are_in_it() -> None:
-    further = candle(volume=3, close=5.0, high=5.0, close_place=(NOON_US << 63) + 9)
+    further = candle(volume=3, close=5.0, high=5.0, close_order_key=(NOON_US << 63) + 9)
     # The lake lacks a tick that the engine has: 49 is before 50, 50 is not.
     assert verdicts(candle(), candle(), further, tick(49, 5.0)) == ("different", "equal")
     assert verdicts(candle(), candle(), further, tick(50, 5.0)) == ("equal", "different")
@@ -78,7 +112,7 @@ def test_a_candle_is_held_to_the_ticks_that_its_record_says_are_in_it() -> None:
 
 
 def test_a_table_may_be_behind_its_topic() -> None:
-    further = candle(volume=3, close=5.0, high=5.0, close_place=(NOON_US << 63) + 9)
+    further = candle(volume=3, close=5.0, high=5.0, close_order_key=(NOON_US << 63) + 9)
     late = tick(49, 5.0)
     assert verdicts(candle(), candle(), further, late, landed=7) == ("behind", "equal")
     assert verdicts(candle(), None, further, late, landed=7) == ("behind", "equal")
@@ -96,15 +130,19 @@ def test_what_retention_has_taken_is_not_missed() -> None:
 
 
 def corrected(
-    truth: list[dict[str, Any]], topic: list[dict[str, Any]], table: list[dict[str, Any]],
+    truth: list[dict[str, Any]],
+    topic: list[dict[str, Any]],
+    table: list[dict[str, Any]],
     clock_us: int = NOON_US + 30 * MINUTE_US,
-) -> Correction:  # fmt: skip
-    made, published, there = rows(MADE, *truth), rows(PUBLISHED, *topic), rows(TABLE, *table)
-    keys = pl.concat([f.select(MADE_KEY) for f in (made, published, there)]).unique()
+) -> Correction:
+    made, published, there = rows(EXPECTED, *truth), rows(PUBLISHED, *topic), rows(TABLE, *table)
+    keys = pl.concat([f.select(EXPECTED_KEY) for f in (made, published, there)]).unique()
     records = records_of(keys, published, {0: 60}, {})
-    judged = settled(Judged(made, there, None), records, pl.DataFrame(schema=TICKS), [{0: 8}], {})
+    judged = reconcile(
+        Comparison(made, there, None), records, pl.DataFrame(schema=TICKS), [{0: 8}], {}
+    )
     clocks = clocks_of(made.head(1)).with_columns(clock_us=pl.lit(clock_us))
-    return correction(made, *judged, records, there, clocks, MARK.clock, Rules())
+    return correction(made, *judged, records, there, clocks, MARK.clock, CorrectionRules())
 
 
 def test_a_corrected_candle_counts_one_revision_on_and_keeps_its_timestamp() -> None:
@@ -112,9 +150,12 @@ def test_a_corrected_candle_counts_one_revision_on_and_keeps_its_timestamp() -> 
     done = corrected([candle()], [wrong], [wrong])
     [row] = done.write.to_dicts()
     assert (row["high"], row["is_final"], row["revision"], row["timestamp_ms"]) == (
-        3.0, True, 4, 9_000
-    )  # fmt: skip
-    assert done.bury.is_empty()
+        3.0,
+        True,
+        4,
+        9_000,
+    )
+    assert done.tombstones.is_empty()
     assert done.wanted.is_empty()
 
 
@@ -131,7 +172,7 @@ def test_a_missing_candle_is_final_by_its_series_clock(minute: int, final: bool)
 
 def test_a_missing_month_counts_as_long_quiet() -> None:
     [row] = corrected([candle(COARSEST)], [], []).write.to_dicts()
-    assert row["timestamp_ms"] == (MARK.clock - Rules().correct_for_us) // 1000 - 1
+    assert row["timestamp_ms"] == (MARK.clock - CorrectionRules().allowed_lateness_us) // 1000 - 1
     assert not row["is_final"]
 
 
@@ -141,7 +182,7 @@ def test_a_final_row_of_the_table_stays_final_and_what_is_too_much_goes() -> Non
     assert (written["is_final"], written["revision"]) == (True, 3)
     done = corrected([candle()], [candle(), candle(minute=5)], [candle()])
     assert done.write.is_empty()
-    assert done.bury["start_us"].to_list() == [NOON_US + 5 * MINUTE_US]
+    assert done.tombstones["start_us"].to_list() == [NOON_US + 5 * MINUTE_US]
 
 
 def test_the_mark_leads_a_restart_to_what_was_published() -> None:

@@ -10,8 +10,8 @@ import pytest
 from click.testing import CliRunner, Result
 from pyiceberg.catalog import load_catalog
 
+from homma.cli.history_options import instant_us
 from homma.cli.main import homma
-from homma.cli.past import instant_us
 from homma.errors import SettingError, TableMismatch
 from homma.lake.schema import CANDLES, TICKS
 from homma.lake.table import Lake
@@ -35,10 +35,15 @@ class Typed:
 
     def __call__(self, *words: str) -> Result:
         where = [
-            "--namespace", self.namespace, "--catalog-uri", self.server.properties["uri"],
-            "--s3-endpoint", self.server.properties["s3.endpoint"],
-            "-C", f"oauth2-server-uri={self.server.properties['oauth2-server-uri']}",
-        ]  # fmt: skip
+            "--namespace",
+            self.namespace,
+            "--catalog-uri",
+            self.server.properties["uri"],
+            "--s3-endpoint",
+            self.server.properties["s3.endpoint"],
+            "-C",
+            f"oauth2-server-uri={self.server.properties['oauth2-server-uri']}",
+        ]
         said = CliRunner().invoke(homma, [*words, *where], env=self.server.environment)
         if said.exception is not None and not isinstance(said.exception, SystemExit):
             raise said.exception
@@ -53,11 +58,21 @@ def typed(server: Weed, namespace: str) -> Typed:
 def test_a_table_for_people(typed: Typed) -> None:
     lines = typed("candles", "m1", "A", "--last", "2").stdout.splitlines()
     assert lines[0].split() == [
-        "source", "symbol", "start", "open", "high", "low", "close", "volume", "final", "revision",
-    ]  # fmt: skip
+        "source",
+        "symbol",
+        "start",
+        "open",
+        "high",
+        "low",
+        "close",
+        "volume",
+        "final",
+        "revision",
+    ]
     assert [line.split()[2] for line in lines[1:]] == [
-        "2025-03-20T12:02:00.000", "2025-03-20T12:03:00.000"
-    ]  # fmt: skip
+        "2025-03-20T12:02:00.000",
+        "2025-03-20T12:03:00.000",
+    ]
     assert typed("candles", "m1", "NO").stdout == "there is nothing\n"
 
 
@@ -75,8 +90,10 @@ def test_lines_of_json_are_as_in_kafka(typed: Typed) -> None:
 def test_files_say_by_their_ending_what_they_are(typed: Typed, tmp_path: Path) -> None:
     span = ("--from", "2025-03-20T12:01", "--to", "2025-03-20T12:03:00")
     scans: dict[str, Callable[[Path], pl.DataFrame]] = {
-        "parquet": pl.read_parquet, "csv": pl.read_csv, "ndjson": pl.read_ndjson
-    }  # fmt: skip
+        "parquet": pl.read_parquet,
+        "csv": pl.read_csv,
+        "ndjson": pl.read_ndjson,
+    }
     for ending, read in scans.items():
         path = tmp_path / f"candles.{ending}"
         assert typed("candles", "m1", *span, "--output", str(path)).stdout == ""

@@ -8,7 +8,7 @@ from confluent_kafka import KafkaError as Code
 
 from homma.topics.kafka.connection import Connection, calling, client_config, create, explained
 from homma.topics.kafka.reading import Message, Range, Reader
-from homma.topics.latest import Record
+from homma.topics.latest import CandleRecord
 
 _TIMEOUT_S: Final = 10.0
 _IDLE_S: Final = 30.0
@@ -103,9 +103,9 @@ class Follower:
         self._consumer.close()
 
 
-def record(message: Message) -> Record:
+def record(message: Message) -> CandleRecord:
     """A message as the rules of `topics/latest.py` want it."""
-    return Record(
+    return CandleRecord(
         partition=message.partition() or 0,
         offset=message.offset() or 0,
         timestamp_ms=message.timestamp()[1],

@@ -10,13 +10,13 @@ from pyiceberg.manifest import ManifestFile, PartitionFieldSummary
 from pyiceberg.types import BooleanType, DateType, PrimitiveType
 
 from homma.lake.schema import CANDLES
-from homma.lake.table import making
-from homma.lake.table.producing import one_at_a_time
+from homma.lake.table import definition
+from homma.lake.table.snapshots import one_at_a_time
 
 #: Its types know no values.
 EQUAL: Any = EqualTo
-SCHEMA = making.schema(CANDLES[0])
-SPEC = making.partitioning(CANDLES[0], SCHEMA)
+SCHEMA = definition.schema(CANDLES[0])
+SPEC = definition.partitioning(CANDLES[0], SCHEMA)
 
 
 def bounds(kind: PrimitiveType, value: Any) -> PartitionFieldSummary:

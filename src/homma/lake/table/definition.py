@@ -103,8 +103,10 @@ def must_match(found: Iceberg, spec: TableSpec) -> None:
             f"table {name} has another schema: it {lacks}",
             "rename or drop that table, or choose another --namespace",
         )
-    cut = [(found.schema().find_column_name(f.source_id), str(f.transform))
-           for f in found.spec().fields]  # fmt: skip
+    cut = [
+        (found.schema().find_column_name(f.source_id), str(f.transform))
+        for f in found.spec().fields
+    ]
     if cut != [(c.column, c.transform) for c in spec.cuts]:
         raise TableMismatch(
             f"table {name} is partitioned otherwise: {found.spec()}",

@@ -12,12 +12,12 @@ import pytest
 
 from homma.failpoint import ignored
 from homma.lake.candles import CandleSink
-from homma.lake.committing import Patience
-from homma.lake.newest import Rules
+from homma.lake.committing import RetryPolicy
+from homma.lake.newest import FinalityRules
 from homma.lake.offsets import Offsets
 from homma.lake.schema import CANDLES
-from homma.lake.sinks import Origin, Workplace
-from homma.lake.table import Lake, Table, Where, upkeep
+from homma.lake.sinks import SinkContext, SourceTopic
+from homma.lake.table import Lake, Table, Where, maintenance
 from homma.metrics import LAND, Metrics
 from homma.stack.seaweed import purge_log
 from tests.lake import weed
@@ -33,24 +33,29 @@ def here(lake: dict[str, str], namespace: str) -> Iterator[Lake]:
 
 def sink(table: Table) -> CandleSink:
     """One that tidies as soon as it is asked, and keeps no file that nobody needs."""
-    place = Workplace(
-        Patience(lambda: False), Metrics(LAND), ignored, keep_s=0.0, tidy_every=1,
+    place = SinkContext(
+        RetryPolicy(lambda: False),
+        Metrics(LAND),
+        ignored,
+        keep_s=0.0,
+        maintain_every=1,
         now_s=lambda: 1e12,
-    )  # fmt: skip
-    return CandleSink(table, Origin("candle_1min", "id"), place, 1.0, Rules(0, 0, 0))
+    )
+    return CandleSink(table, SourceTopic("candle_1min", "id"), place, 1.0, FinalityRules(0, 0, 0))
 
 
 def replaced(table: Table, number: int) -> None:
     """A commit as the sink makes it: open rows anew, some final ones."""
     at = NOON + timedelta(minutes=number)
-    rows = candles(candle("AAA", at, volume=number), candle("AAA", at - timedelta(minutes=1),
-                                                              final=True))  # fmt: skip
+    rows = candles(
+        candle("AAA", at, volume=number), candle("AAA", at - timedelta(minutes=1), final=True)
+    )
     offsets = Offsets("candle_1min", "id", MappingProxyType({0: number}))
     table.commit(table.upload(rows), table.parts(Where(final=False)), offsets, f"c{number}")
 
 
 def lie_there(table: Table) -> list[Any]:
-    return upkeep.stored(table._iceberg)
+    return maintenance.stored(table._iceberg)
 
 
 def grown(here: Lake, commits: int, every: int) -> Iterator[tuple[int, int]]:
@@ -60,7 +65,7 @@ def grown(here: Lake, commits: int, every: int) -> Iterator[tuple[int, int]]:
     for number in range(commits):
         replaced(table, number)
         if (number + 1) % every == 0:
-            tidy.tidy()
+            tidy.maintain()
             there = lie_there(table)
             yield len(there), sum(one.size for one in there)
     assert table.scan(Where(final=True)).height == commits
@@ -113,8 +118,9 @@ def test_small_files_are_put_together_and_stay_what_they_are(here: Lake) -> None
     table = here.make(CANDLES[0])
     written = []
     for number in range(6):
-        rows = candles(*(candle(f"S{n}", NOON + timedelta(minutes=number), final=True)
-                         for n in range(3)))  # fmt: skip
+        rows = candles(
+            *(candle(f"S{n}", NOON + timedelta(minutes=number), final=True) for n in range(3))
+        )
         written.append(rows)
         table.commit(table.upload(rows))
     later = candles(candle("AAA", NOON + timedelta(days=2), final=True))
@@ -122,7 +128,7 @@ def test_small_files_are_put_together_and_stay_what_they_are(here: Lake) -> None
     offsets = Offsets("candle_1min", "id", MappingProxyType({0: 7}))
     table.commit(table.upload(later), (), offsets, "x")
     tidy = sink(table)
-    tidy.tidy()
+    tidy.maintain()
     again = here.table(CANDLES[0])
     assert len(again.parts()) == 2
     key = ["source", "symbol", "date_time"]

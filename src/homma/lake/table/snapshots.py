@@ -14,7 +14,7 @@ from pyiceberg.table.snapshots import Operation
 from pyiceberg.table.update.snapshot import _MergeAppendFiles, _OverwriteFiles
 
 
-class Change(Transaction):
+class OwnSnapshot(Transaction):
     """A transaction that does not copy the metadata each time it is looked at."""
 
     _seen: tuple[object, TableMetadata] | None = None

@@ -11,8 +11,8 @@ from typing import Final
 
 import polars as pl
 
-from homma.core.recompute import FILED, TICKS, Slice, Span, counted, cuts
-from homma.core.series import NAMES, SERIES, enrol
+from homma.core.recompute import FILED, TICKS, EventSpan, Slice, counted, cuts
+from homma.core.series import NAMES, SERIES, register
 from homma.core.tick import Price
 from homma.errors import SplitSeries
 from homma.lake.table import Table, Where
@@ -26,7 +26,7 @@ _SINGLY: Final = 200
 
 
 @dataclass(frozen=True, slots=True)
-class Series:
+class SeriesFilter:
     """Which series: of a symbol, a source (empty: of all)."""
 
     symbol: str = ""
@@ -45,18 +45,18 @@ class Series:
 
 
 @dataclass(slots=True)
-class Basis:
+class CountedTicks:
     """The table of ticks, read up to the offsets `before`; ticks from files count too."""
 
     table: Table
     price: Price
-    series: Series
+    series: SeriesFilter
     before: Mapping[int, int]
     #: In which partition a series was found to stand.
     partitions: dict[tuple[str, str], int] = field(default_factory=dict)
     ticks: int = 0
 
-    def slices(self, span: Span, at_once: int = AT_ONCE) -> Iterator[Slice]:
+    def slices(self, span: EventSpan, at_once: int = AT_ONCE) -> Iterator[Slice]:
         """The ticks that candles of a span are made of."""
         end_us = span.ticks_to_us()
         per_day = self.table.per_day(self.series.where(span.start_us or None, until(end_us)))
@@ -70,13 +70,14 @@ class Basis:
     def _read(self, where: Where) -> pl.DataFrame:
         found = self.series.of(self.table.scan(where, (*_COLUMNS, self.price)))
         ticks = found.select(
-            "source", "symbol",
+            "source",
+            "symbol",
             pl.col("date_time").dt.epoch("us").alias("event_us"),
             "number",
             pl.col(self.price).alias("price"),
             pl.col("kafka_partition").cast(pl.Int64).alias("partition"),
             pl.col("kafka_offset").alias("offset"),
-        ).cast(TICKS)  # fmt: skip
+        ).cast(TICKS)
         if self._all_count(ticks):
             return ticks
         limit = pl.col("partition").replace_strict(dict(self.before), default=0)
@@ -104,7 +105,7 @@ class Basis:
         """Those of `ticks` (TICKS) that count beside the lake's: of copies one, and none of its."""
         if ticks.is_empty():
             return ticks
-        _, coded = enrol(SERIES.to_frame(), ticks)
+        _, coded = register(SERIES.to_frame(), ticks)
         first = counted(coded).drop("series")
         instants = first["event_us"].unique()
         if instants.len() <= _SINGLY:
@@ -117,4 +118,4 @@ class Basis:
 
 def until(end_us: int) -> int | None:
     """The end of a range as a table wants it told: the end of time is no bound."""
-    return None if end_us >= Span().end_us else end_us
+    return None if end_us >= EventSpan().end_us else end_us

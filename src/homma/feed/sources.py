@@ -15,7 +15,7 @@ from homma.feed.instants import recorded_us
 from homma.feed.instruments import market
 from homma.feed.recorded import Layout
 from homma.feed.replay import Recording, Replay, survey
-from homma.feed.source import Pace
+from homma.feed.source import Pacer
 from homma.feed.synthetic import Flaws, Synthetic
 from homma.settings import GenerateSettings, ReplaySettings
 
@@ -30,7 +30,7 @@ def synthetic(settings: GenerateSettings, now_us: int) -> Synthetic:
     """Made-up ticks, the first dated `start`, or now."""
     count, symbols = _shares(settings)
     speed = speed_of(settings.speed)
-    pace = Pace(start_us(settings.start), speed, now_us) if settings.start else None
+    pace = Pacer(start_us(settings.start), speed, now_us) if settings.start else None
     if pace and not settings.rate:
         raise SettingError(
             "rate is 0 where a start is given", "give a rate: it says how far apart the dates are"
@@ -46,7 +46,7 @@ def synthetic(settings: GenerateSettings, now_us: int) -> Synthetic:
             late=settings.late,
             out_of_order=settings.out_of_order,
             duplicates=settings.duplicates,
-            broken=settings.broken,
+            invalid=settings.invalid,
             late_by_us=microseconds(settings.late_by),
             disorder_us=microseconds(settings.disorder),
         ),
@@ -80,7 +80,7 @@ def replay(
         source=settings.source,
         symbol=settings.symbol,
         unit=settings.time_unit,
-        skip=settings.skip_bad_rows,
+        skip=settings.skip_invalid_rows,
     )
     speed = speed_of(settings.speed)
     recording = Recording(paths, layout, one_byte(settings.separator))

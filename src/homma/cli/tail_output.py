@@ -13,9 +13,9 @@ from rich.text import Text
 
 from homma.cli import chart
 from homma.core.interval import DAY_US, Interval
-from homma.topics.latest import Candle, Gone, Latest, Series
+from homma.topics.latest import Candle, DeletedCandle, Latest, SeriesKey
 
-Change = Candle | Gone
+TailChange = Candle | DeletedCandle
 
 #: How many candles there are to begin with where no terminal limits them.
 _LINES: Final = 20
@@ -24,7 +24,7 @@ _AROUND: Final = 3
 
 
 @dataclass(slots=True)
-class Wanted:
+class TailSelection:
     """What was asked for; `source` becomes the one that is shown as soon as there is one."""
 
     interval: Interval
@@ -32,7 +32,7 @@ class Wanted:
     source: str | None
     last: int | None
 
-    def choose(self, latest: Latest) -> Series | None:
+    def choose(self, latest: Latest) -> SeriesKey | None:
         """The series to show, where one symbol is wanted: of several sources the most recent."""
         found = [s for s in latest.series() if s[1] == self.symbol]
         if self.source is None and found:
@@ -67,7 +67,7 @@ class Output(Protocol):
     def begin(self, latest: Latest) -> None:
         """Show what is there."""
 
-    def show(self, latest: Latest, changes: Sequence[Change]) -> None:
+    def show(self, latest: Latest, changes: Sequence[TailChange]) -> None:
         """Show what has changed, which may be nothing."""
 
     def close(self) -> None:
@@ -77,7 +77,7 @@ class Output(Protocol):
 class Lines:
     """A line for each candle to begin with, then for each change: text or JSON."""
 
-    def __init__(self, wanted: Wanted, out: TextIO, *, as_json: bool) -> None:
+    def __init__(self, wanted: TailSelection, out: TextIO, *, as_json: bool) -> None:
         self._wanted = wanted
         self._out = out
         self._as_json = as_json
@@ -95,15 +95,15 @@ class Lines:
         for series in latest.series():
             self._write([c for c in latest.candles(series) if self._wanted.shows(c)])
 
-    def show(self, latest: Latest, changes: Sequence[Change]) -> None:
+    def show(self, latest: Latest, changes: Sequence[TailChange]) -> None:
         """What has changed, in order."""
         if self._wanted.symbol:
             self._wanted.choose(latest)
         self._write(changes)
 
-    def _write(self, changes: Sequence[Change]) -> None:
+    def _write(self, changes: Sequence[TailChange]) -> None:
         for change in changes:
-            candle = change.candle if isinstance(change, Gone) else change
+            candle = change.candle if isinstance(change, DeletedCandle) else change
             if self._wanted.shows(candle):
                 self._out.write((_json(change) if self._as_json else _line(change)) + "\n")
         self._out.flush()
@@ -112,7 +112,7 @@ class Lines:
         """Nothing to be undone."""
 
 
-def _json(change: Change) -> str:
+def _json(change: TailChange) -> str:
     if isinstance(change, Candle):
         return json.dumps(json.loads(change.text), ensure_ascii=False)
     names = ("source", "symbol", "dateTime")
@@ -121,9 +121,9 @@ def _json(change: Change) -> str:
     return json.dumps({**gone, "deleted": True}, ensure_ascii=False)
 
 
-def _line(change: Change) -> str:
-    candle = change.candle if isinstance(change, Gone) else change
-    what = "gone" if isinstance(change, Gone) else state(candle, newest=False)
+def _line(change: TailChange) -> str:
+    candle = change.candle if isinstance(change, DeletedCandle) else change
+    what = "gone" if isinstance(change, DeletedCandle) else state(candle, newest=False)
     # Another engine's, which does not say.
     what = "" if candle.is_final is None and what == "final" else what
     return (
@@ -144,7 +144,7 @@ def state(candle: Candle, *, newest: bool) -> str:
 class Drawn:
     """A chart of one series, or a table of all, redrawn in place."""
 
-    def __init__(self, wanted: Wanted, console: Console, *, live: bool) -> None:
+    def __init__(self, wanted: TailSelection, console: Console, *, live: bool) -> None:
         self._wanted = wanted
         self._console = console
         self._said = _LastSaid()
@@ -176,7 +176,7 @@ class Drawn:
         self._live.start()
         self.show(latest, [])
 
-    def show(self, latest: Latest, changes: Sequence[Change]) -> None:
+    def show(self, latest: Latest, changes: Sequence[TailChange]) -> None:
         """Draw again, if anything has changed: candles, the terminal's size, what is said."""
         if changes:
             # What was amiss is over.
@@ -229,7 +229,7 @@ class _LastSaid(logging.Handler):
         self.text = record.getMessage()
 
 
-def _title(latest: Latest, series: Series, interval: Interval) -> Text:
+def _title(latest: Latest, series: SeriesKey, interval: Interval) -> Text:
     source, symbol = series
     text = Text.assemble((symbol, "bold"), f"  {source}  {interval.code} ({interval.name})")
     others = [s[0] for s in latest.series() if s[1] == symbol and s[0] != source]

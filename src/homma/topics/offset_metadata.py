@@ -17,7 +17,7 @@ TICKS_BEFORE: Final = "ticksBefore"
 
 
 @dataclass(frozen=True, slots=True)
-class Mark:
+class OffsetMetadata:
     """The metadata of a committed offset."""
 
     #: Which sequence of restarts made the candles; a rebuild starts another.
@@ -44,11 +44,11 @@ class Mark:
         return json.dumps(asdict(self), separators=(",", ":"))
 
 
-def read_mark(text: str, where: str) -> Mark:
+def read_offset_metadata(text: str, where: str) -> OffsetMetadata:
     """The mark of a metadata text; StateError where it is none of ours."""
     try:
         found = json.loads(text)
-        return Mark(
+        return OffsetMetadata(
             **{
                 **found,
                 "candlesFrom": tuple(found["candlesFrom"]),
@@ -60,7 +60,7 @@ def read_mark(text: str, where: str) -> Mark:
 
 
 @dataclass(frozen=True, slots=True)
-class Onward:
+class RekeyMetadata:
     """The metadata of an offset committed where ticks are only sent on."""
 
     #: All ticks before this input offset have been sent on.
@@ -74,10 +74,10 @@ class Onward:
         return json.dumps(asdict(self), separators=(",", ":"))
 
 
-def read_onward(text: str, where: str) -> Onward:
+def read_rekey_metadata(text: str, where: str) -> RekeyMetadata:
     """The mark of a metadata text; StateError where it is none of ours."""
     try:
-        return Onward(**json.loads(text))
+        return RekeyMetadata(**json.loads(text))
     except (ValueError, TypeError) as error:
         raise _foreign(where, error) from error
 

@@ -11,19 +11,27 @@ from typing import Final
 
 import polars as pl
 
-from homma.core.candle import place_us
+from homma.core.candle import order_key_us
 from homma.core.compare import compare
-from homma.core.recompute import MADE, MADE_KEY, TICKS, Recomputing, Slice, Span, extended
+from homma.core.recompute import (
+    EXPECTED,
+    EXPECTED_KEY,
+    TICKS,
+    EventSpan,
+    Recomputing,
+    Slice,
+    extended,
+)
 from homma.core.series import NAMES
 from homma.core.tick import Price
 from homma.errors import LakeError, OffsetsLost
 from homma.lake import rows
-from homma.lake.basis import AT_ONCE, Basis, until
+from homma.lake.counted_ticks import AT_ONCE, CountedTicks, until
 from homma.lake.table import Table
 from homma.topics.contract import Topics
-from homma.topics.kafka.published import Published
+from homma.topics.kafka.published_candles import Published
 from homma.topics.kafka.reading import Range, Reader
-from homma.topics.ticks import sort
+from homma.topics.ticks import parse_ticks
 
 # Nothing readable for so long: an open transaction ends within its timeout of 10 s.
 _PATIENCE_S: Final = 30.0
@@ -32,11 +40,11 @@ _MOST: Final = 5_000_000
 #: A candle older than this much beyond what retention has left in its topic may be gone from it.
 _SLACK_MS: Final = 300_000
 #: Rows of a candle table as `compare` takes them.
-_ROWS: Final = pl.Schema([*MADE.items(), ("is_final", pl.Boolean()), ("revision", pl.Int32())])
+_ROWS: Final = pl.Schema([*EXPECTED.items(), ("is_final", pl.Boolean()), ("revision", pl.Int32())])
 
 
 @dataclass(frozen=True, slots=True)
-class Judged:
+class Comparison:
     """The candles of a slice as they must be (MADE), and as table and topics have them."""
 
     made: pl.DataFrame
@@ -48,20 +56,20 @@ class Judged:
         topic = None if self.topic is None else compare(self.made, self.topic)
         return compare(self.made, self.table), topic
 
-    def of(self, keys: pl.DataFrame) -> "Judged":
+    def of(self, keys: pl.DataFrame) -> "Comparison":
         """The part with these keys."""
-        made, table = (f.join(keys, on=MADE_KEY, how="semi") for f in (self.made, self.table))
+        made, table = (f.join(keys, on=EXPECTED_KEY, how="semi") for f in (self.made, self.table))
         topic = self.topic
-        return Judged(
-            made, table, None if topic is None else topic.join(keys, on=MADE_KEY, how="semi")
+        return Comparison(
+            made, table, None if topic is None else topic.join(keys, on=EXPECTED_KEY, how="semi")
         )
 
-    def and_(self, other: "Judged") -> "Judged":
+    def and_(self, other: "Comparison") -> "Comparison":
         """Both together."""
         topic = None
         if self.topic is not None and other.topic is not None:
             topic = pl.concat([self.topic, other.topic])
-        return Judged(
+        return Comparison(
             pl.concat([self.made, other.made]), pl.concat([self.table, other.table]), topic
         )
 
@@ -69,18 +77,18 @@ class Judged:
 def unequal(verdicts: Iterable[pl.DataFrame | None]) -> pl.DataFrame:
     """The keys that are not as they must be in one of them."""
     wrong = pl.col("verdict") != "equal"
-    frames = [f.filter(wrong).select(MADE_KEY) for f in verdicts if f is not None]
+    frames = [f.filter(wrong).select(EXPECTED_KEY) for f in verdicts if f is not None]
     return pl.concat(frames).unique()
 
 
 def judged(
-    basis: Basis,
+    basis: CountedTicks,
     tables: Sequence[Table],
     published: Published | None,
-    span: Span,
+    span: EventSpan,
     at_once: int = AT_ONCE,
     on_slice: Callable[[Slice], None] = lambda _: None,
-) -> Iterator[Judged]:
+) -> Iterator[Comparison]:
     """Slice by slice, every candle of the span once."""
     adding, before_us = Recomputing(span), -1
     topic = None if published is None else alive(published.candles())
@@ -90,12 +98,12 @@ def judged(
         found = pl.concat(
             [_rows(table, basis, part) for table, part in zip(tables, spans, strict=True)]
         )
-        yield Judged(made, found, None if topic is None else _within(topic, spans))
+        yield Comparison(made, found, None if topic is None else _within(topic, spans))
         before_us = piece.end_us
         on_slice(piece)
 
 
-def _rows(table: Table, basis: Basis, span: Span) -> pl.DataFrame:
+def _rows(table: Table, basis: CountedTicks, span: EventSpan) -> pl.DataFrame:
     interval = table.spec.interval
     assert interval is not None
     if span.start_us >= span.end_us:
@@ -104,7 +112,7 @@ def _rows(table: Table, basis: Basis, span: Span) -> pl.DataFrame:
     return rows.candles(basis.series.of(table.scan(where, rows.COLUMNS)), interval).cast(_ROWS)
 
 
-def _within(candles: pl.DataFrame, spans: Sequence[Span]) -> pl.DataFrame:
+def _within(candles: pl.DataFrame, spans: Sequence[EventSpan]) -> pl.DataFrame:
     start, interval = pl.col("start_us"), pl.col("interval")
     wanted = [
         (interval == code) & (start >= span.start_us) & (start < span.end_us)
@@ -120,14 +128,14 @@ def alive(published: pl.DataFrame) -> pl.DataFrame:
 
 
 @dataclass(slots=True)
-class Gap:
+class UnlandedTicks:
     """The ticks that Kafka has beyond the basis, as far as they were read."""
 
     reader: Reader
     topics: Topics
     price: Price
     max_future_us: int
-    basis: Basis
+    basis: CountedTicks
     _read: dict[int, tuple[int, pl.DataFrame]] = field(default_factory=dict)
 
     def until(self, ends: Mapping[int, int]) -> pl.DataFrame:
@@ -160,13 +168,15 @@ class Gap:
             )
         wanted = {topic: Range(after, end)}
         for batch in self.reader.read(partition, wanted, _PATIENCE_S):
-            valid = sort({partition: batch}, self.max_future_us)[partition].valid
+            valid = parse_ticks({partition: batch}, self.max_future_us)[partition].valid
             yield valid.select(
-                *NAMES, "event_us", "number",
+                *NAMES,
+                "event_us",
+                "number",
                 pl.col(self.price).alias("price"),
                 pl.lit(partition, pl.Int64).alias("partition"),
                 "offset",
-            ).cast(TICKS)  # fmt: skip
+            ).cast(TICKS)
 
 
 def records_of(
@@ -190,8 +200,8 @@ def records_of(
         schema={"partition": pl.Int64, "committed": pl.Int64},
     )
     return (
-        keys.select(MADE_KEY)
-        .join(published, on=MADE_KEY, how="left")
+        keys.select(EXPECTED_KEY)
+        .join(published, on=EXPECTED_KEY, how="left")
         .join(homes, on=NAMES, how="left")
         .with_columns(partition=pl.coalesce("partition", "home"))
         .join(ends, on="partition", how="left")
@@ -200,8 +210,8 @@ def records_of(
     )
 
 
-def settled(
-    judged: Judged,
+def reconcile(
+    judged: Comparison,
     records: pl.DataFrame,
     fresh: pl.DataFrame,
     landed: Sequence[Mapping[int, int]],
@@ -214,10 +224,10 @@ def settled(
     are in it. A table that has not come so far is `behind`; what retention may have taken out of
     its topic is `expired`.
     """
-    truth = extended(judged.made, records.select(*MADE_KEY, "before"), fresh)
+    truth = extended(judged.made, records.select(*EXPECTED_KEY, "before"), fresh)
     return (
         _behind(compare(truth, judged.table), records, landed),
-        _expired(compare(truth, alive(records).select(MADE.names())), kept_from_ms),
+        _expired(compare(truth, alive(records).select(EXPECTED.names())), kept_from_ms),
     )
 
 
@@ -232,11 +242,11 @@ def _behind(
     waiting = (
         records.join(ends, on=("interval", "partition"), how="left")
         .filter(pl.col("offset") >= pl.col("landed").fill_null(0))
-        .select(*MADE_KEY, _waits=pl.lit(value=True))
+        .select(*EXPECTED_KEY, _waits=pl.lit(value=True))
     )
     waits = (pl.col("verdict") != "equal") & pl.col("_waits").is_not_null()
     return (
-        verdicts.join(waiting, on=MADE_KEY, how="left")
+        verdicts.join(waiting, on=EXPECTED_KEY, how="left")
         .with_columns(verdict=pl.when(waits).then(pl.lit("behind")).otherwise("verdict"))
         .drop("_waits")
     )
@@ -246,6 +256,6 @@ def _expired(verdicts: pl.DataFrame, kept_from_ms: Mapping[int, int]) -> pl.Data
     if not kept_from_ms:
         return verdicts
     oldest_ms = pl.col("interval").cast(pl.Int64).replace_strict(kept_from_ms, default=0)
-    old = place_us(pl.col("close_place")) // 1000 < oldest_ms + _SLACK_MS
+    old = order_key_us(pl.col("close_order_key")) // 1000 < oldest_ms + _SLACK_MS
     gone = (pl.col("verdict") == "missing") & (oldest_ms > 0) & old
     return verdicts.with_columns(verdict=pl.when(gone).then(pl.lit("expired")).otherwise("verdict"))
