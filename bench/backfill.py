@@ -1,11 +1,11 @@
-"""From recorded ticks in Parquet to candles: ticks a second, beside a bare group_by of polars.
+"""Recorded ticks in Parquet to candles: ticks per second, compared with a plain polars group_by.
 
     make bench WHAT=backfill
     make bench WHAT=backfill ARGS="--ticks 20000000"
 
-One core: polars is held to one thread, in this process. The bare group_by makes open, high, low,
-close and volume of minutes, of ticks that stand in order, and nothing else: no duplicates are
-looked for, and there is one interval instead of eleven.
+One core: polars has one thread, in this process. The plain group_by computes open, high, low, close
+and volume per minute of ordered ticks: without deduplication, and for one interval instead of
+eleven.
 """
 
 import argparse
@@ -15,7 +15,7 @@ from collections.abc import Callable, Iterator
 from datetime import UTC, datetime
 from pathlib import Path
 
-# Before polars is imported.
+# Must be set before polars is imported.
 os.environ["POLARS_MAX_THREADS"] = "1"
 
 import polars as pl
@@ -24,8 +24,8 @@ from bench import report
 from bench.stopwatch import peak_mib
 from bench.storage import storage, takes_storage_port
 from homma.core.interval import MINUTE_US
-from homma.core.recompute import EventSpan, Recomputing, Slice
-from homma.feed.recorded import Layout
+from homma.core.recompute import EventSpan, Recomputation, Slice
+from homma.feed.recorded import ColumnMapping
 from homma.feed.replay import Recording
 from homma.lake.backfill import load
 from homma.lake.counted_ticks import CountedTicks, SeriesFilter
@@ -33,13 +33,13 @@ from homma.lake.schema import TICKS
 from homma.lake.table import Lake
 
 BEGINS_US = int(datetime(2024, 1, 1, tzinfo=UTC).timestamp()) * 1_000_000
-#: Ticks of a second of event time, all series together.
+#: Ticks per second of event time, over all series.
 RATE = 20
 PART = 2_000_000
 
 
 def record(path: Path, ticks: int, series: int) -> None:
-    """A file of ticks in order of time, one in a hundred of them twice."""
+    """Write a file of ticks in order of time, 1 % of them duplicates."""
     at = pl.int_range(ticks, eager=True)
     original = at - (at % 100 == 99).cast(pl.Int64) * series
     which = original % series
@@ -57,10 +57,10 @@ def record(path: Path, ticks: int, series: int) -> None:
     ).write_parquet(path)
 
 
-def bare(path: Path) -> int:
-    """What polars needs at least for one interval."""
+def group_by(path: Path) -> int:
+    """The lower bound: a group_by of polars for one interval."""
     minute = pl.col("dateTime").dt.truncate("1m")
-    made = (
+    candles = (
         pl.scan_parquet(path)
         .group_by("source", "symbol", minute)
         .agg(
@@ -72,23 +72,23 @@ def bare(path: Path) -> int:
         )
         .collect()
     )
-    return made.height
+    return candles.height
 
 
 def from_file(path: Path) -> int:
-    """Candles of all intervals, straight from the file."""
-    adding, count = Recomputing(), 0
-    for piece in _slices(path):
-        count += adding.add(piece).height
+    """Candles of all intervals, directly from the file."""
+    recomputation, count = Recomputation(), 0
+    for ticks in _slices(path):
+        count += recomputation.add(ticks).height
     return count
 
 
 def _slices(path: Path) -> Iterator[Slice]:
-    """The file is in order: what is not of the last minute of a part is whole."""
-    held: list[pl.DataFrame] = []
+    """The file is ordered: all but the last minute of a part is complete."""
+    frames: list[pl.DataFrame] = []
     after_us = 0
-    for frame in Recording([path], Layout()).frames():
-        held.append(
+    for frame in Recording([path], ColumnMapping()).frames():
+        frames.append(
             frame.select(
                 "source",
                 "symbol",
@@ -99,27 +99,27 @@ def _slices(path: Path) -> Iterator[Slice]:
                 offset="number",
             )
         )
-        if sum(part.height for part in held) >= PART:
-            ticks = pl.concat(held)
-            # A copy comes at most `series` ticks after its original.
+        if sum(part.height for part in frames) >= PART:
+            ticks = pl.concat(frames)
+            # A duplicate is at most `series` ticks after its original.
             edge_us = int(ticks["event_us"][-1]) // MINUTE_US * MINUTE_US - MINUTE_US
             yield Slice(after_us, edge_us, ticks.filter(pl.col("event_us") < edge_us))
-            held, after_us = [ticks.filter(pl.col("event_us") >= edge_us)], edge_us
-    yield Slice(after_us, EventSpan().end_us, pl.concat(held))
+            frames, after_us = [ticks.filter(pl.col("event_us") >= edge_us)], edge_us
+    yield Slice(after_us, EventSpan().end_us, pl.concat(frames))
 
 
 def from_lake(lake: Lake) -> int:
-    """Candles of all intervals, of the ticks in the lake."""
-    adding, count = Recomputing(), 0
-    for piece in CountedTicks(lake.table(TICKS), "mid", SeriesFilter(), {}).slices(EventSpan()):
-        count += adding.add(piece).height
+    """Candles of all intervals, from the ticks in the lake."""
+    recomputation, count = Recomputation(), 0
+    for ticks in CountedTicks(lake.table(TICKS), "mid", SeriesFilter(), {}).slices(EventSpan()):
+        count += recomputation.add(ticks).height
     return count
 
 
-def timed(name: str, ticks: int, do: Callable[[], object]) -> tuple[str, float, float]:
-    """The name, ticks a second, and ticks a CPU second."""
+def timed(name: str, ticks: int, run: Callable[[], object]) -> tuple[str, float, float]:
+    """The name, ticks per second, and ticks per CPU second."""
     began_s, cpu_s = time.perf_counter(), time.process_time()
-    do()
+    run()
     seconds, cpu = time.perf_counter() - began_s, time.process_time() - cpu_s
     return name, ticks / seconds, ticks / cpu
 
@@ -131,30 +131,30 @@ def main() -> None:
     takes_storage_port(parser)
     parser.add_argument("--ticks", type=int, default=10_000_000)
     parser.add_argument("--series", type=int, default=20)
-    asked = parser.parse_args()
-    with storage(asked.storage_port) as store:
+    args = parser.parse_args()
+    with storage(args.storage_port) as store:
         path = store.folder / "ticks.parquet"
-        record(path, asked.ticks, asked.series)
+        record(path, args.ticks, args.series)
         lake = Lake(store.properties, "market_data")
-        recording = Recording([path], Layout())
+        recording = Recording([path], ColumnMapping())
         rows = [
-            timed("polars group_by, 1 interval", asked.ticks, lambda: bare(path)),
-            timed("Parquet to candles, 11 intervals", asked.ticks, lambda: from_file(path)),
+            timed("polars group_by, 1 interval", args.ticks, lambda: group_by(path)),
+            timed("Parquet to candles, 11 intervals", args.ticks, lambda: from_file(path)),
             timed(
                 "Parquet into the lake",
-                asked.ticks,
-                lambda: load(recording.frames(), lake, 0, skip_bad=False),
+                args.ticks,
+                lambda: load(recording.frames(), lake, 0, skip_invalid=False),
             ),
-            timed("the lake's ticks to candles", asked.ticks, lambda: from_lake(lake)),
+            timed("the lake's ticks to candles", args.ticks, lambda: from_lake(lake)),
         ]
         lake.close()
     base = rows[0][2]
     report.show(
-        f"{asked.ticks:,} ticks of {asked.series} series; peak {peak_mib('self'):,.0f} MiB; "
+        f"{args.ticks:,} ticks of {args.series} series; peak {peak_mib('self'):,.0f} MiB; "
         f"{report.machine()}",
-        ("what", "ticks/s", "ticks/CPU s", "CPU, times the group_by's"),
+        ("measurement", "ticks/s", "ticks/CPU s", "CPU ÷ group_by"),
         [(name, f"{rate:,.0f}", f"{cpu:,.0f}", f"{base / cpu:.1f}") for name, rate, cpu in rows],
-        markdown=asked.markdown,
+        markdown=args.markdown,
     )
 
 

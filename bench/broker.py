@@ -1,4 +1,4 @@
-"""A Kafka for the length of a measurement."""
+"""A Kafka broker for the duration of a measurement."""
 
 import argparse
 import logging
@@ -7,15 +7,15 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from homma.cli.local import answers
+from homma.cli.local import is_reachable
 from homma.stack import jars, kafka
 from homma.stack.kafka import Broker
 
 
 @contextmanager
 def broker(port: int) -> Iterator[tuple[str, Path]]:
-    """Its address, and a folder that vanishes with it; its controller has the next port."""
-    # What librdkafka complains of it mends itself, or it comes as an exception.
+    """The broker's address and a temporary folder; the controller uses the next port."""
+    # librdkafka recovers from what it logs, or raises an exception.
     logging.getLogger("homma.kafka").setLevel(logging.CRITICAL)
     bootstrap = f"127.0.0.1:{port}"
     class_path = jars.fetch(jars.read_lock("kafka"), Path("~/.cache/homma/jars").expanduser())
@@ -30,7 +30,7 @@ def broker(port: int) -> Iterator[tuple[str, Path]]:
                 port_flag="--port",
                 controller_port_flag="--port",
             ),
-            lambda: answers(bootstrap),
+            lambda: is_reachable(bootstrap),
         )
         try:
             yield bootstrap, folder
@@ -39,5 +39,7 @@ def broker(port: int) -> Iterator[tuple[str, Path]]:
 
 
 def takes_port(parser: argparse.ArgumentParser) -> None:
-    """The flag that moves the broker."""
-    parser.add_argument("--port", type=int, default=19192, help="of the broker; one more is used")
+    """Add the flag for the broker's port."""
+    parser.add_argument(
+        "--port", type=int, default=19192, help="port of the broker; the next port is used, too"
+    )

@@ -3,9 +3,9 @@
     make bench WHAT=engines                                     2 million ticks, 100 series
     make bench WHAT=engines ARGS="--only homma --ticks 200000"
 
-Two questions, each put to every engine: how fast a topic that is full is worked off, and how long
-after a tick its candle can be read, with ticks coming in live. Who takes part writes all 11
-intervals; Quix Streams writes one, when it is over, so it has no latency to compare.
+Two measurements per engine: the throughput on a full topic, and the time from a live tick until its
+candle is readable. The engines write all 11 intervals; Quix Streams writes one, at the end of the
+interval, so it has no latency to compare.
 """
 
 import argparse
@@ -19,8 +19,8 @@ import polars as pl
 
 from bench import contenders, report
 from bench.broker import broker, takes_port
-from bench.contenders import Missing, Result
-from bench.latency import Measured, watch
+from bench.contenders import MissingProgram, Result
+from bench.latency import LatencyResult, measure_ready
 from bench.market import Market, make_topics, withheld
 from bench.processes import Engine, Engines, engines
 from homma.settings import TopicSettings
@@ -28,13 +28,13 @@ from homma.topics.contract import Topics
 
 HOMMA = "homma"
 QUIX = "Quix Streams"
-#: A JVM that plans eleven intervals on a crowded machine.
+#: Enough for a JVM that plans eleven intervals on a busy machine.
 START_S = 600.0
 HEAD = (
     "engine",
     "ticks/s",
     "÷ homma",
-    "CPU s a million",
+    "CPU s per million",
     "peak MiB",
     "p50 ms",
     "p99 ms",
@@ -44,13 +44,13 @@ HEAD = (
 
 @dataclass(frozen=True)
 class Contender:
-    """An engine; `flags` are what `homma aggregate` is given for it."""
+    """An engine; `flags` are the flags of `homma aggregate`."""
 
     name: str
     flags: tuple[str, ...] = ()
 
     @property
-    def flink(self) -> bool:
+    def is_flink(self) -> bool:
         return bool(self.flags)
 
 
@@ -64,19 +64,19 @@ CONTENDERS = (
 
 
 @dataclass(frozen=True)
-class Place:
-    """Where a contender runs, and what was asked for."""
+class Environment:
+    """The broker, the folder and the flags of this program."""
 
     bootstrap: str
     folder: Path
-    asked: argparse.Namespace
+    args: argparse.Namespace
 
     @contextmanager
     def ready(
-        self, contender: Contender, turn: str
+        self, contender: Contender, prefix: str
     ) -> Iterator[tuple[Engines, Topics, Callable[[], Engine]]]:
-        """Topics of its own, and what starts the engine and waits for it."""
-        name = f"{turn}{CONTENDERS.index(contender)}"
+        """Separate topics, and a function that starts the engine and waits until it is ready."""
+        name = f"{prefix}{CONTENDERS.index(contender)}"
         topics = TopicSettings(
             topic=f"{name}_ticks", candle_topic=name + "_{name}", replication_factor=1
         )
@@ -85,46 +85,46 @@ class Place:
 
             def start() -> Engine:
                 flags = contender.flags
-                if contender.flink:
+                if contender.is_flink:
                     flags += ("--dir", str(self.folder / name))
-                    flags += ("--flink-port", str(self.asked.flink_port))
+                    flags += ("--flink-port", str(self.args.flink_port))
                 engine = group.start(*flags)
-                ready = group.flink_ready if contender.flink else group.ready
-                group.until(ready, within_s=START_S)
+                ready = group.flink_ready if contender.is_flink else group.ready
+                group.until(ready, timeout_s=START_S)
                 return engine
 
             yield group, names, start
 
 
-def throughput(place: Place, contender: Contender, market: Market) -> Result:
-    """A full topic, worked off by an engine that is ready before it sees the first tick."""
+def throughput(environment: Environment, contender: Contender, market: Market) -> Result:
+    """Throughput on a full topic; the engine is ready before it reads the first tick."""
     with (
-        place.ready(contender, "full") as (group, names, start),
-        withheld(place.bootstrap, names.ticks, market) as show,
+        environment.ready(contender, "full") as (group, names, start),
+        withheld(environment.bootstrap, names.ticks, market) as release,
     ):
         start()
-        return contenders.worked_off(group, names, market, show)
+        return contenders.process_ticks(group, names, market, release)
 
 
-def latency(place: Place, contender: Contender) -> Measured:
-    """Live ticks."""
-    with place.ready(contender, "live") as (group, names, start):
-        return watch(group, start(), names, place.asked)
+def latency(environment: Environment, contender: Contender) -> LatencyResult:
+    """Latency with live ticks."""
+    with environment.ready(contender, "live") as (group, names, start):
+        return measure_ready(group, start(), names, environment.args)
 
 
-def row(name: str, done: Result, homma: float, live: Measured | None) -> list[str]:
+def row(name: str, result: Result, homma: float, live: LatencyResult | None) -> list[str]:
     """An engine's figures."""
-    rate = done.ticks / done.seconds
+    rate = result.ticks / result.seconds
     cells = [
         name,
         f"{rate:,.0f}",
         f"{rate / homma:.2f}" if homma else "",
-        f"{done.cpu_s / done.ticks * 1e6:.2f}",
-        f"{done.peak_mib:,.0f}",
+        f"{result.cpu_s / result.ticks * 1e6:.2f}",
+        f"{result.peak_mib:,.0f}",
     ]
     if live is None:
         return [*cells, "", "", ""]
-    ms = live.ticks.select((pl.col("read_us") - pl.col("made_us")) / 1000).to_series()
+    ms = live.ticks.select((pl.col("read_us") - pl.col("created_us")) / 1000).to_series()
     return [
         *cells,
         *(f"{ms.quantile(share):,.0f}" for share in (0.5, 0.99)),
@@ -132,31 +132,31 @@ def row(name: str, done: Result, homma: float, live: Measured | None) -> list[st
     ]
 
 
-def rows(place: Place, market: Market) -> Iterator[list[str]]:
-    """All engines, one after the other."""
-    asked, homma = place.asked, 0.0
+def rows(environment: Environment, market: Market) -> Iterator[list[str]]:
+    """Rows of all engines, one after the other."""
+    args, homma = environment.args, 0.0
     for contender in CONTENDERS:
-        if asked.only and contender.name not in asked.only:
+        if args.only and contender.name not in args.only:
             continue
-        done = throughput(place, contender, market)
-        homma = homma or (done.ticks / done.seconds if contender.name == HOMMA else 0.0)
-        yield row(contender.name, done, homma, latency(place, contender))
-    if not asked.only or QUIX in asked.only:
+        result = throughput(environment, contender, market)
+        homma = homma or (result.ticks / result.seconds if contender.name == HOMMA else 0.0)
+        yield row(contender.name, result, homma, latency(environment, contender))
+    if not args.only or QUIX in args.only:
         try:
-            done = _quix(place, market)
-        except Missing as missing:
+            result = _quix(environment, market)
+        except MissingProgram as missing:
             print(missing, file=sys.stderr)
         else:
-            yield row(QUIX, done, homma, None)
+            yield row(QUIX, result, homma, None)
 
 
-def _quix(place: Place, market: Market) -> Result:
+def _quix(environment: Environment, market: Market) -> Result:
     topics = TopicSettings(topic="quix_ticks", candle_topic="quix_{name}", replication_factor=1)
-    names = make_topics(place.bootstrap, topics)
-    with withheld(place.bootstrap, names.ticks, market) as show:
-        show()
-    ticks = min(place.asked.quix_ticks, market.ticks)
-    return contenders.quix(place.bootstrap, names.ticks, ticks, place.folder)
+    names = make_topics(environment.bootstrap, topics)
+    with withheld(environment.bootstrap, names.ticks, market) as release:
+        release()
+    ticks = min(environment.args.quix_ticks, market.ticks)
+    return contenders.quix(environment.bootstrap, names.ticks, ticks, environment.folder)
 
 
 def main() -> None:
@@ -164,30 +164,30 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0] if __doc__ else "")
     parser.add_argument("--ticks", type=int, default=2_000_000)
     parser.add_argument("--series", type=int, default=100)
-    parser.add_argument("--hours", type=float, default=2.0, help="event time the ticks span")
-    parser.add_argument("--quix-ticks", type=int, default=200_000, help="its share of the ticks")
-    parser.add_argument("--rate", type=int, default=5_000, help="live ticks a second")
-    parser.add_argument("--seconds", type=float, default=30.0, help="of live ticks")
+    parser.add_argument("--hours", type=float, default=2.0, help="event time of the ticks")
+    parser.add_argument("--quix-ticks", type=int, default=200_000, help="ticks for Quix Streams")
+    parser.add_argument("--rate", type=int, default=5_000, help="live ticks per second")
+    parser.add_argument("--seconds", type=float, default=30.0, help="duration of live ticks")
     parser.add_argument("--warm-up", type=float, default=15.0, help="seconds")
-    parser.add_argument("--flink-port", type=int, default=18083, help="of Flink's REST")
-    parser.add_argument("--only", action="append", help="engines, by name")
+    parser.add_argument("--flink-port", type=int, default=18083, help="port of Flink's REST API")
+    parser.add_argument("--only", action="append", help="name of an engine; repeatable")
     takes_port(parser)
     report.takes_markdown(parser)
-    asked = parser.parse_args()
+    args = parser.parse_args()
     print(report.machine())
-    market = Market(asked.ticks, asked.series, int(asked.hours * 3600e6))
-    with broker(asked.port) as (bootstrap, folder):
-        found: list[list[str]] = []
-        for cells in rows(Place(bootstrap, folder, asked), market):
-            # What is known is not lost when a later engine fails.
+    market = Market(args.ticks, args.series, int(args.hours * 3600e6))
+    with broker(args.port) as (bootstrap, folder):
+        table: list[list[str]] = []
+        for cells in rows(Environment(bootstrap, folder, args), market):
+            # Print now, so that a later failure does not lose this result.
             print("  ".join(cells), file=sys.stderr, flush=True)
-            found.append(cells)
+            table.append(cells)
     report.show(
-        f"{market.ticks:,} ticks, {market.series:,} series, {asked.hours:g} h of event time; "
-        f"live: {asked.rate:,} ticks/s for {asked.seconds:g} s",
+        f"{market.ticks:,} ticks, {market.series:,} series, {args.hours:g} h of event time; "
+        f"live: {args.rate:,} ticks/s for {args.seconds:g} s",
         HEAD,
-        found,
-        markdown=asked.markdown,
+        table,
+        markdown=args.markdown,
     )
 
 

@@ -1,7 +1,7 @@
-"""All measurements, one after the other, as the Markdown that bench/README.md shows.
+"""All measurements, one after the other, as the Markdown tables of bench/README.md.
 
 make bench WHAT=everything > measured.md            on a quiet machine; it takes a while
-make bench WHAT=everything ARGS=--small             whether all of it works: a few minutes
+make bench WHAT=everything ARGS=--small             a check that all of them work: a few minutes
 """
 
 import argparse
@@ -12,7 +12,7 @@ import time
 from bench import report
 from bench.storage import takes_storage_port
 
-#: What is run, with which flags, and with which when it only has to work.
+#: Measurements, their flags, and their flags with --small.
 PLAN = (
     ("end_to_end", "", "--ticks 200000 --quix-ticks 20000 --hours 0.1"),
     ("steps", "", "--seconds 0.2"),
@@ -25,36 +25,40 @@ PLAN = (
     ("serving", "", "--candles 20000 --series 20 --clients 50 --updates 200 --seconds 3"),
     ("memory", "--minutes 20", "--minutes 13 --rate 1000"),
 )
-#: Those that need a lake, and those that need no broker.
+#: Measurements that need a lake, and measurements that need no broker.
 STORAGE = ("landing", "reading", "backfill")
 NO_BROKER = ("steps", "reading", "backfill")
 
 
 def main() -> None:
-    """Run the plan; one that fails does not keep the others from running."""
+    """Run the plan; continue after a failure."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0] if __doc__ else "")
-    parser.add_argument("--small", action="store_true", help="small sizes: does all of it work?")
-    parser.add_argument("--port", type=int, default=19192, help="of the broker; one more is used")
+    parser.add_argument(
+        "--small", action="store_true", help="small sizes, to check that all of them work"
+    )
+    parser.add_argument(
+        "--port", type=int, default=19192, help="port of the broker; the next port is used, too"
+    )
     takes_storage_port(parser)
-    asked = parser.parse_args()
+    args = parser.parse_args()
     print(report.machine(), flush=True)
     failed: list[str] = []
-    for what, full, small in PLAN:
+    for name, full, small in PLAN:
         began_s = time.monotonic()
         argv = [
             sys.executable,
             "-m",
-            f"bench.{what}",
+            f"bench.{name}",
             "--markdown",
-            *(small if asked.small else full).split(),
+            *(small if args.small else full).split(),
         ]
-        if what in STORAGE:
-            argv += ["--storage-port", str(asked.storage_port)]
-        if what not in NO_BROKER:
-            argv += ["--port", str(asked.port)]
+        if name in STORAGE:
+            argv += ["--storage-port", str(args.storage_port)]
+        if name not in NO_BROKER:
+            argv += ["--port", str(args.port)]
         if subprocess.run(argv, check=False).returncode:
-            failed.append(what)
-        print(f"{what}: {time.monotonic() - began_s:,.0f} s", file=sys.stderr)
+            failed.append(name)
+        print(f"{name}: {time.monotonic() - began_s:,.0f} s", file=sys.stderr)
     if failed:
         raise SystemExit(f"failed: {', '.join(failed)}")
 

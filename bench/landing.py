@@ -1,9 +1,9 @@
-"""How fast ticks get into the lake, what a commit costs, and what a round over all tables does.
+"""Ticks per second into the lake, and the time of a commit and of a round over all tables.
 
     make bench WHAT=landing
     make bench WHAT=landing ARGS="--ticks 1000000 --commits 100 --rounds 30"
 
-Kafka, SeaweedFS and `homma land` share the machine. Quote the ratios.
+Kafka, SeaweedFS and `homma land` share the machine. Compare the ratios.
 """
 
 import argparse
@@ -27,7 +27,7 @@ from bench.stopwatch import peak_mib
 from bench.storage import Storage, storage, takes_storage_port
 from homma.core.candle import order_key
 from homma.core.interval import INTERVALS
-from homma.failpoint import ignored
+from homma.failpoint import ignore_step
 from homma.lake.candles import CandleSink
 from homma.lake.committing import RetryPolicy
 from homma.lake.newest import FinalityRules
@@ -39,16 +39,16 @@ from homma.settings import TopicSettings
 from homma.topics import codec
 
 SERIES = 100
-#: A commit's time is the median of so many around it.
+#: The time of a commit is the median of this many commits around it.
 AROUND = 9
 STEP = timedelta(seconds=10)
 NOON = datetime(2025, 3, 20, 12, tzinfo=UTC)
-_AT = re.compile(r"from offsets \[")
+_STARTED_AT = re.compile(r"from offsets \[")
 
 
 # --- ticks ------------------------------------------------------------------------------------
 def landed(
-    bootstrap: str, folder: Path, where: Storage, market: Market
+    bootstrap: str, folder: Path, store: Storage, market: Market
 ) -> tuple[contenders.Result, contenders.Result]:
     """`homma land`, then the raw loop, on the same ticks."""
     topics = TopicSettings(topic="land_ticks", candle_topic="land_{name}", replication_factor=1)
@@ -65,21 +65,21 @@ def landed(
         topics.topic,
         "--candle-topic",
         topics.candle_topic,
-        *where.flags,
+        *store.flags,
         "--namespace",
         "landing",
         "--commit-every",
         "1s",
     ]
-    with withheld(bootstrap, names.ticks, market) as release, log.open("wb") as said:
-        process = subprocess.Popen(argv, env={**os.environ, **where.environment}, stderr=said)
+    with withheld(bootstrap, names.ticks, market) as release, log.open("wb") as output:
+        process = subprocess.Popen(argv, env={**os.environ, **store.environment}, stderr=output)
         try:
-            while len(_AT.findall(log.read_text())) < len(CANDLES) + 1:
+            while len(_STARTED_AT.findall(log.read_text())) < len(CANDLES) + 1:
                 assert process.poll() is None, log.read_text()
                 time.sleep(0.05)
             release()
             began_s = time.perf_counter()
-            seconds = _until_held(where, market, began_s)
+            seconds = _until_landed(store, market, began_s)
             peak = peak_mib(process.pid)
         finally:
             process.terminate()
@@ -88,9 +88,9 @@ def landed(
     return contenders.Result(market.ticks, seconds, 0.0, peak), raw
 
 
-def _until_held(where: Storage, market: Market, began_s: float) -> float:
-    """Look at the table until all ticks are in it. Offsets count the transaction's mark as well."""
-    lake = Lake(where.properties, "landing")
+def _until_landed(store: Storage, market: Market, began_s: float) -> float:
+    """Poll the table until all ticks are in it. Offsets include the transaction marker."""
+    lake = Lake(store.properties, "landing")
     table = lake.table(TICKS)
     while True:
         offsets = table.offsets()
@@ -103,40 +103,44 @@ def _until_held(where: Storage, market: Market, began_s: float) -> float:
 
 # --- commits ----------------------------------------------------------------------------------
 class Record:
-    """A Kafka record as far as a sink looks at it."""
+    """The parts of a Kafka record that a sink reads."""
 
     def __init__(self, value: bytes, offset: int, timestamp_ms: int) -> None:
-        self._said = value, offset, timestamp_ms
+        self._fields = value, offset, timestamp_ms
 
     def key(self) -> bytes:
         return b""
 
     def value(self) -> bytes:
-        return self._said[0]
+        return self._fields[0]
 
     def partition(self) -> int:
         return 0
 
     def offset(self) -> int:
-        return self._said[1]
+        return self._fields[1]
 
     def timestamp(self) -> tuple[int, int]:
-        return 0, self._said[2]
+        return 0, self._fields[2]
 
 
-def workplace() -> SinkContext:
+def sink_context() -> SinkContext:
     return SinkContext(
-        RetryPolicy(lambda: False), Metrics(LAND), ignored, keep_s=3600.0, maintain_every=25
+        RetryPolicy(lambda: False),
+        Metrics(LAND),
+        ignore_step,
+        orphan_retention_s=3600.0,
+        maintain_every=25,
     )
 
 
 def sinks(lake: Lake) -> list[CandleSink]:
-    place_of = workplace()
+    context = sink_context()
     return [
         CandleSink(
-            lake.make(spec),
+            lake.ensure_table(spec),
             SourceTopic(spec.name, "id"),
-            place_of,
+            context,
             1.0,
             FinalityRules(code, 2_000_000, 5_000_000),
         )
@@ -145,12 +149,12 @@ def sinks(lake: Lake) -> list[CandleSink]:
 
 
 def records(interval: int, at: datetime, first: int) -> list[Any]:
-    """The candles of all series that a commit brings: the open ones, those just over too."""
+    """The candles of all series in a commit: open ones, and those that just became final."""
     now_us = int(at.timestamp() * 1e6)
     floor = INTERVALS[interval].floor
-    starts = {False: now_us, True: now_us - STEP // timedelta(microseconds=1)}
+    event_us = {False: now_us, True: now_us - STEP // timedelta(microseconds=1)}
     frames = []
-    for final, us in starts.items():
+    for final, us in event_us.items():
         rows = pl.select(n=pl.int_range(SERIES)).select(
             source=pl.lit("S"),
             symbol=pl.format("SYM{}", "n"),
@@ -166,48 +170,51 @@ def records(interval: int, at: datetime, first: int) -> list[Any]:
             revision=pl.lit(int(final), pl.Int32),
         )
         frames.append(rows)
-    open_rows, before = frames[0], frames[1]
-    over = before.filter(pl.col("start_us") < open_rows["start_us"][0])
-    _, values = codec.candles_to(pl.concat([over, open_rows]), now_us)
+    open_rows, previous = frames[0], frames[1]
+    final_rows = previous.filter(pl.col("start_us") < open_rows["start_us"][0])
+    _, values = codec.encode_candles(pl.concat([final_rows, open_rows]), now_us)
     return [Record(value, first + n, now_us // 1000) for n, value in enumerate(values)]
 
 
-def commits(where: Storage, count: int) -> list[float]:
-    """Seconds of each commit to the 1-minute table, tidying left out."""
-    lake = Lake(where.properties, "commits")
+def commits(store: Storage, count: int) -> list[float]:
+    """Seconds of each commit to the 1-minute table, without maintenance."""
+    lake = Lake(store.properties, "commits")
     sink = sinks(lake)[0]
-    found = []
+    seconds = []
     for number in range(count):
-        sink.take({0: records(0, NOON + number * STEP, number * 1000)})
+        sink.add({0: records(0, NOON + number * STEP, number * 1000)})
         began_s = time.perf_counter()
         sink.land()
-        found.append(time.perf_counter() - began_s)
+        seconds.append(time.perf_counter() - began_s)
         if sink.maintenance_due:
             sink.maintain()
     lake.close()
-    return found
+    return seconds
 
 
-def rounds(where: Storage, count: int) -> list[float]:
-    """Seconds of each round over the tables of all intervals, tidying included."""
-    lake = Lake(where.properties, "rounds")
-    every, found = sinks(lake), []
+def rounds(store: Storage, count: int) -> list[float]:
+    """Seconds of each round over the tables of all intervals, with maintenance."""
+    lake = Lake(store.properties, "rounds")
+    all_sinks = sinks(lake)
+    seconds: list[float] = []
     with ThreadPoolExecutor(4) as pool:
         for number in range(count):
-            for code, sink in enumerate(every):
-                sink.take({0: records(code, NOON + number * STEP, number * 1000)})
+            for code, sink in enumerate(all_sinks):
+                sink.add({0: records(code, NOON + number * STEP, number * 1000)})
             began_s = time.perf_counter()
-            list(pool.map(lambda sink: sink.land(), every))
-            list(pool.map(lambda sink: sink.maintain(), [s for s in every if s.maintenance_due]))
-            found.append(time.perf_counter() - began_s)
+            list(pool.map(lambda sink: sink.land(), all_sinks))
+            list(
+                pool.map(lambda sink: sink.maintain(), [s for s in all_sinks if s.maintenance_due])
+            )
+            seconds.append(time.perf_counter() - began_s)
     lake.close()
-    return found
+    return seconds
 
 
-def around(found: list[float], nth: int) -> float:
-    """The median of the commits around the nth, milliseconds."""
+def around(seconds: list[float], nth: int) -> float:
+    """The median of the commits around the nth, in milliseconds."""
     first = max(0, nth - 1 - AROUND // 2)
-    return statistics.median(found[first : first + AROUND]) * 1000
+    return statistics.median(seconds[first : first + AROUND]) * 1000
 
 
 def main() -> None:
@@ -219,46 +226,46 @@ def main() -> None:
     takes_storage_port(parser)
     takes_port(parser)
     report.takes_markdown(parser)
-    asked = parser.parse_args()
+    args = parser.parse_args()
     print(report.machine())
-    market = Market(asked.ticks, SERIES, 7_200_000_000)
+    market = Market(args.ticks, SERIES, 7_200_000_000)
     with (
-        broker(asked.port) as (bootstrap, folder),
-        storage(asked.storage_port) as where,
+        broker(args.port) as (bootstrap, folder),
+        storage(args.storage_port) as store,
     ):
-        land, raw = landed(bootstrap, folder, where, market)
-        once = commits(where, asked.commits)
-        every = rounds(where, asked.rounds)
-    show(land, raw, once, every, markdown=asked.markdown)
+        land, raw = landed(bootstrap, folder, store, market)
+        commits_s = commits(store, args.commits)
+        rounds_s = rounds(store, args.rounds)
+    show(land, raw, commits_s, rounds_s, markdown=args.markdown)
 
 
 def show(
     land: contenders.Result,
     raw: contenders.Result,
-    once: list[float],
-    every: list[float],
+    commits_s: list[float],
+    rounds_s: list[float],
     *,
     markdown: bool,
 ) -> None:
-    """What was found, in one table."""
-    rate, bare = land.ticks / land.seconds, raw.ticks / raw.seconds
+    """Print the results in one table."""
+    rate, raw_rate = land.ticks / land.seconds, raw.ticks / raw.seconds
     rows = [
         [f"ticks/s landed, {land.ticks:,} ticks on {PARTITIONS} partitions", f"{rate:,.0f}"],
-        ["÷ raw loop", f"{rate / bare:.2f}"],
+        ["÷ raw loop", f"{rate / raw_rate:.2f}"],
         ["peak MiB of `homma land`", f"{land.peak_mib:,.0f}"],
         *(
-            [f"ms of the {nth:,}th commit", f"{around(once, nth):,.0f}"]
+            [f"ms of the {nth:,}th commit", f"{around(commits_s, nth):,.0f}"]
             for nth in (10, 100, 1000)
-            if nth <= len(once)
+            if nth <= len(commits_s)
         ),
-        [f"s of a round over {len(CANDLES)} tables, median", f"{statistics.median(every):.2f}"],
-        ["s of the longest round", f"{max(every):.2f}"],
+        [f"s of a round over {len(CANDLES)} tables, median", f"{statistics.median(rounds_s):.2f}"],
+        ["s of the longest round", f"{max(rounds_s):.2f}"],
         [
-            "s of the last tenth's median round",
-            f"{statistics.median(every[-max(1, len(every) // 10) :]):.2f}",
+            "s of a round, median of the last tenth",
+            f"{statistics.median(rounds_s[-max(1, len(rounds_s) // 10) :]):.2f}",
         ],
     ]
-    report.show(f"The lake, {SERIES} series", ("what", "found"), rows, markdown=markdown)
+    report.show(f"The lake, {SERIES} series", ("measurement", "value"), rows, markdown=markdown)
 
 
 if __name__ == "__main__":

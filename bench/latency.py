@@ -1,12 +1,12 @@
-"""How long after a tick is sent its candle can be read, with ticks coming in live.
+"""The time from sending a live tick until its candle is readable.
 
     make bench WHAT=latency
     make bench WHAT=latency ARGS="--emit-every 100ms --seconds 20"
 
-Broker, engine and feed are processes of their own; this one reads candle_1min with
-read_committed and notes when each record comes. A tick carries the moment it was made in its
-number, and a candle says which tick it ends with: so of every tick, not of a sample, it is known
-which record was the first that had it.
+Broker, engine and feed are processes of their own; this process reads candle_1min with
+read_committed and notes when each record arrives. The number of a tick is the time of its creation,
+and a candle names its closing tick. So the first record that includes a tick is known for every
+tick, not only for a sample.
 """
 
 import argparse
@@ -30,21 +30,24 @@ from homma.topics.contract import Topics
 from homma.topics.kafka.reading import Reader
 
 SERIES = ["source", "symbol"]
-PATIENCE_US = 120_000_000
-#: What the engine waits and does is told apart from what the feed's own client does.
-LEGS = {"tick made → candle readable": "made_us", "tick in Kafka → candle readable": "kept_us"}
+TIMEOUT_US = 120_000_000
+#: Two starting points, to separate the engine's time from that of the feed's client.
+LEGS = {
+    "tick created → candle readable": "created_us",
+    "tick in Kafka → candle readable": "kafka_us",
+}
 
 
 @dataclass(frozen=True)
-class Measured:
-    """Ticks with the instants they passed by, and how much of a core the engine took."""
+class LatencyResult:
+    """Ticks with their timestamps, and the engine's share of a CPU core."""
 
     ticks: pl.DataFrame
     cpu_share: float
 
 
 def arrivals(bootstrap: str, topic: str, series: int, to_us: int) -> pl.DataFrame:
-    """The candle records that come, and when (`read_us`), until all ticks made by then have one."""
+    """Candle records and arrival times (`read_us`), until they have all ticks before `to_us`."""
     consumer = Consumer(
         {
             "bootstrap.servers": bootstrap,
@@ -56,10 +59,10 @@ def arrivals(bootstrap: str, topic: str, series: int, to_us: int) -> pl.DataFram
     )
     consumer.assign([TopicPartition(topic, partition) for partition in range(PARTITIONS)])
     rows: list[tuple[str, str, int, int]] = []
-    through: set[tuple[str, str]] = set()
-    while len(through) < series:
-        if time.time_ns() // 1000 > to_us + PATIENCE_US:
-            raise SystemExit("candles are more than two minutes behind: the machine is too busy")
+    done: set[tuple[str, str]] = set()
+    while len(done) < series:
+        if time.time_ns() // 1000 > to_us + TIMEOUT_US:
+            raise SystemExit("candles are more than two minutes late: the machine is too busy")
         message = consumer.poll(0.1)
         if message is None or message.error() is not None:
             continue
@@ -68,32 +71,34 @@ def arrivals(bootstrap: str, topic: str, series: int, to_us: int) -> pl.DataFram
         name = candle["source"], candle["symbol"]
         rows.append((*name, candle["closeNumber"], read_us))
         if candle["closeNumber"] >= to_us:
-            through.add(name)
+            done.add(name)
     consumer.close()
     return pl.DataFrame(rows, schema=[*SERIES, "closeNumber", "read_us"], orient="row")
 
 
 def ticks_made(bootstrap: str, topic: str, from_us: int, to_us: int) -> pl.DataFrame:
-    """The ticks made in between (`made_us`), and when Kafka had them (`kept_us`)."""
+    """The ticks of a period with times of creation (`created_us`) and in Kafka (`kafka_us`)."""
     reader = Reader({"bootstrap.servers": bootstrap})
     frames: list[pl.DataFrame] = []
     for partition in range(PARTITIONS):
-        span = {topic: reader.kept(topic, partition)}
+        span = {topic: reader.offset_range(topic, partition)}
         for batch in reader.read(partition, span, 10):
-            kept_us = pl.Series([m.timestamp()[1] * 1000 for m in batch], dtype=pl.Int64)
-            parsed = codec.ticks_from([message.value() for message in batch])
-            frames.append(parsed.select(*SERIES, made_us="number").with_columns(kept_us=kept_us))
+            kafka_us = pl.Series([m.timestamp()[1] * 1000 for m in batch], dtype=pl.Int64)
+            parsed = codec.decode_ticks([message.value() for message in batch])
+            frames.append(
+                parsed.select(*SERIES, created_us="number").with_columns(kafka_us=kafka_us)
+            )
     reader.close()
-    return pl.concat(frames).filter(pl.col("made_us").is_between(from_us, to_us))
+    return pl.concat(frames).filter(pl.col("created_us").is_between(from_us, to_us))
 
 
 def waits(ticks: pl.DataFrame, candles: pl.DataFrame) -> pl.DataFrame:
-    """Of each tick, when the first candle record came that has it."""
-    # The same close comes again when a candle is closed; the first time counts.
+    """Each tick with the arrival time of the first candle record that includes it."""
+    # A candle repeats its close when it becomes final; the first record counts.
     first = candles.group_by(*SERIES, "closeNumber").agg(pl.col("read_us").min())
-    return ticks.sort("made_us").join_asof(
+    return ticks.sort("created_us").join_asof(
         first.sort("closeNumber"),
-        left_on="made_us",
+        left_on="created_us",
         right_on="closeNumber",
         by=SERIES,
         strategy="forward",
@@ -102,9 +107,9 @@ def waits(ticks: pl.DataFrame, candles: pl.DataFrame) -> pl.DataFrame:
 
 
 def measure(
-    bootstrap: str, folder: Path, name: str, emit_every: str, asked: argparse.Namespace
-) -> Measured:
-    """Feed, wait until all is warm, then watch."""
+    bootstrap: str, folder: Path, name: str, emit_every: str, args: argparse.Namespace
+) -> LatencyResult:
+    """Start an engine and measure its latency."""
     topics = TopicSettings(
         topic=f"{name}_ticks", candle_topic=name + "_{name}", replication_factor=1
     )
@@ -112,58 +117,62 @@ def measure(
     with engines(bootstrap, topics, name, folder) as group:
         engine = group.start("--emit-every", emit_every)
         group.until(group.ready)
-        return watch(group, engine, names, asked)
+        return measure_ready(group, engine, names, args)
 
 
-def watch(group: Engines, engine: Engine, names: Topics, asked: argparse.Namespace) -> Measured:
-    """Feed an engine that is ready, wait until all is warm, then look on."""
+def measure_ready(
+    group: Engines, engine: Engine, names: Topics, args: argparse.Namespace
+) -> LatencyResult:
+    """Feed an engine that is ready, warm up, then measure its latency."""
     bootstrap = group.bootstrap
-    with feeding(bootstrap, names.ticks, asked.rate, asked.series):
+    with feeding(bootstrap, names.ticks, args.rate, args.series):
         group.until(lambda: group.committed() > 0)
-        time.sleep(asked.warm_up)
-        # The reader has its first second to find its place.
+        time.sleep(args.warm_up)
+        # The consumer gets a second to find its offsets.
         from_us = time.time_ns() // 1000 + 1_000_000
-        to_us = from_us + int(asked.seconds * 1e6)
+        to_us = from_us + int(args.seconds * 1e6)
         cpu_s, began_s = engine.cpu_s(), time.perf_counter()
-        candles = arrivals(bootstrap, names.candles[FINEST], asked.series, to_us)
+        candles = arrivals(bootstrap, names.candles[FINEST], args.series, to_us)
         cpu_share = (engine.cpu_s() - cpu_s) / (time.perf_counter() - began_s)
-    return Measured(waits(ticks_made(bootstrap, names.ticks, from_us, to_us), candles), cpu_share)
+    return LatencyResult(
+        waits(ticks_made(bootstrap, names.ticks, from_us, to_us), candles), cpu_share
+    )
 
 
-def rows(emit_every: str, found: Measured) -> list[list[str]]:
-    """A row a leg."""
+def rows(emit_every: str, result: LatencyResult) -> list[list[str]]:
+    """One row per leg."""
     cells: list[list[str]] = []
     for leg, since in LEGS.items():
-        ms = found.ticks.select((pl.col("read_us") - pl.col(since)) / 1000).to_series()
+        ms = result.ticks.select((pl.col("read_us") - pl.col(since)) / 1000).to_series()
         figures = [f"{ms.quantile(share):,.0f}" for share in (0.5, 0.99, 1.0)]
-        busy = f"{found.cpu_share * 100:.0f} %"
-        cells.append([leg, emit_every, f"{found.ticks.height:,}", *figures, busy])
+        cpu = f"{result.cpu_share * 100:.0f} %"
+        cells.append([leg, emit_every, f"{result.ticks.height:,}", *figures, cpu])
     return cells
 
 
 def main() -> None:
     """Measure and show."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0] if __doc__ else "")
-    parser.add_argument("--rate", type=int, default=20_000, help="ticks a second")
+    parser.add_argument("--rate", type=int, default=20_000, help="ticks per second")
     parser.add_argument("--series", type=int, default=100)
     parser.add_argument("--emit-every", action="append", help="100ms and 1s")
     parser.add_argument("--seconds", type=float, default=60.0)
     parser.add_argument("--warm-up", type=float, default=15.0, help="seconds")
     takes_port(parser)
     report.takes_markdown(parser)
-    asked = parser.parse_args()
+    args = parser.parse_args()
     print(report.machine())
-    with broker(asked.port) as (bootstrap, folder):
-        found = [
+    with broker(args.port) as (bootstrap, folder):
+        table = [
             row
-            for place, every in enumerate(asked.emit_every or ("100ms", "1s"))
-            for row in rows(every, measure(bootstrap, folder, f"latency{place}", every, asked))
+            for n, every in enumerate(args.emit_every or ("100ms", "1s"))
+            for row in rows(every, measure(bootstrap, folder, f"latency{n}", every, args))
         ]
     report.show(
-        f"{asked.rate:,} ticks/s live, {asked.series:,} series, {asked.seconds:g} s",
+        f"{args.rate:,} ticks/s live, {args.series:,} series, {args.seconds:g} s",
         ("from, to", "emit_every", "ticks", "p50 ms", "p99 ms", "max ms", "engine's CPU"),
-        found,
-        markdown=asked.markdown,
+        table,
+        markdown=args.markdown,
     )
 
 

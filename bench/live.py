@@ -1,8 +1,8 @@
-"""Ticks as they happen: sends so many a second, each dated when it is sent, until SIGTERM.
+"""Live ticks: send RATE ticks per second, each dated with the time of sending, until SIGTERM.
 
 python -m bench.live BOOTSTRAP TOPIC RATE SERIES BEHIND_US
 
-The dates may lie behind the wall clock by as much as is asked for: an event time of one's own.
+The dates are BEHIND_US behind the wall clock.
 """
 
 import signal
@@ -16,12 +16,12 @@ from datetime import UTC, datetime, timedelta
 from homma.topics.kafka.writing import Sender
 
 EPOCH = datetime(1970, 1, 1, tzinfo=UTC).replace(tzinfo=None)
-# The grain of the pacing: far below what is measured.
+# Granularity of the pacing, far below the measured times.
 _SLICE_S = 0.001
 
 
 class Feed:
-    """Ticks in turn for each series. Dates are microseconds and no two are the same."""
+    """Ticks of all series in turn. Dates have microseconds and are unique."""
 
     def __init__(self, series: int, behind_us: int) -> None:
         self._series = series
@@ -31,7 +31,7 @@ class Feed:
         self.sent = 0
 
     def take(self, count: int) -> tuple[list[bytes], list[bytes]]:
-        """The next ticks, as keys and values, all dated now."""
+        """Keys and values of the next ticks, all dated now."""
         keys: list[bytes] = []
         values: list[bytes] = []
         for n in range(self.sent, self.sent + count):
@@ -52,12 +52,12 @@ class Feed:
 
 
 def send(bootstrap: str, topic: str, rate_per_s: int, series: int, behind_us: int) -> None:
-    """Send until the process is asked to end."""
+    """Send until the process is interrupted."""
     feed, sender = Feed(series, behind_us), Sender({"bootstrap.servers": bootstrap})
     began_s = time.perf_counter()
     while True:
         due = int((time.perf_counter() - began_s) * rate_per_s) - feed.sent
-        # Where it cannot keep up it sends in batches, each tick dated when it is made.
+        # If it cannot keep up, it sends in batches; each tick is dated when it is created.
         if due > 0:
             sender.send(topic, *feed.take(min(due, rate_per_s // 100 + 1)))
         else:
@@ -69,7 +69,7 @@ def send(bootstrap: str, topic: str, rate_per_s: int, series: int, behind_us: in
 def feeding(
     bootstrap: str, topic: str, rate_per_s: int, series: int, behind_us: int = 0
 ) -> Iterator[subprocess.Popen[bytes]]:
-    """Live ticks, by a process of its own."""
+    """Live ticks from a process of its own."""
     argv = [sys.executable, "-m", "bench.live", bootstrap, topic, str(rate_per_s), str(series)]
     process = subprocess.Popen([*argv, str(behind_us)])
     try:

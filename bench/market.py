@@ -1,4 +1,4 @@
-"""The ticks that are measured with, and how they get into a topic."""
+"""The ticks of the benchmarks, and functions that send them to a topic."""
 
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -15,16 +15,16 @@ from homma.topics.kafka.admin import Admin
 
 PARTITIONS = 4
 START_US = 1_742_428_800_000_000  # 2025-03-20, a Thursday
-#: So many are made at once.
+#: Ticks created at once.
 STEP = 50_000
-# The most that a broker allows.
+# The broker's maximum.
 _TRANSACTION_MS = 900_000
 _FLUSH_S = 120
 
 
 @dataclass(frozen=True)
 class Market:
-    """So many ticks in order of time, evenly over `span_us`, the series in turn."""
+    """`ticks` ticks in order of time, evenly over `span_us`, all series in turn."""
 
     ticks: int
     series: int
@@ -32,12 +32,12 @@ class Market:
     start_us: int = START_US
 
     def frame(self, first: int, count: int) -> pl.DataFrame:
-        """Ticks `first` to `first + count`, in the columns of a tick's JSON."""
+        """Ticks `first` to `first + count`, with the columns of a tick's JSON."""
         n = pl.int_range(first, first + count, eager=True).alias("n")
         at = pl.from_epoch(self.start_us + pl.col("n") * self.span_us // self.ticks, time_unit="us")
         cents = (pl.col("n") * 7919 % 1000).cast(pl.Float64)
-        dated = n.to_frame().with_columns(at=at.dt.to_string("%Y-%m-%dT%H:%M:%S%.3f"))
-        return dated.select(
+        ticks = n.to_frame().with_columns(at=at.dt.to_string("%Y-%m-%dT%H:%M:%S%.3f"))
+        return ticks.select(
             source=pl.format("SOURCE_{}", pl.col("n") % self.series % 2),
             symbol=pl.format("SYM{}", pl.col("n") % self.series),
             ask=(60_000 + cents + 1) / 100,
@@ -52,24 +52,23 @@ class Market:
         )
 
     def records(self, step: int = STEP) -> Iterator[tuple[list[bytes], list[bytes]]]:
-        """Keys and values of all, so many at a time."""
+        """Keys and values of all ticks, `step` at a time."""
         for first in range(0, self.ticks, step):
-            yield codec.ticks_to(self.frame(first, min(step, self.ticks - first)))
+            yield codec.encode_ticks(self.frame(first, min(step, self.ticks - first)))
 
 
 def make_topics(bootstrap: str, topics: TopicSettings) -> contract.Topics:
-    """The topics of the contract."""
+    """Create the topics of the contract."""
     Admin({"bootstrap.servers": bootstrap}).ensure(contract.specs(topics, PARTITIONS), 1)
     return contract.topics(topics)
 
 
 @contextmanager
 def withheld(bootstrap: str, topic: str, market: Market) -> Iterator[Callable[[], None]]:
-    """A market's ticks in a topic, which nobody sees before the callable is called: then all at
-    once.
+    """A market's ticks in a topic; calling the yielded function makes all of them readable at once.
 
-    They stand in a transaction that is still open. So a reader can be at its place, and its clock
-    started, before there is anything to read.
+    The ticks are in an open transaction, so that a consumer can be ready, and the clock started,
+    before there is anything to read.
     """
     producer = Producer(
         {
@@ -92,15 +91,15 @@ def withheld(bootstrap: str, topic: str, market: Market) -> Iterator[Callable[[]
         console=Console(stderr=True),
         transient=True,
     ):
-        hand_over(producer, topic, keys, values)
+        produce(producer, topic, keys, values)
     if producer.flush(_FLUSH_S):
-        raise SystemExit("the broker did not take all ticks: see whether its disk is full")
+        raise SystemExit("the broker did not accept all ticks: check whether its disk is full")
     yield producer.commit_transaction
     producer.close()
 
 
-def hand_over(producer: Producer, topic: str, keys: list[bytes], values: list[bytes]) -> None:
-    """Records to a producer; waits while its queue is full."""
+def produce(producer: Producer, topic: str, keys: list[bytes], values: list[bytes]) -> None:
+    """Produce records; wait while the producer's queue is full."""
     for key, value in zip(keys, values, strict=True):
         while True:
             try:

@@ -1,4 +1,4 @@
-"""`homma aggregate` as processes of their own, watched from outside."""
+"""`homma aggregate` in processes of its own, measured from outside."""
 
 import os
 import signal
@@ -19,46 +19,46 @@ from bench.stopwatch import peak_mib
 from homma.settings import TopicSettings
 from homma.stack.child import Child
 
-_PATIENCE_S = 120.0
+_TIMEOUT_S = 120.0
 _GRACE_S = 60.0
-_LOOK_S = 0.02
-_OPENED = "goes on at offset"
+_POLL_S = 0.02
+_PARTITION_OPENED = "continues at offset"
 _FLINK_RUNS = "Flink runs"
 
 
 @dataclass
 class Engine:
-    """One process, which does not outlive this one. `peak_mib` is known when it has ended."""
+    """A child process of this one. `peak_mib` is set when the process has ended."""
 
     child: Child
     log: Path
     peak_mib: float = 0.0
 
-    def ended(self) -> bool:
+    def has_ended(self) -> bool:
         return self.child.wait(0)
 
-    def said(self) -> str:
+    def log_text(self) -> str:
         return self.log.read_text()
 
     def opened(self) -> int:
-        """How often it has opened a partition."""
-        return self.said().count(_OPENED)
+        """The number of partitions opened so far."""
+        return self.log_text().count(_PARTITION_OPENED)
 
     def tree(self) -> list[psutil.Process]:
-        """It, and what it has started: Flink's JVM."""
-        own = psutil.Process(self.child.pid)
-        return [own, *own.children(recursive=True)]
+        """The process and its children: Flink's JVM."""
+        parent = psutil.Process(self.child.pid)
+        return [parent, *parent.children(recursive=True)]
 
     def cpu_s(self) -> float:
-        used = [process.cpu_times() for process in self.tree()]
-        return float(sum(times.user + times.system for times in used))
+        times_of = [process.cpu_times() for process in self.tree()]
+        return float(sum(times.user + times.system for times in times_of))
 
     def rss_mib(self) -> float:
         return float(psutil.Process(self.child.pid).memory_info().rss / (1 << 20))
 
     def end(self, number: signal.Signals = signal.SIGTERM) -> None:
-        """End it, and learn what it took."""
-        if self.ended():
+        """End the process and store its peak memory."""
+        if self.has_ended():
             return
         self.peak_mib = sum(peak_mib(process.pid) for process in self.tree())
         os.kill(self.child.pid, number)
@@ -78,7 +78,7 @@ class Engines:
     def __post_init__(self) -> None:
         config: dict[str, Any] = {"bootstrap.servers": self.bootstrap, "log_level": 0}
         self._admin = AdminClient(config)
-        # Committed offsets are asked for as they stand: a pending transaction is not waited for.
+        # Read committed offsets without waiting for a pending transaction.
         self._offsets = Consumer(
             {**config, "group.id": self.group, "isolation.level": "read_uncommitted"}
         )
@@ -101,28 +101,28 @@ class Engines:
             self.group,
             *flags,
         ]
-        with log.open("wb") as said:
-            engine = Engine(Child(argv, said, _GRACE_S), log)
+        with log.open("wb") as output:
+            engine = Engine(Child(argv, output, _GRACE_S), log)
         self.all.append(engine)
         return engine
 
     def until(
-        self, met: Callable[[], bool], look_s: float = _LOOK_S, within_s: float = _PATIENCE_S
+        self, condition: Callable[[], bool], poll_s: float = _POLL_S, timeout_s: float = _TIMEOUT_S
     ) -> None:
-        """Wait for something, as long as all engines are alive."""
-        until_s = time.monotonic() + within_s
-        while not met():
+        """Wait for a condition while all engines are alive."""
+        deadline_s = time.monotonic() + timeout_s
+        while not condition():
             for engine in self.all:
-                # What was ended here has told its peak.
-                if engine.ended() and not engine.peak_mib:
-                    raise SystemExit(f"an engine ended:\n{engine.said()[-2000:]}")
-            if time.monotonic() > until_s:
-                raise SystemExit(f"{within_s:g} s were not enough: is the machine too busy?")
-            time.sleep(look_s)
+                # An engine that was ended on purpose has a peak.
+                if engine.has_ended() and not engine.peak_mib:
+                    raise SystemExit(f"an engine ended unexpectedly:\n{engine.log_text()[-2000:]}")
+            if time.monotonic() > deadline_s:
+                raise SystemExit(f"{timeout_s:g} s timed out: is the machine too busy?")
+            time.sleep(poll_s)
 
     def ready(self) -> bool:
-        """Whether the running engines share the partitions evenly, and all of them are open."""
-        running = [engine for engine in self.all if not engine.ended()]
+        """Whether all partitions are open and evenly assigned to the running engines."""
+        running = [engine for engine in self.all if not engine.has_ended()]
         share = PARTITIONS // len(running)
         if any(engine.opened() < share for engine in running):
             return False
@@ -131,13 +131,13 @@ class Engines:
         return group.state == ConsumerGroupState.STABLE and owned == [share] * len(running)
 
     def flink_ready(self) -> bool:
-        """Whether all of the job's tasks run."""
-        return all(_FLINK_RUNS in engine.said() for engine in self.all)
+        """Whether all tasks of the job are running."""
+        return all(_FLINK_RUNS in engine.log_text() for engine in self.all)
 
     def committed(self) -> int:
-        """How many ticks the candles committed so far are made of."""
-        found = self._offsets.committed(self._parts, timeout=10)
-        return sum(part.offset for part in found if part.offset > 0)
+        """The number of ticks in the candles committed so far."""
+        partitions = self._offsets.committed(self._parts, timeout=10)
+        return sum(part.offset for part in partitions if part.offset > 0)
 
     def close(self) -> None:
         for engine in self.all:
@@ -147,9 +147,9 @@ class Engines:
 
 @contextmanager
 def engines(bootstrap: str, topics: TopicSettings, group: str, folder: Path) -> Iterator[Engines]:
-    """No engine outlives the block."""
-    group_of = Engines(bootstrap, topics, group, folder)
+    """The engines of a group, which end with the block."""
+    processes = Engines(bootstrap, topics, group, folder)
     try:
-        yield group_of
+        yield processes
     finally:
-        group_of.close()
+        processes.close()

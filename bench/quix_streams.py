@@ -2,12 +2,12 @@
 # requires-python = ">=3.11"
 # dependencies = ["quixstreams==3.28.1"]
 # ///
-"""1-minute candles by Quix Streams, as its documentation has it, in an environment of its own.
+"""1-minute candles with Quix Streams as in its documentation, in an environment of its own.
 
 uv run --script bench/quix_streams.py BOOTSTRAP TOPIC TICKS FOLDER
 
-A tumbling window over event time, its state in RocksDB with a changelog topic, at least once: the
-defaults. `final()` writes a candle when it is over; `current()`, one record a tick, is slower.
+The defaults: a tumbling window over event time, state in RocksDB with a changelog topic, at least
+once. `final()` writes a candle at its end; `current()`, one record per tick, is slower.
 """
 
 import sys
@@ -26,7 +26,7 @@ def event_ms(value: dict[str, Any], *_: object) -> int:
 
 
 def candles(bootstrap: str, topic: str, ticks: int, folder: str) -> None:
-    """Work off the first so many ticks."""
+    """Process the first `ticks` ticks."""
     watch: list[Stopwatch] = []
     processed = 0
 
@@ -36,7 +36,7 @@ def candles(bootstrap: str, topic: str, ticks: int, folder: str) -> None:
             watch.append(Stopwatch())
         processed += 1
         if processed == ticks:
-            watch[0].tell(processed)
+            watch[0].report(processed)
             app.stop()
 
     app = Application(
@@ -47,9 +47,9 @@ def candles(bootstrap: str, topic: str, ticks: int, folder: str) -> None:
         on_message_processed=count,
         loglevel="WARNING",
     )
-    read = app.topic(topic, key_deserializer="str", timestamp_extractor=event_ms)
+    source = app.topic(topic, key_deserializer="str", timestamp_extractor=event_ms)
     candle = (
-        app.dataframe(read)
+        app.dataframe(source)
         .tumbling_window(timedelta(minutes=1))
         .agg(open=Earliest("mid"), high=Max("mid"), low=Min("mid"), close=Latest("mid"))
         .final()

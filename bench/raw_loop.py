@@ -1,4 +1,4 @@
-"""`consumer.consume` and nothing with the result: what Python can reach at best.
+"""`consumer.consume`, discarding the result: the upper bound for Python.
 
 python -m bench.raw_loop BOOTSTRAP TOPIC PARTITIONS TICKS
 """
@@ -21,12 +21,12 @@ def read(bootstrap: str, topic: str, partitions: int, ticks: int) -> None:
         }
     )
     consumer.assign([TopicPartition(topic, p, 0) for p in range(partitions)])
-    # The connection takes its time whatever comes after.
-    found = len(consumer.consume(1, 10))
+    # Exclude the time of connecting.
+    count = len(consumer.consume(1, 10))
     watch = Stopwatch()
-    while found < ticks:
-        found += len(consumer.consume(20_000, 0.2))
-    watch.tell(found)
+    while count < ticks:
+        count += len(consumer.consume(20_000, 0.2))
+    watch.report(count)
 
 
 if __name__ == "__main__":

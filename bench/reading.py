@@ -1,10 +1,10 @@
-"""A day of one series' minutes out of many rows: how long the scan and the whole command take.
+"""Reading a day of 1-minute candles of one series: the time of the scan and of the command.
 
     make bench WHAT=reading
     make bench WHAT=reading ARGS="--rows 1000000 --times 5"
 
-The table holds 1-minute candles of 100 series, day by day, as `homma land` leaves them once closed
-days are put together.
+The table has 1-minute candles of 100 series, one commit per day, as `homma land` leaves past days
+after compaction.
 """
 
 import argparse
@@ -31,7 +31,7 @@ BEGINS = datetime(2024, 1, 1, tzinfo=UTC)
 
 
 def day_of(day: int) -> pl.DataFrame:
-    """A day of minutes of all series."""
+    """A day of 1-minute candles of all series."""
     begins_us = int(BEGINS.timestamp()) * 1_000_000 + day * DAY_US
     rows = SERIES * MINUTES
     at = pl.int_range(rows, eager=True)
@@ -58,27 +58,27 @@ def day_of(day: int) -> pl.DataFrame:
     return pl.DataFrame(columns).cast(CANDLES[0].schema)
 
 
-def filled(table: Table, days: int) -> int:
-    """The table with so many days; how many rows that are."""
+def fill(table: Table, days: int) -> int:
+    """Fill the table with `days` days. Returns the number of rows."""
     for day in range(days):
         table.commit(table.upload(day_of(day)))
     return days * SERIES * MINUTES
 
 
-def timed(times: int, do: Callable[[], object]) -> list[float]:
-    """Seconds that it takes, each time."""
-    took = []
+def timed(times: int, run: Callable[[], object]) -> list[float]:
+    """The seconds of each run."""
+    seconds = []
     for _ in range(times):
         began_s = time.perf_counter()
-        do()
-        took.append(time.perf_counter() - began_s)
-    return took
+        run()
+        seconds.append(time.perf_counter() - began_s)
+    return seconds
 
 
 def command(store: Storage, day: datetime) -> None:
-    """The command, as anybody would start it."""
+    """Run the command with the usual command line."""
     out = store.folder / "day.csv"
-    words = [
+    argv = [
         sys.executable,
         "-m",
         "homma",
@@ -93,35 +93,35 @@ def command(store: Storage, day: datetime) -> None:
         "--output",
         str(out),
     ]
-    subprocess.run(words, check=True, env={**os.environ, **store.environment})
+    subprocess.run(argv, check=True, env={**os.environ, **store.environment})
     assert out.read_text().count("\n") == MINUTES + 1
 
 
 def main() -> None:
-    """Fill a table, then read a day of it."""
+    """Fill a table, then read a day from it."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0] if __doc__ else "")
     report.takes_markdown(parser)
     takes_storage_port(parser)
     parser.add_argument("--rows", type=int, default=10_000_000)
     parser.add_argument("--times", type=int, default=7)
-    asked = parser.parse_args()
-    days = -(-asked.rows // (SERIES * MINUTES))
+    args = parser.parse_args()
+    days = -(-args.rows // (SERIES * MINUTES))
     day = BEGINS + timedelta(days=days // 2)
     since_us = int(day.timestamp()) * 1_000_000
-    wanted = HistoryQuery("SYM050", "SOURCE_1", since_us, since_us + DAY_US)
-    with storage(asked.storage_port) as store:
+    query = HistoryQuery("SYM050", "SOURCE_1", since_us, since_us + DAY_US)
+    with storage(args.storage_port) as store:
         lake = Lake(store.properties, "market_data")
-        rows = filled(lake.make(CANDLES[0]), days)
+        rows = fill(lake.ensure_table(CANDLES[0]), days)
 
         def scan() -> None:
-            # A table as it is found: what was looked at before is not known.
-            assert candles(lake.table(CANDLES[0]), wanted, since_us).height == MINUTES
+            # Open the table each time, so that no metadata is cached.
+            assert candles(lake.table(CANDLES[0]), query, since_us).height == MINUTES
 
         measured = {
-            "open the table, plan and read": timed(asked.times, scan),
-            "homma candles, from start to end": timed(asked.times, lambda: command(store, day)),
+            "open the table, plan and read": timed(args.times, scan),
+            "homma candles, from start to end": timed(args.times, lambda: command(store, day)),
             "python -c 'import polars, pyiceberg.catalog.rest', for comparison": timed(
-                asked.times,
+                args.times,
                 lambda: subprocess.run(
                     [sys.executable, "-c", "import polars, pyiceberg.catalog.rest"], check=True
                 ),
@@ -129,13 +129,16 @@ def main() -> None:
         }
         lake.close()
     report.show(
-        f"A day of one series' minutes out of {rows:,} rows; {report.machine()}",
-        ("what", "median s", "fastest s", "slowest s"),
+        f"A day of 1-minute candles of one series out of {rows:,} rows; {report.machine()}",
+        ("measurement", "median s", "fastest s", "slowest s"),
         [
-            (what, *(f"{value:.2f}" for value in (statistics.median(took), min(took), max(took))))
-            for what, took in measured.items()
+            (
+                name,
+                *(f"{s:.2f}" for s in (statistics.median(seconds), min(seconds), max(seconds))),
+            )
+            for name, seconds in measured.items()
         ],
-        markdown=asked.markdown,
+        markdown=args.markdown,
     )
 
 

@@ -11,17 +11,17 @@ from rich.console import Console
 from rich.table import Table
 
 _WIDE = 160
-#: The eighths of a block, for a line of heights.
+#: Blocks of one to eight eighths, for a line of bars.
 _BARS = "▁▂▃▄▅▆▇█"
 
 
 def takes_markdown(parser: argparse.ArgumentParser) -> None:
-    """The flag that asks for Markdown."""
-    parser.add_argument("--markdown", action="store_true", help="print what the README shows")
+    """Add the flag for Markdown output."""
+    parser.add_argument("--markdown", action="store_true", help="print Markdown, as in the README")
 
 
 def show(title: str, head: Sequence[str], rows: Sequence[Sequence[str]], *, markdown: bool) -> None:
-    """One table; all columns but the first are numbers."""
+    """Print one table; all columns except the first are numbers."""
     if markdown:
         print(f"\n{title}\n")
         print(_line(head))
@@ -30,11 +30,11 @@ def show(title: str, head: Sequence[str], rows: Sequence[Sequence[str]], *, mark
             print(_line(row))
         return
     table = Table(title=title)
-    for place, name in enumerate(head):
-        table.add_column(name, justify="right" if place else "left", no_wrap=True)
+    for index, name in enumerate(head):
+        table.add_column(name, justify="right" if index else "left", no_wrap=True)
     for row in rows:
         table.add_row(*row)
-    # In a file or a pipe nothing is cut off.
+    # Do not truncate in a file or a pipe.
     console = Console()
     (console if console.is_terminal else Console(width=_WIDE)).print(table)
 
@@ -44,7 +44,7 @@ def _line(cells: Sequence[str]) -> str:
 
 
 def machine() -> str:
-    """What this is measured on, and whether others use it as well."""
+    """The machine, the versions, and the load by other processes."""
     packages = ", ".join(f"{name} {version(name)}" for name in ("confluent-kafka", "polars"))
     gib = psutil.virtual_memory().total / (1 << 30)
     return (
@@ -54,11 +54,11 @@ def machine() -> str:
 
 
 def span(seconds: float) -> str:
-    """A length of event time."""
+    """A duration of event time as text."""
     return f"{seconds / 3600:g} h" if seconds >= 3600 else f"{seconds:g} s"
 
 
 def line(values: Sequence[float]) -> str:
-    """Heights from zero to the largest, a character each."""
-    most = max(values)
-    return "".join(_BARS[min(7, int(value / most * 8))] for value in values)
+    """One bar per value, from zero to the maximum."""
+    largest = max(values)
+    return "".join(_BARS[min(7, int(value / largest * 8))] for value in values)

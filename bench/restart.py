@@ -1,22 +1,22 @@
-"""How long until candles flow again after a restart, with a day and with a month behind.
+"""The time until candles flow again after a restart, with a day and with a month of history.
 
     make bench WHAT=restart
     make bench WHAT=restart ARGS="--days 1 --series 200 --fine-minutes 2"
 
-A day at one update a second cannot be waited for, so the history is made faster than live, by the
-engine itself: ticks of some event time are sent, and the next ones when their candles are
-committed.
+Waiting for a real day at one update per second would take too long, so the engine itself creates
+the history, faster than live: ticks of some event time are sent, and the next ones when their
+candles are committed.
 
-- The first day: each series ticks once a minute, five minutes at a time. So every candle of a day
-  is there, with fewer updates to each than live.
-- Further days: each series ticks once an hour, an hour at a time.
-- The last minutes, which are what a restart reads: each series ticks once a second, and all its
-  candles are written once a second of event time, as live; only sooner, which leaves the broker
-  less time to compact them.
+- The first day: each series has a tick once a minute, sent five minutes at a time. So every candle
+  of a day exists, with fewer updates than live.
+- Further days: each series has a tick once an hour, sent an hour at a time.
+- The last minutes, which a restart reads: each series has a tick once a second, and all its candles
+  are written once per second of event time, as live, but in less time, which leaves the broker less
+  time to compact them.
 
-Then ticks come in live, one a second and series, and the engine is ended and started again: once
-asked to (SIGTERM), once killed. Who is killed is still in the consumer group until its session
-has timed out, 6 s.
+Then ticks arrive live, one per second and series, and the engine is stopped and started again: once
+with SIGTERM, once with SIGKILL. A killed engine is still in the consumer group until its session
+times out, 6 s.
 """
 
 import argparse
@@ -52,14 +52,14 @@ HOUR_US = 60 * MINUTE_US
 DAY_US = 24 * HOUR_US
 ASSIGNED = re.compile(r"^(\S+ \S+) homma.aggregate: assigned: partitions \[\d", re.MULTILINE)
 RESTORED = re.compile(r"restored in ([0-9.]+) s")
-#: Until the live ticks' candles flow evenly.
+#: Time until the candles of live ticks flow evenly.
 SETTLE_S = 10.0
-PATIENCE_S = 120.0
+TIMEOUT_S = 120.0
 
 
 @dataclass(frozen=True)
-class Back:
-    """Seconds from the start of the process, but for `restore_s`, which the engine itself says."""
+class RestartTimes:
+    """Seconds from the start of the process, except `restore_s`, which is from the engine's log."""
 
     assigned_s: float
     restore_s: float
@@ -68,24 +68,26 @@ class Back:
 
 
 @dataclass(frozen=True)
-class Kept:
-    """What the candle topics hold."""
+class TopicSize:
+    """Number and size of the records in the candle topics."""
 
     records: int
     mib: float
 
 
 class History:
-    """Event time that goes by as fast as the engine follows."""
+    """Event time that passes as fast as the engine follows."""
 
     def __init__(self, bootstrap: str, group: Engines, topic: str, series: int) -> None:
         self._sender = Sender({"bootstrap.servers": bootstrap})
         self._group, self._topic, self._series = group, topic, series
         self.now_us = START_US
 
-    def pass_by(self, span_us: int, step_us: int, ticks: int, what: str) -> None:
-        """So much event time, a step at a time, of so many ticks a series each."""
-        steps = track(range(span_us // step_us), what, console=Console(stderr=True), transient=True)
+    def advance(self, span_us: int, step_us: int, ticks: int, label: str) -> None:
+        """Advance event time by `span_us`, in steps with `ticks` ticks per series each."""
+        steps = track(
+            range(span_us // step_us), label, console=Console(stderr=True), transient=True
+        )
         count = self._series * ticks
         for _ in steps:
             target = self._group.committed() + count
@@ -103,16 +105,16 @@ class History:
 def live(
     bootstrap: str, history: History, topic: str, series: int
 ) -> Iterator[subprocess.Popen[bytes]]:
-    """One tick a second and series, event time going on where the history is."""
+    """One tick per second and series; event time continues from the end of the history."""
     began_us = time.time_ns() // 1000
     with feeding(bootstrap, topic, series, series, began_us - history.now_us) as feed:
         yield feed
-    gone_us = time.time_ns() // 1000 - began_us
-    history.now_us = -(-(history.now_us + gone_us) // HOUR_US) * HOUR_US
+    elapsed_us = time.time_ns() // 1000 - began_us
+    history.now_us = -(-(history.now_us + elapsed_us) // HOUR_US) * HOUR_US
 
 
-class Watch:
-    """A read_committed reader of candle_1min, at its end."""
+class CandleReader:
+    """A read_committed consumer of candle_1min, from its end."""
 
     def __init__(self, bootstrap: str, topic: str) -> None:
         self._consumer = Consumer(
@@ -128,62 +130,62 @@ class Watch:
             _, part.offset = self._consumer.get_watermark_offsets(part, timeout=10)
         self._consumer.assign(parts)
 
-    def until_all(self) -> list[float]:
-        """When each partition has given a record, in the order of coming (monotonic seconds)."""
-        seen: dict[int, float] = {}
-        until_s = time.monotonic() + PATIENCE_S
-        while len(seen) < PARTITIONS:
+    def arrivals_s(self) -> list[float]:
+        """The time of the first record of each partition, in order (monotonic seconds)."""
+        arrivals: dict[int, float] = {}
+        deadline_s = time.monotonic() + TIMEOUT_S
+        while len(arrivals) < PARTITIONS:
             message = self._consumer.poll(0.1)
             if message is not None and message.error() is None:
-                seen.setdefault(message.partition() or 0, time.monotonic())
-            if time.monotonic() > until_s:
-                raise SystemExit("candles have not come back within two minutes")
+                arrivals.setdefault(message.partition() or 0, time.monotonic())
+            if time.monotonic() > deadline_s:
+                raise SystemExit("no new candles within two minutes")
         self._consumer.close()
-        return list(seen.values())
+        return list(arrivals.values())
 
 
 def restart(
-    bootstrap: str, group: Engines, old: Engine, names: Topics, how: signal.Signals
-) -> tuple[Engine, Back]:
+    bootstrap: str, group: Engines, old: Engine, names: Topics, stop_signal: signal.Signals
+) -> tuple[Engine, RestartTimes]:
     """End an engine and start another."""
-    old.end(how)
-    watch = Watch(bootstrap, names.candles[FINEST])
+    old.end(stop_signal)
+    reader = CandleReader(bootstrap, names.candles[FINEST])
     began_s, began_at = time.monotonic(), datetime.now()
     new = group.start()
-    times_s = watch.until_all()
-    said = new.said()
-    at = [datetime.strptime(text, "%Y-%m-%d %H:%M:%S,%f") for text in ASSIGNED.findall(said)]
-    return new, Back(
+    times_s = reader.arrivals_s()
+    log = new.log_text()
+    at = [datetime.strptime(text, "%Y-%m-%d %H:%M:%S,%f") for text in ASSIGNED.findall(log)]
+    return new, RestartTimes(
         assigned_s=(at[0] - began_at).total_seconds() if at else math.nan,
-        restore_s=sum(float(seconds) for seconds in RESTORED.findall(said)),
+        restore_s=sum(float(seconds) for seconds in RESTORED.findall(log)),
         first_s=times_s[0] - began_s,
         all_s=times_s[-1] - began_s,
     )
 
 
-def kept(bootstrap: str, names: Topics, data: Path) -> Kept:
-    """Count what a reader of all candle topics gets, and the bytes on the disk."""
+def topic_size(bootstrap: str, names: Topics, data: Path) -> TopicSize:
+    """Count the records that a reader of all candle topics gets, and the bytes on disk."""
     reader = Reader({"bootstrap.servers": bootstrap})
     records = 0
     for partition in range(PARTITIONS):
-        spans = {topic: reader.kept(topic, partition) for topic in names.candles}
+        spans = {topic: reader.offset_range(topic, partition) for topic in names.candles}
         records += sum(len(batch) for batch in reader.read(partition, spans, 30))
     reader.close()
     folders = [data / f"{topic}-{p}" for topic in names.candles for p in range(PARTITIONS)]
     size = sum(_size(file) for folder in folders for file in folder.glob("*.log"))
-    return Kept(records, size / (1 << 20))
+    return TopicSize(records, size / (1 << 20))
 
 
 def _size(file: Path) -> int:
     try:
         return file.stat().st_size
-    except FileNotFoundError:  # compacted away meanwhile
+    except FileNotFoundError:  # compacted in the meantime
         return 0
 
 
 @dataclass(frozen=True)
-class Scene:
-    """A group of engines, its topics, and the event time that has gone by in them."""
+class Experiment:
+    """A group of engines, its topics, and their history."""
 
     bootstrap: str
     folder: Path
@@ -192,34 +194,34 @@ class Scene:
     history: History
     series: int
 
-    def make(self, fine_us: int, past: Callable[[], None]) -> None:
-        """Have the engine make some history and then, second by second, what a restart reads."""
-        maker = self.group.start("--emit-every", "20ms")
+    def create_history(self, fine_us: int, coarse: Callable[[], None]) -> None:
+        """Let an engine create coarse history, then, second by second, the part a restart reads."""
+        engine = self.group.start("--emit-every", "20ms")
         self.group.until(self.group.ready)
-        past()
-        self.history.pass_by(fine_us, SECOND_US, 1, f"{fine_us // MINUTE_US} min, by the second")
-        maker.end()
+        coarse()
+        self.history.advance(fine_us, SECOND_US, 1, f"{fine_us // MINUTE_US} min, by the second")
+        engine.end()
 
     def restarts(self, label: str) -> list[list[str]]:
-        """With live ticks coming in, restart twice; a row each."""
+        """Restart twice while live ticks arrive. Returns one row each."""
         rows: list[list[str]] = []
         with live(self.bootstrap, self.history, self.names.ticks, self.series):
             engine = self.group.start()
             self.group.until(self.group.ready)
             time.sleep(SETTLE_S)
-            found = kept(self.bootstrap, self.names, self.folder / "kafka" / "data")
-            for how, called in ((signal.SIGTERM, "asked to"), (signal.SIGKILL, "killed")):
-                engine, back = restart(self.bootstrap, self.group, engine, self.names, how)
+            size = topic_size(self.bootstrap, self.names, self.folder / "kafka" / "data")
+            for stop_signal, ended in ((signal.SIGTERM, "stopped"), (signal.SIGKILL, "killed")):
+                engine, times = restart(self.bootstrap, self.group, engine, self.names, stop_signal)
                 rows.append(
                     [
                         label,
-                        called,
-                        f"{found.records:,}",
-                        f"{found.mib:,.0f}",
-                        f"{back.assigned_s:.1f}",
-                        f"{back.restore_s:.1f}",
-                        f"{back.first_s:.1f}",
-                        f"{back.all_s:.1f}",
+                        ended,
+                        f"{size.records:,}",
+                        f"{size.mib:,.0f}",
+                        f"{times.assigned_s:.1f}",
+                        f"{times.restore_s:.1f}",
+                        f"{times.first_s:.1f}",
+                        f"{times.all_s:.1f}",
                     ]
                 )
                 time.sleep(SETTLE_S)
@@ -227,37 +229,41 @@ class Scene:
         return rows
 
 
-def pasts(history: History, days: int, fine_us: int) -> Iterator[tuple[str, Callable[[], None]]]:
-    """What each history is called, and how it is made; each goes on after the one before."""
+def histories(
+    history: History, days: int, fine_us: int
+) -> Iterator[tuple[str, Callable[[], None]]]:
+    """Label and function of each history; each continues the previous one."""
     day_us, more_us = DAY_US - fine_us, (days - 1) * DAY_US - fine_us
-    yield "a day", lambda: history.pass_by(day_us, 5 * MINUTE_US, 5, "a day")
+    yield "a day", lambda: history.advance(day_us, 5 * MINUTE_US, 5, "a day")
     if days > 1:
-        yield f"{days} days", lambda: history.pass_by(more_us, HOUR_US, 1, f"{days} days")
+        yield f"{days} days", lambda: history.advance(more_us, HOUR_US, 1, f"{days} days")
 
 
 def main() -> None:
     """Measure and show."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0] if __doc__ else "")
-    parser.add_argument("--series", type=int, default=1000, help="and as many live ticks a second")
-    parser.add_argument("--days", type=int, default=30, help="1 for the first day alone")
-    parser.add_argument("--fine-minutes", type=int, default=12, help="event time, by the second")
+    parser.add_argument("--series", type=int, default=1000, help="also the live ticks per second")
+    parser.add_argument("--days", type=int, default=30, help="1: only the first day")
+    parser.add_argument(
+        "--fine-minutes", type=int, default=12, help="minutes of event time with a tick per second"
+    )
     takes_port(parser)
     report.takes_markdown(parser)
-    asked = parser.parse_args()
+    args = parser.parse_args()
     print(report.machine())
     topics = TopicSettings(replication_factor=1)
-    with broker(asked.port) as (bootstrap, folder):
+    with broker(args.port) as (bootstrap, folder):
         names = make_topics(bootstrap, topics)
         with engines(bootstrap, topics, "restart", folder) as group:
-            history = History(bootstrap, group, names.ticks, asked.series)
-            scene = Scene(bootstrap, folder, group, names, history, asked.series)
-            fine_us = asked.fine_minutes * MINUTE_US
+            history = History(bootstrap, group, names.ticks, args.series)
+            experiment = Experiment(bootstrap, folder, group, names, history, args.series)
+            fine_us = args.fine_minutes * MINUTE_US
             rows: list[list[str]] = []
-            for label, past in pasts(history, asked.days, fine_us):
-                scene.make(fine_us, past)
-                rows += scene.restarts(label)
+            for label, coarse in histories(history, args.days, fine_us):
+                experiment.create_history(fine_us, coarse)
+                rows += experiment.restarts(label)
     report.show(
-        f"{asked.series:,} series, {asked.series:,} live ticks/s; seconds from the start of the "
+        f"{args.series:,} series, {args.series:,} live ticks/s; seconds from the start of the "
         "process",
         (
             "history",
@@ -265,12 +271,12 @@ def main() -> None:
             "candle records",
             "MiB",
             "assigned",
-            "of that restoring",
+            "restoring",
             "first candle",
             "candles of all partitions",
         ),
         rows,
-        markdown=asked.markdown,
+        markdown=args.markdown,
     )
 
 

@@ -1,11 +1,11 @@
-"""How soon a candle's change reaches those who look on, and how soon candles are given.
+"""Latency of live streams and of requests to `homma serve`.
 
     make bench WHAT=serving
     make bench WHAT=serving ARGS="--clients 100 --updates 500 --seconds 10"
 
-Kafka and `homma serve` are processes of their own. Candle records are written as an engine would,
-each with the microsecond it was made in as its `open`, so a stream tells how old what it brings is.
-Half of the clients listen to one series, half to all; some read nothing at all.
+Kafka and `homma serve` are processes of their own. Candle records are written as by an engine, each
+with the microsecond of its creation as `open`, so a client knows the age of each update. Half of
+the clients listen to one series, half to all; a few read nothing.
 """
 
 import argparse
@@ -38,24 +38,24 @@ TOPICS = TopicSettings(topic="serve_ticks", candle_topic="serve_{name}", replica
 START = datetime(2025, 3, 20, tzinfo=UTC)
 ROWS = 1000
 CANDLES = "/api/candles?source=S&symbol=A0&interval=m1&limit={}"
-#: Of those who listen to all series so many look at every update; the others only take them.
-WATCHING = 10
+#: One in this many clients of all series checks every update; the others discard them.
+CHECK_EVERY = 10
 CONNECTIONS = 16
 SLOW_AFTER_S = 5
-_MADE: Final = re.compile(rb'"open":(\d+)')
+_CREATED: Final = re.compile(rb'"open":(\d+)')
 
 
 class Writer:
-    """Candles into a topic, those of a series always into one partition."""
+    """Writes candles to a topic, each series to one partition."""
 
     def __init__(self, bootstrap: str, topic: str) -> None:
         self._topic = topic
-        # It outlives the broker, and need not say so.
+        # The producer outlives the broker: do not log errors.
         config = {"bootstrap.servers": bootstrap, "linger.ms": 5, "acks": "all", "log_level": 0}
         self._producer = Producer(config)
 
     def write(self, series: int, minute: int, *, final: bool) -> None:
-        """One, made now."""
+        """Write one candle, created now."""
         key, value = record(series, minute, final=final)
         while True:
             try:
@@ -65,17 +65,17 @@ class Writer:
                 self._producer.poll(0.05)
 
     def fill(self, series: int, minutes: int) -> None:
-        """A history of all series."""
+        """Write a history of all series."""
         for minute in range(minutes):
             for n in range(series):
                 self.write(n, minute, final=True)
         assert self._producer.flush(120) == 0
 
     async def feed(self, series: int, minute: int, rate: int, seconds: float) -> None:
-        """Changes of the open candles of all series in turn, at a steady rate."""
+        """Update the open candles of all series in turn, at a steady rate."""
         began_s, sent = time.perf_counter(), 0
-        while (gone_s := time.perf_counter() - began_s) < seconds:
-            due = int(gone_s * rate)
+        while (elapsed_s := time.perf_counter() - began_s) < seconds:
+            due = int(elapsed_s * rate)
             for n in range(sent, due):
                 self.write(n % series, minute, final=False)
             self._producer.poll(0)
@@ -85,7 +85,7 @@ class Writer:
 
 
 def record(series: int, minute: int, *, final: bool) -> tuple[bytes, bytes]:
-    """A candle of a series, made now."""
+    """Key and value of a candle, created now."""
     start = (START + timedelta(minutes=minute)).isoformat()[:19] + ".000"
     key = f'{{"source":"S","symbol":"A{series}","dateTime":"{start}"}}'
     value = (
@@ -98,8 +98,8 @@ def record(series: int, minute: int, *, final: bool) -> tuple[bytes, bytes]:
 
 # --- the server -------------------------------------------------------------------------------
 @dataclass(frozen=True)
-class Served:
-    """A server that runs, and how many milliseconds it was until it gave candles: any, and all."""
+class Server:
+    """A running server; milliseconds until it returned the first candle, and all candles."""
 
     port: int
     process: psutil.Process
@@ -107,18 +107,18 @@ class Served:
     all_ms: float
 
     def resident_mib(self) -> float:
-        """What it holds in memory."""
+        """The resident set in MiB."""
         return float(self.process.memory_info().rss) / (1 << 20)
 
-    def measured(self, name: str) -> float:
-        """One of its metrics."""
+    def metric(self, name: str) -> float:
+        """The sum of a metric."""
         text = httpx.get(f"http://127.0.0.1:{self.port}/metrics").text
         return sum(float(line.split()[-1]) for line in text.splitlines() if line.startswith(name))
 
 
 @contextmanager
-def serving(bootstrap: str, folder: Path) -> Iterator[Served]:
-    """`homma serve`, from its start on."""
+def serving(bootstrap: str, folder: Path) -> Iterator[Server]:
+    """Run `homma serve`, timed from its start."""
     [port] = free_ports(1)
     argv = [
         sys.executable,
@@ -136,22 +136,22 @@ def serving(bootstrap: str, folder: Path) -> Iterator[Served]:
         f"{SLOW_AFTER_S}s",
     ]
     began_s = time.perf_counter()
-    with (folder / "serve.log").open("ab") as said:
-        process = subprocess.Popen(argv, stderr=said)
+    with (folder / "serve.log").open("ab") as output:
+        process = subprocess.Popen(argv, stderr=output)
     took_ms = []
     try:
         for rows in (1, ROWS):
-            while not _gives(port, rows):
+            while not _returns(port, rows):
                 assert process.poll() is None, (folder / "serve.log").read_text()
                 time.sleep(0.02)
             took_ms.append((time.perf_counter() - began_s) * 1000)
-        yield Served(port, psutil.Process(process.pid), *took_ms)
+        yield Server(port, psutil.Process(process.pid), *took_ms)
     finally:
         process.terminate()
         process.wait()
 
 
-def _gives(port: int, rows: int) -> bool:
+def _returns(port: int, rows: int) -> bool:
     try:
         answer = httpx.get(f"http://127.0.0.1:{port}{CANDLES.format(rows)}", timeout=5)
     except httpx.HTTPError:
@@ -161,15 +161,15 @@ def _gives(port: int, rows: int) -> bool:
 
 # --- streams ----------------------------------------------------------------------------------
 @dataclass
-class Heard:
-    """How old updates were when they came, in milliseconds."""
+class Ages:
+    """Ages of updates on arrival, in milliseconds."""
 
     of_one: list[float] = field(default_factory=list)
     of_all: list[float] = field(default_factory=list)
 
 
 class Listener(asyncio.Protocol):
-    """A client of a stream; without a list it takes what comes and looks at nothing."""
+    """A client of a stream; without a list it discards the data."""
 
     def __init__(self, query: str, ages_ms: list[float] | None) -> None:
         self._query = query
@@ -183,50 +183,50 @@ class Listener(asyncio.Protocol):
         if self._ages_ms is None:
             return
         now_us = time.time_ns() // 1000
-        # What is cut in two by a chunk's end is too short to be of today.
-        made = (int(found) for found in _MADE.findall(data))
-        self._ages_ms.extend((now_us - us) / 1000 for us in made if us > now_us // 2)
+        # A number cut by the end of a chunk is too small for a current time.
+        created_us = (int(digits) for digits in _CREATED.findall(data))
+        self._ages_ms.extend((now_us - us) / 1000 for us in created_us if us > now_us // 2)
 
 
-async def listen(port: int, asked: argparse.Namespace, heard: Heard) -> list[asyncio.Transport]:
-    """All clients, listening."""
+async def listen(port: int, args: argparse.Namespace, ages: Ages) -> list[asyncio.Transport]:
+    """Connect all clients."""
     loop = asyncio.get_running_loop()
-    found: list[asyncio.Transport] = []
-    for n in range(asked.clients):
+    transports: list[asyncio.Transport] = []
+    for n in range(args.clients):
         if n % 2:
-            query, ages = "", heard.of_all if n // 2 % WATCHING == 0 else None
+            query, ages_ms = "", ages.of_all if n // 2 % CHECK_EVERY == 0 else None
         else:
-            query, ages = f"?series=S:A{n // 2 % asked.series}", heard.of_one
-        client = partial(Listener, query, ages)
-        found.append((await loop.create_connection(client, "127.0.0.1", port))[0])
-    for _ in range(asked.slow):
-        # The system takes in little for it, as from afar.
+            query, ages_ms = f"?series=S:A{n // 2 % args.series}", ages.of_one
+        client = partial(Listener, query, ages_ms)
+        transports.append((await loop.create_connection(client, "127.0.0.1", port))[0])
+    for _ in range(args.slow):
+        # A small receive buffer, as of a slow connection.
         sock = socket.socket()
         sock.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
         sock.connect(("127.0.0.1", port))
         client = partial(Listener, "", None)
         transport, _ = await loop.create_connection(client, sock=sock)
         transport.pause_reading()
-        found.append(transport)
-    return found
+        transports.append(transport)
+    return transports
 
 
-async def streams(served: Served, writer: Writer, minute: int, asked: argparse.Namespace) -> Heard:
-    """Every client hears what is fed."""
-    heard = Heard()
-    clients = await listen(served.port, asked, heard)
-    while served.measured("homma_streams ") < len(clients):
+async def streams(server: Server, writer: Writer, minute: int, args: argparse.Namespace) -> Ages:
+    """Feed updates to all clients. Returns the ages."""
+    ages = Ages()
+    clients = await listen(server.port, args, ages)
+    while server.metric("homma_streams ") < len(clients):
         await asyncio.sleep(0.1)
-    await writer.feed(asked.series, minute, asked.updates, asked.seconds)
+    await writer.feed(args.series, minute, args.updates, args.seconds)
     await asyncio.sleep(1)
     for transport in clients:
         transport.abort()
-    return heard
+    return ages
 
 
 # --- requests ---------------------------------------------------------------------------------
 async def requests(port: int, rate: int, seconds: float) -> list[float]:
-    """Milliseconds of each request, counted from when it was due."""
+    """Milliseconds of each request, from when it was due."""
     free: asyncio.Queue[tuple[asyncio.StreamReader, asyncio.StreamWriter]] = asyncio.Queue()
     for _ in range(CONNECTIONS):
         free.put_nowait(await asyncio.open_connection("127.0.0.1", port, limit=1 << 20))
@@ -254,11 +254,13 @@ async def requests(port: int, rate: int, seconds: float) -> list[float]:
     return took_ms
 
 
-def row(what: str, found_ms: Sequence[float]) -> list[str]:
-    """Percentiles."""
-    ordered = sorted(found_ms)
-    shown = [ordered[min(len(ordered) - 1, int(len(ordered) * p))] for p in (0.5, 0.99, 0.999)]
-    return [what, f"{len(ordered):,}", *(f"{value:,.1f}" for value in (*shown, ordered[-1]))]
+def row(name: str, values_ms: Sequence[float]) -> list[str]:
+    """Count, percentiles and maximum."""
+    ordered = sorted(values_ms)
+    percentiles = [
+        ordered[min(len(ordered) - 1, int(len(ordered) * p))] for p in (0.5, 0.99, 0.999)
+    ]
+    return [name, f"{len(ordered):,}", *(f"{value:,.1f}" for value in (*percentiles, ordered[-1]))]
 
 
 def main() -> None:
@@ -267,49 +269,49 @@ def main() -> None:
     parser.add_argument("--candles", type=int, default=1_000_000, help="in Kafka at the start")
     parser.add_argument("--starts", type=int, default=3)
     parser.add_argument("--series", type=int, default=100)
-    parser.add_argument("--clients", type=int, default=500, help="streams")
-    parser.add_argument("--slow", type=int, default=5, help="more streams, which read nothing")
-    parser.add_argument("--updates", type=int, default=1000, help="a second")
-    parser.add_argument("--requests", type=int, default=200, help="a second")
+    parser.add_argument("--clients", type=int, default=500, help="number of streams")
+    parser.add_argument("--slow", type=int, default=5, help="additional streams that read nothing")
+    parser.add_argument("--updates", type=int, default=1000, help="per second")
+    parser.add_argument("--requests", type=int, default=200, help="per second")
     parser.add_argument("--seconds", type=float, default=30.0)
     takes_port(parser)
     report.takes_markdown(parser)
-    asked = parser.parse_args()
+    args = parser.parse_args()
     print(report.machine())
-    with broker(asked.port) as (bootstrap, folder):
+    with broker(args.port) as (bootstrap, folder):
         writer = Writer(bootstrap, make_topics(bootstrap, TOPICS).candles[FINEST])
-        minutes = max(ROWS, asked.candles // asked.series)
-        written = minutes * asked.series
-        writer.fill(asked.series, minutes)
-        starts: list[Served] = []
-        for _ in range(asked.starts):
-            with serving(bootstrap, folder) as served:
-                starts.append(served)
-        with serving(bootstrap, folder) as served:
-            while served.measured("homma_candles_read_total ") < written:
+        minutes = max(ROWS, args.candles // args.series)
+        written = minutes * args.series
+        writer.fill(args.series, minutes)
+        starts: list[Server] = []
+        for _ in range(args.starts):
+            with serving(bootstrap, folder) as server:
+                starts.append(server)
+        with serving(bootstrap, folder) as server:
+            while server.metric("homma_candles_read_total ") < written:
                 time.sleep(0.1)
-            before = served.resident_mib()
-            heard = asyncio.run(streams(served, writer, minutes, asked))
-            after, cut = served.resident_mib(), served.measured("homma_streams_disconnected_total ")
-            took_ms = asyncio.run(requests(served.port, asked.requests, asked.seconds))
+            before = server.resident_mib()
+            ages = asyncio.run(streams(server, writer, minutes, args))
+            after, cut = server.resident_mib(), server.metric("homma_streams_disconnected_total ")
+            took_ms = asyncio.run(requests(server.port, args.requests, args.seconds))
     report.show(
-        f"{asked.clients} streams, {asked.updates:,} updates/s of {asked.series} series, "
-        f"{asked.seconds:g} s; then {asked.requests} requests/s as long",
-        ("what", "counted", "p50 ms", "p99 ms", "p99.9 ms", "max ms"),
+        f"{args.clients} streams, {args.updates:,} updates/s of {args.series} series, "
+        f"{args.seconds:g} s; then {args.requests} requests/s for {args.seconds:g} s",
+        ("measurement", "count", "p50 ms", "p99 ms", "p99.9 ms", "max ms"),
         [
             row(
                 f"start to first answer, {written:,} candles in Kafka", [s.first_ms for s in starts]
             ),
             row(f"start to an answer of {ROWS:,} rows", [s.all_ms for s in starts]),
-            row("update to a stream of one series", heard.of_one),
-            row("update to a stream of all series", heard.of_all),
+            row("update to a stream of one series", ages.of_one),
+            row("update to a stream of all series", ages.of_all),
             row(f"candles of {ROWS:,} rows from memory", took_ms),
         ],
-        markdown=asked.markdown,
+        markdown=args.markdown,
     )
     print(
-        f"\nThe server held {before:,.0f} MiB before there were streams and {after:,.0f} MiB after "
-        f"them; of {asked.slow} that read nothing it had cut off {cut:.0f}."
+        f"\nThe server used {before:,.0f} MiB before the streams and {after:,.0f} MiB after them; "
+        f"it disconnected {cut:.0f} of {args.slow} streams that read nothing."
     )
 
 

@@ -1,4 +1,4 @@
-"""A SeaweedFS for the length of a measurement: S3 and an Iceberg catalog."""
+"""A SeaweedFS for the duration of a measurement: S3 and an Iceberg catalog."""
 
 import argparse
 import tempfile
@@ -14,7 +14,7 @@ from homma.stack.seaweed_settings import Ports
 
 @dataclass(frozen=True)
 class Storage:
-    """Where it is, and as whom one comes."""
+    """Addresses and credentials of the storage."""
 
     properties: Mapping[str, str]
     flags: tuple[str, ...]
@@ -24,7 +24,7 @@ class Storage:
 
 @contextmanager
 def storage(port: int) -> Iterator[Storage]:
-    """A lake of our own, and a folder that vanishes with it."""
+    """A temporary lake and folder."""
     with tempfile.TemporaryDirectory(prefix="homma-bench-") as home:
         folder = Path(home)
         login = ensure_credentials(folder)
@@ -47,7 +47,7 @@ def storage(port: int) -> Iterator[Storage]:
 
 
 def takes_storage_port(parser: argparse.ArgumentParser) -> None:
-    """The flag that moves the storage."""
+    """Add the flag for the port of the storage."""
     parser.add_argument(
-        "--storage-port", type=int, default=18333, help="of S3; some ports beyond are used"
+        "--storage-port", type=int, default=18333, help="port of S3; the next ports are used, too"
     )

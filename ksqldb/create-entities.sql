@@ -1,17 +1,17 @@
--- Rendered by `homma render`: change the code's tables.
--- Candles in ksqlDB, as far as it goes. Not run on a ksqlDB: see terraform/ksql/README.md.
--- What differs from homma's own engine and from Flink:
--- - Duplicates count again: ksqlDB cannot tell copies from ticks.
--- - isFinal and revision are missing; readers work finality out, as they do with Flink.
--- - Event time has milliseconds here: ticks that differ in less are told apart by number.
--- - dateTime must have three fractional digits and no Z; other ticks are left out, with an entry in
---   the processing log, and so are broken ones. There is no dead letter and no late topic.
--- - A tick counts in a window until the stream's time (that of its partition, all series together)
---   is GRACE PERIOD past the window's end: a series behind others may lose ticks.
--- - Weeks and months are groups, not windows: they take ticks of any age, and their state is kept.
--- - Keys of windows have eight binary bytes at the end. Readers go by the value.
--- Open and close go by event time: a text of fixed width holds time, number and price, and the
--- largest of it is the last tick; for the first, time and number are counted down.
+-- Rendered by `homma render` from src/homma/aggregate/ksqldb.py: edit that file instead.
+-- Candles in ksqlDB, with limits. Not run on ksqlDB: see terraform/ksql/README.md.
+-- Differences from homma's own engine and from Flink:
+-- - Duplicates count again: ksqlDB cannot recognise them.
+-- - isFinal and revision are missing; readers work out finality, as they do with Flink.
+-- - Event time has milliseconds: number orders ticks within a millisecond.
+-- - dateTime must have three fractional digits and no Z. Other ticks and invalid ticks are left
+--   out, with an entry in the processing log. There are no dead letters and no late topic.
+-- - A tick counts in a window until the stream time (of its partition, over all series) is
+--   GRACE PERIOD past the end of the window: a series behind the others may lose ticks.
+-- - Weeks and months are groups, not windows: they accept ticks of any age and keep their state.
+-- - Keys of windows end with eight binary bytes. Readers use the value.
+-- Open and close go by event time: the order key is a text of fixed width with time, number and
+-- price. The largest order key is the last tick; for the first tick, time and number count down.
 
 SET 'auto.offset.reset' = 'earliest';
 

@@ -1,4 +1,4 @@
-"""What tests of several folders share: one embedded Kafka for the whole run."""
+"""Fixtures for several test folders: one embedded Kafka for the whole run."""
 
 import os
 from collections.abc import Iterator
@@ -18,24 +18,24 @@ def pytest_addoption(parser: pytest.Parser) -> None:
         "--storage",
         choices=["seaweedfs", "minio"],
         default="seaweedfs",
-        help="what tests/lake runs on; minio: with Apache's REST catalog, see make test-minio",
+        help="storage for tests/lake; minio also uses Apache's REST catalog (make test-minio)",
     )
 
 
 def jars_cache() -> Path:
-    """Where jars stay from one test run to the next."""
+    """The folder that keeps jars between test runs."""
     return Path(os.environ.get("HOMMA_TEST_CACHE", "~/.cache/homma/jars")).expanduser()
 
 
 @pytest.fixture(scope="session")
 def jars() -> list[Path]:
-    """Kafka's class path, from a cache that outlives the test run."""
+    """Kafka's class path, from a cache that is kept between test runs."""
     return fetch(read_lock("kafka"), jars_cache())
 
 
 @pytest.fixture(scope="session")
 def bootstrap(jars: list[Path], tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
-    """The address of a real broker; tests take topics of their own."""
+    """The address of a real broker; every test uses its own topics."""
     port, controller_port = free_ports(2)
     address = f"127.0.0.1:{port}"
 

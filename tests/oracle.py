@@ -1,7 +1,7 @@
-"""What the candles must be, in plain Python: the specification that every engine is held to.
+"""The specification of candles in plain Python, which every engine is compared with.
 
-Nothing here is fast or clever, and nothing is shared with the engine. Ticks come in the order of
-their offsets. Instants are naive datetimes in UTC.
+Nothing here is optimized or shared with the engine. Ticks come in offset order. Instants are naive
+datetimes in UTC.
 """
 
 import json
@@ -37,7 +37,7 @@ NAMES = (*MINUTES_LONG, "1week", "1month")
 
 
 def start_of(interval: str, at: datetime) -> datetime:
-    """The start of the interval that an instant lies in."""
+    """The start of the interval that contains an instant."""
     midnight = at.replace(hour=0, minute=0, second=0, microsecond=0)
     if interval == "1month":
         return midnight.replace(day=1)
@@ -48,7 +48,7 @@ def start_of(interval: str, at: datetime) -> datetime:
 
 
 def end_of(interval: str, start: datetime) -> datetime:
-    """The start of the next interval, which no longer belongs to this one."""
+    """The end of an interval (exclusive), which is the start of the next one."""
     if interval == "1month":
         return start.replace(year=start.year + start.month // 12, month=start.month % 12 + 1)
     if interval == "1week":
@@ -64,35 +64,35 @@ INSTANT = re.compile(r"[0-9]{4}-[0-9]{2}-[0-9]{2}T[0-9]{2}:[0-9]{2}:[0-5][0-9](\
 
 @dataclass(frozen=True)
 class Number:
-    """A JSON number as it is written."""
+    """A JSON number as written."""
 
     text: str
 
     def whole(self) -> int | None:
-        """Its value, if it is written as a whole number that 64 bits may hold."""
+        """The value of an integer with at most 19 digits; else None."""
         return int(self.text) if re.fullmatch(r"-?[0-9]{1,19}", self.text) else None
 
 
-def _first_of_each(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+def _first_values(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
     first: dict[str, Any] = {}
     for key, value in pairs:
         first.setdefault(key, value)
     return first
 
 
-def _no_constant(text: str) -> Any:
+def _reject_constant(text: str) -> Any:
     raise ValueError(text)
 
 
 def json_object(value: bytes | None) -> dict[str, Any] | None:
-    """The JSON object that a record's value is, numbers as they are written; else None."""
+    """The value of a record as a JSON object, with numbers as written; None if it is no object."""
     try:
         parsed = json.loads(
             (value or b"").decode(),
-            object_pairs_hook=_first_of_each,
+            object_pairs_hook=_first_values,
             parse_int=Number,
             parse_float=Number,
-            parse_constant=_no_constant,
+            parse_constant=_reject_constant,
         )
     except ValueError:
         return None
@@ -100,7 +100,7 @@ def json_object(value: bytes | None) -> dict[str, Any] | None:
 
 
 def instant(text: str) -> datetime | None:
-    """The instant that a text says by the contract's rule; else None."""
+    """The instant in a text that follows the contract; else None."""
     if not INSTANT.fullmatch(text):
         return None
     seconds, _, fraction = text.removesuffix("Z").partition(".")
@@ -117,9 +117,9 @@ def _name(value: Any) -> str | None:
         value = value.text
     elif isinstance(value, bool):
         value = "true" if value else "false"
-    # A lone surrogate cannot be written in UTF-8, so it is no character.
-    whole = isinstance(value, str) and NAME.fullmatch(value)
-    return value if whole and not re.search(r"[\ud800-\udfff]", value) else None
+    # A lone surrogate cannot be encoded in UTF-8, so it is not a character.
+    matches = isinstance(value, str) and NAME.fullmatch(value)
+    return value if matches and not re.search(r"[\ud800-\udfff]", value) else None
 
 
 def _price(value: Any) -> float | None:
@@ -132,7 +132,7 @@ def _number(value: Any) -> float | None:
     return number if math.isfinite(number) else None
 
 
-def _count(value: Any) -> int | None:
+def _integer(value: Any) -> int | None:
     number = value.whole() if isinstance(value, Number) else None
     return number if number is not None and 0 <= number < 1 << 63 else None
 
@@ -141,7 +141,7 @@ def _instant(value: Any) -> str | None:
     return value if isinstance(value, str) and instant(value) is not None else None
 
 
-def _truth(value: Any) -> bool | None:
+def _boolean(value: Any) -> bool | None:
     return value if isinstance(value, bool) else None
 
 
@@ -151,37 +151,37 @@ REQUIRED = {
     "ask": _price,
     "bid": _price,
     "mid": _price,
-    "number": _count,
+    "number": _integer,
     "dateTime": _instant,
 }
 OPTIONAL = {
     "receiveDateTime": _instant,
     "askMarkup": _number,
     "bidMarkup": _number,
-    "isTradable": _truth,
+    "isTradable": _boolean,
 }
 
 
 def read(value: bytes | None) -> Tick | str:
-    """The tick that a record's value is, absent optional fields None; or why it is none.
+    """The tick in a record's value, with None for absent optional fields; or the error.
 
-    The reason is NOT_JSON or the name of a field that breaks its rule.
+    The error is NOT_JSON or the name of the first field that breaks its rule.
     """
     parsed = json_object(value)
     if parsed is None:
         return NOT_JSON
     tick: Tick = {}
     for name, rule in (REQUIRED | OPTIONAL).items():
-        given = parsed.get(name)
-        tick[name] = None if given is None else rule(given)
-        if tick[name] is None and (name in REQUIRED or given is not None):
+        raw = parsed.get(name)
+        tick[name] = None if raw is None else rule(raw)
+        if tick[name] is None and (name in REQUIRED or raw is not None):
             return name
     return tick
 
 
 # --- which ticks count ------------------------------------------------------------------------
 def series_of(tick: Tick) -> Series:
-    """Whose tick it is."""
+    """The series of a tick."""
     return (tick["source"], tick["symbol"])
 
 
@@ -193,16 +193,16 @@ def at_of(tick: Tick) -> datetime:
 
 
 def fates(ticks: Iterable[Tick], allowed_lateness: timedelta | None = None) -> list[Fate]:
-    """What becomes of valid ticks, one after the other; without `allowed_lateness` none is late."""
-    clocks: dict[Series, datetime] = {}
+    """The fates of valid ticks in order; without `allowed_lateness` no tick is late."""
+    largest: dict[Series, datetime] = {}
     seen: set[tuple[Series, datetime, int]] = set()
     result: list[Fate] = []
     for tick in ticks:
         series, at = series_of(tick), at_of(tick)
-        clock = clocks[series] = max(at, clocks.get(series, at))
+        newest = largest[series] = max(at, largest.get(series, at))
         minute_end = start_of("1min", at) + MINUTE
         identity = (series, at, tick["number"])
-        if allowed_lateness is not None and minute_end + allowed_lateness <= clock:
+        if allowed_lateness is not None and minute_end + allowed_lateness <= newest:
             result.append("late")
         elif identity in seen:
             result.append("duplicate")
@@ -217,13 +217,13 @@ Key = tuple[str, str, str, datetime]
 
 
 def candles(ticks: Iterable[Tick], price: str = "mid") -> dict[Key, Candle]:
-    """Candles by (interval, source, symbol, start), from ticks that count."""
+    """Candles by (interval, source, symbol, start), from accepted ticks."""
     members: dict[Key, list[Tick]] = {}
     for tick in ticks:
         for interval in NAMES:
             key = (interval, *series_of(tick), start_of(interval, at_of(tick)))
             members.setdefault(key, []).append(tick)
-    return {key: _candle(key, those, price) for key, those in members.items()}
+    return {key: _candle(key, in_candle, price) for key, in_candle in members.items()}
 
 
 def _candle(key: Key, ticks: list[Tick], price: str) -> Candle:
@@ -248,48 +248,50 @@ def _candle(key: Key, ticks: list[Tick], price: str) -> Candle:
 
 
 def counted(ticks: list[Tick], allowed_lateness: timedelta | None = None) -> list[Tick]:
-    """The ticks that are in the candles."""
-    both = zip(ticks, fates(ticks, allowed_lateness), strict=True)
-    return [tick for tick, fate in both if fate == "accepted"]
+    """The accepted ticks."""
+    pairs = zip(ticks, fates(ticks, allowed_lateness), strict=True)
+    return [tick for tick, fate in pairs if fate == "accepted"]
 
 
 # --- when they are final ----------------------------------------------------------------------
 @dataclass
 class Publisher:
-    """The candles as they are published, with isFinal and revision, for valid ticks."""
+    """The published candles of valid ticks, with isFinal and revision."""
 
     price: str = "mid"
     allowed_lateness: timedelta = timedelta(minutes=10)
     watermark_delay: timedelta = timedelta(seconds=2)
     idle_timeout: timedelta = timedelta(seconds=5)
     ticks: list[Tick] = field(default_factory=list)
-    #: By series: its largest dateTime, and the partition's clock when its newest tick was read.
-    shown: dict[Series, tuple[datetime, datetime]] = field(default_factory=dict)
+    #: By series: the largest event time, and the partition clock when the last tick was read.
+    progress: dict[Series, tuple[datetime, datetime]] = field(default_factory=dict)
     published: dict[Key, Candle] = field(default_factory=dict)
 
-    def take(self, tick: Tick, clock: datetime) -> None:
-        """Read one more tick, at the partition's clock."""
+    def apply(self, tick: Tick, clock: datetime) -> None:
+        """Apply the next tick, at a partition clock."""
         self.ticks.append(tick)
         at, series = at_of(tick), series_of(tick)
-        self.shown[series] = (max(at, self.shown.get(series, (at, clock))[0]), clock)
+        self.progress[series] = (max(at, self.progress.get(series, (at, clock))[0]), clock)
 
     def publish(self, clock: datetime) -> dict[Key, Candle]:
-        """The candles that have changed since the last time."""
+        """The candles that have changed since the last publish."""
         changed: dict[Key, Candle] = {}
-        for key, made in candles(counted(self.ticks, self.allowed_lateness), self.price).items():
+        for key, candle in candles(counted(self.ticks, self.allowed_lateness), self.price).items():
             before = self.published.get(key, {"isFinal": False, "revision": 0})
-            is_final = before["isFinal"] or self._is_over(key, clock)
-            now = {**made, "isFinal": is_final, "revision": before["revision"]}
+            is_final = before["isFinal"] or self._is_final(key, clock)
+            now = {**candle, "isFinal": is_final, "revision": before["revision"]}
             if now != before:
                 now["revision"] += is_final
                 changed[key] = now
         self.published |= changed
         return changed
 
-    def _is_over(self, key: Key, clock: datetime) -> bool:
+    def _is_final(self, key: Key, clock: datetime) -> bool:
         interval, source, symbol, start = key
         end = end_of(interval, start)
-        event_clock, seen = self.shown[source, symbol]
-        gone = clock - seen
-        quiet = gone >= self.idle_timeout
-        return event_clock - self.watermark_delay >= end or (quiet and event_clock + gone >= end)
+        newest, last_read = self.progress[source, symbol]
+        watermark = newest - self.watermark_delay
+        idle = clock - last_read
+        if idle >= self.idle_timeout:
+            watermark = max(watermark, newest + idle)
+        return watermark >= end

@@ -1,4 +1,4 @@
-"""Real quotes with another vendor's bars; absent from the project, present in CI."""
+"""Real quotes with another vendor's bars; not part of the project, but available in CI."""
 
 import random
 from pathlib import Path
@@ -14,7 +14,7 @@ BARS = FOLDER / "fxcm-eurusd-bars.parquet"
 INTERVAL_OF = {"minute": "1min", "hour": "1hour", "daily": "1day"}
 
 needs_real_ticks = pytest.mark.skipif(
-    not TICKS.exists(), reason="the real quotes (../shared/data) are not here"
+    not TICKS.exists(), reason="the real quotes are missing (../shared/data)"
 )
 
 
@@ -26,7 +26,7 @@ def real_ticks() -> pl.DataFrame:
 
 
 def disturbed(ticks: pl.DataFrame, within_us: int, duplicates: float, seed: int) -> pl.DataFrame:
-    """Shuffled within so much event time, some of them twice."""
+    """Ticks shuffled within `within_us` of event time, a share of them duplicated."""
     chance = random.Random(seed)
     at = pl.col("dateTime").str.to_datetime(time_unit="us").cast(pl.Int64)
 
@@ -34,12 +34,12 @@ def disturbed(ticks: pl.DataFrame, within_us: int, duplicates: float, seed: int)
         delays = [chance.randrange(within_us) for _ in range(frame.height)]
         return frame.with_columns(at=at + pl.Series(delays, dtype=pl.Int64))
 
-    again = ticks.sample(fraction=duplicates, seed=seed)
-    return pl.concat([delayed(ticks), delayed(again)]).sort("at").drop("at")
+    copies = ticks.sample(fraction=duplicates, seed=seed)
+    return pl.concat([delayed(ticks), delayed(copies)]).sort("at").drop("at")
 
 
 def bars(price: str) -> pl.DataFrame:
-    """The vendor's bars: interval (place in INTERVALS), start_us, open, high, low, close."""
+    """The vendor's bars: interval (index in INTERVALS), start_us, open, high, low, close."""
     names = list(BY_NAME)
     codes = {resolution: names.index(name) for resolution, name in INTERVAL_OF.items()}
     return pl.read_parquet(BARS).select(
@@ -50,12 +50,12 @@ def bars(price: str) -> pl.DataFrame:
 
 
 def equal_bars(candles: pl.DataFrame, price: str) -> dict[str, int]:
-    """How many candles equal the vendor's, by resolution; none may be missing or extra."""
-    wanted = bars(price)
+    """The number of candles equal to the vendor's, by resolution; none may be missing or extra."""
+    expected = bars(price)
     fields = ["interval", "start_us", "open", "high", "low", "close"]
-    found = candles.filter(pl.col("interval").is_in(wanted["interval"].unique().to_list()))
-    assert found.height == wanted.height
-    equal = found.select(fields).join(wanted, on=fields, how="inner")
+    actual = candles.filter(pl.col("interval").is_in(expected["interval"].unique().to_list()))
+    assert actual.height == expected.height
+    equal = actual.select(fields).join(expected, on=fields, how="inner")
     counts = dict(equal.group_by("interval").len().iter_rows())
     names = list(BY_NAME)
     return {r: counts.get(names.index(name), 0) for r, name in INTERVAL_OF.items()}

@@ -1,4 +1,4 @@
-"""What the README says to type is typed here."""
+"""The commands of the README work, and the links of all pages exist."""
 
 import re
 import shlex
@@ -28,7 +28,7 @@ PAGES = (
     "docs/repairing.md",
     "docs/semantics.md",
 )
-LIVE = re.compile(r"homma tail (?!.*--once)")
+LIVE_COMMAND = re.compile(r"homma tail (?!.*--once)")
 
 
 def commands() -> Iterator[str]:
@@ -37,37 +37,37 @@ def commands() -> Iterator[str]:
         yield from (line.removeprefix("$ ") for line in block.splitlines())
 
 
-def test_the_tour_can_be_taken(machine: Machine) -> None:  # noqa: F811
-    started = machine.homma("up", "--detach")
-    assert started.returncode == 0, started.stderr
-    until(machine.lives)
+def test_the_commands_of_the_tour_work(machine: Machine) -> None:  # noqa: F811
+    up = machine.homma("up", "--detach")
+    assert up.returncode == 0, up.stderr
+    until(machine.has_flow)
     tour = [c for c in commands() if c.startswith("homma ")]
     assert len(tour) > 6
     for command in tour:
         words = shlex.split(command.replace("127.0.0.1:9092", machine.bootstrap))[1:]
-        if LIVE.match(command):
-            live = machine.start(*words)
+        if LIVE_COMMAND.match(command):
+            process = machine.start(*words)
             time.sleep(5)
-            live.send_signal(signal.SIGINT)
-            said, trouble = live.communicate(timeout=60)
-            assert live.returncode == 0, f"{command}: {trouble}"
+            process.send_signal(signal.SIGINT)
+            output, log = process.communicate(timeout=60)
+            assert process.returncode == 0, f"{command}: {log}"
         else:
-            done = machine.homma(*words)
-            assert done.returncode == 0, f"{command}: {done.stdout}{done.stderr}"
-            said = done.stdout + done.stderr
-        assert said.strip(), command
+            result = machine.homma(*words)
+            output = result.stdout + result.stderr
+            assert result.returncode == 0, f"{command}: {output}"
+        assert output.strip(), command
 
 
 @pytest.mark.parametrize("target", sorted({c for c in commands() if c.startswith("make ")}))
-def test_its_targets_exist(target: str) -> None:
-    done = subprocess.run(
+def test_make_targets_of_the_readme_exist(target: str) -> None:
+    result = subprocess.run(
         [*target.split(), "--dry-run"], cwd=ROOT, capture_output=True, check=False
     )
-    assert done.returncode == 0
+    assert result.returncode == 0
 
 
 @pytest.mark.parametrize("page", PAGES)
-def test_its_links_lead_somewhere(page: str) -> None:
+def test_local_links_exist(page: str) -> None:
     text = (ROOT / page).read_text(encoding="utf-8")
     links = re.findall(r"\]\(([^)#]+)\)", text)
     local = [link for link in links if "://" not in link]
@@ -75,7 +75,7 @@ def test_its_links_lead_somewhere(page: str) -> None:
 
 
 @pytest.mark.parametrize("page", PAGES)
-def test_the_files_it_names_exist(page: str) -> None:
+def test_named_files_exist(page: str) -> None:
     text = (ROOT / page).read_text(encoding="utf-8")
-    named = re.findall(r"`((?:src|tests|docs|bench|deploy)/[\w./]+)`", text)
-    assert [path for path in named if not (ROOT / path).exists()] == []
+    paths = re.findall(r"`((?:src|tests|docs|bench|deploy)/[\w./]+)`", text)
+    assert [path for path in paths if not (ROOT / path).exists()] == []

@@ -1,4 +1,4 @@
-"""Say where the jars are that Spark needs for the lake, comma-separated, and fetch what lacks."""
+"""Download the jars that Spark needs for the lake, and print their paths, comma-separated."""
 
 import sys
 from pathlib import Path
@@ -10,7 +10,7 @@ CACHE = Path("~/.cache/homma/jars").expanduser()
 
 
 def main() -> None:
-    """Print them for `spark-sql --jars`."""
+    """Print the paths for `spark-sql --jars`."""
     lock = parse_lock((HERE / "jars.lock.toml").read_text(encoding="utf-8"))
     sys.stdout.write(",".join(str(path) for path in fetch(lock, CACHE)) + "\n")
 

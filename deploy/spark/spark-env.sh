@@ -1,4 +1,4 @@
-# Sourced by Spark's scripts. Addresses are homma's defaults unless the environment has others.
+# Sourced by Spark's scripts. Addresses default to homma's unless set in the environment.
 export HOMMA_CATALOG_URI="${HOMMA_CATALOG_URI:-http://127.0.0.1:8181}"
 export HOMMA_WAREHOUSE="${HOMMA_WAREHOUSE:-s3://lake}"
 export HOMMA_S3_ENDPOINT="${HOMMA_S3_ENDPOINT:-http://127.0.0.1:8333}"

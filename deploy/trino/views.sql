@@ -1,6 +1,6 @@
--- Rendered by `homma render`. What is newest in the topics, with the columns of the lake's tables:
--- all that was written within the last hour; a wider span takes as much longer to read.
--- `homma up --with trino` makes these views; elsewhere: trino --file views.sql
+-- Rendered by `homma render`. The records of the last hour in the topics, with the
+-- columns of the lake's tables; a longer period takes proportionally longer to read.
+-- `homma up --with trino` creates these views; elsewhere: trino --file views.sql
 CREATE SCHEMA IF NOT EXISTS iceberg.live;
 
 CREATE OR REPLACE VIEW iceberg.live.stock_ticks
@@ -45,7 +45,7 @@ WHERE
   number >= 0;
 
 CREATE OR REPLACE VIEW iceberg.live.candle_1min
-COMMENT 'candles that have changed within the last hour'
+COMMENT 'candles changed within the last hour'
 SECURITY INVOKER
 AS SELECT source, symbol, date_time, open, high, low, close, volume, open_date_time, open_number, close_date_time, close_number, is_final, revision, update_date_time
 FROM (
@@ -82,7 +82,7 @@ WHERE
   volume IS NOT NULL;
 
 CREATE OR REPLACE VIEW iceberg.live.candle_5min
-COMMENT 'candles that have changed within the last hour'
+COMMENT 'candles changed within the last hour'
 SECURITY INVOKER
 AS SELECT source, symbol, date_time, open, high, low, close, volume, open_date_time, open_number, close_date_time, close_number, is_final, revision, update_date_time
 FROM (
@@ -119,7 +119,7 @@ WHERE
   volume IS NOT NULL;
 
 CREATE OR REPLACE VIEW iceberg.live.candle_10min
-COMMENT 'candles that have changed within the last hour'
+COMMENT 'candles changed within the last hour'
 SECURITY INVOKER
 AS SELECT source, symbol, date_time, open, high, low, close, volume, open_date_time, open_number, close_date_time, close_number, is_final, revision, update_date_time
 FROM (
@@ -156,7 +156,7 @@ WHERE
   volume IS NOT NULL;
 
 CREATE OR REPLACE VIEW iceberg.live.candle_15min
-COMMENT 'candles that have changed within the last hour'
+COMMENT 'candles changed within the last hour'
 SECURITY INVOKER
 AS SELECT source, symbol, date_time, open, high, low, close, volume, open_date_time, open_number, close_date_time, close_number, is_final, revision, update_date_time
 FROM (
@@ -193,7 +193,7 @@ WHERE
   volume IS NOT NULL;
 
 CREATE OR REPLACE VIEW iceberg.live.candle_30min
-COMMENT 'candles that have changed within the last hour'
+COMMENT 'candles changed within the last hour'
 SECURITY INVOKER
 AS SELECT source, symbol, date_time, open, high, low, close, volume, open_date_time, open_number, close_date_time, close_number, is_final, revision, update_date_time
 FROM (
@@ -230,7 +230,7 @@ WHERE
   volume IS NOT NULL;
 
 CREATE OR REPLACE VIEW iceberg.live.candle_1hour
-COMMENT 'candles that have changed within the last hour'
+COMMENT 'candles changed within the last hour'
 SECURITY INVOKER
 AS SELECT source, symbol, date_time, open, high, low, close, volume, open_date_time, open_number, close_date_time, close_number, is_final, revision, update_date_time
 FROM (
@@ -267,7 +267,7 @@ WHERE
   volume IS NOT NULL;
 
 CREATE OR REPLACE VIEW iceberg.live.candle_3hour
-COMMENT 'candles that have changed within the last hour'
+COMMENT 'candles changed within the last hour'
 SECURITY INVOKER
 AS SELECT source, symbol, date_time, open, high, low, close, volume, open_date_time, open_number, close_date_time, close_number, is_final, revision, update_date_time
 FROM (
@@ -304,7 +304,7 @@ WHERE
   volume IS NOT NULL;
 
 CREATE OR REPLACE VIEW iceberg.live.candle_4hour
-COMMENT 'candles that have changed within the last hour'
+COMMENT 'candles changed within the last hour'
 SECURITY INVOKER
 AS SELECT source, symbol, date_time, open, high, low, close, volume, open_date_time, open_number, close_date_time, close_number, is_final, revision, update_date_time
 FROM (
@@ -341,7 +341,7 @@ WHERE
   volume IS NOT NULL;
 
 CREATE OR REPLACE VIEW iceberg.live.candle_1day
-COMMENT 'candles that have changed within the last hour'
+COMMENT 'candles changed within the last hour'
 SECURITY INVOKER
 AS SELECT source, symbol, date_time, open, high, low, close, volume, open_date_time, open_number, close_date_time, close_number, is_final, revision, update_date_time
 FROM (
@@ -378,7 +378,7 @@ WHERE
   volume IS NOT NULL;
 
 CREATE OR REPLACE VIEW iceberg.live.candle_1week
-COMMENT 'candles that have changed within the last hour'
+COMMENT 'candles changed within the last hour'
 SECURITY INVOKER
 AS SELECT source, symbol, date_time, open, high, low, close, volume, open_date_time, open_number, close_date_time, close_number, is_final, revision, update_date_time
 FROM (
@@ -415,7 +415,7 @@ WHERE
   volume IS NOT NULL;
 
 CREATE OR REPLACE VIEW iceberg.live.candle_1month
-COMMENT 'candles that have changed within the last hour'
+COMMENT 'candles changed within the last hour'
 SECURITY INVOKER
 AS SELECT source, symbol, date_time, open, high, low, close, volume, open_date_time, open_number, close_date_time, close_number, is_final, revision, update_date_time
 FROM (

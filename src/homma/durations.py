@@ -1,4 +1,4 @@
-"""Durations as people write them."""
+"""Durations as text."""
 
 import re
 from datetime import timedelta
@@ -13,16 +13,16 @@ UNITS: Final = {
 }
 
 
-def duration(text: str) -> timedelta:
-    """A duration such as 250ms, 2s, 10min, 4h or 7d; ValueError says what it may be."""
-    found = re.fullmatch(r"\s*([0-9]+(?:\.[0-9]+)?)\s*([a-z]+)\s*", text)
-    if not found or found[2] not in UNITS:
-        raise ValueError(f"{text!r} is no duration: a number and one of {', '.join(UNITS)}")
-    return float(found[1]) * UNITS[found[2]]
+def parse_duration(text: str) -> timedelta:
+    """A duration such as 250ms, 2s, 10min, 4h or 7d. Raises ValueError for other texts."""
+    match = re.fullmatch(r"\s*([0-9]+(?:\.[0-9]+)?)\s*([a-z]+)\s*", text)
+    if not match or match[2] not in UNITS:
+        raise ValueError(f"{text!r} is not a duration: use a number and one of {', '.join(UNITS)}")
+    return float(match[1]) * UNITS[match[2]]
 
 
-def duration_text(value: timedelta) -> str:
-    """The shortest text that `duration` reads back."""
+def format_duration(value: timedelta) -> str:
+    """The shortest text that `parse_duration` reads back."""
     if not value:
         return "0s"
     for unit in reversed(UNITS):
@@ -32,5 +32,5 @@ def duration_text(value: timedelta) -> str:
 
 
 def microseconds(value: timedelta) -> int:
-    """A duration as core wants it."""
+    """A duration in microseconds."""
     return value // timedelta(microseconds=1)

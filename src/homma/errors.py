@@ -1,55 +1,57 @@
 """Every error that homma raises on purpose, in one tree.
 
-HommaError                 says what happened, where, and what to do
-├── SettingError           a flag, variable or file entry that cannot be used (exit status 2)
-├── FeedError              a file of recorded ticks that cannot be read or sent
-├── KafkaError             a broker said no, or did not answer
+HommaError                 a problem and its remedy
+├── SettingError           a flag, variable or file entry is invalid (exit status 2)
+├── FeedError              a file of recorded ticks cannot be read or sent
+├── KafkaError             a broker refused a request or did not answer
 │   ├── Unreachable        no broker answered
-│   ├── TopicMismatch      a topic is there, but not as the contract wants it
-│   └── Fenced             another owner has taken over the partition
-├── StateError             candles, offsets and ticks that do not belong together
-│   └── SplitSeries        one series stands in two partitions
-├── LakeError              the lake's catalog or storage said no, or did not answer
-│   ├── LakeUnreachable    nobody answered
-│   ├── LakeDenied         it answered that we may not
-│   ├── TableMismatch      a table is there, but not as the contract wants it, or it is missing
-│   ├── CommitRefused      the table has moved on since it was looked at; nothing was written
-│   ├── CommitUnknown      no telling whether a commit went through
-│   ├── StaleSink          another sink has taken the table over
-│   └── OffsetsLost        the topic no longer holds what a table lacks
-├── Refused                a request to `homma serve` that cannot be answered as it is
-├── ClockSetBack           the machine's clock went back under a running program
-└── StackError             an embedded server
-    ├── PortInUse
-    ├── FolderInUse
-    ├── JarChanged
-    └── ServerFailed
+│   ├── TopicMismatch      a topic exists but does not match the contract
+│   ├── Fenced             another owner has taken over the partition
+│   ├── Aborted            the transaction was rolled back
+│   └── OutcomeUnknown     whether the transaction was committed is unknown
+├── StateError             candles, offsets and ticks do not belong together
+│   └── SplitSeries        one series is in two partitions
+├── LakeError              the lake's catalog or storage refused a request or did not answer
+│   ├── LakeUnreachable    the catalog or the storage did not answer
+│   ├── LakeDenied         the credentials are missing, wrong or insufficient
+│   ├── TableMismatch      a table is missing or does not match the contract
+│   ├── CommitRefused      the table has changed since it was read; nothing was written
+│   ├── CommitUnknown      whether the commit succeeded is unknown
+│   ├── StaleSink          another sink has taken over the table
+│   └── OffsetsLost        the topic no longer has records that a table lacks
+├── RequestRefused         a request to `homma serve` cannot be answered
+├── ClockSetBack           the machine's clock was set back under a running program
+└── StackError             an embedded server cannot be installed, started or stopped
+    ├── PortInUse          another program listens on a server's port
+    ├── FolderInUse        another homma owns the data folder
+    ├── JarChanged         a jar does not match its checksum in the lock file
+    └── ServerFailed       a server exited or did not become ready
 """
 
 
 class HommaError(Exception):
-    """What happened and where, then what to do about it, as one sentence."""
+    """A problem, naming what happened and where, and a remedy. The message joins the two."""
 
-    def __init__(self, what: str, remedy: str) -> None:
-        self.what = what
+    def __init__(self, problem: str, remedy: str) -> None:
+        self.problem = problem
         self.remedy = remedy
-        super().__init__(f"{what}; {remedy}")
+        super().__init__(f"{problem}; {remedy}")
 
     def __reduce__(self) -> tuple[type["HommaError"], tuple[str, str]]:
-        """Keep both parts when the error crosses a process."""
-        return type(self), (self.what, self.remedy)
+        """Keep both parts when the error is pickled for another process."""
+        return type(self), (self.problem, self.remedy)
 
 
 class SettingError(HommaError):
-    """A flag, variable or file entry that cannot be used."""
+    """A flag, variable or file entry is invalid."""
 
 
 class FeedError(HommaError):
-    """A file of recorded ticks that cannot be read or sent."""
+    """A file of recorded ticks cannot be read or sent."""
 
 
 class KafkaError(HommaError):
-    """A broker said no, or did not answer."""
+    """A broker refused a request or did not answer."""
 
 
 class Unreachable(KafkaError):
@@ -57,23 +59,31 @@ class Unreachable(KafkaError):
 
 
 class TopicMismatch(KafkaError):
-    """A topic is there, but not as the contract wants it."""
+    """A topic exists but does not match the contract."""
 
 
 class Fenced(KafkaError):
     """Another owner has taken over the partition."""
 
 
+class Aborted(KafkaError):
+    """The transaction was rolled back: return to the state before it and repeat it."""
+
+
+class OutcomeUnknown(KafkaError):
+    """Whether the transaction was committed is unknown: a new producer has to find out."""
+
+
 class StateError(HommaError):
-    """Candles, offsets and ticks that do not belong together."""
+    """Candles, offsets and ticks do not belong together."""
 
 
 class SplitSeries(StateError):
-    """One series stands in two partitions, which would give two half candles of one key."""
+    """One series is in two partitions, which would write two partial candles under one key."""
 
 
 class LakeError(HommaError):
-    """The lake's catalog or storage said no, or did not answer."""
+    """The lake's catalog or storage refused a request or did not answer."""
 
 
 class LakeUnreachable(LakeError):
@@ -81,48 +91,48 @@ class LakeUnreachable(LakeError):
 
 
 class LakeDenied(LakeError):
-    """The credentials are missing, wrong, or do not suffice."""
+    """The credentials are missing, wrong or insufficient."""
 
 
 class TableMismatch(LakeError):
-    """A table is there, but not as the contract wants it, or it is missing."""
+    """A table is missing or does not match the contract."""
 
 
 class CommitRefused(LakeError):
-    """The table has moved on since it was looked at: nothing was written."""
+    """The table has changed since it was read; nothing was written."""
 
 
 class CommitUnknown(LakeError):
-    """The answer to a commit is missing: the table tells whether it went through."""
+    """Whether the commit succeeded is unknown; the table's snapshots show it."""
 
 
 class StaleSink(LakeError):
-    """Another sink has taken the table over."""
+    """Another sink has taken over the table."""
 
 
 class OffsetsLost(LakeError):
-    """The topic no longer holds what a table lacks."""
+    """The topic no longer has records that a table lacks."""
 
 
 class RequestRefused(HommaError):
-    """A request that cannot be answered as it is; `status` is HTTP's, `parameter` what is wrong."""
+    """A request cannot be answered: `status` is the HTTP status, `parameter` the invalid one."""
 
-    def __init__(self, what: str, remedy: str, status: int = 400, parameter: str = "") -> None:
-        super().__init__(what, remedy)
+    def __init__(self, problem: str, remedy: str, status: int = 400, parameter: str = "") -> None:
+        super().__init__(problem, remedy)
         self.status = status
         self.parameter = parameter
 
 
 class ClockSetBack(HommaError):
-    """The machine's clock went back under a running program."""
+    """The machine's clock was set back under a running program."""
 
 
 class StackError(HommaError):
-    """An embedded server cannot be had, started or stopped."""
+    """An embedded server cannot be installed, started or stopped."""
 
 
 class PortInUse(StackError):
-    """Another program listens where a server should."""
+    """Another program listens on a server's port."""
 
 
 class FolderInUse(StackError):
@@ -130,8 +140,8 @@ class FolderInUse(StackError):
 
 
 class JarChanged(StackError):
-    """A jar's bytes are not those of the lock file."""
+    """A jar does not match its checksum in the lock file."""
 
 
 class ServerFailed(StackError):
-    """A server ended, or did not become ready."""
+    """A server exited or did not become ready."""

@@ -1,6 +1,6 @@
-"""Every failpoint once: a step of a stage's work at which a test may end it.
+"""All failpoints: the steps of a stage at which a test can end its process.
 
-The stage says that it has done a step to whoever it was given; by default that is nobody.
+A stage calls its `on_step` callback after each step; by default nothing happens.
 """
 
 from collections.abc import Callable
@@ -11,14 +11,14 @@ from homma.errors import SettingError
 
 
 class Step(StrEnum):
-    """The steps by the names that they are asked for."""
+    """The steps, by the names that HOMMA_FAILPOINT takes."""
 
     # A transaction.
     BEGUN = "begun"
-    #: Handed to the client, which may have written none of it yet, or all.
+    #: The client has the records; it may have written none of them yet, or all.
     SENT = "sent"
     OFFSET_ADDED = "offset-added"
-    #: In Kafka, but the engine's state is still that before.
+    #: Kafka has committed; the engine's state is still the one from before.
     COMMITTED = "committed"
 
     # A restore.
@@ -34,46 +34,47 @@ class Step(StrEnum):
 
     # Landing.
     LANDING = "landing"
-    #: The data files are in S3, and no snapshot knows them.
+    #: The data files are in S3, but in no snapshot yet.
     UPLOADED = "uploaded"
-    #: The manifests too; the catalog has not been asked yet.
+    #: The manifests are in S3 too; the commit has not been sent to the catalog yet.
     ASKING = "asking"
-    #: It has answered, and the sink has not looked yet.
+    #: The catalog has answered; the sink has not read the answer yet.
     ANSWERED = "answered"
     LANDED = "landed"
 
-    # A table's upkeep.
+    # Table maintenance.
     EXPIRED = "expired"
     SWEEPING = "sweeping"
     COMPACTED = "compacted"
 
 
-Reached = Callable[[Step], None]
+OnStep = Callable[[Step], None]
 
 
-def ignored(step: Step) -> None:
-    """What becomes of a step where no test looks."""
+def ignore_step(step: Step) -> None:
+    """Do nothing: the default for `on_step`."""
     del step
 
 
-def at(text: str, act: Callable[[], None]) -> Reached:
-    """Act when a step is reached: `text` is its name, or NAME:N for the Nth time.
+def failpoint(text: str, act: Callable[[], None]) -> OnStep:
+    """A callback that acts at the step STEP, or at its Nth time with STEP:N.
 
-    SettingError where it is neither.
+    Raises SettingError if `text` is neither.
     """
     name, colon, number = text.partition(":")
     try:
-        wanted, nth = Step(name), int(number) if colon else 1
+        target, nth = Step(name), int(number) if colon else 1
         if nth < 1:
             raise ValueError(number)
     except ValueError as error:
         raise SettingError(
-            f"{text!r} is no failpoint", f"write STEP or STEP:N, with one of {', '.join(Step)}"
+            f"{text!r} is not a failpoint",
+            f"use STEP or STEP:N, where STEP is one of {', '.join(Step)}",
         ) from error
     times = count(1)
 
-    def reached(step: Step) -> None:
-        if step is wanted and next(times) == nth:
+    def on_step(step: Step) -> None:
+        if step is target and next(times) == nth:
             act()
 
-    return reached
+    return on_step

@@ -1,7 +1,7 @@
-"""The former names of settings, so that an old name is answered with the new one.
+"""The former names of settings, so that the error for a former name gives the current one.
 
-A former name is an error wherever it stands: as a flag, as a variable and in homma.toml. Nothing
-else in homma knows these names.
+A former name is an error as a flag, as a variable and in homma.toml. No other module knows these
+names.
 """
 
 from typing import Final
@@ -23,7 +23,7 @@ RENAMED: Final = {
 
 
 def flag_of(name: str) -> str:
-    """Return the flag of a setting that has this name."""
+    """Return the flag of a setting."""
     return "--" + name.replace("_", "-")
 
 

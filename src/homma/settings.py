@@ -1,8 +1,8 @@
-"""Every setting, once: its name, its default, what it means.
+"""Every setting in one place: its name, its default and its meaning.
 
-A class holds the settings of one stage and is frozen. Its fields are the table from which the
-command line makes `--emit-every`, the environment `HOMMA_EMIT_EVERY` and homma.toml
-`emit_every = "1s"`; in that order they count. docs/reference/settings.md is rendered from here.
+A frozen class holds the settings of one stage. Each field defines a flag (`--emit-every`), an
+environment variable (`HOMMA_EMIT_EVERY`) and an entry in homma.toml (`emit_every = "1s"`), in this
+order of precedence. docs/reference/settings.md is rendered from here.
 """
 
 from dataclasses import MISSING, Field, dataclass, field, fields
@@ -10,137 +10,160 @@ from datetime import timedelta
 from pathlib import Path
 from typing import Any, Final, Literal, get_args
 
-from homma.durations import duration, duration_text
+from homma.durations import format_duration, parse_duration
 from homma.errors import SettingError
 
 
 def setting(default: Any, meaning: str) -> Any:
-    """A row of the table; without a default (MISSING) it must be given."""
+    """Define a setting; one without a default (MISSING) is required."""
     return field(default=default, metadata={"help": meaning})
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class KafkaSettings:
-    """How to reach Kafka. Everything else is librdkafka's own, by `-X name=value`."""
+    """How to connect to Kafka. Pass any other librdkafka property with `-X name=value`."""
 
-    bootstrap_servers: str = setting("127.0.0.1:9092", "brokers, host:port, comma-separated")
-    security_protocol: Literal["PLAINTEXT", "SSL", "SASL_PLAINTEXT", "SASL_SSL"] = setting(
-        "PLAINTEXT", "how to talk to them; the SASL ones read KAFKA_SASL_USERNAME and _PASSWORD"
+    bootstrap_servers: str = setting(
+        "127.0.0.1:9092", "Kafka brokers as host:port, comma-separated"
     )
-    sasl_mechanism: str = setting("PLAIN", "how to log in: PLAIN, SCRAM-SHA-256, SCRAM-SHA-512")
+    security_protocol: Literal["PLAINTEXT", "SSL", "SASL_PLAINTEXT", "SASL_SSL"] = setting(
+        "PLAINTEXT", "protocol; SASL reads KAFKA_SASL_USERNAME and KAFKA_SASL_PASSWORD"
+    )
+    sasl_mechanism: str = setting("PLAIN", "SASL mechanism: PLAIN, SCRAM-SHA-256 or SCRAM-SHA-512")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class TopicSettings:
-    """What the topics are called and how long they keep what they hold."""
+    """Names, partitions and retention of the topics."""
 
-    topic: str = setting("stock_ticks", "where ticks come in")
-    dead_topic: str = setting("{topic}_dead", "where ticks go that break a rule")
-    late_topic: str = setting("{topic}_late", "where ticks go that are too late")
-    candle_topic: str = setting("candle_{name}", "where candles go; {name} is the interval's")
-    rekey_topic: str = setting("{topic}_by_series", "where --rekey puts ticks, keyed by series")
-    partitions: int = setting(4, "partitions of a topic of ticks that does not exist yet")
-    replication_factor: int = setting(-1, "copies of each topic; -1: as the brokers have it")
-    tick_retention: timedelta = setting(timedelta(days=7), "how long ticks stay in Kafka")
-    minute_retention: timedelta = setting(timedelta(days=7), "likewise candles up to 30min")
-    hour_retention: timedelta = setting(timedelta(days=90), "likewise candles of hours")
-    day_retention: timedelta = setting(timedelta(days=800), "likewise candles of days and more")
+    topic: str = setting("stock_ticks", "topic of incoming ticks")
+    dead_topic: str = setting(
+        "{topic}_dead", "topic for dead letters, records that break the contract"
+    )
+    late_topic: str = setting("{topic}_late", "topic for ticks dropped as late")
+    candle_topic: str = setting(
+        "candle_{name}", "topics for candles; {name} is the interval's name"
+    )
+    rekey_topic: str = setting(
+        "{topic}_by_series", "topic where --rekey writes ticks keyed by series"
+    )
+    partitions: int = setting(4, "number of partitions if homma creates the topic of ticks")
+    replication_factor: int = setting(
+        -1, "replication factor of new topics; -1: the brokers' default"
+    )
+    tick_retention: timedelta = setting(timedelta(days=7), "how long Kafka keeps ticks")
+    minute_retention: timedelta = setting(
+        timedelta(days=7), "how long Kafka keeps candles of 1 to 30 minutes"
+    )
+    hour_retention: timedelta = setting(
+        timedelta(days=90), "how long Kafka keeps candles of 1 to 4 hours"
+    )
+    day_retention: timedelta = setting(
+        timedelta(days=800), "how long Kafka keeps candles of a day or more"
+    )
 
 
-# Rows of more than one stage: what is valid, late and final is the same for all of them.
+# Settings that several stages share, so that they agree on which ticks are valid and late and
+# which candles are final.
 _WATERMARK_DELAY: Final = (
     timedelta(seconds=2),
-    "a candle is final when its series is this far past its end",
+    "how long a candle waits for out-of-order ticks before it is final",
 )
 _IDLE_TIMEOUT: Final = (
     timedelta(seconds=5),
-    "a series quiet for so long is closed by the clock",
+    "after this long without a tick, the clock moves the series' watermark",
 )
 _MAX_FUTURE: Final = (
     timedelta(minutes=5),
-    "a tick dated further ahead of its record's timestamp is refused",
+    "a tick dated further ahead of its record's timestamp becomes a dead letter",
 )
-_UNTIL_END: Final = (False, "work off what is there now, then exit")
-_GROUP: Final = ("homma", "consumer group, the owner of the committed offsets")
+_UNTIL_END: Final = (False, "process the records that exist now, then exit")
+_GROUP: Final = ("homma", "consumer group that owns the committed offsets")
 _ALLOWED_LATENESS: Final = (
     timedelta(minutes=10),
-    "ticks this far behind their series are too late",
+    "how long a final candle may be corrected; later ticks are dropped as late",
 )
 Price = Literal["mid", "bid", "ask"]
-_PRICE: Final = ("mid", "which price candles are made of")
-_DIR: Final = (Path(".homma"), "folder of all data, logs and records")
-_CACHE: Final = (Path("~/.cache/homma"), "folder of what is downloaded once")
+_PRICE: Final = ("mid", "which price candles are built from")
+_DIR: Final = (Path(".homma"), "folder for all data, logs and state")
+_CACHE: Final = (Path("~/.cache/homma"), "folder for downloaded files")
 _MAVEN: Final = (
     "https://repo.maven.apache.org/maven2",
-    "where the jars of Kafka, Trino and Flink come from",
+    "Maven repository for the jars of Kafka, Trino and Flink",
 )
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class AggregateSettings:
-    """What candles are made of, and when they are written."""
+    """How candles are built, and when they are written."""
 
     group: str = setting(*_GROUP)
     price: Price = setting(*_PRICE)
-    emit_every: timedelta = setting(timedelta(seconds=1), "changed candles are written this often")
+    emit_every: timedelta = setting(timedelta(seconds=1), "how often changed candles are written")
     watermark_delay: timedelta = setting(*_WATERMARK_DELAY)
     allowed_lateness: timedelta = setting(*_ALLOWED_LATENESS)
     idle_timeout: timedelta = setting(*_IDLE_TIMEOUT)
     max_future: timedelta = setting(*_MAX_FUTURE)
     until_end: bool = setting(*_UNTIL_END)
     rekey: bool = setting(
-        False, "first key the ticks by series anew, where a series is scattered over partitions"
+        False, "key ticks by series first, for feeds that spread a series over several partitions"
     )
-    rebuild: bool = setting(False, "forget candles and offsets, start anew with the oldest tick")
+    rebuild: bool = setting(
+        False, "discard candles and offsets, and start again from the oldest tick"
+    )
 
     def __post_init__(self) -> None:
-        """Refuse a combination that would make ticks late before their candle is final."""
-        least = self.max_future + self.watermark_delay
-        if self.allowed_lateness < least:
+        """Reject a combination that would drop ticks as late before their candle is final."""
+        minimum = self.max_future + self.watermark_delay
+        if self.allowed_lateness < minimum:
+            lateness = format_duration(self.allowed_lateness)
             raise SettingError(
-                f"allowed_lateness is {duration_text(self.allowed_lateness)}, less than max_future "
-                f"plus watermark_delay ({duration_text(least)})",
-                "give it more, or lower those two",
+                f"allowed_lateness is {lateness}, less than max_future plus watermark_delay "
+                f"({format_duration(minimum)})",
+                "raise allowed_lateness, or lower max_future or watermark_delay",
             )
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class FlinkSettings:
-    """How Flink makes the same candles: what its SQL says beside the settings of any engine."""
+    """How Flink builds the same candles: settings that only its SQL has."""
 
     delivery: Literal["exactly-once", "at-least-once"] = setting(
         "exactly-once",
-        "exactly-once: readers get candles with each checkpoint; at-least-once: every emit_every, "
-        "and some of them anew after a crash",
+        "exactly-once: candles appear with each checkpoint; at-least-once: every emit_every, and "
+        "some of them again after a crash",
     )
     checkpoint_every: timedelta = setting(
-        timedelta(seconds=5), "Flink saves its state this often, and goes on from there"
+        timedelta(seconds=5), "how often Flink saves its state, from which it resumes"
     )
     checkpoints: str = setting(
-        "", "where to: a folder, or s3://… where the cluster can write; none: in --dir"
+        "", "folder of Flink's state, for a cluster an s3:// URI; none: below --dir"
     )
     dedupe_ttl: timedelta = setting(
         timedelta(hours=1),
-        "so long, by the wall clock, ticks are known again, and how far a "
-        "series was: as long as allowed_lateness at least",
+        "how long, by the wall clock, duplicates are recognised and the watermark of a series is "
+        "kept; at least allowed_lateness",
     )
     state_retention: timedelta = setting(
-        timedelta(days=1), "a candle's state outlives its interval and allowed_lateness by this"
+        timedelta(days=1),
+        "how much longer than its interval and allowed_lateness a candle's state is kept",
     )
-    parallelism: int = setting(1, "into how many parts Flink divides each step")
+    parallelism: int = setting(1, "number of parallel subtasks of each step")
     state_backend: Literal["rocksdb", "hashmap"] = setting(
-        "rocksdb", "where Flink's state is held: on disk, or in Java's heap"
+        "rocksdb", "where Flink keeps its state: rocksdb, on disk; hashmap, on Java's heap"
     )
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class EngineSettings:
-    """Which engine makes candles, and where another one than homma's own runs."""
+    """Which engine builds candles, and where Flink runs."""
 
-    engine: Literal["embedded", "flink"] = setting("embedded", "homma's own, or Apache Flink")
-    jobmanager: str = setting("", "HOST:PORT of a Flink cluster's REST; none: one on this machine")
-    flink_port: int = setting(8083, "port of the REST and page of the Flink on this machine")
-    flink_memory: str = setting("1g", "memory of the Flink on this machine, as Java's -Xmx")
+    engine: Literal["embedded", "flink"] = setting(
+        "embedded", "homma's own engine, or Apache Flink"
+    )
+    jobmanager: str = setting("", "HOST:PORT of a Flink cluster's REST API; none: start Flink here")
+    flink_port: int = setting(8083, "port of Flink's REST API and web page, if it runs here")
+    flink_memory: str = setting("1g", "memory of Flink if it runs here, as for Java's -Xmx")
     dir: Path = setting(*_DIR)
     cache: Path = setting(*_CACHE)
     maven: str = setting(*_MAVEN)
@@ -148,45 +171,45 @@ class EngineSettings:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class MetricsSettings:
-    """Where Prometheus finds the stage."""
+    """Where the stage serves its Prometheus metrics."""
 
-    metrics_port: int = setting(0, "port of /metrics; 0: none")
-    metrics_host: str = setting("127.0.0.1", "address it binds")
+    metrics_port: int = setting(0, "port of /metrics; 0: no metrics")
+    metrics_host: str = setting("127.0.0.1", "address that /metrics listens on")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class LakeSettings:
-    """Where the lake is. Everything else is pyiceberg's own, by `-C name=value`."""
+    """How to reach the lake. Pass any other pyiceberg property with `-C name=value`."""
 
-    catalog_uri: str = setting("http://127.0.0.1:8181", "address of the Iceberg REST catalog")
-    warehouse: str = setting("s3://lake", "the catalog's warehouse")
+    catalog_uri: str = setting("http://127.0.0.1:8181", "URI of the Iceberg REST catalog")
+    warehouse: str = setting("s3://lake", "warehouse of the catalog")
     namespace: str = setting("market_data", "namespace of the tables")
-    s3_endpoint: str = setting("http://127.0.0.1:8333", "address of S3")
+    s3_endpoint: str = setting("http://127.0.0.1:8333", "URL of S3")
     s3_region: str = setting("us-east-1", "region of S3")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class LandSettings:
-    """How ticks and candles get into the lake."""
+    """How ticks and candles are written to the lake."""
 
     commit_every: timedelta = setting(
-        timedelta(minutes=1), "the tables get what is new this often; coarse ones at most as often"
+        timedelta(minutes=1), "how often new rows are committed; less often for long intervals"
     )
     maintain_every: int = setting(
-        25, "commits of a table from one tidying to the next: snapshots expired, files put together"
+        25, "commits of a table between maintenance runs, which expire snapshots and compact files"
     )
     orphan_retention: timedelta = setting(
-        timedelta(hours=1), "files that no snapshot needs any more stay so long for their readers"
+        timedelta(hours=1), "how long files stay for running queries once no snapshot needs them"
     )
     watermark_delay: timedelta = setting(*_WATERMARK_DELAY)
     idle_timeout: timedelta = setting(*_IDLE_TIMEOUT)
     max_future: timedelta = setting(*_MAX_FUTURE)
     until_end: bool = setting(*_UNTIL_END)
     candles_by: Literal["homma", "trino"] = setting(
-        "homma", "who lands candles; trino: leave their tables to deploy/dbt, and land ticks only"
+        "homma", "what lands candles; trino: land only ticks, and leave candles to deploy/dbt"
     )
     accept_loss: bool = setting(
-        False, "go on with the oldest tick kept where Kafka has deleted ticks that the lake lacks"
+        False, "continue from the oldest tick if Kafka has deleted ticks that the lake lacks"
     )
 
 
@@ -195,44 +218,46 @@ _SERVE_PORT: Final = (8010, "port of the page and the API")
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class UpSettings:
-    """What `homma up` starts on this machine, and where. Stages read their own settings too."""
+    """What `homma up` starts on this machine, and where. Each stage also reads its own settings."""
 
     dir: Path = setting(*_DIR)
     cache: Path = setting(*_CACHE)
     maven: str = setting(*_MAVEN)
-    kafka_port: int = setting(9092, "port of the broker")
-    kafka_controller_port: int = setting(9093, "port of Kafka's controller")
+    kafka_port: int = setting(9092, "port of the Kafka broker")
+    kafka_controller_port: int = setting(9093, "port of the Kafka controller")
     s3_port: int = setting(8333, "port of S3")
     catalog_port: int = setting(8181, "port of the Iceberg REST catalog")
     seaweed_port: int = setting(
-        9340, "first of the eight ports between SeaweedFS's parts; a ninth is 10,000 beyond"
+        9340, "first of eight ports that SeaweedFS uses internally; a ninth is 10,000 above it"
     )
-    trino_port: int = setting(8090, "port of Trino, which `homma up --with trino` starts")
-    aggregate_metrics_port: int = setting(9301, "port of the engine's /metrics")
-    generate_metrics_port: int = setting(9302, "port of the generator's /metrics")
-    land_metrics_port: int = setting(9303, "port of the /metrics of what fills the lake")
+    trino_port: int = setting(8090, "port of Trino, with `homma up --with trino`")
+    aggregate_metrics_port: int = setting(9301, "port of /metrics of `homma aggregate`")
+    generate_metrics_port: int = setting(9302, "port of /metrics of `homma generate`")
+    land_metrics_port: int = setting(9303, "port of /metrics of `homma land`")
     serve_port: int = setting(*_SERVE_PORT)
     commit_every: timedelta = setting(
-        timedelta(seconds=10), "the lake's tables get what is new this often"
+        timedelta(seconds=10), "how often new rows are committed to the lake's tables"
     )
-    no_generate: bool = setting(False, "make no synthetic ticks")
-    no_lake: bool = setting(False, "start no SeaweedFS, and land nothing there")
-    no_serve: bool = setting(False, "start no page and no API")
+    no_generate: bool = setting(False, "do not generate synthetic ticks")
+    no_lake: bool = setting(False, "do not start SeaweedFS, and land nothing")
+    no_serve: bool = setting(False, "do not start the page and the API")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class VerifySettings:
-    """Which engine's candles are looked at."""
+    """Which engine's candles are compared, and how often."""
 
     group: str = setting(*_GROUP)
     price: Price = setting(*_PRICE)
     max_future: timedelta = setting(*_MAX_FUTURE)
-    every: timedelta = setting(timedelta(0), "compare again this often, until stopped; 0s: once")
+    every: timedelta = setting(
+        timedelta(0), "repeat the comparison this often until stopped; 0s: once"
+    )
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class RepairSettings:
-    """Whose candles are mended, as that engine is set."""
+    """Which engine's candles are repaired. Use the same settings as that engine."""
 
     group: str = setting(*_GROUP)
     price: Price = setting(*_PRICE)
@@ -241,38 +266,38 @@ class RepairSettings:
     max_future: timedelta = setting(*_MAX_FUTURE)
 
 
-# Rows of more than one stage.
-_LIMIT: Final = (0, "stop after so many ticks; 0: never before the end")
-_SPEED: Final = ("1", "the ticks' own time over wall time, or max: as fast as can be")
+# Settings that several stages share.
+_LIMIT: Final = (0, "stop after this many ticks; 0: no limit")
+_SPEED: Final = ("1", "multiple of real time at which ticks are sent; max: as fast as possible")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class GenerateSettings:
-    """What synthetic ticks are like."""
+    """What the synthetic ticks look like."""
 
-    rate: float = setting(100.0, "ticks a second, all series together; 0: as many as can be")
+    rate: float = setting(100.0, "ticks per second across all series; 0: as many as possible")
     limit: int = setting(*_LIMIT)
-    sources: int = setting(2, "how many sources there are: SOURCE_1, SOURCE_2 and so on")
-    series: int = setting(20, "how many series in all: each source quotes as many instruments")
-    seed: str = setting("", "the same seed gives the same quotes; none: others every time")
-    start: str = setting("", "date of the first tick, as 2025-03-20T14:31:28; none: now")
+    sources: int = setting(2, "number of sources: SOURCE_1, SOURCE_2 and so on")
+    series: int = setting(20, "total number of series, divided equally among the sources")
+    seed: str = setting("", "the same seed gives the same quotes; none: different ones each run")
+    start: str = setting("", "date of the first tick, such as 2025-03-20T14:31:28; none: now")
     speed: str = setting(*_SPEED)
-    late: float = setting(0.0, "share of ticks (0 to 1) that are late_by behind their time")
-    late_by: timedelta = setting(timedelta(minutes=15), "how far the late ticks are behind")
-    out_of_order: float = setting(0.0, "share of ticks sent after ticks that follow them")
-    duplicates: float = setting(0.0, "share of ticks sent twice")
+    late: float = setting(0.0, "share of ticks (0 to 1) that arrive late, by late_by")
+    late_by: timedelta = setting(timedelta(minutes=15), "how late the late ticks arrive")
+    out_of_order: float = setting(0.0, "share of ticks (0 to 1) sent out of order")
+    duplicates: float = setting(0.0, "share of ticks (0 to 1) sent twice")
     disorder: timedelta = setting(
-        timedelta(milliseconds=1500), "within which ticks come out of order or again"
+        timedelta(milliseconds=1500), "longest delay of out-of-order and duplicate ticks"
     )
-    invalid: float = setting(0.0, "share of ticks that break the contract, in many ways")
+    invalid: float = setting(0.0, "share of ticks (0 to 1) that break the contract")
 
 
-# Rows of those who read recorded ticks.
-_SOURCE: Final = ("", "source of the ticks of files that have no such column")
-_SYMBOL: Final = ("", "symbol of the ticks of files that have no such column")
-_TIME_UNIT: Final = ("text", "what dates count that are whole numbers since 1970")
-_SEPARATOR: Final = (",", "what stands between the columns of a CSV file")
-_SKIP: Final = (False, "leave out rows that lack a value, and count them")
+# Settings of the stages that read recorded ticks.
+_SOURCE: Final = ("", "source of all ticks in files without a source column")
+_SYMBOL: Final = ("", "symbol of all ticks in files without a symbol column")
+_TIME_UNIT: Final = ("text", "unit of dates that are whole numbers since 1970")
+_SEPARATOR: Final = (",", "separator between the columns of a CSV file")
+_SKIP: Final = (False, "skip rows that lack a value, and count them")
 TimeUnit = Literal["text", "s", "ms", "us", "ns"]
 
 
@@ -283,7 +308,7 @@ class ReplaySettings:
     speed: str = setting(*_SPEED)
     limit: int = setting(*_LIMIT)
     rebase: Literal["none", "now"] = setting(
-        "none", "now: move all dates so that the last tick is dated when it is sent"
+        "none", "now: shift all dates so that the last tick is dated when it is sent"
     )
     source: str = setting(*_SOURCE)
     symbol: str = setting(*_SYMBOL)
@@ -294,7 +319,7 @@ class ReplaySettings:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class BackfillSettings:
-    """How recorded ticks are read that go straight into the lake, and whose candles they make."""
+    """How recorded ticks are read into the lake, and which engine's candles they become."""
 
     group: str = setting(*_GROUP)
     price: Price = setting(*_PRICE)
@@ -309,27 +334,27 @@ class BackfillSettings:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ServeSettings:
-    """Where the page and the API are, and how much they give."""
+    """Where the page and the API listen, and their limits."""
 
     serve_host: str = setting(
-        "127.0.0.1", "address of the page and the API; others than this machine's need a token"
+        "127.0.0.1", "address the page and the API listen on; any but loopback requires a token"
     )
     serve_port: int = setting(*_SERVE_PORT)
     allowed_hosts: str = setting(
-        "", "names by which it may be asked for beside its address, comma-separated"
+        "", "host names accepted in addition to the address, comma-separated"
     )
-    cors_origins: str = setting(
-        "", "origins of other sites' pages that may read the API, comma-separated"
-    )
-    keep_candles: int = setting(1000, "newest candles of each series and interval held in memory")
-    max_connections: int = setting(2000, "connections at a time; more are closed at once")
-    max_streams: int = setting(1000, "live streams at a time; more are refused")
+    cors_origins: str = setting("", "origins of other sites that may read the API, comma-separated")
+    keep_candles: int = setting(1000, "newest candles of each series and interval kept in memory")
+    max_connections: int = setting(2000, "maximum open connections; any more are closed at once")
+    max_streams: int = setting(1000, "maximum live streams; any more are refused")
     stream_timeout: timedelta = setting(
-        timedelta(seconds=20), "who takes nothing from a stream for so long is cut off"
+        timedelta(seconds=20), "a client that reads nothing for this long is disconnected"
     )
     watermark_delay: timedelta = setting(*_WATERMARK_DELAY)
     idle_timeout: timedelta = setting(*_IDLE_TIMEOUT)
-    without_lake: bool = setting(False, "give the newest candles only, ask no lake for older ones")
+    without_lake: bool = setting(
+        False, "serve only the newest candles, without history from the lake"
+    )
 
 
 STAGES: Final = (
@@ -352,20 +377,20 @@ STAGES: Final = (
 
 
 def all_settings() -> dict[str, Field[Any]]:
-    """Every setting by name."""
+    """Return every setting by name."""
     return {row.name: row for stage in STAGES for row in fields(stage)}
 
 
 def has_default(row: Field[Any]) -> bool:
-    """Whether a setting may be left out."""
+    """Whether a setting may be omitted."""
     return row.default is not MISSING
 
 
 def parse(row: Field[Any], text: str) -> Any:
-    """The value of a setting from its text; ValueError says what it may be."""
+    """Parse the text of a setting; ValueError names the accepted values."""
     kind = row.type
     if kind is timedelta:
-        return duration(text)
+        return parse_duration(text)
     if kind is bool:
         if text.lower() not in ("true", "false", "1", "0"):
             raise ValueError(f"{text!r} is neither true nor false")

@@ -3,43 +3,43 @@ locals {
   cluster    = "${confluent_kafka_cluster.this.rbac_crn}/kafka=${confluent_kafka_cluster.this.id}"
   registry   = data.confluent_schema_registry_cluster.this.resource_name
 
-  # Least privilege: who may do what with which topics, groups and transactions.
+  # Least privilege: the permissions of each account on topics, groups and transactions.
   bindings = merge(
     {
       "feed writes ticks" = {
-        role = "DeveloperWrite", who = "feed", crn = "${local.cluster}/topic=${module.names.tick_topic}"
+        role = "DeveloperWrite", account = "feed", crn = "${local.cluster}/topic=${module.names.tick_topic}"
       }
       "land reads ticks" = {
-        role = "DeveloperRead", who = "land", crn = "${local.cluster}/topic=${module.names.tick_topic}*"
+        role = "DeveloperRead", account = "land", crn = "${local.cluster}/topic=${module.names.tick_topic}*"
       }
       "land reads candles" = {
-        role = "DeveloperRead", who = "land", crn = "${local.cluster}/topic=candle_*"
+        role = "DeveloperRead", account = "land", crn = "${local.cluster}/topic=candle_*"
       }
       "land reads as a group" = {
-        role = "DeveloperRead", who = "land", crn = "${local.cluster}/group=homma*"
+        role = "DeveloperRead", account = "land", crn = "${local.cluster}/group=homma*"
       }
       "engine reads ticks" = {
-        role = "DeveloperRead", who = "engine", crn = "${local.cluster}/topic=${module.names.tick_topic}"
+        role = "DeveloperRead", account = "engine", crn = "${local.cluster}/topic=${module.names.tick_topic}"
       }
     },
     var.engine == "flink" ? {
       "engine owns candles" = {
-        role = "ResourceOwner", who = "engine", crn = "${local.cluster}/topic=candle_*"
+        role = "ResourceOwner", account = "engine", crn = "${local.cluster}/topic=candle_*"
       }
       "engine writes in transactions" = {
-        role = "DeveloperRead", who = "engine", crn = "${local.cluster}/transactional-id=_confluent-flink_*"
+        role = "DeveloperRead", account = "engine", crn = "${local.cluster}/transactional-id=_confluent-flink_*"
       }
       "engine ends transactions" = {
-        role = "DeveloperWrite", who = "engine", crn = "${local.cluster}/transactional-id=_confluent-flink_*"
+        role = "DeveloperWrite", account = "engine", crn = "${local.cluster}/transactional-id=_confluent-flink_*"
       }
       "engine owns schemas of candles" = {
-        role = "ResourceOwner", who = "engine", crn = "${local.registry}/subject=candle_*"
+        role = "ResourceOwner", account = "engine", crn = "${local.registry}/subject=candle_*"
       }
       "engine runs statements" = {
-        role = "FlinkDeveloper", who = "engine", crn = confluent_environment.this.resource_name
+        role = "FlinkDeveloper", account = "engine", crn = confluent_environment.this.resource_name
       }
       "land reads schemas" = {
-        role = "DeveloperRead", who = "land", crn = "${local.registry}/subject=candle_*"
+        role = "DeveloperRead", account = "land", crn = "${local.registry}/subject=candle_*"
       }
     } : {},
   )
@@ -54,7 +54,7 @@ resource "confluent_role_binding" "admin" {
 resource "confluent_role_binding" "this" {
   for_each = local.bindings
 
-  principal   = local.principals[each.value.who]
+  principal   = local.principals[each.value.account]
   role_name   = each.value.role
   crn_pattern = each.value.crn
 }

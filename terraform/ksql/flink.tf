@@ -22,7 +22,7 @@ resource "confluent_api_key" "flink" {
   count = var.engine == "flink" ? 1 : 0
 
   display_name = "${var.name}-flink"
-  description  = "Flink's REST, for the statements"
+  description  = "Flink's REST API, for the statements"
 
   owner {
     id          = confluent_service_account.this["engine"].id
@@ -42,7 +42,7 @@ resource "confluent_api_key" "flink" {
 }
 
 locals {
-  told = merge(local.statements.properties, {
+  statement_properties = merge(local.statements.properties, {
     "sql.current-catalog"  = confluent_environment.this.display_name
     "sql.current-database" = confluent_kafka_cluster.this.display_name
   })
@@ -53,7 +53,7 @@ resource "confluent_flink_statement" "tables" {
 
   statement      = each.value
   statement_name = "${var.name}-${each.key}"
-  properties     = local.told
+  properties     = local.statement_properties
   rest_endpoint  = data.confluent_flink_region.this[0].rest_endpoint
 
   organization {
@@ -85,7 +85,7 @@ resource "confluent_flink_statement" "runs" {
 
   statement      = each.value
   statement_name = "${var.name}-${each.key}"
-  properties     = local.told
+  properties     = local.statement_properties
   rest_endpoint  = data.confluent_flink_region.this[0].rest_endpoint
 
   organization {

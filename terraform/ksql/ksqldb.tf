@@ -1,6 +1,6 @@
-# Its tables are made by ksqldb/create-entities.sql, which Terraform cannot run.
+# ksqldb/create-entities.sql creates its tables; Terraform cannot run the script.
 
-# ksqlDB wants to own its cluster: it makes topics of its own for its state.
+# ksqlDB needs to own the cluster, because it creates topics for its state.
 resource "confluent_role_binding" "ksqldb" {
   count = var.engine == "ksqldb" ? 1 : 0
 
@@ -15,7 +15,7 @@ resource "confluent_ksql_cluster" "this" {
   display_name = var.name
   csu          = var.csu
 
-  # Rows of the processing log would be ticks.
+  # Rows of the processing log would contain ticks.
   use_detailed_processing_log = false
 
   kafka_cluster {
@@ -40,7 +40,7 @@ resource "confluent_api_key" "ksqldb" {
   count = var.engine == "ksqldb" ? 1 : 0
 
   display_name = "${var.name}-ksqldb"
-  description  = "ksqlDB, for whoever runs create-entities.sql"
+  description  = "ksqlDB, to run create-entities.sql"
 
   owner {
     id          = confluent_service_account.this["engine"].id

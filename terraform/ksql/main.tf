@@ -24,7 +24,7 @@ resource "confluent_environment" "this" {
   }
 }
 
-# Standard, as rights on single topics (RBAC) begin there.
+# Standard is the first cluster type with permissions on single topics (RBAC).
 resource "confluent_kafka_cluster" "this" {
   display_name = var.name
   availability = "SINGLE_ZONE"
@@ -52,7 +52,7 @@ resource "confluent_service_account" "this" {
   for_each = module.names.accounts
 
   display_name = each.value.name
-  description  = "homma: ${each.value.does}"
+  description  = "homma: ${each.value.purpose}"
 }
 
 resource "confluent_kafka_topic" "this" {

@@ -1,6 +1,6 @@
-# One output, and sensitive: keys are in it. terraform output -json resource-ids
+# The only output, sensitive because it contains keys: terraform output -json resource-ids
 output "resource-ids" {
-  description = "What was made, and the keys to it."
+  description = "The created resources and their keys."
   sensitive   = true
   value = {
     environment       = confluent_environment.this.id

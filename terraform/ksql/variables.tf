@@ -1,45 +1,45 @@
 variable "confluent_cloud_api_key" {
-  description = "Cloud API key of somebody who may make environments (OrganizationAdmin)."
+  description = "Cloud API key of an account that may create environments (OrganizationAdmin)."
   type        = string
   sensitive   = true
 }
 
 variable "confluent_cloud_api_secret" {
-  description = "Its secret."
+  description = "Secret of the Cloud API key."
   type        = string
   sensitive   = true
 }
 
 variable "name" {
-  description = "What everything is called after."
+  description = "Name of the environment and prefix of all resources."
   type        = string
   default     = "homma"
   nullable    = false
 }
 
 variable "cloud" {
-  description = "Where it runs: AWS, GCP or AZURE."
+  description = "Cloud provider: AWS, GCP or AZURE."
   type        = string
   default     = "AWS"
   nullable    = false
 }
 
 variable "region" {
-  description = "The cloud's region."
+  description = "Region of the cloud provider."
   type        = string
   default     = "eu-central-1"
   nullable    = false
 }
 
 variable "engine" {
-  description = "What makes the candles: ksqldb or flink."
+  description = "Engine that makes the candles: ksqldb or flink."
   type        = string
   default     = "flink"
   nullable    = false
 }
 
 variable "partitions" {
-  description = "Partitions of the topic of ticks, and so of each topic of candles."
+  description = "Partitions of the tick topic and of each candle topic."
   type        = number
   default     = 4
   nullable    = false
@@ -53,7 +53,7 @@ variable "csu" {
 }
 
 variable "max_cfu" {
-  description = "Most units of the Flink compute pool: 5, 10, 20, 30, 40 or 50."
+  description = "Maximum units of the Flink compute pool: 5, 10, 20, 30, 40 or 50."
   type        = number
   default     = 10
   nullable    = false

@@ -8,8 +8,8 @@ terraform {
     }
   }
 
-  # Remote state is yours to choose: terraform init -backend-config=... with a backend block of
-  # your own. The state holds API secrets; keep it where only you can read it.
+  # To use remote state, add a backend block and run terraform init -backend-config=...
+  # The state contains API secrets: store it where only you can read it.
 }
 
 provider "confluent" {

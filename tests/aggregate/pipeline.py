@@ -1,4 +1,4 @@
-"""A pipeline of its own on the shared broker: topics, ticks in, engine, candles out."""
+"""A separate pipeline on the shared broker: topics, ticks in, engine, candles out."""
 
 import json
 import os
@@ -15,9 +15,9 @@ from typing import Any
 
 import polars as pl
 
-from homma.aggregate.job import engine
+from homma.aggregate.job import candle_loop
 from homma.aggregate.loop import Loop
-from homma.aggregate.stage import sources
+from homma.aggregate.stage import tick_topics
 from homma.core.interval import INTERVALS
 from homma.metrics import AGGREGATE, Metrics
 from homma.settings import AggregateSettings, TopicSettings
@@ -54,7 +54,7 @@ def tick(
 
 @dataclass
 class Pipeline:
-    """Topics of one test."""
+    """The topics and the engine of one test."""
 
     bootstrap: str
     partitions: int = 1
@@ -71,44 +71,44 @@ class Pipeline:
         self.metrics = Metrics(AGGREGATE)
 
     def send(self, *ticks: dict[str, Any] | bytes) -> None:
-        """Ticks in, keyed by series; bytes go as they stand, without a key."""
+        """Send ticks keyed by series; bytes are sent unchanged and without a key."""
         sender = Sender(self.config)
-        for one in ticks:
-            if isinstance(one, bytes):
-                sender.send(self.topics.ticks, [None], [one])  # type: ignore[list-item]
+        for tick in ticks:
+            if isinstance(tick, bytes):
+                sender.send(self.topics.ticks, [None], [tick])  # type: ignore[list-item]
             else:
-                key = f"{one['source']}:{one['symbol']}".encode()
-                sender.send(self.topics.ticks, [key], [json.dumps(one).encode()])
+                key = f"{tick['source']}:{tick['symbol']}".encode()
+                sender.send(self.topics.ticks, [key], [json.dumps(tick).encode()])
         assert sender.flush(30) == 0
 
     def send_many(self, ticks: Iterable[dict[str, Any]]) -> None:
-        """Ticks in, keyed by series, many at a time."""
+        """Send many ticks, keyed by series."""
         sender = Sender(self.config)
-        left = iter(ticks)
-        while part := list(islice(left, 20_000)):
-            keys = [f"{one['source']}:{one['symbol']}".encode() for one in part]
-            sender.send(self.topics.ticks, keys, [json.dumps(one).encode() for one in part])
+        remaining = iter(ticks)
+        while part := list(islice(remaining, 20_000)):
+            keys = [f"{tick['source']}:{tick['symbol']}".encode() for tick in part]
+            sender.send(self.topics.ticks, keys, [json.dumps(tick).encode() for tick in part])
         assert sender.flush(60) == 0
 
     def send_frame(self, ticks: pl.DataFrame) -> None:
-        """Many ticks in."""
+        """Send a frame of ticks."""
         sender = Sender(self.config)
         for part in ticks.iter_slices(50_000):
-            sender.send(self.topics.ticks, *codec.ticks_to(part))
+            sender.send(self.topics.ticks, *codec.encode_ticks(part))
         assert sender.flush(60) == 0
 
     def engine(self, **settings: Any) -> Loop:
         """An engine in this process."""
-        found = sources(self.config, self.topics, Admin(self.config))
-        return engine(found, replace(self.settings, **settings), self.metrics)
+        topics = tick_topics(self.config, self.topics, Admin(self.config))
+        return candle_loop(topics, replace(self.settings, **settings), self.metrics)
 
     def work_off(self, **settings: Any) -> None:
-        """Aggregate what is there, to its end."""
+        """Process the ticks in the topic, until its end."""
         self.engine(until_end=True, **settings).run(lambda: False)
 
     @contextmanager
     def running(self, **settings: Any) -> Iterator[threading.Thread]:
-        """An engine in a thread, as long as the block lasts."""
+        """An engine in a thread while the block runs."""
         stop = threading.Event()
         engine = self.engine(**settings)
         thread = threading.Thread(target=engine.run, args=(stop.is_set,))
@@ -120,7 +120,7 @@ class Pipeline:
             thread.join(60)
 
     def process(self, *flags: str) -> subprocess.Popen[bytes]:
-        """`homma aggregate` as a process of its own."""
+        """`homma aggregate` as a separate process."""
         argv = [
             sys.executable,
             "-m",
@@ -143,8 +143,8 @@ class Pipeline:
         reader = Reader(self.config)
         try:
             for partition in range(self.partitions):
-                kept = {topic: reader.kept(topic, partition) for topic in topics}
-                yield from reader.read(partition, kept, 20)
+                ranges = {topic: reader.offset_range(topic, partition) for topic in topics}
+                yield from reader.read(partition, ranges, 20)
         finally:
             reader.close()
 
@@ -154,65 +154,65 @@ class Pipeline:
 
     def candles(self) -> pl.DataFrame:
         """The newest record of every key, with `revision` and `is_final`."""
-        frames = [codec.candles_from([], 0)]
+        frames = [codec.decode_candles([], 0)]
         for batch in self.batches(*self.topics.candles):
             for code, topic in enumerate(self.topics.candles):
-                # A tombstone's key is a candle without values.
+                # The key of a tombstone is parsed as a candle without values.
                 values = [m.value() or m.key() or b"" for m in batch if m.topic() == topic]
                 if values:
-                    frames.append(codec.candles_from(values, code))
+                    frames.append(codec.decode_candles(values, code))
         newest = pl.concat(frames).unique(KEY, keep="last", maintain_order=True).sort(KEY)
         return newest.filter(pl.col("volume").is_not_null())
 
     def candle(self, code: str, start: str, symbol: str = "AAA") -> dict[str, Any]:
-        """One candle, by the interval's code and the start's text."""
+        """One candle, by interval code and start as text."""
         interval = next(n for n, i in enumerate(INTERVALS) if i.code == code)
         at = pl.Series([start]).str.to_datetime(time_unit="us").cast(pl.Int64)[0]
-        found = self.candles().filter(
+        candles = self.candles().filter(
             (pl.col("interval") == interval)
             & (pl.col("start_us") == at)
             & (pl.col("symbol") == symbol)
         )
-        assert found.height == 1, f"no candle {code} {start} {symbol}"
-        return found.row(0, named=True)
+        assert candles.height == 1, f"no candle {code} {start} {symbol}"
+        return candles.row(0, named=True)
 
     def counted(self, name: str) -> float:
         """The value of a counter."""
         return self.metrics.registry.get_sample_value(f"{name}_total") or 0.0
 
     def foreign_transaction(self, partition: int = 0) -> Transactions:
-        """A producer that takes over the engine's transactional id, as a successor would."""
+        """A producer that takes over the engine's transactional id, like a successor."""
         name = f"homma-{self.settings.group}-{self.topics.ticks}-{partition}"
         return Transactions(self.config, name, 10_000)
 
 
-def until(met: Callable[[], bool], within_s: float = 60.0) -> None:
-    """Wait for something to come true."""
-    end_s = time.monotonic() + within_s
-    while not met():
-        assert time.monotonic() < end_s, "it did not come true"
+def until(condition: Callable[[], bool], timeout_s: float = 60.0) -> None:
+    """Wait until a condition is true."""
+    end_s = time.monotonic() + timeout_s
+    while not condition():
+        assert time.monotonic() < end_s, "the condition did not become true in time"
         time.sleep(0.1)
 
 
-def same_candles(left: pl.DataFrame, right: pl.DataFrame) -> None:
-    """Equal in all fields that depend on the ticks alone."""
+def same_candles(actual: pl.DataFrame, expected: pl.DataFrame) -> None:
+    """Assert equality in all fields that depend only on ticks."""
     columns = [*KEY, "end_us", *VALUES]
-    one, other = left.select(columns).sort(KEY), right.select(columns).sort(KEY)
-    assert one.equals(other), (
-        f"{_rows_not_in(other, one)} where it should be {_rows_not_in(one, other)}"
+    actual, expected = actual.select(columns).sort(KEY), expected.select(columns).sort(KEY)
+    assert actual.equals(expected), (
+        f"{_difference(actual, expected)} instead of {_difference(expected, actual)}"
     )
 
 
-def _rows_not_in(other: pl.DataFrame, one: pl.DataFrame) -> list[dict[str, Any]]:
-    """Some rows of the one that the other lacks."""
-    known = set(other.rows())
-    return [row for row in one.to_dicts() if tuple(row.values()) not in known][:5]
+def _difference(candles: pl.DataFrame, other: pl.DataFrame) -> list[dict[str, Any]]:
+    """Up to five rows of `candles` that are not in `other`."""
+    others = set(other.rows())
+    return [row for row in candles.to_dicts() if tuple(row.values()) not in others][:5]
 
 
 def batch_candles(
     ticks: Sequence[dict[str, Any]] | pl.DataFrame, price: str = "mid"
 ) -> pl.DataFrame:
-    """Candles of all ticks at once, by a plain group_by over sorted ticks."""
+    """The candles of all ticks at once, by a plain group_by over sorted ticks."""
     frame = ticks if isinstance(ticks, pl.DataFrame) else pl.DataFrame(ticks)
     at = pl.col("dateTime").str.to_datetime(time_unit="us").cast(pl.Int64)
     order_key = at.cast(pl.Int128) * (1 << 63) + pl.col("number").cast(pl.Int128)

@@ -1,4 +1,4 @@
-"""The engine against a real broker, one situation a test."""
+"""The engine with a real broker, one situation per test."""
 
 import json
 
@@ -24,12 +24,12 @@ def test_ticks_become_candles_of_all_intervals(pipeline: Pipeline) -> None:
     ]
     pipeline.send(*ticks)
     pipeline.work_off()
-    found = pipeline.candles()
-    same_candles(found, batch_candles(ticks))
-    assert set(found["interval"]) == set(range(len(INTERVALS)))
+    candles = pipeline.candles()
+    same_candles(candles, batch_candles(ticks))
+    assert set(candles["interval"]) == set(range(len(INTERVALS)))
 
 
-def test_a_candle_record_is_as_the_contract_says(pipeline: Pipeline) -> None:
+def test_a_candle_record_follows_the_contract(pipeline: Pipeline) -> None:
     pipeline.send(tick(DAY + "14:31:28.000", 627.045, 11530579268, "BNBUSD", "SOURCE_é"))
     pipeline.work_off()
     [record] = pipeline.records(pipeline.topics.candles[0])
@@ -60,24 +60,26 @@ def test_a_candle_record_is_as_the_contract_says(pipeline: Pipeline) -> None:
     assert len(headers["run"] or b"") == 12
 
 
-def test_a_bad_tick_goes_to_the_dead_topic_as_it_was(pipeline: Pipeline) -> None:
-    bad = [b"not json", json.dumps(tick(DAY + "14:31:60")).encode(), b"", b'{"mid":1']
-    pipeline.send(tick(DAY + "14:31:00"), *bad, tick(DAY + "14:31:01", number=2))
+def test_an_invalid_record_becomes_a_dead_letter_with_its_value_unchanged(
+    pipeline: Pipeline,
+) -> None:
+    invalid = [b"not json", json.dumps(tick(DAY + "14:31:60")).encode(), b"", b'{"mid":1']
+    pipeline.send(tick(DAY + "14:31:00"), *invalid, tick(DAY + "14:31:01", number=2))
     pipeline.work_off()
     dead = pipeline.records(pipeline.topics.dead)
-    assert [m.value() or b"" for m in dead] == bad
-    told = [dict(m.headers() or []) for m in dead]
-    assert [t["offset"] for t in told] == [b"1", b"2", b"3", b"4"]
-    assert all(t["topic"] == pipeline.topics.ticks.encode() for t in told)
-    reasons = [str(t["error"]) for t in told]
-    assert "dateTime: required" in reasons.pop(1)
-    assert all("not a JSON object in UTF-8" in reason for reason in reasons)
+    assert [m.value() or b"" for m in dead] == invalid
+    headers = [dict(m.headers() or []) for m in dead]
+    assert [h["offset"] for h in headers] == [b"1", b"2", b"3", b"4"]
+    assert all(h["topic"] == pipeline.topics.ticks.encode() for h in headers)
+    errors = [str(h["error"]) for h in headers]
+    assert "dateTime: required" in errors.pop(1)
+    assert all("not a JSON object in UTF-8" in error for error in errors)
     assert pipeline.candle("m1", DAY + "14:31:00")["volume"] == 2
     assert pipeline.counted("homma_ticks_dead") == 4
     assert pipeline.counted("homma_ticks_read") == 6
 
 
-def test_the_longest_tick_still_fits_the_dead_topic(pipeline: Pipeline) -> None:
+def test_the_longest_record_fits_into_the_dead_topic(pipeline: Pipeline) -> None:
     longest = b"x" * 1_048_400
     pipeline.send(longest, tick(DAY + "14:31:00"))
     pipeline.work_off()
@@ -85,13 +87,13 @@ def test_the_longest_tick_still_fits_the_dead_topic(pipeline: Pipeline) -> None:
     assert dead.value() == longest
 
 
-def test_a_late_tick_goes_whole_to_the_late_topic(pipeline: Pipeline) -> None:
-    late = tick(DAY + "14:19:59.999", number=2, unknown="kept")
+def test_a_dropped_tick_goes_to_the_late_topic_unchanged(pipeline: Pipeline) -> None:
+    dropped = tick(DAY + "14:19:59.999", number=2, unknown="kept")
     in_time = tick(DAY + "14:20:00.000", number=3)
-    pipeline.send(tick(DAY + "14:30:00"), late, in_time)
+    pipeline.send(tick(DAY + "14:30:00"), dropped, in_time)
     pipeline.work_off()
     [record] = pipeline.records(pipeline.topics.late)
-    assert json.loads(record.value() or b"") == late
+    assert json.loads(record.value() or b"") == dropped
     assert dict(record.headers() or [])["offset"] == b"1"
     assert pipeline.candle("D1", DAY + "00:00:00")["volume"] == 2
 
@@ -108,7 +110,7 @@ def test_a_late_tick_corrects_a_final_candle(pipeline: Pipeline) -> None:
     assert pipeline.candle("h1", DAY + "14:00:00")["volume"] == 3
 
 
-def test_duplicates_count_once_also_after_a_restart(pipeline: Pipeline) -> None:
+def test_duplicates_count_once_even_after_a_restart(pipeline: Pipeline) -> None:
     first, second = tick(DAY + "14:30:00", 10, 1), tick(DAY + "14:30:01", 11, 2)
     pipeline.send(first, second, first)
     pipeline.work_off()
@@ -119,7 +121,7 @@ def test_duplicates_count_once_also_after_a_restart(pipeline: Pipeline) -> None:
     assert pipeline.counted("homma_ticks_duplicate") == 3
 
 
-def test_a_quiet_series_is_closed_by_the_clock(pipeline: Pipeline) -> None:
+def test_the_clock_finalizes_the_candles_of_an_idle_series(pipeline: Pipeline) -> None:
     pipeline.send(tick(DAY + "14:30:58"))
     with pipeline.running():
         until(lambda: bool(pipeline.candles()["is_final"].any()))
@@ -127,13 +129,13 @@ def test_a_quiet_series_is_closed_by_the_clock(pipeline: Pipeline) -> None:
     assert pipeline.candle("h1", DAY + "14:00:00")["is_final"] is False
 
 
-def test_until_the_end_no_time_runs(pipeline: Pipeline) -> None:
+def test_with_until_end_the_clock_does_not_run(pipeline: Pipeline) -> None:
     pipeline.send(tick(DAY + "14:30:58"))
     pipeline.work_off()
     assert not pipeline.candles()["is_final"].any()
 
 
-def test_nothing_changes_when_nothing_comes(pipeline: Pipeline) -> None:
+def test_without_new_ticks_nothing_is_written(pipeline: Pipeline) -> None:
     pipeline.send(tick(DAY + "14:30:58"))
     pipeline.work_off()
     before = len(pipeline.records(pipeline.topics.candles[0]))
@@ -141,7 +143,7 @@ def test_nothing_changes_when_nothing_comes(pipeline: Pipeline) -> None:
     assert len(pipeline.records(pipeline.topics.candles[0])) == before
 
 
-def test_partitions_are_worked_off_side_by_side(bootstrap: str) -> None:
+def test_partitions_are_processed_in_parallel(bootstrap: str) -> None:
     pipeline = Pipeline(bootstrap, partitions=3)
     ticks = [
         tick(f"{DAY}14:{minute:02}:00", float(minute + n), minute, f"SYM{n}")
@@ -151,12 +153,14 @@ def test_partitions_are_worked_off_side_by_side(bootstrap: str) -> None:
     pipeline.send(*ticks)
     pipeline.work_off()
     same_candles(pipeline.candles(), batch_candles(ticks))
-    used = {m.partition() for m in pipeline.records(pipeline.topics.candles[0])}
-    assert used == {m.partition() for m in pipeline.records(pipeline.topics.ticks)} == {0, 1, 2}
+    partitions = {m.partition() for m in pipeline.records(pipeline.topics.candles[0])}
+    assert (
+        partitions == {m.partition() for m in pipeline.records(pipeline.topics.ticks)} == {0, 1, 2}
+    )
 
 
 @pytest.mark.parametrize(("price", "expected"), [("bid", 9.5), ("ask", 10.5), ("mid", 10.0)])
-def test_the_price_is_a_choice(pipeline: Pipeline, price: str, expected: float) -> None:
+def test_the_price_is_a_setting(pipeline: Pipeline, price: str, expected: float) -> None:
     pipeline.send(tick(DAY + "14:30:58", 10))
     pipeline.work_off(price=price)
     assert pipeline.candle("m1", DAY + "14:30:00")["close"] == expected

@@ -1,4 +1,4 @@
-"""What Flink is told: from the table of intervals and the settings."""
+"""The SQL for Flink, generated from the table of intervals and the settings."""
 
 from datetime import timedelta
 from pathlib import Path
@@ -22,32 +22,32 @@ ROOT = Path(__file__).parents[2]
 def job(
     settings: AggregateSettings | None = None,
     flink: FlinkSettings | None = None,
-    more: dict[str, str] | None = None,
+    kafka: dict[str, str] | None = None,
 ) -> Job:
     return Job(
         topics=contract.topics(TopicSettings()),
         settings=settings or AggregateSettings(),
         flink=flink or FlinkSettings(),
-        client=java_properties({"bootstrap.servers": "here:9092", **(more or {})}, SHADED),
+        client=java_properties({"bootstrap.servers": "here:9092", **(kafka or {})}, SHADED),
         checkpoints="file:///state",
     )
 
 
-def test_the_verb_prints_what_is_deployed() -> None:
+def test_the_command_prints_the_deployed_sql() -> None:
     flags = ["--bootstrap.servers", "kafka:9092", "--checkpoints", "s3://lake/flink"]
-    said = CliRunner().invoke(homma, ["flink", "sql", *flags])
-    assert said.exit_code == 0, said.output
+    result = CliRunner().invoke(homma, ["flink", "sql", *flags])
+    assert result.exit_code == 0, result.output
     deployed = (ROOT / "deploy/flink/candles.sql").read_text(encoding="utf-8")
     comments, _, text = deployed.partition("SET ")
     assert all(line.startswith("--") for line in comments.splitlines())
-    assert said.output == "SET " + text
+    assert result.output == "SET " + text
 
 
-def test_a_candle_outlives_what_it_is_made_of() -> None:
-    kept = [state_ttl(AggregateSettings(), FlinkSettings(), interval) for interval in INTERVALS]
-    assert kept == sorted(kept)
-    assert kept[0] == timedelta(days=1, minutes=11)
-    assert kept[-1] == timedelta(days=32, minutes=10)
+def test_a_candle_outlives_its_parts() -> None:
+    ttls = [state_ttl(AggregateSettings(), FlinkSettings(), interval) for interval in INTERVALS]
+    assert ttls == sorted(ttls)
+    assert ttls[0] == timedelta(days=1, minutes=11)
+    assert ttls[-1] == timedelta(days=32, minutes=10)
 
 
 @pytest.mark.parametrize(
@@ -61,7 +61,7 @@ def test_durations(value: timedelta, literal: str) -> None:
     assert interval_literal(value) == literal
 
 
-def test_delivery_is_chosen() -> None:
+def test_delivery_setting() -> None:
     exactly = script(job())
     least = script(job(flink=FlinkSettings(delivery="at-least-once")))
     assert exactly.count("'sink.delivery-guarantee' = 'exactly-once'") == len(INTERVALS) + 1
@@ -71,9 +71,9 @@ def test_delivery_is_chosen() -> None:
     assert least.count("'sink.delivery-guarantee' = 'at-least-once'") == len(INTERVALS) + 1
 
 
-def test_where_it_goes_on_is_told() -> None:
-    found = options(job())
-    assert not [name for name in found if name.startswith("execution.state-recovery")]
+def test_restore_sets_the_recovery_path() -> None:
+    flink_options = options(job())
+    assert not [name for name in flink_options if name.startswith("execution.state-recovery")]
     restored = Job(
         **{name: getattr(job(), name) for name in ("topics", "settings", "flink", "client")},
         checkpoints="file:///state",
@@ -82,16 +82,16 @@ def test_where_it_goes_on_is_told() -> None:
     assert options(restored)["execution.state-recovery.path"] == "file:///state/chk-7"
 
 
-def test_the_price_is_chosen() -> None:
+def test_price_setting() -> None:
     assert "`bid` AS `price`" in script(job(AggregateSettings(price="bid")))
 
 
-def test_copies_are_known_as_long_as_ticks_may_come() -> None:
+def test_duplicates_are_recognised_during_the_allowed_lateness() -> None:
     with pytest.raises(SettingError, match="dedupe_ttl is 5min, less than allowed_lateness"):
         job(flink=FlinkSettings(dedupe_ttl=timedelta(minutes=5)))
 
 
-def test_no_secret_is_in_it() -> None:
+def test_the_sql_contains_no_secrets() -> None:
     login = {
         "security.protocol": "SASL_SSL",
         "sasl.mechanism": "SCRAM-SHA-512",
@@ -99,7 +99,7 @@ def test_no_secret_is_in_it() -> None:
         "sasl.password": "a secret",
         "ssl.ca.location": "/ca.pem",
     }
-    text = script(job(more=login))
+    text = script(job(kafka=login))
     assert "a secret" not in text
     assert "somebody" not in text
     assert 'password="${env:KAFKA_SASL_PASSWORD}"' in text
@@ -107,6 +107,6 @@ def test_no_secret_is_in_it() -> None:
     assert "'properties.ssl.truststore.location' = '/ca.pem'" in text
 
 
-def test_what_java_does_not_know_is_refused() -> None:
-    with pytest.raises(SettingError, match=r"do not have queued\.max\.messages\.kbytes"):
-        job(more={"queued.max.messages.kbytes": "1"})
+def test_properties_unknown_to_java_are_refused() -> None:
+    with pytest.raises(SettingError, match=r"do not support queued\.max\.messages\.kbytes"):
+        job(kafka={"queued.max.messages.kbytes": "1"})

@@ -1,4 +1,4 @@
-"""The parts of the engine that need no broker: marks, clocks, latencies."""
+"""The parts of the engine that need no broker: offset metadata, clocks, latencies."""
 
 import math
 from collections.abc import Callable
@@ -10,7 +10,7 @@ from homma.aggregate.clock import PartitionClock
 from homma.aggregate.latency import Arrivals
 from homma.aggregate.origin import RecordOrigin
 from homma.aggregate.rekey import WatermarkAlignment
-from homma.aggregate.restore import left_alone
+from homma.aggregate.restore import incomplete_candles
 from homma.core.interval import FINEST, INTERVALS
 from homma.core.series import BEFORE_ALL_US
 from homma.errors import StateError
@@ -22,12 +22,12 @@ from homma.topics.offset_metadata import (
     read_rekey_metadata,
 )
 
-MARK = OffsetMetadata("r", 7, 3, 5, (1,) * 11, (0,) * 11, None, "id", "mid")
+METADATA = OffsetMetadata("r", 7, 3, 5, (1,) * 11, (0,) * 11, None, "id", "mid")
 
 
-def test_a_mark_comes_back_as_it_was() -> None:
-    assert read_offset_metadata(MARK.text(), "here") == MARK
-    # The broker's limit for the metadata of an offset.
+def test_offset_metadata_round_trips() -> None:
+    assert read_offset_metadata(METADATA.text(), "here") == METADATA
+    # The broker's limit for offset metadata.
     long = OffsetMetadata(
         "r" * 12,
         1 << 62,
@@ -44,73 +44,73 @@ def test_a_mark_comes_back_as_it_was() -> None:
 
 @pytest.mark.parametrize("text", ["", "{}", "x", "[]", '{"run":1}'])
 @pytest.mark.parametrize("read", [read_offset_metadata, read_rekey_metadata])
-def test_another_metadata_is_refused(text: str, read: Callable[[str, str], object]) -> None:
-    with pytest.raises(StateError, match=r"of here has not been written by homma.*--rebuild"):
+def test_foreign_metadata_is_refused(text: str, read: Callable[[str, str], object]) -> None:
+    with pytest.raises(StateError, match=r"of here was not written by homma.*--rebuild"):
         read(text, "here")
 
 
-def test_the_mark_of_ticks_sent_on_comes_back_as_it_was() -> None:
-    mark = RekeyMetadata(7, "from", "onto")
-    assert read_rekey_metadata(mark.text(), "here") == mark
+def test_rekey_metadata_round_trips() -> None:
+    metadata = RekeyMetadata(7, "source", "target")
+    assert read_rekey_metadata(metadata.text(), "here") == metadata
 
 
-def test_partitions_wait_for_the_one_that_is_behind() -> None:
-    front = WatermarkAlignment(ahead_us=10)
-    assert front.limit_us == math.inf
-    front.advance(0, newest_us=1_000, oldest_us=900)
-    front.advance(1, newest_us=50, oldest_us=math.inf)
-    assert front.limit_us == 60
-    # Read to its end, with ticks that wait.
-    front.advance(1, newest_us=math.inf, oldest_us=50)
-    assert front.limit_us == 60
-    front.advance(1, newest_us=math.inf, oldest_us=math.inf)
-    assert front.limit_us == 910
-    front.forget(0)
-    assert front.limit_us == math.inf
+def test_partitions_wait_for_the_partition_that_is_behind() -> None:
+    alignment = WatermarkAlignment(max_drift_us=10)
+    assert alignment.limit_us == math.inf
+    alignment.advance(0, newest_us=1_000, oldest_us=900)
+    alignment.advance(1, newest_us=50, oldest_us=math.inf)
+    assert alignment.limit_us == 60
+    # At its end, with waiting ticks.
+    alignment.advance(1, newest_us=math.inf, oldest_us=50)
+    assert alignment.limit_us == 60
+    alignment.advance(1, newest_us=math.inf, oldest_us=math.inf)
+    assert alignment.limit_us == 910
+    alignment.forget(0)
+    assert alignment.limit_us == math.inf
 
 
-def test_a_refused_record_keeps_its_headers() -> None:
-    came = RecordOrigin("t", 2, 9, b"key", [("a", b"1"), ("error", b"its own")])
-    assert came.refused("why") == [
+def test_a_rejected_record_keeps_its_headers() -> None:
+    sent = RecordOrigin("t", 2, 9, b"key", [("a", b"1"), ("error", b"original")])
+    assert sent.rejected_headers("reason") == [
         ("a", b"1"),
-        ("error", b"its own"),
-        ("error", "why"),
+        ("error", b"original"),
+        ("error", "reason"),
         ("topic", "t"),
         ("partition", "2"),
         ("offset", "9"),
     ]
 
 
-def test_before_the_end_the_clock_stands_at_the_largest_timestamp() -> None:
-    clock = PartitionClock().read(50, 1_000).read(40, 2_000)
+def test_before_the_end_the_clock_is_the_largest_timestamp() -> None:
+    clock = PartitionClock().after_record(50, 1_000).after_record(40, 2_000)
     assert clock.now_us(9_000) == 50
 
 
-def test_at_the_end_it_runs_on_and_never_back() -> None:
-    clock = PartitionClock().read(50, 1_000).at_end(2_000)
+def test_at_the_end_the_clock_runs_and_never_goes_back() -> None:
+    clock = PartitionClock().after_record(50, 1_000).at_end(2_000)
     assert clock.now_us(2_030) == 80
     assert clock.at_end(2_020).now_us(2_030) == 80
-    # A record from before what it has run on to: it stands until Kafka's time is there again.
-    assert clock.read(60, 2_030).now_us(9_999) == 80
-    assert clock.read(90, 2_030).now_us(9_999) == 90
+    # After an older record, the clock waits until Kafka's time has caught up.
+    assert clock.after_record(60, 2_030).now_us(9_999) == 80
+    assert clock.after_record(90, 2_030).now_us(9_999) == 90
 
 
-def test_the_machines_clock_may_not_run_back() -> None:
-    assert PartitionClock().read(50, 1_000).at_end(2_000).now_us(1_000) == 50
+def test_a_monotonic_clock_that_goes_back_is_ignored() -> None:
+    assert PartitionClock().after_record(50, 1_000).at_end(2_000).now_us(1_000) == 50
 
 
-def test_latencies_fall_into_the_histograms_buckets() -> None:
-    arrivals = Arrivals().with_(pl.Series([0, 990_000])).with_(pl.Series([-100_000_000]))
-    counts, sum_s = arrivals.since(1_000_000)
-    found = {edge: count for edge, count in zip((*SECONDS, None), counts, strict=True) if count}
+def test_latencies_are_counted_by_histogram_bucket() -> None:
+    arrivals = Arrivals().add(pl.Series([0, 990_000])).add(pl.Series([-100_000_000]))
+    counts, sum_s = arrivals.histogram(1_000_000)
+    filled = {edge: count for edge, count in zip((*SECONDS, None), counts, strict=True) if count}
     # 1 s, 10 ms and 101 s: an edge belongs to the bucket below it.
-    assert found == {1: 1, 0.01: 1, None: 1}
+    assert filled == {1: 1, 0.01: 1, None: 1}
     assert sum_s == pytest.approx(102.01)
-    assert sum(Arrivals().since(1)[0]) == 0
+    assert sum(Arrivals().histogram(1)[0]) == 0
 
 
-def test_a_bulk_histogram_reads_like_any_other() -> None:
-    metrics = Metrics([Metric("waits", "bulk histogram", "how long")])
+def test_a_bulk_histogram_is_exported_like_any_other() -> None:
+    metrics = Metrics([Metric("waits", "bulk histogram", "waiting time")])
     metrics.observe_all("waits", [1, 0, 2] + [0] * (len(SECONDS) - 2), 0.5)
     value = metrics.registry.get_sample_value
     assert value("waits_bucket", {"le": str(SECONDS[0])}) == 1
@@ -119,7 +119,7 @@ def test_a_bulk_histogram_reads_like_any_other() -> None:
     assert value("waits_sum") == 0.5
 
 
-def test_no_metric_has_a_label_by_symbol() -> None:
+def test_no_metric_has_a_label_per_symbol() -> None:
     assert {label for row in AGGREGATE for label in row.labels} <= {
         "interval",
         "partition",
@@ -127,14 +127,14 @@ def test_no_metric_has_a_label_by_symbol() -> None:
     }
 
 
-def test_a_rebuild_names_the_candles_it_leaves_alone() -> None:
+def test_a_rebuild_lists_the_candles_it_cannot_build() -> None:
     at = 1_742_481_088_000_000  # 2025-03-20T14:31:28
-    starts = dict(left_alone(at))
+    starts = dict(incomplete_candles(at))
     assert list(starts) == list(range(len(INTERVALS)))
     assert starts[FINEST] == at - 28_000_000
-    # Exactly at an interval's start nothing of it is missing.
+    # An interval that starts exactly there is complete.
     midnight = 1_742_428_800_000_000
-    names = [INTERVALS[code].name for code, _ in left_alone(midnight)]
+    names = [INTERVALS[code].name for code, _ in incomplete_candles(midnight)]
     assert names == ["1week", "1month"]
-    # Nothing is gone, nothing is left alone.
-    assert left_alone(BEFORE_ALL_US) == []
+    # Without deleted ticks, every candle is complete.
+    assert incomplete_candles(BEFORE_ALL_US) == []

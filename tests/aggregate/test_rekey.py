@@ -1,4 +1,4 @@
-"""`--rekey`: series scattered over partitions, or ticks without a key, give the same candles."""
+"""`--rekey`: scattered series and ticks without a key give the same candles."""
 
 import json
 import random
@@ -11,10 +11,10 @@ from typing import Any
 import pytest
 from confluent_kafka.admin import AdminClient
 
-from homma.aggregate.job import engine
+from homma.aggregate.job import candle_loop
 from homma.aggregate.loop import Loop
-from homma.aggregate.rekey import beside, rekeying
-from homma.aggregate.stage import sources
+from homma.aggregate.rekey import rekey_loop, run_together
+from homma.aggregate.stage import tick_topics
 from homma.errors import SplitSeries, StateError
 from homma.topics import contract
 from homma.topics.kafka.admin import Admin
@@ -23,7 +23,7 @@ from tests.aggregate.pipeline import Pipeline, batch_candles, same_candles, tick
 from tests.faults.engines import NOON, check, market
 
 DAY = "2025-03-20T"
-#: Each goes to another of three partitions.
+#: Each key belongs to a different one of three partitions.
 KEYS = (b"0", b"1", b"4")
 
 
@@ -33,26 +33,26 @@ def pipeline(bootstrap: str) -> Pipeline:
 
 
 def scatter(pipeline: Pipeline, ticks: list[dict[str, Any]], seed: int = 1) -> None:
-    """Send each tick with a key that says nothing of its series."""
+    """Send each tick with a random key."""
     chance = random.Random(seed)
     sender = Sender(pipeline.config)
-    for one in ticks:
+    for scattered in ticks:
         key = str(chance.random()).encode()
-        sender.send(pipeline.topics.ticks, [key], [json.dumps(one).encode()])
+        sender.send(pipeline.topics.ticks, [key], [json.dumps(scattered).encode()])
     assert sender.flush(30) == 0
 
 
 def loops(pipeline: Pipeline, **settings: Any) -> tuple[Loop, Loop]:
-    """The one that keys anew, and the engine behind it."""
+    """The loop that rekeys ticks, and the loop that makes candles of them."""
     admin = Admin(pipeline.config)
     admin.ensure([contract.by_series_spec(pipeline.topic_settings, pipeline.partitions)], 1)
-    asked = replace(pipeline.settings, **settings)
-    found = sources(pipeline.config, pipeline.topics, admin)
-    onto = replace(pipeline.topics, ticks=pipeline.topics.by_series)
-    keyed = sources(pipeline.config, onto, admin)
+    stage_settings = replace(pipeline.settings, **settings)
+    source = tick_topics(pipeline.config, pipeline.topics, admin)
+    target = replace(pipeline.topics, ticks=pipeline.topics.by_series)
+    keyed = tick_topics(pipeline.config, target, admin)
     return (
-        rekeying(found, asked, keyed.topic_id, pipeline.metrics),
-        engine(keyed, asked, pipeline.metrics, raw=pipeline.topics.ticks),
+        rekey_loop(source, stage_settings, keyed.topic_id, pipeline.metrics),
+        candle_loop(keyed, stage_settings, pipeline.metrics, source_topic=pipeline.topics.ticks),
     )
 
 
@@ -62,7 +62,7 @@ def work_off(pipeline: Pipeline, **settings: Any) -> None:
 
 
 def walk(count: int, series: int = 4) -> list[dict[str, Any]]:
-    """Ticks in order of time."""
+    """Ticks in order of event time."""
     return [
         tick(
             (NOON + number * timedelta(seconds=1)).isoformat(),
@@ -92,7 +92,7 @@ def test_candles_are_those_of_ticks_that_were_keyed(pipeline: Pipeline) -> None:
     }
 
 
-def test_values_timestamps_and_headers_stay(pipeline: Pipeline) -> None:
+def test_values_timestamps_and_headers_do_not_change(pipeline: Pipeline) -> None:
     scatter(pipeline, walk(20))
     work_off(pipeline)
     before = {
@@ -101,13 +101,13 @@ def test_values_timestamps_and_headers_stay(pipeline: Pipeline) -> None:
     }
     after = {}
     for message in pipeline.records(pipeline.topics.by_series):
-        told = dict(message.headers() or ())
-        place = (int(told["rekeyedPartition"] or 0), int(told["rekeyedOffset"] or 0))
-        after[place] = (message.value(), message.timestamp()[1])
+        headers = dict(message.headers() or ())
+        position = (int(headers["rekeyedPartition"] or 0), int(headers["rekeyedOffset"] or 0))
+        after[position] = (message.value(), message.timestamp()[1])
     assert after == before
 
 
-def test_refused_ticks_are_as_they_were_first(pipeline: Pipeline) -> None:
+def test_rejected_records_are_as_the_producer_sent_them(pipeline: Pipeline) -> None:
     old = tick(DAY + "11:00:00", number=5, symbol="SYM0")
     scatter(pipeline, walk(900))
     work_off(pipeline)
@@ -118,55 +118,55 @@ def test_refused_ticks_are_as_they_were_first(pipeline: Pipeline) -> None:
     sent = {m.key(): m for m in pipeline.records(pipeline.topics.ticks)}
     [late] = pipeline.records(pipeline.topics.late)
     [dead] = pipeline.records(pipeline.topics.dead)
-    for refused, first in ((late, sent[b"odd"]), (dead, sent[b"key"])):
-        told = dict(refused.headers() or ())
-        assert (refused.key(), refused.value()) == (first.key(), first.value())
-        assert refused.timestamp()[1] == first.timestamp()[1]
-        assert told.keys() == {"error", "topic", "partition", "offset"}
-        assert told["topic"] == pipeline.topics.ticks.encode()
-        assert (told["partition"], told["offset"]) == (
-            str(first.partition()).encode(),
-            str(first.offset()).encode(),
+    for rejected, original in ((late, sent[b"odd"]), (dead, sent[b"key"])):
+        headers = dict(rejected.headers() or ())
+        assert (rejected.key(), rejected.value()) == (original.key(), original.value())
+        assert rejected.timestamp()[1] == original.timestamp()[1]
+        assert headers.keys() == {"error", "topic", "partition", "offset"}
+        assert headers["topic"] == pipeline.topics.ticks.encode()
+        assert (headers["partition"], headers["offset"]) == (
+            str(original.partition()).encode(),
+            str(original.offset()).encode(),
         )
 
 
-def test_live_with_bad_late_and_repeated_ticks(pipeline: Pipeline) -> None:
+def test_live_with_invalid_late_and_duplicate_ticks(pipeline: Pipeline) -> None:
     records = market(3, 3_000, 5)
     sender = Sender(pipeline.config)
-    over = threading.Event()
+    stop = threading.Event()
     first, second = loops(pipeline, emit_every=timedelta(milliseconds=20))
-    running = threading.Thread(target=beside, args=(first.run, second.run, over.is_set))
+    running = threading.Thread(target=run_together, args=(first.run, second.run, stop.is_set))
     running.start()
     try:
         for number, (_, value) in enumerate(records):
-            # A key of its own for each, and an order in time that every partition keeps.
+            # Each record has its own key, and every partition keeps the order in time.
             sender.send(pipeline.topics.ticks, [str(number).encode()], [value])
             if number % 100 == 0:
                 sender.flush(5)
         assert sender.flush(30) == 0
 
-        def all_there() -> bool:
-            gone = len(pipeline.records(pipeline.topics.dead, pipeline.topics.late))
+        def is_complete() -> bool:
+            rejected = len(pipeline.records(pipeline.topics.dead, pipeline.topics.late))
             counted = int(pipeline.candles().filter(interval=0)["volume"].sum())
-            return gone + counted + pipeline.counted("homma_ticks_duplicate") >= len(records)
+            return rejected + counted + pipeline.counted("homma_ticks_duplicate") >= len(records)
 
-        until(all_there)
+        until(is_complete)
     finally:
-        over.set()
+        stop.set()
         running.join(60)
     keyed = len(pipeline.records(pipeline.topics.by_series))
     dead = len(pipeline.records(pipeline.topics.dead))
     assert keyed + dead == len(records)
 
 
-def test_partitions_that_are_ahead_wait_for_the_others(pipeline: Pipeline) -> None:
-    """Of an hour's ticks of one series each partition holds a third: none gets late."""
+def test_partitions_ahead_wait_for_the_others(pipeline: Pipeline) -> None:
+    """Each partition has a third of a series' ticks of one hour: none is dropped as late."""
     ticks = walk(3_600, series=1)
     for third in range(3):
         sender = Sender(pipeline.config)
-        # All of a third by one key, hence in one partition.
-        its = [json.dumps(one).encode() for one in ticks[third::3]]
-        sender.send(pipeline.topics.ticks, [KEYS[third]] * len(its), its)
+        # Each third has one key, and so one partition.
+        values = [json.dumps(part).encode() for part in ticks[third::3]]
+        sender.send(pipeline.topics.ticks, [KEYS[third]] * len(values), values)
         assert sender.flush(30) == 0
     assert {m.partition() for m in pipeline.records(pipeline.topics.ticks)} == {0, 1, 2}
     work_off(pipeline)
@@ -174,7 +174,7 @@ def test_partitions_that_are_ahead_wait_for_the_others(pipeline: Pipeline) -> No
     same_candles(pipeline.candles(), batch_candles(ticks))
 
 
-def test_it_goes_on_where_it_stopped_and_repeats_nothing(pipeline: Pipeline) -> None:
+def test_a_restart_continues_and_repeats_nothing(pipeline: Pipeline) -> None:
     ticks = walk(600)
     for third in range(3):
         scatter(pipeline, ticks[third * 200 : third * 200 + 200], seed=third)
@@ -188,13 +188,13 @@ def test_a_group_that_was_reset_is_refused(pipeline: Pipeline) -> None:
     work_off(pipeline)
     group = f"{pipeline.settings.group}-rekey"
     client = AdminClient(pipeline.config)
-    # Members that have just left may still be counted.
+    # Members that have just left may still be in the group.
     until(lambda: client.delete_consumer_groups([group])[group].exception(10) is None)
     with pytest.raises(StateError, match=r"delete the topic .*_by_series and start with --rekey"):
         work_off(pipeline)
 
 
-def test_a_rebuild_makes_the_candles_of_a_scattered_feed(pipeline: Pipeline) -> None:
+def test_a_rebuild_builds_the_candles_of_a_scattered_feed(pipeline: Pipeline) -> None:
     ticks = walk(300)
     pipeline.send(*ticks[:150])
     pipeline.work_off()
@@ -207,12 +207,12 @@ def test_a_rebuild_makes_the_candles_of_a_scattered_feed(pipeline: Pipeline) -> 
 
 
 def _fails(_stopped: Callable[[], bool]) -> None:
-    raise StateError("what", "remedy")
+    raise StateError("problem", "remedy")
 
 
 @pytest.mark.parametrize("failing", ["first", "second"])
-def test_the_failure_of_one_ends_the_other(failing: str) -> None:
-    # `until` gives up by an error of its own if it is not asked to stop.
+def test_an_error_in_one_loop_stops_the_other(failing: str) -> None:
+    # `until` raises its own error if it is not stopped.
     first, second = (_fails, until) if failing == "first" else (until, _fails)
-    with pytest.raises(StateError, match="what"):
-        beside(first, second, lambda: False)
+    with pytest.raises(StateError, match="problem"):
+        run_together(first, second, lambda: False)

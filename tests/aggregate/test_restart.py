@@ -1,4 +1,4 @@
-"""What a restart takes back, and what it refuses to go on with."""
+"""What a restart restores, and when it refuses to continue."""
 
 import json
 import time
@@ -19,7 +19,7 @@ from homma.topics.kafka.writing import Sender
 from tests.aggregate.pipeline import Pipeline, batch_candles, same_candles, tick, until
 
 DAY = "2025-03-20T"
-#: Lateness so short that a series is dormant after a second.
+#: An allowed lateness so short that a series is dormant after a second.
 SHORT = {
     "max_future": timedelta(0),
     "watermark_delay": timedelta(0),
@@ -32,19 +32,19 @@ def pipeline(bootstrap: str) -> Pipeline:
     return Pipeline(bootstrap)
 
 
-def test_a_restart_goes_on_with_open_candles(pipeline: Pipeline) -> None:
+def test_a_restart_continues_open_candles(pipeline: Pipeline) -> None:
     ticks = [
         tick(f"{DAY}14:{m:02}:{s:02}", m + s / 100, m * 60 + s) for m in (30, 31) for s in (5, 50)
     ]
-    for one in ticks:
-        pipeline.send(one)
+    for single in ticks:
+        pipeline.send(single)
         pipeline.work_off()
     same_candles(pipeline.candles(), batch_candles(ticks))
     runs = {dict(m.headers() or [])["run"] for m in pipeline.records(*pipeline.topics.candles)}
     assert len(runs) == 1
 
 
-def test_a_dormant_series_is_taken_back_when_it_wakes(pipeline: Pipeline) -> None:
+def test_a_dormant_series_is_restored_when_it_wakes(pipeline: Pipeline) -> None:
     first = tick(DAY + "14:30:10", 10, 7)
     pipeline.send(first)
     pipeline.work_off(**SHORT)
@@ -60,7 +60,7 @@ def test_a_dormant_series_is_taken_back_when_it_wakes(pipeline: Pipeline) -> Non
     assert pipeline.counted("homma_ticks_dropped_late") == 0
 
 
-def test_a_predecessors_open_transaction_is_ended_and_forgotten(pipeline: Pipeline) -> None:
+def test_the_open_transaction_of_a_predecessor_is_aborted(pipeline: Pipeline) -> None:
     pipeline.send(tick(DAY + "14:30:10", 10, 1))
     pipeline.work_off()
     predecessor = pipeline.foreign_transaction()
@@ -75,14 +75,14 @@ def test_a_predecessors_open_transaction_is_ended_and_forgotten(pipeline: Pipeli
     predecessor.close()
 
 
-def test_two_engines_share_the_partitions_and_hand_them_over(bootstrap: str) -> None:
+def test_two_engines_share_partitions_and_hand_them_over(bootstrap: str) -> None:
     pipeline = Pipeline(bootstrap, partitions=4)
     ticks: list[dict[str, Any]] = []
 
     def feed(minute: int) -> None:
-        some = [tick(f"{DAY}14:{minute:02}:00", minute + n, minute, f"SYM{n}") for n in range(16)]
-        pipeline.send(*some)
-        ticks.extend(some)
+        batch = [tick(f"{DAY}14:{minute:02}:00", minute + n, minute, f"SYM{n}") for n in range(16)]
+        pipeline.send(*batch)
+        ticks.extend(batch)
 
     def counted() -> bool:
         return int(pipeline.candles().filter(interval=8)["volume"].sum()) == len(ticks)
@@ -115,16 +115,16 @@ def reset(pipeline: Pipeline, offset: int, metadata: str = "") -> None:
         future.result(10)
 
 
-def test_an_offset_that_is_not_the_candles_is_refused(pipeline: Pipeline) -> None:
+def test_an_offset_that_does_not_match_the_candles_is_refused(pipeline: Pipeline) -> None:
     pipeline.send(tick(DAY + "14:30:10"), tick(DAY + "14:30:20", number=2))
     pipeline.work_off()
-    # As from a backup: the metadata is homma's own.
+    # As from a backup: the metadata is from homma.
     reader = GroupReader(pipeline.config, pipeline.settings.group, pipeline.topics.ticks, 6_000)
     committed = reader.committed(0)
     assert committed is not None
     reader.close()
     reset(pipeline, committed.offset - 1, committed.metadata)
-    with pytest.raises(StateError, match=r"is 1, but .* before 2; set it back to that"):
+    with pytest.raises(StateError, match=r"is 1, but .* before 2; set the offset back to 2"):
         pipeline.work_off()
 
 
@@ -141,11 +141,11 @@ def test_a_reset_group_is_refused(pipeline: Pipeline) -> None:
     pipeline.send(tick(DAY + "14:30:10"))
     pipeline.work_off()
     reset(pipeline, 0)
-    with pytest.raises(StateError, match=r"not been written by homma.*--rebuild"):
+    with pytest.raises(StateError, match=r"not written by homma.*--rebuild"):
         pipeline.work_off()
 
 
-def test_a_topic_made_again_is_refused(pipeline: Pipeline) -> None:
+def test_a_recreated_topic_is_refused(pipeline: Pipeline) -> None:
     pipeline.send(tick(DAY + "14:30:10"))
     pipeline.work_off()
     client = AdminClient(pipeline.config)
@@ -154,7 +154,7 @@ def test_a_topic_made_again_is_refused(pipeline: Pipeline) -> None:
     time.sleep(1)
     Admin(pipeline.config).ensure(contract.specs(pipeline.topic_settings, 1), 1)
     pipeline.send(tick(DAY + "14:31:10"), tick(DAY + "14:32:10"))
-    with pytest.raises(StateError, match="made again"):
+    with pytest.raises(StateError, match="created again"):
         pipeline.work_off()
 
 
@@ -177,22 +177,22 @@ def test_ticks_lost_before_they_were_read_are_not_skipped(pipeline: Pipeline) ->
 def test_another_price_is_refused(pipeline: Pipeline) -> None:
     pipeline.send(tick(DAY + "14:30:10"))
     pipeline.work_off()
-    with pytest.raises(StateError, match=r"made of mid.*--price mid"):
+    with pytest.raises(StateError, match=r"built from mid.*--price mid"):
         pipeline.work_off(price="bid")
 
 
-def test_another_engines_candle_is_refused(pipeline: Pipeline) -> None:
+def test_a_candle_of_another_engine_is_refused(pipeline: Pipeline) -> None:
     pipeline.send(tick(DAY + "14:30:10"))
     pipeline.work_off()
-    [mine] = pipeline.records(pipeline.topics.candles[0])
+    [record] = pipeline.records(pipeline.topics.candles[0])
     producer = Producer(pipeline.config)
-    producer.produce(pipeline.topics.candles[0], mine.value(), mine.key())
+    producer.produce(pipeline.topics.candles[0], record.value(), record.key())
     producer.flush(10)
     with pytest.raises(StateError, match="candles of another run or engine"):
         pipeline.work_off()
 
 
-def test_a_rebuild_starts_anew(pipeline: Pipeline) -> None:
+def test_a_rebuild_starts_again(pipeline: Pipeline) -> None:
     ticks = [tick(DAY + "14:30:10", 10, 1), tick(DAY + "14:31:10", 11, 2)]
     pipeline.send(*ticks)
     pipeline.work_off()
@@ -204,14 +204,14 @@ def test_a_rebuild_starts_anew(pipeline: Pipeline) -> None:
     same_candles(pipeline.candles(), batch_candles([*ticks, more], "bid"))
 
 
-def test_a_rebuild_leaves_candles_alone_whose_ticks_are_gone(pipeline: Pipeline) -> None:
-    gone = tick("2025-03-19T10:00:00", 50, 1)
-    kept = [tick(DAY + "14:30:10", 10, 2), tick(DAY + "14:31:10", 11, 3)]
-    pipeline.send(gone, *kept)
+def test_a_rebuild_keeps_candles_whose_ticks_were_deleted(pipeline: Pipeline) -> None:
+    deleted = tick("2025-03-19T10:00:00", 50, 1)
+    remaining = [tick(DAY + "14:30:10", 10, 2), tick(DAY + "14:31:10", 11, 3)]
+    pipeline.send(deleted, *remaining)
     pipeline.work_off()
     drop_before(pipeline, 1)
     pipeline.work_off(rebuild=True)
-    # The week and the month hold the lost tick as before; the minutes are made anew.
+    # The week and the month still include the deleted tick; the minutes are built again.
     assert pipeline.candle("M1", "2025-03-01T00:00:00")["volume"] == 3
     assert pipeline.candle("W1", "2025-03-17T00:00:00")["high"] == 50
     more = tick(DAY + "14:31:20", 12, 4)
@@ -237,5 +237,5 @@ def test_a_series_in_two_partitions_stops_the_engine(bootstrap: str) -> None:
 
 def test_a_topic_with_another_partition_count_is_refused(pipeline: Pipeline) -> None:
     other: TopicSettings = replace(pipeline.topic_settings)
-    with pytest.raises(TopicMismatch, match=r"has 1 partitions where 2 are needed"):
+    with pytest.raises(TopicMismatch, match=r"has 1 partitions, but 2 are needed"):
         Admin(pipeline.config).ensure(contract.specs(other, 2), 1)

@@ -1,4 +1,4 @@
-"""Every measurement, in miniature: what the README says can be run."""
+"""Every benchmark runs with small sizes."""
 
 import subprocess
 import sys
@@ -9,7 +9,7 @@ import pytest
 from tests.stack.waiting import ports_in_a_row
 
 ROOT = Path(__file__).parents[2]
-MINIATURES = {
+SMALL_FLAGS = {
     "end_to_end": "--ticks 20000 --series 10 --hours 0.1 --only homma --only kcat",
     "engines": "--ticks 20000 --series 10 --only homma --rate 200 --seconds 3 --warm-up 1",
     "latency": "--rate 200 --series 10 --emit-every 100ms --seconds 3 --warm-up 1",
@@ -20,7 +20,7 @@ MINIATURES = {
     "steps": "--series 10 --seconds 0 --thin 1000",
     "panels": "--rows 600000 --times 1",
 }
-#: The servers of each, and how many ports those have in a row.
+#: The servers of each benchmark, as port flag and number of consecutive ports.
 KAFKA, STORAGE = ("--port", 2), ("--storage-port", 10)
 TRINO = ("--trino-port", 1)
 SERVERS = {
@@ -30,22 +30,22 @@ SERVERS = {
     "landing": [KAFKA, STORAGE],
     "panels": [STORAGE, TRINO],
 }
-#: What needs Trino has its turn with the other tests that do.
+#: Runs with the other tests that need Trino.
 NEEDS_TRINO = pytest.param("panels", marks=[pytest.mark.stack, pytest.mark.timeout(900)])
 
 
-@pytest.mark.parametrize("what", [*(n for n in MINIATURES if n != "panels"), NEEDS_TRINO])
-def test_it_prints_markdown(what: str) -> None:
-    servers = SERVERS.get(what, [KAFKA])
+@pytest.mark.parametrize("name", [*(n for n in SMALL_FLAGS if n != "panels"), NEEDS_TRINO])
+def test_it_prints_markdown(name: str) -> None:
+    servers = SERVERS.get(name, [KAFKA])
     port = [word for flag, count in servers for word in (flag, str(ports_in_a_row(count)))]
-    done = subprocess.run(
-        [sys.executable, "-m", f"bench.{what}", "--markdown", *MINIATURES[what].split(), *port],
+    process = subprocess.run(
+        [sys.executable, "-m", f"bench.{name}", "--markdown", *SMALL_FLAGS[name].split(), *port],
         cwd=ROOT,
         capture_output=True,
         text=True,
         check=False,
     )
-    assert done.returncode == 0, done.stderr
-    head, rule, *rows = [line for line in done.stdout.splitlines() if line.startswith("|")]
+    assert process.returncode == 0, process.stderr
+    head, rule, *rows = [line for line in process.stdout.splitlines() if line.startswith("|")]
     assert rows
     assert {line.count("|") for line in (head, rule, *rows)} == {head.count("|")}

@@ -1,4 +1,4 @@
-"""A browser, and a pipeline whose candles it shows."""
+"""Fixtures: a browser, and a site that shows the candles of a pipeline."""
 
 import shutil
 import tempfile
@@ -7,13 +7,13 @@ from collections.abc import Iterator
 import pytest
 from playwright.sync_api import Browser, BrowserContext, Playwright, expect, sync_playwright
 
-from tests.browser.looking import Look
+from tests.browser.chart_page import ChartPage
 from tests.browser.site import Site
 from tests.browser.walk import history
 from tests.stack.waiting import NEVER_S, free_ports
 
 NAMES = ("chromium", "chromium-browser", "google-chrome")
-# Without the last ones it asks for Google's hosts, and everything here is to stay on this machine.
+# The last four stop requests to Google's hosts: tests must not leave this machine.
 FLAGS = (
     "--no-sandbox",
     "--disable-gpu",
@@ -28,15 +28,15 @@ FLAGS = (
 @pytest.fixture(scope="session")
 def playwright() -> Iterator[Playwright]:
     expect.set_options(timeout=NEVER_S * 1000)
-    with sync_playwright() as found:
-        yield found
+    with sync_playwright() as playwright:
+        yield playwright
 
 
 @pytest.fixture(scope="session")
 def browser(playwright: Playwright) -> Iterator[Browser]:
-    found = next(filter(None, map(shutil.which, NAMES)), None)
-    assert found, "install Chromium: apt-get install chromium"
-    browser = playwright.chromium.launch(executable_path=found, args=list(FLAGS))
+    executable = next(filter(None, map(shutil.which, NAMES)), None)
+    assert executable, "install Chromium: apt-get install chromium"
+    browser = playwright.chromium.launch(executable_path=executable, args=list(FLAGS))
     yield browser
     browser.close()
 
@@ -62,9 +62,9 @@ def context(browser: Browser) -> Iterator[BrowserContext]:
 
 
 @pytest.fixture
-def look(context: BrowserContext, site: Site) -> Iterator[Look]:
-    """A page that is open, and must not have complained when the test is over."""
-    look = Look(context.new_page(), site.address)
-    yield look
-    assert look.complaints == []
-    assert look.elsewhere == []
+def chart(context: BrowserContext, site: Site) -> Iterator[ChartPage]:
+    """A new page, which must have logged no errors when the test ends."""
+    chart = ChartPage(context.new_page(), site.address)
+    yield chart
+    assert chart.messages == []
+    assert chart.external_requests == []

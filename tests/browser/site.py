@@ -1,4 +1,4 @@
-"""`homma serve` as a process of its own, over the candles of a pipeline."""
+"""`homma serve` in its own process, with the candles of a pipeline."""
 
 import json
 import os
@@ -17,7 +17,7 @@ from tests.stack.waiting import until
 
 
 class Site:
-    """A server that can be stopped and started again at the same address."""
+    """A server that can be stopped and restarted at the same address."""
 
     def __init__(self, bootstrap: str, port: int, home: str) -> None:
         self.pipeline = Pipeline(bootstrap, partitions=2)
@@ -29,7 +29,7 @@ class Site:
         self._sender = Sender(self.pipeline.config)
 
     def start(self, token: str | None = None) -> None:
-        """Have it run, and answer."""
+        """Start the server, and wait until it is ready."""
         assert self._process is None
         argv = [
             sys.executable,
@@ -47,10 +47,10 @@ class Site:
         env = os.environ | ({"HOMMA_SERVE_TOKEN": token} if token else {})
         with self._log.open("ab") as log:
             self._process = subprocess.Popen(argv, env=env, stderr=log)
-        until(self._answers)
+        until(self._is_ready)
 
     def stop(self) -> None:
-        """End it; what it has said on the way must not be a traceback."""
+        """Stop the server; its log must not contain a traceback."""
         if self._process is not None:
             self._process.send_signal(signal.SIGTERM)
             self._process.wait(60)
@@ -58,31 +58,33 @@ class Site:
         assert "Traceback" not in self._log.read_text()
 
     def until_ready(self) -> None:
-        """Wait until every series of the history is there, to its end."""
+        """Wait until the server has the complete history of every series."""
         until(lambda: len(self.get("/api/overview", interval="m1")["series"]) == len(SERIES))
         until(lambda: len(self.candles("m1", limit=10_000)) == MINUTES)
 
     def get(self, path: str, **query: Any) -> Any:
-        """What the API says."""
+        """The JSON answer of an API request."""
         return httpx.get(self.address + path, params=query, timeout=30).json()
 
-    def candles(self, interval: str, **more: Any) -> list[dict[str, Any]]:
-        """What it has of the series that is looked at first."""
-        query = {"source": "SOURCE_1", "symbol": "BNBUSD", "interval": interval, **more}
-        found: list[dict[str, Any]] = self.get("/api/candles", **query).get("candles", [])
-        return found
+    def candles(self, interval: str, **query: Any) -> list[dict[str, Any]]:
+        """The server's candles, by default of BNBUSD from SOURCE_1."""
+        query = {"source": "SOURCE_1", "symbol": "BNBUSD", "interval": interval, **query}
+        candles: list[dict[str, Any]] = self.get("/api/candles", **query).get("candles", [])
+        return candles
 
     def send(self, at: str, price: float, source: str = "SOURCE_1", symbol: str = "BNBUSD") -> None:
-        """One tick, numbered after those before."""
+        """Send one tick with the next number."""
         self._number += 1
-        one = tick(at, price, self._number, symbol, source)
-        # One sender for all: a new one would look for the broker anew.
+        record = tick(at, price, self._number, symbol, source)
+        # One sender for all ticks: a new one would first have to find the broker.
         self._sender.send(
-            self.pipeline.topics.ticks, [f"{source}:{symbol}".encode()], [json.dumps(one).encode()]
+            self.pipeline.topics.ticks,
+            [f"{source}:{symbol}".encode()],
+            [json.dumps(record).encode()],
         )
         assert self._sender.flush(30) == 0
 
-    def _answers(self) -> bool:
+    def _is_ready(self) -> bool:
         assert self._process is not None
         assert self._process.poll() is None, self._log.read_text()
         try:

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 from playwright.sync_api import Browser
 
-from tests.browser.looking import Look
+from tests.browser.chart_page import ChartPage
 from tests.browser.site import Site
 from tests.browser.walk import END, at
 
@@ -23,17 +23,17 @@ PICTURES = {
 def test_pictures(browser: Browser, site: Site, tmp_path: Path, name: str) -> None:
     width, height, theme, query = PICTURES[name]
     page = browser.new_page(viewport={"width": width, "height": height})
-    look = Look(page, site.address)
-    look.open(f"{query}&theme={theme}")
+    chart = ChartPage(page, site.address)
+    chart.open(f"{query}&theme={theme}")
     if name == "chart":
-        close = look.held("candles.at(-1).close")
-        for second, moved in enumerate((0.1, -0.2, 0.5, 0.4)):
-            site.send(at(END + timedelta(seconds=40 + second)), round(close + moved, 2))
-        look.wait("homma.candles.at(-1).close === wanted", round(close + 0.4, 2))
-    look.wait("document.querySelectorAll('#quotes li').length > 0")
+        close = chart.read("candles.at(-1).close")
+        for second, change in enumerate((0.1, -0.2, 0.5, 0.4)):
+            site.send(at(END + timedelta(seconds=40 + second)), round(close + change, 2))
+        chart.wait("homma.candles.at(-1).close === expected", round(close + 0.4, 2))
+    chart.wait("document.querySelectorAll('#quotes li').length > 0")
     page.evaluate("document.activeElement.blur()")
     folder = Path(os.environ.get("PICTURES", tmp_path))
     folder.mkdir(parents=True, exist_ok=True)
-    taken = page.screenshot(path=folder / f"{name}.png")
-    assert taken.startswith(b"\x89PNG")
+    png = page.screenshot(path=folder / f"{name}.png")
+    assert png.startswith(b"\x89PNG")
     page.close()

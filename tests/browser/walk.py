@@ -1,4 +1,4 @@
-"""Ticks of a made-up market, the same every time: what the page is looked at with."""
+"""Ticks of a random but reproducible market, which the page shows in tests."""
 
 import random
 from collections.abc import Iterator
@@ -11,7 +11,7 @@ from tests.aggregate.pipeline import tick
 END: Final = datetime(2025, 3, 20, 14, 31, 28)
 HOURS: Final = 11
 EVERY_S: Final = 5
-#: Candles of a minute: the first and the last hold less than a minute's ticks.
+#: Number of m1 candles; the first and the last have less than a minute of ticks.
 MINUTES: Final = HOURS * 60 + 1
 SERIES: Final = {
     ("SOURCE_1", "BNBUSD"): (627.05, 2),
@@ -23,27 +23,27 @@ SERIES: Final = {
     ("SOURCE_1", "USDJPY"): (148.9, 3),
     ("SOURCE_2", "GBPUSD"): (1.2970, 5),
 }
-#: Ticks of the tests are numbered from here.
+#: The numbers of the tests' own ticks start here.
 NUMBER: Final = 1_000_000
 
 
-def at(when: datetime) -> str:
-    """An instant as ticks have it."""
-    return when.isoformat(timespec="milliseconds")
+def at(instant: datetime) -> str:
+    """An instant in the format of ticks."""
+    return instant.isoformat(timespec="milliseconds")
 
 
 def history() -> Iterator[dict[str, Any]]:
-    """Hours of ticks in order of time; sources of one symbol move together."""
+    """Ticks of several hours in event time order; all sources of a symbol move together."""
     chance = random.Random(1697)
     steps = HOURS * 3600 // EVERY_S
-    symbols = {symbol: 0.0 for _, symbol in SERIES}
+    moves = {symbol: 0.0 for _, symbol in SERIES}
     for step in range(steps):
         when = END - timedelta(seconds=(steps - 1 - step) * EVERY_S)
-        for symbol, moved in symbols.items():
-            symbols[symbol] = moved * 0.99996 + chance.gauss(0.0, 0.00016)
+        for symbol, move in moves.items():
+            moves[symbol] = move * 0.99996 + chance.gauss(0.0, 0.00016)
         for (source, symbol), (level, decimals) in SERIES.items():
-            # Some come, some don't; one a minute always does, so that there are all candles.
-            if when.second >= EVERY_S and step and chance.random() < abs(symbols[symbol]) * 20:
+            # Ticks are left out at random, but never the first of a minute: no candle is missing.
+            if when.second >= EVERY_S and step and chance.random() < abs(moves[symbol]) * 20:
                 continue
-            price = level * (1 + symbols[symbol] + chance.gauss(0.0, 0.00004))
+            price = level * (1 + moves[symbol] + chance.gauss(0.0, 0.00004))
             yield tick(at(when), round(price, decimals), step, symbol, source)

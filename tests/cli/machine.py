@@ -1,4 +1,4 @@
-"""A pipeline on this machine with a folder and ports of a test's own."""
+"""`homma up` with a data folder and ports of its own."""
 
 import json
 import os
@@ -15,7 +15,7 @@ from tests.stack.waiting import free_ports, seaweed_ports
 
 
 class Machine:
-    """What `homma up` starts, moved out of everybody's way."""
+    """Runs homma commands with a data folder and ports that no one else uses."""
 
     def __init__(self, home: Path, cache: Path) -> None:
         broker, controller, aggregate, generate, land, self.trino, self.page = free_ports(7)
@@ -23,7 +23,7 @@ class Machine:
         self.home = home
         self.broker = broker
         self.bootstrap = f"127.0.0.1:{broker}"
-        moved = {
+        settings = {
             "DIR": home,
             "CACHE": cache,
             "KAFKA_PORT": broker,
@@ -32,7 +32,7 @@ class Machine:
             "CATALOG_PORT": self.ports.catalog,
             "S3_ENDPOINT": f"http://127.0.0.1:{self.ports.s3}",
             "CATALOG_URI": f"http://127.0.0.1:{self.ports.catalog}",
-            "SEAWEED_PORT": self.ports.inner,
+            "SEAWEED_PORT": self.ports.internal,
             "TRINO_PORT": self.trino,
             "AGGREGATE_METRICS_PORT": aggregate,
             "GENERATE_METRICS_PORT": generate,
@@ -42,11 +42,11 @@ class Machine:
             "RATE": 200,
             "COMMIT_EVERY": "1s",
         }
-        self.env = os.environ | {f"HOMMA_{name}": str(value) for name, value in moved.items()}
+        self.env = os.environ | {f"HOMMA_{name}": str(value) for name, value in settings.items()}
         self.started: list[subprocess.Popen[str]] = []
 
     def start(self, *words: str) -> subprocess.Popen[str]:
-        """A verb that goes on until it is told to end."""
+        """Start a command that runs until it is stopped."""
         argv = [sys.executable, "-m", "homma", *words]
         process = subprocess.Popen(
             argv, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, env=self.env
@@ -55,50 +55,50 @@ class Machine:
         return process
 
     def homma(self, *words: str) -> subprocess.CompletedProcess[str]:
-        """A verb that ends by itself."""
+        """Run a command that exits by itself."""
         argv = [sys.executable, "-m", "homma", *words]
         return subprocess.run(
             argv, capture_output=True, text=True, timeout=600, check=False, env=self.env
         )
 
     def status(self) -> dict[str, object]:
-        found: dict[str, object] = json.loads(self.homma("status", "--json").stdout)
-        return found
+        status: dict[str, object] = json.loads(self.homma("status", "--json").stdout)
+        return status
 
     def stages(self) -> dict[str, dict[str, Any]]:
-        """What `status` tells of each process, by its name."""
+        """The rows of `homma status` by process name."""
         rows = self.status().get("stages", [])
         assert isinstance(rows, list)
         return {row["stage"]: row for row in rows}
 
-    def lives(self) -> bool:
-        """Whether ticks go all the way."""
+    def has_flow(self) -> bool:
+        """Whether ticks flow from the generator through the engine."""
         stages = self.stages()
         return {"kafka", "aggregate", "generate"} <= set(stages) and all(
             stages[name]["ticksPerSecond"] for name in ("aggregate", "generate")
         )
 
     def records(self, topic: str) -> int:
-        """The end offsets of a topic, added up."""
+        """The sum of a topic's end offsets."""
         reader = Reader({"bootstrap.servers": self.bootstrap})
         try:
-            return sum(reader.kept(topic, p).end for p in range(reader.partitions(topic)))
+            return sum(reader.offset_range(topic, p).end for p in range(reader.partitions(topic)))
         finally:
             reader.close()
 
     def processes(self) -> list[psutil.Process]:
-        """All that was started for the folder, guards and servers too."""
-        found = []
+        """All processes of the data folder, including guards and servers."""
+        processes = []
         for process in psutil.process_iter(["cmdline", "environ"]):
-            named = " ".join(process.info["cmdline"] or [])
-            place = (process.info["environ"] or {}).get("HOMMA_DIR")
-            mine = str(self.home) in named or place == str(self.home)
-            if process.pid != os.getpid() and mine:
-                found.append(process)
-        return found
+            command = " ".join(process.info["cmdline"] or [])
+            data_dir = (process.info["environ"] or {}).get("HOMMA_DIR")
+            is_ours = str(self.home) in command or data_dir == str(self.home)
+            if process.pid != os.getpid() and is_ours:
+                processes.append(process)
+        return processes
 
-    def end(self) -> None:
-        """Stop what a test has left."""
+    def stop(self) -> None:
+        """Stop everything that still runs."""
         for process in self.started:
             if process.poll() is None:
                 process.send_signal(signal.SIGTERM)

@@ -1,4 +1,4 @@
-"""The chart, cell by cell."""
+"""The chart of `homma tail`, cell by cell."""
 
 from datetime import UTC, datetime, timedelta
 from itertools import pairwise
@@ -21,7 +21,7 @@ def candle(
     final: bool | None = True,
     step: timedelta = timedelta(minutes=1),
 ) -> Candle:
-    """Of (open, high, low, close), so many steps after START."""
+    """A candle of (open, high, low, close), `at` steps after START."""
     o, h, l, c = prices  # noqa: E741
     return Candle("S", "A", START + at * step, o, h, l, c, volume, final, 1, b"")
 
@@ -31,8 +31,8 @@ def column(picture: str, x: int, rows: int) -> str:
     return "".join(line[x] for line in picture.split("\n")[:rows])
 
 
-def test_body_and_wicks_stand_where_the_prices_are() -> None:
-    # Eight half cells for prices 8 to 1, so one for each.
+def test_body_and_wicks_are_drawn_at_their_prices() -> None:
+    # Eight half cells for prices 8 to 1, one for each price.
     candles = [candle((3, 8, 1, 6)), candle((6, 8, 1, 3), 1)]
     picture = chart.draw(candles, BY_CODE["m1"], 20, 5).plain
     x = 20 - LABEL - 1
@@ -51,7 +51,7 @@ def test_body_and_wicks_stand_where_the_prices_are() -> None:
         ((2, 7, 1, 2), "╷││╿"),
     ],
 )
-def test_halves(prices: tuple[float, float, float, float], expected: str) -> None:
+def test_half_cells(prices: tuple[float, float, float, float], expected: str) -> None:
     scale = candle((1, 8, 1, 8))
     picture = chart.draw([candle(prices), scale], BY_CODE["m1"], 20, 5).plain
     assert column(picture, 20 - LABEL - 1 - 4, 4) == expected
@@ -65,12 +65,12 @@ def test_open_candles_are_hollow() -> None:
     assert shapes == {True: "│┃┃│", False: "│║║│", None: "│║║│"}
 
 
-def test_even_a_flat_open_candle_is_hollow() -> None:
+def test_a_flat_open_candle_is_hollow() -> None:
     picture = chart.draw([candle((5, 5, 5, 5), final=False)], BY_CODE["m1"], 20, 5).plain
     assert column(picture, 20 - LABEL - 1, 4).count(chart.HOLLOW) == 1
 
 
-def test_another_engines_candle_is_open_only_if_it_is_the_newest() -> None:
+def test_a_candle_of_another_engine_is_open_only_if_it_is_the_newest() -> None:
     candles = [candle((3, 8, 1, 6), n, final=None) for n in range(2)]
     picture = chart.draw(candles, BY_CODE["m1"], 20, 5).plain
     assert column(picture, 20 - LABEL - 1 - 4, 4) == "│┃┃│"
@@ -78,28 +78,28 @@ def test_another_engines_candle_is_open_only_if_it_is_the_newest() -> None:
 
 
 def test_colours() -> None:
-    for prices, wanted in (((3, 8, 1, 6), "green"), ((6, 8, 1, 3), "red"), ((3, 8, 1, 3), "green")):
+    for prices, colour in (((3, 8, 1, 6), "green"), ((6, 8, 1, 3), "red"), ((3, 8, 1, 3), "green")):
         text = chart.draw([candle(prices)], BY_CODE["m1"], 20, 5)
-        place = 20 - LABEL - 1  # in the first line, which holds the upper wick
-        styles = {str(s.style) for s in text.spans if s.start <= place < s.end}
-        assert styles == {wanted}
+        position = 20 - LABEL - 1  # in the first line, which has the upper wick
+        styles = {str(s.style) for s in text.spans if s.start <= position < s.end}
+        assert styles == {colour}
 
 
 @pytest.mark.parametrize("width", [1, 5, 12, 20, 60, 81, 200])
 @pytest.mark.parametrize("height", [1, 3, 9, 10, 24, 60])
 @pytest.mark.parametrize("count", [0, 1, 2, 45, 300])
-def test_it_fits_any_terminal(width: int, height: int, count: int) -> None:
+def test_the_chart_fits_any_terminal(width: int, height: int, count: int) -> None:
     candles = [candle((10.5, 11, 9.25, 10), n, n) for n in range(1, count + 1)]
     lines = chart.draw(candles, BY_CODE["m5"], width, height).plain.split("\n")
     assert len(lines) == height
     assert {cell_len(line) for line in lines} == {width}
 
 
-def test_more_candles_than_columns_leave_the_oldest_out() -> None:
+def test_the_oldest_candles_are_omitted_if_they_do_not_fit() -> None:
     candles = [candle((1, 1, 1, 1), n) for n in range(50)]
     candles += [candle((8, 8, 8, 8), 50 + n) for n in range(15)]
     picture = chart.draw(candles, BY_CODE["m1"], 15 + LABEL, 5).plain
-    # Only prices of 8 are left: they stand in the middle of a scale of their own.
+    # Only prices of 8 remain, in the middle of their own scale.
     assert "┤1" not in picture
     assert sum(row.count("╻") + row.count("╹") for row in picture.split("\n")) == 15
 
@@ -118,11 +118,11 @@ def test_the_newest_close_is_on_the_price_axis() -> None:
     text = chart.draw(candles, BY_CODE["m1"], 40, 20)
     [line] = [row for row in text.plain.split("\n") if "117.25" in row]
     assert "┤117.25" in line
-    place = text.plain.index("117.25")
-    assert any("reverse" in str(s.style) for s in text.spans if s.start <= place < s.end)
+    position = text.plain.index("117.25")
+    assert any("reverse" in str(s.style) for s in text.spans if s.start <= position < s.end)
 
 
-def test_price_labels_are_round_and_fall() -> None:
+def test_price_labels_are_round_and_descending() -> None:
     candles = [candle((102.13, 151.7, 98.4, 120.01), n) for n in range(5)]
     lines = chart.draw(candles, BY_CODE["m1"], 60, 30).plain.split("\n")
     labels = [float(row.split("┤")[1]) for row in lines[:-6] if "┤" in row and "120.01" not in row]
@@ -138,14 +138,14 @@ def test_the_time_axis_of_minutes_names_the_day_once() -> None:
     assert axis.split() == ["20", "Mar", "14:00", *times]
 
 
-def test_a_label_stands_under_its_candle() -> None:
+def test_a_time_label_starts_below_its_candle() -> None:
     candles = [candle((1, 2, 1, 2), n) for n in range(10)]
     axis = chart.draw(candles, BY_CODE["m1"], 80, 20).plain.split("\n")[-1]
-    room = 80 - LABEL
-    assert axis.index("20 Mar 13:58") == room - 1 - 9 * 4
+    chart_width = 80 - LABEL
+    assert axis.index("20 Mar 13:58") == chart_width - 1 - 9 * 4
 
 
-def test_the_time_axis_names_the_day_again_where_it_changes() -> None:
+def test_the_time_axis_names_each_new_day() -> None:
     candles = [candle((1, 2, 1, 2), n, step=timedelta(hours=1)) for n in range(40)]
     axis = chart.draw(candles, BY_CODE["h1"], 90, 20).plain.split("\n")[-1]
     assert "21 Mar" in axis
@@ -166,7 +166,7 @@ def test_the_time_axis_of_longer_intervals(code: str, step: timedelta, expected:
     assert ":" not in axis
 
 
-def test_labels_of_the_time_axis_never_touch() -> None:
+def test_labels_of_the_time_axis_do_not_touch() -> None:
     for count in range(1, 60):
         candles = [candle((1, 2, 1, 2), n) for n in range(count)]
         axis = chart.draw(candles, BY_CODE["m1"], 70, 20).plain.split("\n")[-1]
@@ -174,7 +174,7 @@ def test_labels_of_the_time_axis_never_touch() -> None:
         assert all(":" in word for word in words if word.strip()), axis
 
 
-def test_decimals_are_those_of_the_prices() -> None:
+def test_decimals_are_enough_for_the_prices() -> None:
     def of(*prices: float) -> int:
         return chart.decimals([candle((p, p, p, p)) for p in prices])
 
@@ -185,7 +185,7 @@ def test_decimals_are_those_of_the_prices() -> None:
     assert of(1e22) == 0
 
 
-def test_counts_are_short() -> None:
+def test_counts_are_abbreviated() -> None:
     assert [chart.short(n) for n in (7, 999, 1000, 12_345, 2_500_000, 10**9)] == [
         "7",
         "999",
@@ -196,7 +196,7 @@ def test_counts_are_short() -> None:
     ]
 
 
-def test_as_many_as_fit_well_stand_apart() -> None:
+def test_candles_that_fit_are_at_least_two_columns_apart() -> None:
     for width in range(20, 200):
         count = chart.fitting(width)
         candles = [candle((3, 8, 1, 6), n) for n in range(count)]

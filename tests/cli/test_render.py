@@ -1,4 +1,4 @@
-"""What is rendered: written, compared, and complete."""
+"""`homma render`: the files are written, compared and complete."""
 
 import json
 from dataclasses import fields
@@ -33,18 +33,18 @@ def page(root: Path, name: str) -> str:
     return (root / "docs" / "reference" / name).read_text("utf-8")
 
 
-def test_what_is_committed_is_what_would_be_rendered() -> None:
+def test_the_committed_files_are_up_to_date() -> None:
     result = render(PROJECT, "--check")
     assert result.exit_code == 0, result.output
 
 
-def test_all_files_are_written_and_then_all_is_well(root: Path) -> None:
+def test_after_rendering_no_file_differs(root: Path) -> None:
     assert {name for name in RENDERED if (root / name).exists()} == set(RENDERED)
     assert render(root, "--check").exit_code == 0
     assert json.loads(render(root, "--json").stdout) == {"written": []}
 
 
-def test_a_file_that_differs_is_named_with_the_difference(root: Path) -> None:
+def test_the_check_shows_how_a_file_differs(root: Path) -> None:
     path = root / "docs" / "reference" / "metrics.md"
     path.write_text(path.read_text("utf-8").replace("ticks read", "ticks eaten"), "utf-8")
     result = render(root, "--check")
@@ -52,7 +52,7 @@ def test_a_file_that_differs_is_named_with_the_difference(root: Path) -> None:
     assert "docs/reference/metrics.md differs" in result.stdout
     assert "ticks eaten" in result.stdout
     assert "ticks read" in result.stdout
-    assert "ticks eaten" in path.read_text("utf-8")  # it only looked
+    assert "ticks eaten" in path.read_text("utf-8")  # --check does not write
     assert json.loads(render(root, "--check", "--json").stdout) == {
         "differ": ["docs/reference/metrics.md"]
     }
@@ -61,25 +61,25 @@ def test_a_file_that_differs_is_named_with_the_difference(root: Path) -> None:
 
 
 @pytest.mark.parametrize("spoil", [Path.unlink, lambda p: p.write_bytes(b"\xff")])
-def test_a_file_that_is_missing_or_no_text(root: Path, spoil: object) -> None:
+def test_a_missing_or_binary_file_is_reported(root: Path, spoil: object) -> None:
     spoil(root / "docs" / "reference" / "asyncapi.json")  # type: ignore[operator]
     result = render(root, "--check")
     assert result.exit_code == 1
     assert "asyncapi.json" in result.stdout
 
 
-def test_line_ends_count(root: Path) -> None:
+def test_line_endings_matter(root: Path) -> None:
     path = root / "docs" / "reference" / "topics.md"
     path.write_bytes(path.read_bytes().replace(b"\n", b"\r\n"))
     assert render(root, "--check").exit_code == 1
 
 
-def test_it_writes_nowhere_but_into_the_project(tmp_path: Path) -> None:
+def test_nothing_is_written_outside_the_project(tmp_path: Path) -> None:
     assert isinstance(render(tmp_path).exception, SettingError)
     assert not list(tmp_path.iterdir())
 
 
-def test_every_setting_is_in_its_page(root: Path) -> None:
+def test_every_setting_is_on_the_settings_page(root: Path) -> None:
     text = page(root, "settings.md")
     for stage in STAGES:
         for row in fields(stage):
@@ -90,35 +90,35 @@ def test_every_setting_is_in_its_page(root: Path) -> None:
     assert "| `10min` |" in text
 
 
-def test_each_stage_names_the_verbs_that_take_it(root: Path) -> None:
+def test_each_stage_lists_the_commands_that_use_it(root: Path) -> None:
     text = page(root, "settings.md")
     sections = {part.split("\n")[0]: part for part in text.split("\n## ")[1:]}
-    assert "Taken by `replay`." in sections["Replay"]
+    assert "Used by `replay`." in sections["Replay"]
     assert "`aggregate`" in sections["Aggregate"]
     assert "`generate`" not in sections["Aggregate"].split("|")[0]
 
 
-def test_every_metric_topic_and_verb_is_in_its_page(root: Path) -> None:
+def test_every_metric_topic_and_command_is_on_its_page(root: Path) -> None:
     text = page(root, "metrics.md")
     for rows in METRICS.values():
         for row in rows:
             assert f"`{row.name}{'_total' if row.kind == 'counter' else ''}`" in text
     for topic in contract.topics(TopicSettings()).all():
         assert f"| `{topic}` |" in page(root, "topics.md")
-    for verb in homma.commands:
-        assert f"## homma {verb}\n" in page(root, "commands.md")
+    for command in homma.commands:
+        assert f"## homma {command}\n" in page(root, "commands.md")
 
 
-def test_every_verb_has_an_example_that_help_leaves_as_it_is(root: Path) -> None:
+def test_every_command_has_an_example_with_its_line_breaks(root: Path) -> None:
     text = page(root, "commands.md")
     assert "\\b" not in text
     assert "\b" not in text
-    for verb in homma.commands:
-        section = text.split(f"## homma {verb}\n")[1].split("\n## ")[0]
-        assert "\n  Example:\n    homma " in section, verb
+    for command in homma.commands:
+        section = text.split(f"## homma {command}\n")[1].split("\n## ")[0]
+        assert "\n  Example:\n    homma " in section, command
 
 
-def test_tables_have_as_many_cells_as_their_head(root: Path) -> None:
+def test_all_rows_of_a_table_have_equally_many_cells(root: Path) -> None:
     for name in ("settings.md", "metrics.md", "topics.md"):
         cells = 0
         for line in page(root, name).split("\n"):
@@ -130,6 +130,8 @@ def test_tables_have_as_many_cells_as_their_head(root: Path) -> None:
             cells = count
 
 
-def test_the_width_is_not_that_of_the_terminal(root: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_width_does_not_depend_on_the_terminal(
+    root: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setenv("COLUMNS", "43")
     assert render(root, "--check").exit_code == 0

@@ -1,4 +1,4 @@
-"""`homma up` as a person has it: started, looked at, stopped, started again."""
+"""`homma up` as a user runs it: started, watched, stopped and started again."""
 
 import signal
 import socket
@@ -17,18 +17,18 @@ from tests.stack.waiting import until
 MONTHS = "candle_1month"
 
 
-def test_up_makes_candles_stops_in_order_and_goes_on(machine: Machine) -> None:
+def test_up_makes_candles_stops_cleanly_and_continues(machine: Machine) -> None:
     process = machine.start("up")
-    until(machine.lives)
+    until(machine.has_flow)
     until(lambda: machine.records(MONTHS) > 0)
     process.send_signal(signal.SIGINT)
-    _, said = process.communicate(timeout=60)
+    _, log = process.communicate(timeout=60)
     assert process.returncode == 0
-    assert "stopped" in said
+    assert "stopped" in log
     assert machine.processes() == []
 
     process = machine.start("up")
-    until(machine.lives)
+    until(machine.has_flow)
     before = machine.records(MONTHS)
     assert before > 0
     until(lambda: machine.records(MONTHS) > before)
@@ -39,10 +39,10 @@ def test_up_makes_candles_stops_in_order_and_goes_on(machine: Machine) -> None:
     assert {"stock_ticks", "stock_ticks_dead", "stock_ticks_late", "candle_1min"} <= names
 
 
-def test_nothing_is_left_when_up_is_killed(machine: Machine) -> None:
+def test_no_process_remains_when_up_is_killed(machine: Machine) -> None:
     process = machine.start("up")
-    until(machine.lives)
-    # Itself, and six programs with a guard each.
+    until(machine.has_flow)
+    # homma up, and six programs with a guard each.
     assert len(machine.processes()) == 13
     process.kill()
     process.communicate(timeout=60)
@@ -51,20 +51,20 @@ def test_nothing_is_left_when_up_is_killed(machine: Machine) -> None:
 
 def test_a_crashed_stage_is_restarted_and_shown(machine: Machine) -> None:
     machine.start("up")
-    until(machine.lives)
+    until(machine.has_flow)
     psutil.Process(machine.stages()["aggregate"]["pid"]).kill()
 
     def restarted() -> bool:
-        now = machine.stages()["aggregate"]
-        return bool(now["restarts"] == 1 and now["state"] == "running")
+        stage = machine.stages()["aggregate"]
+        return bool(stage["restarts"] == 1 and stage["state"] == "running")
 
     until(restarted)
-    until(machine.lives)
+    until(machine.has_flow)
 
 
-def test_the_lake_is_filled(machine: Machine) -> None:
+def test_all_tables_of_the_lake_get_rows(machine: Machine) -> None:
     machine.start("up")
-    until(machine.lives)
+    until(machine.has_flow)
     login = read_credentials(machine.home)
     assert login is not None
     lake = Lake(
@@ -81,20 +81,20 @@ def test_the_lake_is_filled(machine: Machine) -> None:
     )
 
     def rows(spec: TableSpec) -> int:
-        return lake.table(spec).scan().height if lake.fits(spec) else 0
+        return lake.table(spec).scan().height if lake.has_table(spec) else 0
 
     for spec in (TICKS, *CANDLES):
         until(partial(rows, spec))
     lake.close()
 
 
-def test_in_the_background_until_down(machine: Machine) -> None:
+def test_up_runs_in_the_background_until_down(machine: Machine) -> None:
     started = machine.homma("up", "--detach")
     assert started.returncode == 0, started.stderr
     assert "homma status" in started.stdout
     assert machine.stages()["seaweed"]["ports"] == machine.ports.all()
-    said = machine.homma("status").stdout
-    assert f"S3 on port {machine.ports.s3}" in said
+    status = machine.homma("status").stdout
+    assert f"S3 on port {machine.ports.s3}" in status
     second = machine.homma("up")
     assert second.returncode == 1
     assert "homma down" in second.stderr
@@ -107,7 +107,7 @@ def test_in_the_background_until_down(machine: Machine) -> None:
     assert "nothing runs" in machine.homma("down").stdout
 
 
-def test_a_port_in_use_is_named_with_its_flag(machine: Machine, bootstrap: str) -> None:
+def test_the_error_for_a_port_in_use_names_its_flag(machine: Machine, bootstrap: str) -> None:
     port = bootstrap.rsplit(":", 1)[1]
     refused = machine.homma("up", "--kafka-port", port)
     assert refused.returncode == 1
@@ -115,7 +115,7 @@ def test_a_port_in_use_is_named_with_its_flag(machine: Machine, bootstrap: str) 
     assert "--kafka-port" in refused.stderr
 
 
-def test_a_port_of_the_lake_in_use_is_told_before_anything_starts(machine: Machine) -> None:
+def test_a_port_of_the_lake_in_use_is_reported_before_anything_starts(machine: Machine) -> None:
     with socket.create_server(("127.0.0.1", machine.ports.all()["filer gRPC"])):
         refused = machine.homma("up")
     assert refused.returncode == 1
@@ -125,7 +125,7 @@ def test_a_port_of_the_lake_in_use_is_told_before_anything_starts(machine: Machi
 
 def test_up_without_the_lake(machine: Machine) -> None:
     process = machine.start("up", "--no-lake")
-    until(machine.lives)
+    until(machine.has_flow)
     assert set(machine.stages()) == {"kafka", "aggregate", "serve", "generate"}
     assert not (machine.home / "seaweed").exists()
     process.send_signal(signal.SIGINT)

@@ -1,4 +1,4 @@
-"""How hard the property tests try: HYPOTHESIS_PROFILE=thorough for a night's run."""
+"""The number of examples of property tests; HYPOTHESIS_PROFILE=thorough for a nightly run."""
 
 import os
 
@@ -14,6 +14,6 @@ settings.load_profile(os.environ.get("HYPOTHESIS_PROFILE", "quick"))
 
 
 def effort(share: float = 1.0) -> settings:
-    """A share of the examples of the profile: for tests that are cheap or dear."""
+    """A multiple of the profile's examples, for tests that are cheap or expensive."""
     profile = settings()
     return settings(profile, max_examples=max(5, round(profile.max_examples * share)))

@@ -1,4 +1,4 @@
-"""Between the oracle's dicts and the engine's frames."""
+"""Conversions between the oracle's dicts and the engine's frames."""
 
 import json
 from collections.abc import Sequence
@@ -8,10 +8,10 @@ import polars as pl
 
 from homma.core.interval import INTERVALS
 from homma.core.tick import JSON_SCHEMA
-from homma.topics.codec import candles_to
+from homma.topics.codec import encode_candles
 from tests.oracle import EPOCH, Candle, Key, Tick, at_of
 
-READ = pl.Schema(
+TICK_SCHEMA = pl.Schema(
     {**JSON_SCHEMA, "event_us": pl.Int64(), "timestamp_us": pl.Int64(), "offset": pl.Int64()}
 )
 
@@ -21,31 +21,31 @@ def us(at: datetime) -> int:
 
 
 def tick_frame(ticks: Sequence[tuple[int, Tick, datetime]]) -> pl.DataFrame:
-    """Valid ticks as `Window.apply` takes them, from (offset, tick, Kafka timestamp)."""
+    """Valid ticks for `Window.apply`, from (offset, tick, Kafka timestamp)."""
     rows = [
         tick | {"event_us": us(at_of(tick)), "timestamp_us": us(at), "offset": offset}
         for offset, tick, at in ticks
     ]
-    return pl.DataFrame(rows, schema=READ)
+    return pl.DataFrame(rows, schema=TICK_SCHEMA)
 
 
-def told(published: pl.DataFrame) -> dict[Key, Candle]:
-    """What readers are told by published candles: the records' values, by the oracle's keys."""
-    _, values = candles_to(published, 0)
-    result: dict[Key, Candle] = {}
+def as_records(published: pl.DataFrame) -> dict[Key, Candle]:
+    """Published candles as the values of their records, by the oracle's keys."""
+    _, values = encode_candles(published, 0)
+    candles: dict[Key, Candle] = {}
     for code, value in zip(published["interval"], values, strict=True):
         candle = json.loads(value)
         del candle["updateDateTime"]
         start = datetime.fromisoformat(candle["dateTime"])
         key = (INTERVALS[code].name, candle["source"], candle["symbol"], start)
-        assert key not in result, "published twice at once"
-        result[key] = candle
-    return result
+        assert key not in candles, "published twice at once"
+        candles[key] = candle
+    return candles
 
 
 def without_finality(candles: dict[Key, Candle]) -> dict[Key, Candle]:
-    """The fields that the same ticks always give."""
+    """The fields that depend only on the ticks."""
     return {
-        key: {name: value for name, value in c.items() if name not in ("isFinal", "revision")}
-        for key, c in candles.items()
+        key: {name: value for name, value in candle.items() if name not in ("isFinal", "revision")}
+        for key, candle in candles.items()
     }

@@ -1,4 +1,4 @@
-"""What makes `merge` safe to use everywhere: it does not care how candles are grouped."""
+"""`merge` gives the same result however candles are grouped."""
 
 from datetime import datetime, timedelta
 from random import Random
@@ -21,7 +21,7 @@ PRICES = st.floats(min_value=0, exclude_min=True, allow_infinity=False)
 
 @st.composite
 def distinct_ticks(draw: st.DrawFn) -> list[Tick]:
-    places = st.tuples(MOMENTS, st.sampled_from([0, 1, 2**62, 2**63 - 1]), st.sampled_from("AB"))
+    keys = st.tuples(MOMENTS, st.sampled_from([0, 1, 2**62, 2**63 - 1]), st.sampled_from("AB"))
     return [
         {
             "source": "S",
@@ -30,7 +30,7 @@ def distinct_ticks(draw: st.DrawFn) -> list[Tick]:
             "number": number,
             "dateTime": (NOON + moment).isoformat(timespec="microseconds"),
         }
-        for moment, number, symbol in draw(st.lists(places, unique=True, min_size=1, max_size=12))
+        for moment, number, symbol in draw(st.lists(keys, unique=True, min_size=1, max_size=12))
     ]
 
 
@@ -54,11 +54,10 @@ def rows(candles: pl.DataFrame) -> list[tuple[object, ...]]:
 
 
 def expected(ticks: list[Tick]) -> list[tuple[object, ...]]:
-    made = oracle.candles(ticks)
     result: list[tuple[object, ...]] = []
-    for (interval, _, symbol, start), one in made.items():
-        places = [
-            us(datetime.fromisoformat(one[f"{end}DateTime"])) * 2**63 + one[f"{end}Number"]
+    for (interval, _, symbol, start), values in oracle.candles(ticks).items():
+        order_keys = [
+            us(datetime.fromisoformat(values[f"{end}DateTime"])) * 2**63 + values[f"{end}Number"]
             for end in ("open", "close")
         ]
         result.append(
@@ -67,8 +66,8 @@ def expected(ticks: list[Tick]) -> list[tuple[object, ...]]:
                 oracle.NAMES.index(interval),
                 us(start),
                 us(oracle.end_of(interval, start)),
-                *(one[name] for name in ("open", "high", "low", "close", "volume")),
-                *places,
+                *(values[name] for name in ("open", "high", "low", "close", "volume")),
+                *order_keys,
             )
         )
     return sorted(result, key=lambda row: row[:3])
@@ -76,17 +75,17 @@ def expected(ticks: list[Tick]) -> list[tuple[object, ...]]:
 
 @effort(2)
 @given(distinct_ticks())
-def test_a_roll_up_is_the_oracles(ticks: list[Tick]) -> None:
-    assert rows(candle.roll_up(candle.minutes(frame(ticks)))) == expected(ticks)
+def test_a_roll_up_equals_the_oracle(ticks: list[Tick]) -> None:
+    assert rows(candle.roll_up(candle.minute_candles(frame(ticks)))) == expected(ticks)
 
 
 @effort(2)
 @given(distinct_ticks(), st.randoms(use_true_random=False), st.integers(1, 5))
-def test_any_order_and_grouping_is_one_merge(
+def test_merging_in_any_order_and_grouping_gives_the_same_candles(
     ticks: list[Tick], random: Random, groups: int
 ) -> None:
-    """Commutative and associative: merged parts, merged in any order, are the whole merged."""
-    singles = [candle.roll_up(candle.minutes(frame([tick]))) for tick in ticks]
+    """`merge` is commutative and associative."""
+    singles = [candle.roll_up(candle.minute_candles(frame([tick]))) for tick in ticks]
     random.shuffle(singles)
     parts = [singles[i::groups] for i in range(groups)]
     merged = [candle.merge(pl.concat(part)) for part in parts if part]
@@ -99,20 +98,20 @@ def test_any_order_and_grouping_is_one_merge(
 
 @effort()
 @given(distinct_ticks())
-def test_merging_what_is_merged_changes_nothing(ticks: list[Tick]) -> None:
-    once = candle.roll_up(candle.minutes(frame(ticks)))
+def test_merging_merged_candles_changes_nothing(ticks: list[Tick]) -> None:
+    once = candle.roll_up(candle.minute_candles(frame(ticks)))
     assert rows(candle.merge(once)) == rows(once)
     assert rows(candle.merge(once.clear())) == []
 
 
 @effort()
 @given(st.lists(st.tuples(st.integers(0, 4 * 10**15), st.integers(0, 2**63 - 1))))
-def test_places_sort_like_their_parts_and_come_apart_again(parts: list[tuple[int, int]]) -> None:
+def test_order_keys_sort_like_their_parts_and_can_be_split(parts: list[tuple[int, int]]) -> None:
     both = pl.DataFrame(parts, schema={"us": pl.Int64, "number": pl.Int64}, orient="row")
-    at = both.with_columns(order_key=candle.order_key(pl.col("us"), pl.col("number")))
-    assert at.sort("order_key").select("us", "number").rows() == sorted(parts)
-    apart = at.select(
+    keyed = both.with_columns(order_key=candle.order_key(pl.col("us"), pl.col("number")))
+    assert keyed.sort("order_key").select("us", "number").rows() == sorted(parts)
+    split = keyed.select(
         candle.order_key_us(pl.col("order_key")),
         number=candle.order_key_number(pl.col("order_key")),
     )
-    assert apart.rows() == parts
+    assert split.rows() == parts

@@ -13,9 +13,9 @@ import pytest
 from homma.core.interval import BY_NAME
 from homma.core.tick import check
 from homma.core.window import Window, WindowRules
-from homma.topics.codec import ticks_from
+from homma.topics.codec import decode_ticks
 from tests import oracle
-from tests.core.frames import told, us
+from tests.core.frames import as_records, us
 from tests.oracle import Candle, Key
 
 FOLDER = Path(__file__).parent.parent / "golden"
@@ -37,7 +37,7 @@ DEFAULTS = {
 
 @dataclass(frozen=True)
 class Record:
-    """A record of the input: where it stands, its value, its Kafka timestamp."""
+    """An input record: its index in `ticks`, its value and its Kafka timestamp."""
 
     index: int
     value: bytes
@@ -46,7 +46,7 @@ class Record:
 
 @dataclass
 class Outcome:
-    """What an engine made of a case."""
+    """The results of a case."""
 
     candles: dict[Key, Candle]
     dead: dict[int, str]
@@ -67,8 +67,8 @@ def instant(text: str) -> datetime:
     return at
 
 
-def acts(case: Case) -> list[tuple[list[Record], datetime]]:
-    """The records up to each clock step, and up to the end, with the clock then."""
+def batches(case: Case) -> list[tuple[list[Record], datetime]]:
+    """The records up to each clock step and up to the end, each with the clock at that moment."""
     result: list[tuple[list[Record], datetime]] = []
     records: list[Record] = []
     clock = oracle.EPOCH
@@ -95,7 +95,7 @@ def settings_of(case: Case) -> dict[str, Any]:
     return {**DEFAULTS, **case.get("settings", {})}
 
 
-def on_the_oracle(case: Case) -> Outcome:
+def run_oracle(case: Case) -> Outcome:
     settings = settings_of(case)
     publisher = oracle.Publisher(
         settings["price"],
@@ -106,7 +106,7 @@ def on_the_oracle(case: Case) -> Outcome:
     max_future = timedelta(seconds=settings["maxFuture"])
     valid: list[int] = []
     dead: dict[int, str] = {}
-    for records, clock in acts(case):
+    for records, clock in batches(case):
         for record in records:
             tick = oracle.read(record.value)
             if isinstance(tick, str):
@@ -115,15 +115,15 @@ def on_the_oracle(case: Case) -> Outcome:
                 dead[record.index] = "dateTime"
             else:
                 valid.append(record.index)
-                publisher.take(tick, record.timestamp)
+                publisher.apply(tick, record.timestamp)
         publisher.publish(clock)
     fates = oracle.fates(publisher.ticks, publisher.allowed_lateness)
     late = [index for index, fate in zip(valid, fates, strict=True) if fate == "late"]
     return Outcome(publisher.published, dead, late, fates.count("duplicate"))
 
 
-def on_the_window(case: Case, size: int | None) -> Outcome:
-    """All records between two clock steps in one batch, or so many a batch."""
+def run_window(case: Case, size: int | None) -> Outcome:
+    """All records between two clock steps in one batch, or `size` records per batch."""
     settings = settings_of(case)
     second = 1_000_000
     window = Window(
@@ -135,22 +135,22 @@ def on_the_window(case: Case, size: int | None) -> Outcome:
         )
     )
     outcome = Outcome({}, {}, [], 0)
-    for records, clock in acts(case):
+    for records, clock in batches(case):
         step = size or max(1, len(records))
         for start in range(0, len(records), step):
             batch = records[start : start + step]
-            raw = ticks_from([record.value for record in batch]).with_columns(
+            raw = decode_ticks([record.value for record in batch]).with_columns(
                 timestamp_us=pl.Series([us(r.timestamp) for r in batch], dtype=pl.Int64),
                 offset=pl.Series([r.index for r in batch], dtype=pl.Int64),
             )
-            judged = check(raw, settings["maxFuture"] * second)
-            fine = pl.col("error").is_null()
-            outcome.dead |= dict(judged.filter(~fine).select("offset", "error").rows())
-            window, applied = window.apply(judged.filter(fine))
-            outcome.late += applied.late["offset"].to_list()
+            checked = check(raw, settings["maxFuture"] * second)
+            is_valid = pl.col("error").is_null()
+            outcome.dead |= dict(checked.filter(~is_valid).select("offset", "error").rows())
+            window, applied = window.apply(checked.filter(is_valid))
+            outcome.late += applied.dropped_late["offset"].to_list()
             outcome.duplicates += applied.duplicates
         window, published = window.publish(us(clock))
-        outcome.candles |= told(published)
+        outcome.candles |= as_records(published)
     return outcome
 
 
@@ -165,23 +165,23 @@ def assert_expected(case: Case, outcome: Outcome) -> None:
     assert outcome.late == expect["late"]
     assert outcome.duplicates == expect["duplicates"]
     for interval, candles in expect["candles"].items():
-        made = [outcome.candles[key] for key in sorted(outcome.candles) if key[0] == interval]
-        assert made == candles, interval
+        actual = [outcome.candles[key] for key in sorted(outcome.candles) if key[0] == interval]
+        assert actual == candles, interval
 
 
 @pytest.mark.parametrize("case", NAMED)
-def test_the_oracle(case: Case) -> None:
-    assert_expected(case, on_the_oracle(case))
+def test_the_oracle_gives_the_expected_candles(case: Case) -> None:
+    assert_expected(case, run_oracle(case))
 
 
 @pytest.mark.parametrize("case", NAMED)
-@pytest.mark.parametrize("size", [None, 1, 3], ids=["at once", "one by one", "by threes"])
-def test_the_window(case: Case, size: int | None) -> None:
-    assert_expected(case, on_the_window(case, size))
+@pytest.mark.parametrize("size", [None, 1, 3], ids=["one batch", "batches of 1", "batches of 3"])
+def test_the_window_gives_the_expected_candles(case: Case, size: int | None) -> None:
+    assert_expected(case, run_window(case, size))
 
 
 def test_the_cases_are_well_formed() -> None:
-    """What another engine's runner may rely on."""
+    """The format that runners for other engines rely on."""
     assert len({(case["file"], case["name"]) for case in CASES}) == len(CASES) > 50
     for case in CASES:
         assert set(case) <= {"file", "name", "settings", "ticks", "expect"}
@@ -194,5 +194,6 @@ def test_the_cases_are_well_formed() -> None:
 
 
 def test_every_interval_is_covered() -> None:
-    whole = {name for case in CASES for name, made in case["expect"]["candles"].items() if made}
-    assert whole == set(BY_NAME) == set(oracle.NAMES)
+    expectations = [case["expect"]["candles"].items() for case in CASES]
+    covered = {name for candles in expectations for name, rows in candles if rows}
+    assert covered == set(BY_NAME) == set(oracle.NAMES)

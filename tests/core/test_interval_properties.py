@@ -1,4 +1,4 @@
-"""The interval table against datetime arithmetic."""
+"""The interval table compared with datetime arithmetic."""
 
 from datetime import datetime, timedelta
 
@@ -17,7 +17,7 @@ INSTANTS = st.datetimes(oracle.EPOCH, LAST)
 MICROSECOND = timedelta(microseconds=1)
 
 
-def both(interval: Interval, instants: list[int]) -> list[tuple[int, int]]:
+def bounds(interval: Interval, instants: list[int]) -> list[tuple[int, int]]:
     at = pl.DataFrame({"at": instants}, schema={"at": pl.Int64})
     start = interval.floor(pl.col("at"))
     return at.select(start=start, next=interval.next(start)).rows()
@@ -28,7 +28,7 @@ def expected(interval: Interval, at: datetime) -> tuple[int, int]:
     return us(start), us(oracle.end_of(interval.name, start))
 
 
-def test_the_table() -> None:
+def test_the_table_lists_all_intervals() -> None:
     assert [(i.code, i.name) for i in INTERVALS] == [
         ("m1", "1min"),
         ("m5", "5min"),
@@ -50,32 +50,32 @@ def test_the_table() -> None:
 
 @pytest.mark.parametrize("interval", INTERVALS, ids=lambda interval: interval.code)
 def test_every_boundary_of_130_years(interval: Interval) -> None:
-    """Each midnight, the microseconds beside it, and moments in between."""
+    """Each midnight, the microseconds around it, and moments in between."""
     moments = [timedelta(), MICROSECOND, -MICROSECOND, timedelta(hours=7, minutes=44, seconds=59.9)]
     days = [oracle.EPOCH + timedelta(days=n) for n in range((LAST - oracle.EPOCH).days)]
     instants = [day + moment for day in days[1:] for moment in moments]
-    found = both(interval, [us(at) for at in instants])
-    assert found == [expected(interval, at) for at in instants]
+    actual = bounds(interval, [us(at) for at in instants])
+    assert actual == [expected(interval, at) for at in instants]
 
 
 @pytest.mark.parametrize("interval", INTERVALS, ids=lambda interval: interval.code)
 @effort()
 @given(st.lists(INSTANTS, min_size=1, max_size=20))
-def test_an_instant_lies_in_its_interval(interval: Interval, instants: list[datetime]) -> None:
+def test_an_instant_is_in_its_interval(interval: Interval, instants: list[datetime]) -> None:
     numbers = [us(at) for at in instants]
-    found = both(interval, numbers)
-    assert found == [expected(interval, at) for at in instants]
-    for at, (start, end) in zip(numbers, found, strict=True):
+    actual = bounds(interval, numbers)
+    assert actual == [expected(interval, at) for at in instants]
+    for at, (start, end) in zip(numbers, actual, strict=True):
         assert start <= at < end <= start + interval.longest_us
-    # The start is its own floor, and the instant before the end belongs to it.
-    assert both(interval, [start for start, _ in found]) == found
-    assert both(interval, [end - 1 for _, end in found]) == found
-    assert [start for start, _ in both(interval, [end for _, end in found])] == [
-        end for _, end in found
+    # The floor of a start is the start, and the instant before the end is in the interval.
+    assert bounds(interval, [start for start, _ in actual]) == actual
+    assert bounds(interval, [end - 1 for _, end in actual]) == actual
+    assert [start for start, _ in bounds(interval, [end for _, end in actual])] == [
+        end for _, end in actual
     ]
 
 
-#: Which intervals end wherever a coarser one ends. A month need not begin on a Monday.
+#: The finer intervals that end wherever an interval ends. A month need not start on a Monday.
 FINER = {
     coarse: [fine for fine in oracle.NAMES[: oracle.NAMES.index(coarse)] if fine != "1week"]
     for coarse in oracle.NAMES
@@ -87,21 +87,21 @@ FINER["4hour"].remove("3hour")
 @pytest.mark.parametrize("coarse", oracle.NAMES)
 @effort(0.5)
 @given(INSTANTS)
-def test_a_boundary_is_one_of_the_finer_intervals_too(coarse: str, at: datetime) -> None:
-    start, end = both(BY_NAME[coarse], [us(at)])[0]
+def test_a_boundary_is_also_a_boundary_of_finer_intervals(coarse: str, at: datetime) -> None:
+    start, end = bounds(BY_NAME[coarse], [us(at)])[0]
     for fine in FINER[coarse]:
-        assert [floor for floor, _ in both(BY_NAME[fine], [start, end])] == [start, end], fine
+        assert [floor for floor, _ in bounds(BY_NAME[fine], [start, end])] == [start, end], fine
 
 
 @pytest.mark.parametrize("interval", INTERVALS, ids=lambda interval: interval.code)
-def test_longest_is_reached_and_never_exceeded(interval: Interval) -> None:
+def test_the_longest_length_is_reached_and_never_exceeded(interval: Interval) -> None:
     at = [us(oracle.EPOCH + timedelta(days=n)) for n in range(800)]
-    assert max(end - start for start, end in both(interval, at)) == interval.longest_us
+    assert max(end - start for start, end in bounds(interval, at)) == interval.longest_us
 
 
-def test_each_interval_is_made_of_whole_ones_of_a_finer_one() -> None:
-    found = {i.code: below.code for i in INTERVALS if (below := finer(i)) is not None}
-    assert found == {
+def test_each_interval_is_a_multiple_of_a_finer_one() -> None:
+    finer_codes = {i.code: fine.code for i in INTERVALS if (fine := finer(i)) is not None}
+    assert finer_codes == {
         "m5": "m1",
         "m10": "m5",
         "m15": "m5",
@@ -117,7 +117,7 @@ def test_each_interval_is_made_of_whole_ones_of_a_finer_one() -> None:
 
 @effort()
 @given(INSTANTS)
-def test_an_instant_lies_in_a_coarse_interval_with_its_finer_one(at: datetime) -> None:
+def test_an_interval_contains_its_finer_interval(at: datetime) -> None:
     instant = pl.select(at=pl.lit(us(at), pl.Int64))
     for coarse in INTERVALS[1:]:
         fine = finer(coarse)

@@ -1,4 +1,4 @@
-"""Prometheus beside a pipeline of its own."""
+"""Prometheus next to a pipeline of its own."""
 
 import json
 import shutil
@@ -23,16 +23,16 @@ from tests.stack.waiting import free_ports, until
 
 @dataclass(frozen=True)
 class Prometheus:
-    """A server that scrapes a pipeline."""
+    """A Prometheus server that scrapes a pipeline."""
 
     port: int
 
-    def ask(self, path: str, **words: str) -> Any:
-        """What its API says; None while it does not answer."""
-        address = f"http://127.0.0.1:{self.port}/api/v1/{path}?{urllib.parse.urlencode(words)}"
+    def get(self, path: str, **parameters: str) -> Any:
+        """The data of an API response; None while the server is not reachable."""
+        address = f"http://127.0.0.1:{self.port}/api/v1/{path}?{urllib.parse.urlencode(parameters)}"
         try:
-            with urllib.request.urlopen(address, timeout=10) as answer:
-                return json.load(answer)["data"]
+            with urllib.request.urlopen(address, timeout=10) as response:
+                return json.load(response)["data"]
         except urllib.error.HTTPError as error:
             if error.code == HTTPStatus.SERVICE_UNAVAILABLE:
                 return None
@@ -41,44 +41,44 @@ class Prometheus:
             return None
 
     def values(self, query: str) -> list[tuple[dict[str, str], float]]:
-        """The series that a query gives now."""
-        found = self.ask("query", query=query)
-        return [(row["metric"], float(row["value"][1])) for row in found["result"]] if found else []
+        """The current series of a query, as labels and value."""
+        data = self.get("query", query=query)
+        return [(row["metric"], float(row["value"][1])) for row in data["result"]] if data else []
 
 
 @pytest.fixture(scope="module")
-def watched(
+def monitored(
     tmp_path_factory: pytest.TempPathFactory, jars: list[Path]
 ) -> Iterator[tuple[Machine, Prometheus]]:
-    """A pipeline, its verifier, and a Prometheus with the project's files."""
-    place = tmp_path_factory.mktemp("watched")
+    """A pipeline, its verifier, and a Prometheus with the project's configuration."""
+    home = tmp_path_factory.mktemp("monitored")
     cache = next(folder for folder in jars[0].parents if folder.name == "jars").parent
-    machine = Machine(place / "home", cache)
+    machine = Machine(home / "home", cache)
     port, verify_port = free_ports(2)
     try:
         started = machine.homma("up", "--detach")
         assert started.returncode == 0, started.stderr
-        # Once all tables are there.
+        # Wait until all tables exist.
         until(lambda: machine.homma("verify", "--json").stdout.startswith("{"))
         machine.start("verify", "--every", "20s", "--metrics-port", str(verify_port))
-        folder = place / "prometheus"
+        folder = home / "prometheus"
         shutil.copytree(FOLDER, folder)
         (folder / "targets").mkdir()
         shutil.copy(machine.home / "targets.json", folder / "targets" / "up.json")
-        more = targets({"verify": f"127.0.0.1:{verify_port}"})
-        (folder / "targets" / "verify.json").write_text(more, "utf-8")
-        with served(folder, place / "data", port):
+        verifier = targets({"verify": f"127.0.0.1:{verify_port}"})
+        (folder / "targets" / "verify.json").write_text(verifier, "utf-8")
+        with running_prometheus(folder, home / "data", port):
             yield machine, Prometheus(port)
     finally:
-        machine.end()
+        machine.stop()
 
 
 @contextmanager
-def served(folder: Path, data: Path, port: int) -> Iterator[None]:
+def running_prometheus(folder: Path, data: Path, port: int) -> Iterator[None]:
     program = shutil.which("prometheus")
-    assert program, "no prometheus: apt install prometheus"
+    assert program, "prometheus is not installed: apt install prometheus"
     config = folder / "prometheus.yml"
-    # As it is, but for the haste of a test.
+    # Shorter intervals, to keep the test short.
     config.write_text(config.read_text("utf-8").replace(": 10s", ": 1s"), "utf-8")
     with (folder / "log").open("wb") as log:
         server = subprocess.Popen(

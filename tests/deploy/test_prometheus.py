@@ -1,4 +1,4 @@
-"""What Prometheus is told: the metrics there are, alerts with something to do on each."""
+"""Prometheus's rules: they use existing metrics, and every alert is documented and tested."""
 
 import re
 import shutil
@@ -13,8 +13,8 @@ from homma.metrics import STAGES
 
 ROOT = Path(__file__).parents[2]
 FOLDER = ROOT / "deploy" / "prometheus"
-#: Prometheus' own, and those of a process.
-GIVEN = {
+#: Metrics of Prometheus and of any process.
+BUILT_IN = {
     "up",
     "process_start_time_seconds",
     "process_resident_memory_bytes",
@@ -33,27 +33,27 @@ def rules(name: str) -> list[dict[str, Any]]:
     return [rule for group in groups for rule in group["rules"]]
 
 
-def known() -> set[str]:
-    """Every name that a query may have."""
+def known_metrics() -> set[str]:
+    """Every metric name that a query may use."""
     rows = [row for stage in STAGES.values() for row in stage]
     ours = {row.name + suffix for row in rows for suffix in SUFFIXES[row.kind]}
-    return ours | GIVEN | {rule["record"] for rule in rules("rules.yml")}
+    return ours | BUILT_IN | {rule["record"] for rule in rules("rules.yml")}
 
 
-def named(expression: str) -> set[str]:
-    """The metrics of a query, which are all that has an underscore or a colon outside braces."""
+def metrics_in(expression: str) -> set[str]:
+    """The metric names in a query."""
     outside = re.sub(r"\{[^}]*\}|\[[^]]*\]|\b(by|on)\s*\([^)]*\)", "", expression)
     words = re.findall(r"[a-zA-Z_:][a-zA-Z0-9_:]*", outside)
     return {word for word in words if word == "up" or "homma" in word or "process_" in word}
 
 
 @pytest.mark.parametrize("rule", [*rules("rules.yml"), *rules("alerts.yml")], ids=str)
-def test_a_rule_asks_for_metrics_that_there_are(rule: dict[str, Any]) -> None:
-    assert named(rule["expr"])
-    assert named(rule["expr"]) <= known()
+def test_a_rule_uses_existing_metrics(rule: dict[str, Any]) -> None:
+    assert metrics_in(rule["expr"])
+    assert metrics_in(rule["expr"]) <= known_metrics()
 
 
-def test_every_alert_is_in_the_page_with_what_to_do() -> None:
+def test_every_alert_is_documented_with_actions() -> None:
     page = (ROOT / "docs" / "operations.md").read_text("utf-8")
     sections = re.findall(r"^### (Homma\w+)\n\n(.+?)(?=\n#|\Z)", page, re.DOTALL | re.MULTILINE)
     assert [name for name, _ in sections] == [rule["alert"] for rule in rules("alerts.yml")]

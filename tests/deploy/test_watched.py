@@ -1,4 +1,4 @@
-"""Prometheus beside a real pipeline: all stages are found, and what is asked of them is there."""
+"""Prometheus next to a real pipeline: all stages are found and have the metrics of all queries."""
 
 import re
 from typing import Any
@@ -7,34 +7,34 @@ import pytest
 
 from tests.cli.machine import Machine
 from tests.deploy.conftest import Prometheus
-from tests.deploy.dashboards import Asked, asked
+from tests.deploy.dashboards import PanelQuery, panel_queries
 from tests.deploy.test_prometheus import rules
 from tests.stack.waiting import until
 
 pytestmark = [pytest.mark.stack, pytest.mark.timeout(900)]
-Watched = tuple[Machine, Prometheus]
+Monitored = tuple[Machine, Prometheus]
 STAGES = ("aggregate", "land", "serve", "generate")
 
 
-def test_every_stage_is_found_and_answers(watched: Watched) -> None:
-    _, prometheus = watched
+def test_every_stage_is_found_and_up(monitored: Monitored) -> None:
+    _, prometheus = monitored
 
-    def answering() -> bool:
-        found: list[dict[str, Any]] = (prometheus.ask("targets") or {}).get("activeTargets", [])
-        states = {row["labels"]["stage"]: row["health"] for row in found}
+    def all_up() -> bool:
+        targets: list[dict[str, Any]] = (prometheus.get("targets") or {}).get("activeTargets", [])
+        states = {row["labels"]["stage"]: row["health"] for row in targets}
         return states == dict.fromkeys((*STAGES, "verify"), "up")
 
-    until(answering)
+    until(all_up)
 
 
-def test_every_rule_is_evaluated_and_gives_what_it_records(watched: Watched) -> None:
-    _, prometheus = watched
+def test_every_rule_is_evaluated_and_records_values(monitored: Monitored) -> None:
+    _, prometheus = monitored
 
     def evaluated() -> bool:
-        groups = (prometheus.ask("rules") or {}).get("groups", [])
-        found = [rule for group in groups for rule in group["rules"]]
-        assert {rule["health"] for rule in found} <= {"ok", "unknown"}, found
-        return bool(found) and {rule["health"] for rule in found} == {"ok"}
+        groups = (prometheus.get("rules") or {}).get("groups", [])
+        evaluated_rules = [rule for group in groups for rule in group["rules"]]
+        assert {rule["health"] for rule in evaluated_rules} <= {"ok", "unknown"}
+        return bool(evaluated_rules) and {rule["health"] for rule in evaluated_rules} == {"ok"}
 
     until(evaluated)
     for rule in rules("rules.yml"):
@@ -45,31 +45,31 @@ def test_every_rule_is_evaluated_and_gives_what_it_records(watched: Watched) -> 
     assert 0 < latency_s <= 60
 
 
-def test_that_candles_are_right_is_among_the_metrics(watched: Watched) -> None:
-    _, prometheus = watched
-    found = until(lambda: prometheus.values("homma_candles_wrong"))
-    sides = {(labels["side"], labels["verdict"]): value for labels, value in found}
+def test_the_verifier_reports_no_wrong_candles(monitored: Monitored) -> None:
+    _, prometheus = monitored
+    samples = until(lambda: prometheus.values("homma_candles_wrong"))
+    sides = {(labels["side"], labels["verdict"]): value for labels, value in samples}
     verdicts = ("missing", "extra", "different")
-    assert sides == {(side, one): 0 for side in ("tables", "topics") for one in verdicts}
+    assert sides == {(side, verdict): 0 for side in ("tables", "topics") for verdict in verdicts}
     until(lambda: any(ticks > 0 for _, ticks in prometheus.values("homma_ticks_compared")))
 
 
-PANELS = [one for one in asked("pipeline") if "ALERTS" not in one.query]
+PANELS = [panel for panel in panel_queries("pipeline") if "ALERTS" not in panel.query]
 
 
-@pytest.mark.parametrize("panel", PANELS, ids=lambda one: f"{one.title}-{one.ref}")
-def test_a_panel_has_something_to_show(watched: Watched, panel: Asked) -> None:
-    _, prometheus = watched
-    found = until(lambda: prometheus.values(panel.query))
+@pytest.mark.parametrize("panel", PANELS, ids=lambda p: f"{p.title}-{p.ref}")
+def test_a_panel_has_data(monitored: Monitored, panel: PanelQuery) -> None:
+    _, prometheus = monitored
+    samples = until(lambda: prometheus.values(panel.query))
     for name in re.findall(r"\{\{(\w+)\}\}", panel.target["legendFormat"]):
-        assert all(name in labels for labels, _ in found)
+        assert all(name in labels for labels, _ in samples)
 
 
-def test_a_stage_that_is_gone_is_told(watched: Watched) -> None:
-    machine, prometheus = watched
+def test_a_stopped_stage_raises_an_alert(monitored: Monitored) -> None:
+    machine, prometheus = monitored
     machine.homma("down")
     until(lambda: len(prometheus.values('up{stage!="verify"} == 0')) == len(STAGES))
-    [alerts] = [one.query for one in asked("pipeline") if "ALERTS" in one.query]
+    [alerts] = [panel.query for panel in panel_queries("pipeline") if "ALERTS" in panel.query]
     until(lambda: len(prometheus.values(alerts)) >= len(STAGES))
-    found = {labels.get("stage") for labels, _ in prometheus.values(alerts)}
-    assert found >= set(STAGES)
+    stages = {labels.get("stage") for labels, _ in prometheus.values(alerts)}
+    assert stages >= set(STAGES)

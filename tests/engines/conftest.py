@@ -1,4 +1,4 @@
-"""A lake with the market of `market.py` in it, topics, and the engines that read them."""
+"""A lake with the market of `market.py`, topics, and the engines that read both."""
 
 import os
 import re
@@ -17,7 +17,7 @@ from homma.lake.schema import BY_NAME
 from homma.lake.table import Lake
 from homma.settings import TopicSettings
 from homma.stack import trino
-from homma.stack.archive import read_archive, unpacked
+from homma.stack.archive import ensure_unpacked, read_archive
 from homma.topics import contract
 from homma.topics.kafka.admin import Admin
 from tests.aggregate.pipeline import Pipeline
@@ -31,10 +31,10 @@ from tests.stack.waiting import free_ports
 ROOT = Path(__file__).parents[2]
 NAMESPACE = "market_data"
 lake, server = lakes.lake, lakes.server
-#: A query, and its rows; the other gives its columns with their types too.
+#: From SQL to rows; `RunQuery` also returns the types of the columns.
 Query = Callable[[str], list[tuple[Any, ...]]]
-Answer = tuple[dict[str, str], list[tuple[Any, ...]]]
-Answering = Callable[[str], Answer]
+QueryResult = tuple[dict[str, str], list[tuple[Any, ...]]]
+RunQuery = Callable[[str], QueryResult]
 Spark = Callable[[str], subprocess.CompletedProcess[str]]
 
 
@@ -45,11 +45,11 @@ def catalog(lake: dict[str, str]) -> Catalog:
 
 @pytest.fixture(scope="session")
 def frames(lake: dict[str, str], catalog: Catalog) -> dict[str, pl.DataFrame]:
-    """What the 12 tables hold."""
+    """The rows of the 12 tables by name."""
     frames = market()
-    with closing(Lake(lake, NAMESPACE)) as made:
+    with closing(Lake(lake, NAMESPACE)) as tables:
         for name, frame in frames.items():
-            made.make(BY_NAME[name])
+            tables.ensure_table(BY_NAME[name])
             append(catalog, f"{NAMESPACE}.{name}", frame)
     return frames
 
@@ -61,26 +61,26 @@ def append(catalog: Catalog, name: str, frame: pl.DataFrame) -> None:
 
 @pytest.fixture(scope="session")
 def environment(lake: dict[str, str]) -> dict[str, str]:
-    """What the files in `deploy` name by `${ENV:…}`."""
+    """The variables that the files in `deploy` read with `${ENV:…}`."""
     return trino.lake_environment(lake)
 
 
 @pytest.fixture(scope="session")
 def pipeline(bootstrap: str) -> Pipeline:
-    """The topics by their usual names, as the catalog `kafka` has them."""
-    made = Pipeline(bootstrap, partitions=2)
-    made.topic_settings = TopicSettings(replication_factor=1)
-    made.topics = contract.topics(made.topic_settings)
-    Admin(made.config).ensure(contract.specs(made.topic_settings, made.partitions), 1)
-    return made
+    """The topics with their default names, as in the catalog `kafka`."""
+    pipeline = Pipeline(bootstrap, partitions=2)
+    pipeline.topic_settings = TopicSettings(replication_factor=1)
+    pipeline.topics = contract.topics(pipeline.topic_settings)
+    Admin(pipeline.config).ensure(contract.specs(pipeline.topic_settings, pipeline.partitions), 1)
+    return pipeline
 
 
 @pytest.fixture(scope="session")
 def trino_node(
     environment: dict[str, str], bootstrap: str, tmp_path_factory: pytest.TempPathFactory
 ) -> Iterator[tuple[int, int]]:
-    """Its port and its process, on a machine whose clock shows New York's time."""
-    unpacked_server = unpacked(read_archive("trino"), jars_cache().parent)
+    """The port and process id of a Trino on a machine in the time zone of New York."""
+    unpacked_server = ensure_unpacked(read_archive("trino"), jars_cache().parent)
     folder = tmp_path_factory.mktemp("trino")
     [port] = free_ports(1)
     node = trino.Node(
@@ -91,21 +91,21 @@ def trino_node(
         environment | {"HOMMA_BOOTSTRAP_SERVERS": bootstrap, "TZ": "America/New_York"},
     )
     process = trino.start(node)
-    trino.make_views(node)
+    trino.create_views(node)
     assert process.status.pid is not None
     yield port, process.status.pid
     process.stop()
 
 
 @pytest.fixture
-def answer(trino_node: tuple[int, int]) -> Answering:
+def run_query(trino_node: tuple[int, int]) -> RunQuery:
     port, _ = trino_node
 
-    def run(sql: str) -> Answer:
-        place = client.dbapi.Connection(
+    def run(sql: str) -> QueryResult:
+        connecting = client.dbapi.Connection(
             "127.0.0.1", port, "homma", catalog="iceberg", schema=NAMESPACE
         )
-        with closing(place) as connection:
+        with closing(connecting) as connection:
             cursor = connection.cursor()
             cursor.execute(sql)
             rows = [tuple(row) for row in cursor.fetchall()]
@@ -115,42 +115,42 @@ def answer(trino_node: tuple[int, int]) -> Answering:
 
 
 @pytest.fixture
-def query(answer: Answering) -> Query:
-    return lambda sql: answer(sql)[1]
+def query(run_query: RunQuery) -> Query:
+    return lambda sql: run_query(sql)[1]
 
 
 @pytest.fixture(scope="session")
 def spark(environment: dict[str, str]) -> Spark:
-    """Runs spark-sql with what is typed into it, on a machine whose clock shows other time."""
-    told = environment | {"JAVA_HOME": java_home(), "TZ": "America/New_York"}
+    """Runs spark-sql with an input, on a machine in another time zone."""
+    variables = environment | {"JAVA_HOME": java_home(), "TZ": "America/New_York"}
 
-    def run(typed: str) -> subprocess.CompletedProcess[str]:
-        # ARGS, as those of a make above are handed down.
+    def run(sql: str) -> subprocess.CompletedProcess[str]:
+        # Clear ARGS, which an outer make passes down.
         return subprocess.run(
             ["make", "--silent", "spark-sql", "ARGS="],
-            input=typed,
+            input=sql,
             text=True,
             capture_output=True,
             check=False,
             cwd=ROOT,
-            env=os.environ | told,
+            env=os.environ | variables,
         )
 
     return run
 
 
 def java_home() -> str:
-    """A Java that Spark runs on: 17 or 21, no other."""
-    places = [Path(os.environ.get("JAVA_HOME", "/nowhere")), *Path("/usr/lib/jvm").glob("*")]
-    for place in places:
-        release = place / "release"
+    """The home of a Java that Spark supports: 17 or 21."""
+    homes = [Path(os.environ.get("JAVA_HOME", "/nowhere")), *Path("/usr/lib/jvm").glob("*")]
+    for home in homes:
+        release = home / "release"
         if release.exists() and re.search(r'JAVA_VERSION="(17|21)\b', release.read_text()):
-            return str(place)
+            return str(home)
     raise LookupError("no Java 17 or 21 in JAVA_HOME or /usr/lib/jvm: apt install default-jre")
 
 
 @pytest.fixture(scope="session")
 def sandbox(jars: list[Path], tmp_path_factory: pytest.TempPathFactory) -> Iterator[Sandbox]:
     """Kafka, a lake and Trino with real quotes, for dbt and Airflow."""
-    with running(tmp_path_factory.mktemp("sandbox"), jars) as found:
-        yield found
+    with running(tmp_path_factory.mktemp("sandbox"), jars) as sandbox:
+        yield sandbox

@@ -1,4 +1,4 @@
-"""Three days of a small market as the lake's twelve frames, made by the engine's own core."""
+"""Three days of a small market as the lake's twelve frames, built by the engine's core."""
 
 import random
 from datetime import UTC, datetime, timedelta
@@ -7,46 +7,46 @@ from typing import Final
 
 import polars as pl
 
-from homma.core.candle import minutes, order_key, order_key_number, order_key_us, roll_up
+from homma.core.candle import minute_candles, order_key, order_key_number, order_key_us, roll_up
 from homma.core.series import NAMES
 from homma.lake.schema import CANDLES, INSTANT, TICKS, TableSpec
 
-#: symbol, price at the start, decimals.
-QUOTED: Final = (("BNBUSD", 627.0, 2), ("EURUSD", 1.08512, 5))
+#: Symbol, initial price, decimals.
+SYMBOLS: Final = (("BNBUSD", 627.0, 2), ("EURUSD", 1.08512, 5))
 SOURCES: Final = ("SOURCE_1", "SOURCE_2")
 START: Final = datetime(2025, 3, 20, 14, 30, tzinfo=UTC)
 EVERY_S: Final = 90
 DAYS: Final = 3
-#: When the engine says that it wrote them.
+#: The `update_date_time` of the candles.
 WRITTEN: Final = START + timedelta(days=DAYS, seconds=3)
 
 
 def market() -> dict[str, pl.DataFrame]:
-    """Every table's rows by the table's name, the same at every call."""
+    """The rows of every table by name, the same at every call."""
     ticks = _ticks()
     at = pl.col("date_time").cast(pl.Int64)
     coded = ticks.select(
         pl.struct(NAMES).rank("dense").sub(1).cast(pl.UInt32).alias("series"),
         at.alias("event_us"),
-        order_key(at, pl.col("number")).alias("place"),
+        order_key(at, pl.col("number")).alias("order_key"),
         pl.col("mid").alias("price"),
         *NAMES,
     )
     named = coded.select("series", *NAMES).unique()
-    candles = roll_up(minutes(coded)).join(named, on="series", maintain_order="left")
+    candles = roll_up(minute_candles(coded)).join(named, on="series", maintain_order="left")
     last_us = ticks["date_time"].max()
     return {TICKS.name: ticks} | {spec.name: _candles(candles, spec, last_us) for spec in CANDLES}
 
 
 def _ticks() -> pl.DataFrame:
-    chance = random.Random(4)
+    rng = random.Random(4)
     rows = []
-    for partition, (source, (symbol, mid, decimals)) in enumerate(product(SOURCES, QUOTED)):
+    for partition, (source, (symbol, mid, decimals)) in enumerate(product(SOURCES, SYMBOLS)):
         step = 10**-decimals
         price = mid
         for number in range(DAYS * 86_400 // EVERY_S):
-            price = round(price * chance.gauss(1, 1e-4), decimals)
-            after_ms = chance.randrange(EVERY_S * 1000)
+            price = round(price * rng.gauss(1, 1e-4), decimals)
+            after_ms = rng.randrange(EVERY_S * 1000)
             moment = START + timedelta(seconds=number * EVERY_S, milliseconds=after_ms)
             sides = (round(price + step, decimals), round(price - step, decimals), price)
             rows.append(
@@ -56,9 +56,9 @@ def _ticks() -> pl.DataFrame:
 
 
 def _candles(candles: pl.DataFrame, spec: TableSpec, last: object) -> pl.DataFrame:
-    """The table's candles; the last ones are still open."""
+    """The candles of a table; the last ones are open."""
     final = pl.col("end_us").cast(INSTANT) <= pl.lit(last, INSTANT)
-    shown = {
+    columns = {
         "date_time": pl.col("start_us"),
         "open_date_time": order_key_us(pl.col("open_order_key")),
         "open_number": order_key_number(pl.col("open_order_key")),
@@ -68,5 +68,5 @@ def _candles(candles: pl.DataFrame, spec: TableSpec, last: object) -> pl.DataFra
         "revision": final.cast(pl.Int32),
         "update_date_time": pl.lit(WRITTEN),
     }
-    its = candles.filter(pl.col("interval") == spec.interval).with_columns(**shown)
-    return its.select(spec.schema.names()).cast(spec.schema).sort(spec.sort)
+    rows = candles.filter(pl.col("interval") == spec.interval).with_columns(**columns)
+    return rows.select(spec.schema.names()).cast(spec.schema).sort(spec.sort)

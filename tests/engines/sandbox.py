@@ -1,4 +1,4 @@
-"""Kafka, a lake and Trino with real quotes in them, for what works on all three."""
+"""Kafka, a lake and Trino with real quotes, for dbt and Airflow."""
 
 import os
 from collections.abc import Iterator, Mapping
@@ -13,7 +13,7 @@ import trino as client
 from homma.errors import KafkaError
 from homma.settings import TopicSettings
 from homma.stack import kafka, trino
-from homma.stack.archive import read_archive, unpacked
+from homma.stack.archive import ensure_unpacked, read_archive
 from homma.topics import contract
 from homma.topics.kafka.admin import Admin
 from tests.aggregate.pipeline import Pipeline
@@ -29,7 +29,7 @@ NAMESPACE = "market_data"
 
 @dataclass
 class Sandbox:
-    """What runs, and what programs are told that work with it."""
+    """The running servers, and the environment variables for programs that use them."""
 
     pipeline: Pipeline
     sinks: Sinks
@@ -38,33 +38,33 @@ class Sandbox:
     quotes: pl.DataFrame
 
     def query(self, sql: str) -> list[tuple[Any, ...]]:
-        place = client.dbapi.Connection(
+        connecting = client.dbapi.Connection(
             "127.0.0.1", self.trino_port, "homma", catalog="iceberg", schema=NAMESPACE
         )
-        with closing(place) as connection:
+        with closing(connecting) as connection:
             cursor = connection.cursor()
             cursor.execute(sql)
             return [tuple(row) for row in cursor.fetchall()]
 
     def frame(self, sql: str, columns: str) -> pl.DataFrame:
-        """Rows with these columns, sorted."""
+        """Rows with the given columns, sorted."""
         names = columns.split()
         rows = self.query(f"SELECT {', '.join(names)} FROM {sql}")
         return pl.DataFrame(rows, schema=names, orient="row").sort(names)
 
 
 def quotes() -> pl.DataFrame:
-    """Each third quote of four real days, and another source's, fewer and a little dearer."""
+    """Every third quote of four real days, and a second source with slightly higher quotes."""
     ticks = pl.read_parquet(TICKS).filter(pl.col("dateTime") < pl.datetime(2014, 5, 6))
     ticks = ticks.gather_every(3)
-    dearer = {name: (pl.col(name) * 1.0001).round(6) for name in ("ask", "bid", "mid")}
-    other = ticks.gather_every(3).with_columns(pl.lit("SOURCE_2").alias("source"), **dearer)
-    return pl.concat([ticks, other.select(ticks.columns)]).sort("dateTime")
+    higher = {name: (pl.col(name) * 1.0001).round(6) for name in ("ask", "bid", "mid")}
+    second = ticks.gather_every(3).with_columns(pl.lit("SOURCE_2").alias("source"), **higher)
+    return pl.concat([ticks, second.select(ticks.columns)]).sort("dateTime")
 
 
 @contextmanager
 def sandbox(folder: Path, jars: list[Path]) -> Iterator[Sandbox]:
-    """Topics by their usual names on a broker of their own, a lake, and Trino over both."""
+    """Topics with their default names on a separate broker, a lake, and a Trino over both."""
     port, controller_port, trino_port = free_ports(3)
     bootstrap = f"127.0.0.1:{port}"
 
@@ -88,22 +88,22 @@ def sandbox(folder: Path, jars: list[Path]) -> Iterator[Sandbox]:
             "HOMMA_GROUP": pipeline.settings.group,
         }
         sinks = Sinks(pipeline, lake.properties, NAMESPACE, folder)
-        found = quotes()
+        ticks = quotes()
         text = pl.col("dateTime").dt.to_string("%Y-%m-%dT%H:%M:%S%.3f")
-        half = found.height // 2
-        # In two goes, so that a day's ticks are in two files.
-        for part in (found.head(half), found.tail(-half)):
+        half = ticks.height // 2
+        # In two parts, so that a day's ticks are in two files.
+        for part in (ticks.head(half), ticks.tail(-half)):
             pipeline.send_frame(part.with_columns(text))
             pipeline.work_off()
             sinks.work_off()
-        server = unpacked(read_archive("trino"), jars_cache().parent)
+        server = ensure_unpacked(read_archive("trino"), jars_cache().parent)
         etc = ROOT / "deploy" / "trino"
         node = trino.Node(
             folder / "trino", trino_port, server, etc, environment | {"TZ": "America/New_York"}
         )
         process = trino.start(node)
         try:
-            trino.make_views(node)
-            yield Sandbox(pipeline, sinks, trino_port, os.environ | environment, found)
+            trino.create_views(node)
+            yield Sandbox(pipeline, sinks, trino_port, os.environ | environment, ticks)
         finally:
             process.stop()

@@ -16,12 +16,12 @@ from tests.real_ticks import needs_real_ticks
 pytestmark = [pytest.mark.stack, pytest.mark.timeout(1800), needs_real_ticks]
 FOLDER = ROOT / "deploy" / "airflow"
 NAMES = ("candle_marts", "lake_maintenance", "land_by_trino", "verify_candles")
-#: Of the quotes, which are old.
-ALL = '{"since": ""}'
+#: No limit, as the quotes are old.
+ALL_TIME = '{"since": ""}'
 
 
 class Airflow:
-    """Airflow with a database of its own."""
+    """Airflow with its own database."""
 
     def __init__(self, sandbox: Sandbox, home: Path) -> None:
         self.environment = {
@@ -29,7 +29,7 @@ class Airflow:
             "AIRFLOW_HOME": str(home),
             "AIRFLOW__CORE__DAGS_FOLDER": str(FOLDER / "dags"),
             "AIRFLOW__CORE__PLUGINS_FOLDER": str(FOLDER / "plugins"),
-            # A machine that is busy is no reason not to find them.
+            # Enough for a busy machine.
             "AIRFLOW__CORE__DAGBAG_IMPORT_TIMEOUT": "300",
             "AIRFLOW__CORE__LOAD_EXAMPLES": "False",
             "AIRFLOW__CORE__UNIT_TEST_MODE": "False",
@@ -39,100 +39,98 @@ class Airflow:
             "PATH": f"{FOLDER / '.venv' / 'bin'}{os.pathsep}{os.environ['PATH']}",
         }
 
-    def run(self, *words: str, **more: str) -> subprocess.CompletedProcess[str]:
-        done = subprocess.run(
-            ["airflow", *words],
+    def run(self, *arguments: str, **variables: str) -> subprocess.CompletedProcess[str]:
+        process = subprocess.run(
+            ["airflow", *arguments],
             capture_output=True,
             text=True,
             check=False,
-            env=self.environment | more,
+            env=self.environment | variables,
         )
-        print(done.stdout[-4000:], done.stderr[-4000:])
-        return done
+        print(process.stdout[-4000:], process.stderr[-4000:])
+        return process
 
-    def test(self, dag: str, *words: str, **more: str) -> subprocess.CompletedProcess[str]:
-        return self.run("dags", "test", dag, *words, **more)
+    def test(self, dag: str, *arguments: str, **variables: str) -> subprocess.CompletedProcess[str]:
+        return self.run("dags", "test", dag, *arguments, **variables)
 
 
 @pytest.fixture(scope="module")
 def airflow(sandbox: Sandbox, tmp_path_factory: pytest.TempPathFactory) -> Airflow:
-    made = Airflow(sandbox, tmp_path_factory.mktemp("airflow"))
-    assert made.run("db", "migrate").returncode == 0
-    return made
+    airflow = Airflow(sandbox, tmp_path_factory.mktemp("airflow"))
+    assert airflow.run("db", "migrate").returncode == 0
+    return airflow
 
 
-def said(done: subprocess.CompletedProcess[str]) -> str:
-    return done.stdout + done.stderr
+def output(process: subprocess.CompletedProcess[str]) -> str:
+    return process.stdout + process.stderr
 
 
-def test_the_dags_are_found_and_nothing_else(airflow: Airflow) -> None:
-    done = airflow.run("dags", "list", "--local", "--output", "plain")
-    found = {name for name in NAMES if re.search(rf"^{name}\b", done.stdout, re.MULTILINE)}
-    assert found == set(NAMES)
-    assert "list-import-errors" not in said(done)
+def test_only_these_dags_are_found(airflow: Airflow) -> None:
+    process = airflow.run("dags", "list", "--local", "--output", "plain")
+    dags = {name for name in NAMES if re.search(rf"^{name}\b", process.stdout, re.MULTILINE)}
+    assert dags == set(NAMES)
+    assert "list-import-errors" not in output(process)
 
 
-def test_the_lake_is_kept_small(airflow: Airflow, sandbox: Sandbox) -> None:
+def test_maintenance_keeps_all_rows(airflow: Airflow, sandbox: Sandbox) -> None:
     counts = "SELECT count(*), sum(volume) FROM candle_1min_iceberg"
     before = sandbox.query(counts)
-    done = airflow.test("lake_maintenance", "--conf", '{"older_than": "1h"}')
-    assert done.returncode == 0, said(done)[-3000:]
+    process = airflow.test("lake_maintenance", "--conf", '{"older_than": "1h"}')
+    assert process.returncode == 0, output(process)[-3000:]
     assert sandbox.query(counts) == before
 
 
-def test_what_is_wrong_is_found_repaired_and_looked_at_again(
-    airflow: Airflow, sandbox: Sandbox
-) -> None:
-    right = airflow.test("verify_candles", "--conf", ALL)
-    assert right.returncode == 0, said(right)[-3000:]
+def test_wrong_candles_are_repaired_and_verified_again(airflow: Airflow, sandbox: Sandbox) -> None:
+    unchanged = airflow.test("verify_candles", "--conf", ALL_TIME)
+    assert unchanged.returncode == 0, output(unchanged)[-3000:]
     assert tamper(sandbox.sinks, 8, pl.col("volume") > 0, close=pl.col("close") + 1) > 0
     assert verified(sandbox.sinks).wrong > 0
-    mended = airflow.test("verify_candles", "--conf", ALL)
-    assert mended.returncode == 0, said(mended)[-3000:]
+    repaired = airflow.test("verify_candles", "--conf", ALL_TIME)
+    assert repaired.returncode == 0, output(repaired)[-3000:]
     sandbox.sinks.work_off()
     assert verified(sandbox.sinks).wrong == 0
 
 
 def test_the_marts_are_built(airflow: Airflow, sandbox: Sandbox) -> None:
-    done = airflow.test("candle_marts")
-    assert done.returncode == 0, said(done)[-3000:]
+    process = airflow.test("candle_marts")
+    assert process.returncode == 0, output(process)[-3000:]
     assert sandbox.query("SELECT count(*) > 0 FROM market_marts.daily_returns") == [(True,)]
 
 
-def test_trino_lands_where_it_is_chosen(airflow: Airflow, sandbox: Sandbox) -> None:
+def test_trino_lands_candles_if_configured(airflow: Airflow, sandbox: Sandbox) -> None:
     refused = airflow.test("land_by_trino")
     assert refused.returncode == 1
-    assert "set HOMMA_CANDLES_BY=trino" in said(refused)
+    assert "set HOMMA_CANDLES_BY=trino" in output(refused)
     sinks = replace(sandbox.sinks, namespace="landed_by_airflow")
     sinks.work_off(candles_by="trino")
-    chosen = {"HOMMA_CANDLES_BY": "trino", "KAFKA_CATALOG": "kafka"}
-    done = airflow.test("land_by_trino", HOMMA_NAMESPACE="landed_by_airflow", **chosen)
-    assert done.returncode == 0, said(done)[-3000:]
+    by_trino = {"HOMMA_CANDLES_BY": "trino", "KAFKA_CATALOG": "kafka"}
+    process = airflow.test("land_by_trino", HOMMA_NAMESPACE="landed_by_airflow", **by_trino)
+    assert process.returncode == 0, output(process)[-3000:]
     sinks.check()
 
 
 @pytest.mark.parametrize(
-    ("call", "told"),
+    ("call", "error"),
     [
         ("homma('verify', '--from', 'yesterday')", "homma verify ended with status 2:\n"),
-        # Both are to land candles.
+        # Both `homma land` and Trino are configured to land candles.
         (
             "dbt('run', '--select', 'land_candle_1min')",
-            "dbt run: 1 went wrong\n  land_candle_1min: ",
+            "dbt run: 1 failed\n  land_candle_1min: ",
         ),
     ],
 )
-def test_a_failure_can_be_read(airflow: Airflow, call: str, told: str) -> None:
-    """What a task of the DAGs does, without the half minute that Airflow takes to begin."""
-    both = {"HOMMA_CANDLES_BY": "trino", "KAFKA_CATALOG": "kafka"}
-    done = subprocess.run(
+def test_a_failure_has_a_readable_error(airflow: Airflow, call: str, error: str) -> None:
+    """Runs the code of a DAG's task without the half minute of starting Airflow."""
+    variables = {"HOMMA_CANDLES_BY": "trino", "KAFKA_CATALOG": "kafka"}
+    process = subprocess.run(
         [FOLDER / ".venv" / "bin" / "python", "-c", f"from programs import dbt, homma; {call}"],
         capture_output=True,
         text=True,
         check=False,
-        env={**airflow.environment, **both, "PYTHONPATH": str(FOLDER / "plugins")},
+        env={**airflow.environment, **variables, "PYTHONPATH": str(FOLDER / "plugins")},
     )
-    assert done.returncode == 1
-    assert f"programs.Failed: {told}" in done.stderr
+    assert process.returncode == 1
+    assert f"programs.ProgramError: {error}" in process.stderr
     if call.startswith("dbt"):
-        assert "belongs to a `homma land`" in done.stderr
+        assert "belongs to `homma land`" in process.stderr

@@ -1,4 +1,4 @@
-"""dbt over real quotes: everything builds, its tests can fail, and the marts say what is so."""
+"""dbt over real quotes: everything builds, its tests can fail, and the marts are correct."""
 
 import json
 import subprocess
@@ -25,7 +25,7 @@ KEY = "source symbol date_time"
 
 
 class Dbt:
-    """Runs dbt in its own environment, and reads what it says of each node."""
+    """Runs dbt in its own environment, and reads the status of each node."""
 
     def __init__(self, sandbox: Sandbox, folder: Path) -> None:
         self.sandbox = sandbox
@@ -38,21 +38,21 @@ class Dbt:
             "DBT_PROFILES_DIR": str(DBT),
         }
 
-    def run(self, *words: str, **more: str) -> subprocess.CompletedProcess[str]:
-        done = subprocess.run(
-            [DBT / ".venv" / "bin" / "dbt", *words],
+    def run(self, *arguments: str, **variables: str) -> subprocess.CompletedProcess[str]:
+        process = subprocess.run(
+            [DBT / ".venv" / "bin" / "dbt", *arguments],
             capture_output=True,
             text=True,
             check=False,
-            env=self.environment | more,
+            env=self.environment | variables,
         )
-        print(done.stdout[-4000:], done.stderr[-2000:])
-        return done
+        print(process.stdout[-4000:], process.stderr[-2000:])
+        return process
 
     def results(self) -> dict[str, str]:
-        """The status of each node of the last run, by its name."""
-        found = json.loads((self.target / "run_results.json").read_text("utf-8"))["results"]
-        return {row["unique_id"].split(".")[2]: row["status"] for row in found}
+        """The status of each node of the last run by name."""
+        rows = json.loads((self.target / "run_results.json").read_text("utf-8"))["results"]
+        return {row["unique_id"].split(".")[2]: row["status"] for row in rows}
 
 
 @pytest.fixture(scope="module")
@@ -62,19 +62,19 @@ def dbt(sandbox: Sandbox, tmp_path_factory: pytest.TempPathFactory) -> Dbt:
 
 @pytest.fixture(scope="module")
 def built(dbt: Dbt) -> Dbt:
-    """With what looks at the topics too."""
-    done = dbt.run("build", KAFKA_CATALOG="kafka")
-    assert done.returncode == 0, done.stdout[-3000:]
+    """dbt after a build, including the models over the topics."""
+    process = dbt.run("build", KAFKA_CATALOG="kafka")
+    assert process.returncode == 0, process.stdout[-3000:]
     return dbt
 
 
-def test_all_of_it_is_built_and_all_tests_pass(built: Dbt) -> None:
+def test_everything_is_built_and_all_tests_pass(built: Dbt) -> None:
     results = built.results()
     assert set(results.values()) == {"success", "pass"}
     views = 1 + 2 * len(INTERVALS)
     assert Counter(results.values())["success"] == views + 5
     for interval in INTERVALS:
-        assert results[f"one_row_a_candle_stg_candle_{interval.name}_{interval.name}"] == "pass"
+        assert results[f"one_row_per_candle_stg_candle_{interval.name}_{interval.name}"] == "pass"
 
 
 def test_returns_and_volatility(built: Dbt) -> None:
@@ -85,10 +85,10 @@ def test_returns_and_volatility(built: Dbt) -> None:
     closes = mid.sort(*SERIES, "dateTime").with_columns(
         simple=pl.col("mid") / pl.col("mid").shift(1).over(SERIES) - 1
     )
-    wanted = closes.filter(pl.col("dateTime") < closes["dateTime"].max())
-    found = sandbox.frame("market_marts.daily_returns", f"{KEY} close simple_return")
-    assert found["close"].to_list() == wanted["mid"].to_list()
-    assert found["simple_return"].to_list() == pytest.approx(wanted["simple"].to_list())
+    expected = closes.filter(pl.col("dateTime") < closes["dateTime"].max())
+    rows = sandbox.frame("market_marts.daily_returns", f"{KEY} close simple_return")
+    assert rows["close"].to_list() == expected["mid"].to_list()
+    assert rows["simple_return"].to_list() == pytest.approx(expected["simple"].to_list())
     steps = (
         sandbox.quotes.sort("dateTime", "number")
         .group_by(*SERIES, pl.col("dateTime").dt.truncate("5m"), maintain_order=True)
@@ -98,10 +98,10 @@ def test_returns_and_volatility(built: Dbt) -> None:
     volatile = steps.group_by(*SERIES, pl.col("dateTime").dt.truncate("1d")).agg(
         (pl.col("move") ** 2).sum().sqrt()
     )
-    judged = volatile.filter(pl.col("dateTime") < closes["dateTime"].max())
+    expected_volatility = volatile.filter(pl.col("dateTime") < closes["dateTime"].max())
     realised = sandbox.frame("market_marts.daily_returns", f"{KEY} realised_volatility")
     assert realised["realised_volatility"].to_list() == pytest.approx(
-        judged.sort(*SERIES, "dateTime")["move"].to_list()
+        expected_volatility.sort(*SERIES, "dateTime")["move"].to_list()
     )
 
 
@@ -117,10 +117,10 @@ def test_spreads_and_counts(built: Dbt) -> None:
         .sort(*SERIES, "dateTime")
     )
     columns = f"{KEY} ticks mean_spread largest_spread"
-    found = sandbox.frame("market_marts.hourly_spreads", columns)
-    assert found["ticks"].to_list() == hours["len"].to_list()
-    assert found["mean_spread"].to_list() == pytest.approx(hours["mean"].to_list())
-    assert found["largest_spread"].to_list() == pytest.approx(hours["largest"].to_list())
+    rows = sandbox.frame("market_marts.hourly_spreads", columns)
+    assert rows["ticks"].to_list() == hours["len"].to_list()
+    assert rows["mean_spread"].to_list() == pytest.approx(hours["mean"].to_list())
+    assert rows["largest_spread"].to_list() == pytest.approx(hours["largest"].to_list())
     days = sandbox.quotes.group_by(*SERIES, pl.col("dateTime").dt.truncate("1d")).len()
     counts = sandbox.frame("market_marts.daily_tick_counts", f"{KEY} ticks duplicates")
     assert counts["ticks"].to_list() == days.sort(*SERIES, "dateTime")["len"].to_list()
@@ -140,18 +140,18 @@ def test_gaps_and_divergence(built: Dbt) -> None:
         )
         .filter(pl.col("silent") > 15)
     )
-    found = sandbox.frame("market_marts.gaps", "source symbol began minutes over_weekend")
-    assert found["minutes"].to_list() == gaps["silent"].to_list()
-    assert found["over_weekend"].any()
-    apart = sandbox.frame(
+    rows = sandbox.frame("market_marts.gaps", "source symbol began minutes over_weekend")
+    assert rows["minutes"].to_list() == gaps["silent"].to_list()
+    assert rows["over_weekend"].any()
+    divergence = sandbox.frame(
         "market_marts.source_divergence", "source other_source date_time minutes mean_basis_points"
     )
-    assert apart.height == sandbox.quotes["dateTime"].dt.date().n_unique()
-    # Each third quote of the other source, a ten-thousandth dearer.
-    assert apart["mean_basis_points"].is_between(0.9, 1.4).all()
+    assert divergence.height == sandbox.quotes["dateTime"].dt.date().n_unique()
+    # The second source has a third of the quotes, a basis point higher.
+    assert divergence["mean_basis_points"].is_between(0.9, 1.4).all()
 
 
-def test_a_second_build_works_out_the_newest_days_anew(built: Dbt) -> None:
+def test_a_second_build_recomputes_the_newest_days(built: Dbt) -> None:
     tables = ("hourly_spreads", "daily_tick_counts", "source_divergence")
     before = {t: built.sandbox.query(f"SELECT count(*) FROM market_marts.{t}") for t in tables}
     assert built.run("run", "--select", *tables).returncode == 0
@@ -159,15 +159,15 @@ def test_a_second_build_works_out_the_newest_days_anew(built: Dbt) -> None:
     assert after == before
 
 
-def test_how_fresh_it_is(built: Dbt) -> None:
+def test_source_freshness(built: Dbt) -> None:
     built.run("source", "freshness")
-    found = json.loads((built.target / "sources.json").read_text("utf-8"))["results"]
-    of = {row["unique_id"].split(".")[-1]: row for row in found}
-    # The quotes are of 2014, and the candles have been made of them today.
-    ticks = of.pop("stock_ticks_iceberg")
+    rows = json.loads((built.target / "sources.json").read_text("utf-8"))["results"]
+    by_table = {row["unique_id"].split(".")[-1]: row for row in rows}
+    # The quotes are from 2014, and their candles were written today.
+    ticks = by_table.pop("stock_ticks_iceberg")
     assert (ticks["status"], ticks["max_loaded_at"][:10]) == ("error", "2014-05-05")
-    assert set(of) == {spec.name for spec in CANDLES}
-    assert all(row["max_loaded_at"] > "2026" for row in of.values())
+    assert set(by_table) == {spec.name for spec in CANDLES}
+    assert all(row["max_loaded_at"] > "2026" for row in by_table.values())
 
 
 OPERATIONS = ("expire_snapshots", "remove_orphan_files")
@@ -176,48 +176,48 @@ OPERATIONS = ("expire_snapshots", "remove_orphan_files")
 @pytest.mark.parametrize(
     ("operation", "age"), [*product(OPERATIONS, ["59m"]), (OPERATIONS[0], "soon")]
 )
-def test_what_is_younger_than_an_hour_is_not_touched(dbt: Dbt, operation: str, age: str) -> None:
+def test_files_younger_than_an_hour_are_not_touched(dbt: Dbt, operation: str, age: str) -> None:
     refused = dbt.run("run-operation", operation, "--args", f"{{older_than: {age}}}")
     assert refused.returncode != 0
     assert age in refused.stdout
 
 
-def test_upkeep_changes_no_row(built: Dbt) -> None:
+def test_maintenance_keeps_all_rows(built: Dbt) -> None:
     sandbox = built.sandbox
     counts = "SELECT count(*), sum(volume) FROM candle_1min_iceberg"
     before = sandbox.query(counts)
     tables = "tables: [candle_1min_iceberg, stock_ticks_iceberg]"
     assert built.run("run-operation", "optimize", "--args", f"{{{tables}}}").returncode == 0
     for operation in OPERATIONS:
-        aged = f"{{{tables}, older_than: 1h}}"
-        assert built.run("run-operation", operation, "--args", aged).returncode == 0
+        arguments = f"{{{tables}, older_than: 1h}}"
+        assert built.run("run-operation", operation, "--args", arguments).returncode == 0
     assert sandbox.query(counts) == before
-    done = sandbox.query('SELECT operation FROM "stock_ticks_iceberg$snapshots"')
-    assert ("replace",) in done
+    operations = sandbox.query('SELECT operation FROM "stock_ticks_iceberg$snapshots"')
+    assert ("replace",) in operations
 
 
 def test_a_test_fails_when_it_should(built: Dbt) -> None:
-    """After all that needs a lake that is right."""
+    """Runs after the tests that need a correct lake."""
     sinks = built.sandbox.sinks
     some = pl.col("volume") > 0
     assert tamper(sinks, 0, pl.col("volume") > 20, high=pl.col("low") - 1)
     assert tamper(sinks, 0, pl.col("date_time").dt.hour() == 12)
     assert tamper(sinks, 4, some, close=pl.col("open"))
     assert tamper(sinks, 8, some, close=pl.col("close") + 1)
-    judged = ["stg_candle_1min", "stg_candle_30min", "stg_live_candle_1day"]
-    failed = built.run("test", "--select", *judged, KAFKA_CATALOG="kafka")
+    models = ["stg_candle_1min", "stg_candle_30min", "stg_live_candle_1day"]
+    failed = built.run("test", "--select", *models, KAFKA_CATALOG="kafka")
     assert failed.returncode == 1
-    of: dict[str, set[str]] = {"fail": set(), "pass": set()}
+    by_status: dict[str, set[str]] = {"fail": set(), "pass": set()}
     for name, status in built.results().items():
-        of[status].add(name)
-    for wanted in (
+        by_status[status].add(name)
+    for expected in (
         "agrees_with_stg_live_candle_1day",
         "in_order_stg_candle_1min",
-        "no_gap_where_ticks_are_stg_candle_1min",
+        "no_gap_where_ticks_exist_stg_candle_1min",
         "rolls_up_stg_candle_30min",
     ):
-        assert any(name.startswith(wanted) for name in of["fail"])
-    assert any(name.startswith("one_row_a_candle_stg_candle_1min") for name in of["pass"])
+        assert any(name.startswith(expected) for name in by_status["fail"])
+    assert any(name.startswith("one_row_per_candle_stg_candle_1min") for name in by_status["pass"])
 
 
 def test_trino_lands_candles_in_place_of_homma(sandbox: Sandbox, dbt: Dbt) -> None:
@@ -234,18 +234,18 @@ def test_trino_lands_candles_in_place_of_homma(sandbox: Sandbox, dbt: Dbt) -> No
     assert sandbox.query("SELECT count(*) FROM landed_by_trino.candle_1min_iceberg") == [(0,)]
     assert dbt.run("run", "--select", "tag:land", **by_trino).returncode == 0
     sinks.check()
-    # A correction, a candle that goes on, and nothing else.
+    # A correction and an updated candle, and no other changes.
     last: Any = sandbox.quotes["dateTime"].max()
     sandbox.pipeline.send(tick(f"{last:%Y-%m-%dT%H:%M:%S}.000", 2.0, 10**9, "EURUSD", "SOURCE_2"))
     sandbox.pipeline.work_off()
-    some = {"1min": 0, "1day": 8}
-    chosen = [f"land_candle_{name}" for name in some]
-    assert dbt.run("run", "--select", *chosen, **by_trino).returncode == 0
-    for name, place in some.items():
-        sinks.check_candles(f"candle_{name}_iceberg", sandbox.pipeline.topics.candles[place])
-    held = sinks.table("candle_1min_iceberg").properties
-    assert held["homma.sink"] == "trino"
-    # And back: `homma land` goes on where Trino has ended.
+    intervals = {"1min": 0, "1day": 8}
+    models = [f"land_candle_{name}" for name in intervals]
+    assert dbt.run("run", "--select", *models, **by_trino).returncode == 0
+    for name, code in intervals.items():
+        sinks.check_candles(f"candle_{name}_iceberg", sandbox.pipeline.topics.candles[code])
+    properties = sinks.table("candle_1min_iceberg").properties
+    assert properties["homma.sink"] == "trino"
+    # And back: `homma land` continues from Trino's offsets.
     sinks.work_off()
     sinks.check()
     refused = dbt.run("run", "--select", "land_candle_1min", **by_trino)

@@ -1,4 +1,4 @@
-"""Every panel of *Candles*, asked of a real Trino over a real lake as Grafana asks."""
+"""Every query of the dashboard *Candles*, as Grafana sends it, on a real Trino over a real lake."""
 
 from datetime import timedelta
 
@@ -6,101 +6,110 @@ import polars as pl
 import pytest
 
 from homma.core.interval import INTERVALS, Interval
-from tests.deploy.dashboards import Asked, asked, dashboard, sent, shown, variables
-from tests.engines.conftest import Answer, Answering
-from tests.engines.market import DAYS, QUOTED, SOURCES, START
+from tests.deploy.dashboards import (
+    PanelQuery,
+    dashboard,
+    panel_queries,
+    sql_for,
+    time_range,
+    variables,
+)
+from tests.engines.conftest import QueryResult, RunQuery
+from tests.engines.market import DAYS, SOURCES, START, SYMBOLS
 
 pytestmark = pytest.mark.stack
 END = START + timedelta(days=DAYS)
 BOARD = dashboard("candles")
 LAKE = variables("candles")["lake"]["query"]
-SYMBOL = QUOTED[1][0]
-#: What Grafana's plugin hands over as a time, as numbers and as text.
+SYMBOL = SYMBOLS[1][0]
+#: The types that Grafana's plugin passes on as times, numbers and text.
 TIME = "timestamp(6) with time zone"
 CANDLE = {
     "time": TIME,
     **dict.fromkeys(("open", "high", "low", "close"), "double"),
     "volume": "bigint",
 }
-WHOLE = ("time", "source", "symbol", "open", "high", "low", "close", "volume", "is_final")
-#: A panel whose interval is chosen, with each of them; the others with the one they have.
-CHOSEN = [one for one in asked("candles") if "${interval}" in one.query]
-FIXED = [one for one in asked("candles") if "${interval}" not in one.query]
-NEWEST, COMPARED, DIVERGENCE = "Newest, all series", "$symbol by source", "apart"
+NEWEST_COLUMNS = ("time", "source", "symbol", "open", "high", "low", "close", "volume", "is_final")
+#: Queries for the selected interval, and queries for a fixed interval.
+SELECTED = [q for q in panel_queries("candles") if "${interval}" in q.query]
+FIXED = [q for q in panel_queries("candles") if "${interval}" not in q.query]
+NEWEST, BY_SOURCE = "Newest candles of all series", "Close of $symbol by source"
+DIVERGENCE = "Divergence"
 
 
-def chosen(name: str) -> dict[str, str]:
+def choices(name: str) -> dict[str, str]:
     return {"lake": LAKE, "source": SOURCES[0], "symbol": SYMBOL, "interval": name}
 
 
-def asked_of(answer: Answering, one: Asked, name: str) -> Answer:
-    sql = sent(one.query, chosen(name), shown(BOARD, one.panel, END))
-    return answer(sql)
+def run_panel(run_query: RunQuery, panel: PanelQuery, name: str) -> QueryResult:
+    sql = sql_for(panel.query, choices(name), time_range(BOARD, panel.panel, END))
+    return run_query(sql)
 
 
-def within(frame: pl.DataFrame, one: Asked) -> pl.DataFrame:
-    """The candles of the time that a panel shows."""
-    since, until = shown(BOARD, one.panel, END)
+def within(frame: pl.DataFrame, panel: PanelQuery) -> pl.DataFrame:
+    """The candles within the time range of a panel."""
+    since, until = time_range(BOARD, panel.panel, END)
     return frame.filter(pl.col("date_time").is_between(since, until)).sort("date_time")
 
 
-@pytest.mark.parametrize("interval", INTERVALS, ids=lambda one: one.code)
+@pytest.mark.parametrize("interval", INTERVALS, ids=lambda interval: interval.code)
 def test_the_candles_of_each_interval(
-    answer: Answering, frames: dict[str, pl.DataFrame], interval: Interval
+    run_query: RunQuery, frames: dict[str, pl.DataFrame], interval: Interval
 ) -> None:
     name = interval.name
-    place = INTERVALS.index(interval)
+    code = INTERVALS.index(interval)
     frame = frames[f"candle_{name}_iceberg"]
     one_series = frame.filter(pl.col("source") == SOURCES[0], pl.col("symbol") == SYMBOL)
-    for one in (CHOSEN[0], FIXED[place]):
-        kinds, rows = asked_of(answer, one, name)
+    for panel in (SELECTED[0], FIXED[code]):
+        kinds, rows = run_panel(run_query, panel, name)
         assert kinds == CANDLE
-        wanted = within(one_series, one).select(
+        expected = within(one_series, panel).select(
             "date_time", "open", "high", "low", "close", "volume"
         )
-        assert rows == wanted.rows()
+        assert rows == expected.rows()
     assert rows
 
 
 @pytest.mark.parametrize("name", ["1min", "1hour"])
-def test_the_newest_the_sources_and_how_far_they_are_apart(
-    answer: Answering, frames: dict[str, pl.DataFrame], name: str
+def test_the_newest_candles_the_sources_and_their_divergence(
+    run_query: RunQuery, frames: dict[str, pl.DataFrame], name: str
 ) -> None:
-    newest, compared, apart = CHOSEN[1:]
-    assert (newest.title, compared.title) == (NEWEST, COMPARED)
-    assert DIVERGENCE in apart.title
+    newest, by_source, divergence = SELECTED[1:]
+    assert (newest.title, by_source.title) == (NEWEST, BY_SOURCE)
+    assert DIVERGENCE in divergence.title
     frame = frames[f"candle_{name}_iceberg"]
 
-    kinds, rows = asked_of(answer, newest, name)
-    assert set(WHOLE) <= set(kinds)
+    kinds, rows = run_panel(run_query, newest, name)
+    assert set(NEWEST_COLUMNS) <= set(kinds)
     assert (kinds["time"], kinds["close"], kinds["source"]) == (TIME, "double", "varchar")
-    wanted = within(frame, newest).sort(
+    expected = within(frame, newest).sort(
         "date_time", "source", "symbol", descending=[True, False, False]
     )
-    assert [row[:3] for row in rows] == wanted.head(100).select(
+    assert [row[:3] for row in rows] == expected.head(100).select(
         "date_time", "source", "symbol"
     ).rows()
 
-    kinds, rows = asked_of(answer, compared, name)
+    kinds, rows = run_panel(run_query, by_source, name)
     assert kinds == {"time": TIME, "source": "varchar", "close": "double"}
-    of_symbol = within(frame.filter(pl.col("symbol") == SYMBOL), compared)
+    of_symbol = within(frame.filter(pl.col("symbol") == SYMBOL), by_source)
     assert (
         rows == of_symbol.sort("date_time", "source").select("date_time", "source", "close").rows()
     )
 
-    kinds, rows = asked_of(answer, apart, name)
+    kinds, rows = run_panel(run_query, divergence, name)
     assert kinds == {"time": TIME, "divergence": "double"}
     spread = of_symbol.group_by("date_time").agg(
-        pl.len(), apart=1e4 * (pl.col("close").max() - pl.col("close").min()) / pl.mean("close")
+        pl.len(),
+        divergence=1e4 * (pl.col("close").max() - pl.col("close").min()) / pl.mean("close"),
     )
-    both = dict(spread.filter(pl.col("len") > 1).select("date_time", "apart").rows())
+    both = dict(spread.filter(pl.col("len") > 1).select("date_time", "divergence").rows())
     assert dict(rows) == pytest.approx(both)
     assert len(rows) == len(both) > 0
 
 
-def test_what_can_be_chosen(answer: Answering, frames: dict[str, pl.DataFrame]) -> None:
-    for name, wanted in (("source", SOURCES), ("symbol", [symbol for symbol, *_ in QUOTED])):
-        sql = sent(variables("candles")[name]["query"], chosen("1min"), (START, END))
-        kinds, rows = answer(sql)
+def test_the_values_of_the_variables(run_query: RunQuery, frames: dict[str, pl.DataFrame]) -> None:
+    for name, expected in (("source", SOURCES), ("symbol", [symbol for symbol, *_ in SYMBOLS])):
+        sql = sql_for(variables("candles")[name]["query"], choices("1min"), (START, END))
+        kinds, rows = run_query(sql)
         assert list(kinds.values()) == ["varchar"]
-        assert [value for (value,) in rows] == list(wanted)
+        assert [value for (value,) in rows] == list(expected)

@@ -1,6 +1,6 @@
-"""What docs/reading-the-lake.md shows is what its blocks print over the market of these tests.
+"""The code blocks of docs/reading-the-lake.md print the output shown there.
 
-Trino's block is run where a Trino is: test_trino.py.
+test_trino.py runs the block for Trino.
 """
 
 import os
@@ -20,57 +20,57 @@ PAIR = re.compile(r"^## (\w+)\n.*?```(\w+)\n(.*?)```\s+```text\n(.*?)```", re.DO
 
 
 @dataclass(frozen=True)
-class Shown:
-    """A block of the page, and what stands below it as its output."""
+class CodeBlock:
+    """A code block of the page, and the output shown below it."""
 
     engine: str
     language: str
     code: str
-    printed: str
+    output: str
 
 
-def shown() -> dict[str, Shown]:
-    found = [Shown(*parts) for parts in PAIR.findall(PAGE.read_text(encoding="utf-8"))]
-    return {one.engine: one for one in found}
+def code_blocks() -> dict[str, CodeBlock]:
+    blocks = [CodeBlock(*parts) for parts in PAIR.findall(PAGE.read_text(encoding="utf-8"))]
+    return {block.engine: block for block in blocks}
 
 
-def run(code: str, environment: dict[str, str], **also: str) -> str:
-    """Run a block as a program, with this lake's addresses in place of the usual ones."""
-    moved = {
+def run(code: str, environment: dict[str, str], **replacements: str) -> str:
+    """Run a code block with this lake's addresses in place of the default ones."""
+    addresses = {
         "http://127.0.0.1:8181": environment["HOMMA_CATALOG_URI"],
         "http://127.0.0.1:8333": environment["HOMMA_S3_ENDPOINT"],
         "127.0.0.1:8333": environment["HOMMA_S3_ENDPOINT"].removeprefix("http://"),
-    } | also
-    for usual, here in moved.items():
-        code = code.replace(usual, here)
-    done = subprocess.run(
+    } | replacements
+    for default, address in addresses.items():
+        code = code.replace(default, address)
+    process = subprocess.run(
         [sys.executable, "-W", "error", "-c", code],
         text=True,
         capture_output=True,
         check=False,
         env=os.environ | environment | {"TZ": "America/New_York"},
     )
-    assert done.returncode == 0, done.stderr
-    return done.stdout
+    assert process.returncode == 0, process.stderr
+    return process.stdout
 
 
-def test_there_is_a_block_for_each_engine() -> None:
-    assert list(shown()) == ["DuckDB", "polars", "Trino", "Spark"]
+def test_each_engine_has_a_block() -> None:
+    assert list(code_blocks()) == ["DuckDB", "polars", "Trino", "Spark"]
 
 
 @pytest.mark.parametrize("engine", ["DuckDB", "polars"])
-def test_a_block_prints_what_the_page_says(
+def test_a_block_prints_the_output_on_the_page(
     engine: str, environment: dict[str, str], frames: dict[str, pl.DataFrame]
 ) -> None:
-    block = shown()[engine]
-    assert run(block.code, environment).strip() == block.printed.strip()
+    block = code_blocks()[engine]
+    assert run(block.code, environment).strip() == block.output.strip()
 
 
-def test_spark_prints_what_the_page_says(spark: Spark, frames: dict[str, pl.DataFrame]) -> None:
-    block = shown()["Spark"]
-    make, typed = block.code.splitlines()
+def test_spark_prints_the_output_on_the_page(spark: Spark, frames: dict[str, pl.DataFrame]) -> None:
+    block = code_blocks()["Spark"]
+    make, prompt = block.code.splitlines()
     assert make == "$ make spark-sql"
-    done = spark(typed.partition("> ")[2] + "\n")
-    rows = [line for line in done.stdout.splitlines() if "\t" in line]
-    # Which ten come first is Spark's to choose.
-    assert sorted(rows) == sorted(block.printed.splitlines())
+    process = spark(prompt.partition("> ")[2] + "\n")
+    rows = [line for line in process.stdout.splitlines() if "\t" in line]
+    # Spark returns any ten rows.
+    assert sorted(rows) == sorted(block.output.splitlines())

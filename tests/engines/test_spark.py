@@ -1,4 +1,4 @@
-"""spark-sql reads the lake, with the settings that compose will mount."""
+"""spark-sql reads the lake, with the settings that compose mounts."""
 
 from datetime import datetime
 
@@ -9,17 +9,17 @@ from homma.lake.schema import TABLES
 from tests.engines.conftest import ROOT, Spark
 
 pytestmark = pytest.mark.stack
-#: To the letter.
-TYPED = "use demo; select * from market_data.candle_1day_iceberg limit 10;\n"
+#: Exactly as in the task.
+COMMANDS = "use demo; select * from market_data.candle_1day_iceberg limit 10;\n"
 
 
-def test_the_commands_to_the_letter(spark: Spark, frames: dict[str, pl.DataFrame]) -> None:
-    done = spark(TYPED)
-    assert done.returncode == 0, done.stderr
-    rows = [line.split("\t") for line in done.stdout.splitlines() if "\t" in line]
+def test_the_exact_commands(spark: Spark, frames: dict[str, pl.DataFrame]) -> None:
+    process = spark(COMMANDS)
+    assert process.returncode == 0, process.stderr
+    rows = [line.split("\t") for line in process.stdout.splitlines() if "\t" in line]
     assert len(rows) == 10
     days = frames["candle_1day_iceberg"]
-    found = {
+    candles = {
         (
             row[0],
             row[1],
@@ -29,16 +29,16 @@ def test_the_commands_to_the_letter(spark: Spark, frames: dict[str, pl.DataFrame
         )
         for row in rows
     }
-    assert len(found) == 10
-    assert found <= set(days.select(days.columns[:8]).rows())
-    # No metastore and no warehouse are left where somebody only looked.
+    assert len(candles) == 10
+    assert candles <= set(days.select(days.columns[:8]).rows())
+    # Reading leaves no metastore and no warehouse behind.
     assert not [*ROOT.glob("metastore_db"), *ROOT.glob("spark-warehouse"), *ROOT.glob("derby.log")]
 
 
-def test_all_tables_are_there_and_whole(spark: Spark, frames: dict[str, pl.DataFrame]) -> None:
+def test_all_tables_are_complete(spark: Spark, frames: dict[str, pl.DataFrame]) -> None:
     counts = "\n".join(f"select '{t.name}', count(*) from market_data.{t.name};" for t in TABLES)
-    done = spark(f"use demo;\n{counts}\nselect current_timezone(), 1;\n")
-    assert done.returncode == 0, done.stderr
-    told = dict(line.split("\t") for line in done.stdout.splitlines() if "\t" in line)
-    assert told.pop("UTC") == "1"
-    assert told == {name: str(frame.height) for name, frame in frames.items()}
+    process = spark(f"use demo;\n{counts}\nselect current_timezone(), 1;\n")
+    assert process.returncode == 0, process.stderr
+    results = dict(line.split("\t") for line in process.stdout.splitlines() if "\t" in line)
+    assert results.pop("UTC") == "1"
+    assert results == {name: str(frame.height) for name, frame in frames.items()}

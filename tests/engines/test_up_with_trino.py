@@ -1,4 +1,4 @@
-"""`homma up --with trino`: the lake and what reads it, by one command."""
+"""`homma up --with trino`: the lake and Trino with one command."""
 
 from contextlib import closing
 
@@ -12,17 +12,17 @@ from tests.stack.waiting import until
 pytestmark = [pytest.mark.stack, pytest.mark.timeout(900)]
 
 
-def test_trino_comes_up_beside_the_rest_and_reads_what_is_landed(
+def test_trino_starts_with_the_others_and_reads_landed_ticks(
     machine: Machine,  # noqa: F811
 ) -> None:
     started = machine.homma("up", "--detach", "--with", "trino", "--rate", "50")
     assert started.returncode == 0, started.stderr
-    shown = machine.stages()["trino"]
-    assert (shown["state"], shown["ports"]) == ("running", {"http": machine.trino})
+    stage = machine.stages()["trino"]
+    assert (stage["state"], stage["ports"]) == ("running", {"http": machine.trino})
     with closing(client.dbapi.Connection("127.0.0.1", machine.trino, "homma")) as connection:
         cursor = connection.cursor()
 
-        def landed() -> bool:
+        def has_ticks() -> bool:
             try:
                 cursor.execute("SELECT count(*) FROM iceberg.market_data.stock_ticks_iceberg")
                 return bool(cursor.fetchall()[0][0])
@@ -31,7 +31,7 @@ def test_trino_comes_up_beside_the_rest_and_reads_what_is_landed(
                     return False
                 raise
 
-        until(landed)
+        until(has_ticks)
         cursor.execute("SELECT count(*) FROM iceberg.live.stock_ticks")
         assert cursor.fetchall()[0][0] > 0
     stopped = machine.homma("down")
@@ -39,7 +39,7 @@ def test_trino_comes_up_beside_the_rest_and_reads_what_is_landed(
     assert machine.processes() == []
 
 
-def test_without_a_lake_there_is_nothing_to_read(machine: Machine) -> None:  # noqa: F811
+def test_trino_without_a_lake_is_refused(machine: Machine) -> None:  # noqa: F811
     refused = machine.homma("up", "--with", "trino", "--no-lake")
     assert refused.returncode == 2
     assert "--no-lake" in refused.stderr

@@ -1,4 +1,4 @@
-"""A broker of a test's own, to be killed, stopped and started again."""
+"""A broker for one test, which can be killed, stopped and restarted."""
 
 import os
 import resource
@@ -9,7 +9,7 @@ from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 
-from homma.cli.local import answers
+from homma.cli.local import is_reachable
 from homma.stack import kafka
 from homma.stack.backoff import Backoff
 from homma.stack.process import Process, State
@@ -17,14 +17,14 @@ from tests.aggregate.pipeline import until
 from tests.stack.waiting import free_ports
 
 
-def patient() -> Backoff:
-    """Who kills a broker on purpose wants it back soon, however often."""
+def quick_restarts() -> Backoff:
+    """Restart soon after each kill, without a limit."""
     return Backoff(most_s=1.0, attempts=1_000_000)
 
 
 @dataclass(frozen=True)
 class OwnBroker:
-    """A running broker, where its clients find it, and where its data is."""
+    """A running broker with its address and its data folder."""
 
     process: Process
     address: str
@@ -32,26 +32,26 @@ class OwnBroker:
 
     @property
     def pid(self) -> int:
-        """The JVM's; asked while it runs."""
+        """The pid of the JVM; only while it runs."""
         pid = self.process.status.pid
         assert pid is not None
         return pid
 
     @property
-    def up(self) -> bool:
+    def is_up(self) -> bool:
         return self.process.status.state is State.RUNNING
 
     def kill(self) -> None:
-        """End it with SIGKILL; its supervisor starts it again."""
+        """Kill it with SIGKILL; its supervisor restarts it."""
         os.kill(self.pid, signal.SIGKILL)
 
     def wait_restarted(self, kills: int) -> None:
-        """Wait until it is back from its n-th end."""
-        until(lambda: self.process.status.restarts >= kills and self.up)
+        """Wait until it runs again after this many kills."""
+        until(lambda: self.process.status.restarts >= kills and self.is_up)
 
     @contextmanager
-    def full_disk(self, most_bytes: int = 50_000) -> Iterator[None]:
-        """No file of the broker may grow beyond that, nor a file of one that is started anew."""
+    def full_disk(self, limit_bytes: int = 50_000) -> Iterator[None]:
+        """Limit the size of each file of the broker, also after a restart, during a with block."""
         stop = threading.Event()
         limited: set[int] = set()
 
@@ -59,7 +59,7 @@ class OwnBroker:
             while not stop.wait(0.01):
                 pid = self.process.status.pid
                 if pid is not None and pid not in limited:
-                    self._limit(pid, most_bytes)
+                    self._limit(pid, limit_bytes)
                     limited.add(pid)
 
         thread = threading.Thread(target=limit)
@@ -72,10 +72,10 @@ class OwnBroker:
             if (pid := self.process.status.pid) is not None:
                 self._limit(pid, resource.RLIM_INFINITY)
 
-    def _limit(self, pid: int, most_bytes: int) -> None:
-        # It may just have ended.
+    def _limit(self, pid: int, limit_bytes: int) -> None:
+        # The process may just have ended.
         with suppress(ProcessLookupError):
-            resource.prlimit(pid, resource.RLIMIT_FSIZE, (most_bytes, resource.RLIM_INFINITY))
+            resource.prlimit(pid, resource.RLIMIT_FSIZE, (limit_bytes, resource.RLIM_INFINITY))
 
 
 @contextmanager
@@ -83,6 +83,6 @@ def own_broker(folder: Path, jars: Sequence[Path]) -> Iterator[OwnBroker]:
     port, controller_port = free_ports(2)
     address = f"127.0.0.1:{port}"
     with kafka.running(
-        folder, port, controller_port, jars, lambda: answers(address), patient
+        folder, port, controller_port, jars, lambda: is_reachable(address), quick_restarts
     ) as process:
         yield OwnBroker(process, address, folder)

@@ -1,9 +1,9 @@
-/* A time of day that a test can set: built and loaded before a program's libraries (LD_PRELOAD).
+/* A time of day that a test can set; loaded before a program's libraries (LD_PRELOAD).
  *
- * The file that CLOCK_FILE names holds 8 bytes: by how many seconds the time of day is ahead. As
- * with a real clock that is set, the monotonic one goes on, and who waits until a time of day
- * waits until this clock shows it, however late that is. (libfaketime lets such a wait end when it
- * would have ended anyway, and its clock_nanosleep fails for Python 3.11.)
+ * The file CLOCK_FILE holds 8 bytes: the number of seconds by which the time of day is ahead. As
+ * with a real clock, setting it does not change the monotonic clock, and a wait until a time of
+ * day lasts until this clock shows it. (With libfaketime such a wait ends as if the clock had not
+ * been set, and its clock_nanosleep fails for Python 3.11.)
  */
 #define _GNU_SOURCE
 #include <errno.h>
@@ -17,9 +17,9 @@
 #include <time.h>
 #include <unistd.h>
 
-#define LOOK_NS 1000000
+#define POLL_NS 1000000
 
-/* A wait by the monotonic clock counts from the machine's start: it cannot be so long ago. */
+/* A wait by the monotonic clock counts from boot, which is always less than this. */
 #define SECONDS_SINCE_1970 1000000000
 
 static long long ahead(void) {
@@ -63,25 +63,25 @@ time_t time(time_t *now) {
     return real.tv_sec;
 }
 
-static int before(const struct timespec *one, const struct timespec *other) {
-    return one->tv_sec < other->tv_sec ||
-           (one->tv_sec == other->tv_sec && one->tv_nsec < other->tv_nsec);
+static int before(const struct timespec *left, const struct timespec *right) {
+    return left->tv_sec < right->tv_sec ||
+           (left->tv_sec == right->tv_sec && left->tv_nsec < right->tv_nsec);
 }
 
 static int wait(pthread_cond_t *condition, pthread_mutex_t *mutex, const struct timespec *until) {
     if (until->tv_sec < SECONDS_SINCE_1970)
         return pthread_cond_clockwait(condition, mutex, CLOCK_MONOTONIC, until);
     for (;;) {
-        struct timespec now, look, end = *until;
+        struct timespec now, poll, end = *until;
         machine(CLOCK_REALTIME, &now);
-        look = now;
-        look.tv_nsec += LOOK_NS;
-        look.tv_sec += look.tv_nsec / 1000000000;
-        look.tv_nsec %= 1000000000;
+        poll = now;
+        poll.tv_nsec += POLL_NS;
+        poll.tv_sec += poll.tv_nsec / 1000000000;
+        poll.tv_nsec %= 1000000000;
         end.tv_sec -= ahead();
-        int last = before(&end, &look);
+        int last = before(&end, &poll);
         int result =
-            pthread_cond_clockwait(condition, mutex, CLOCK_REALTIME, last ? &end : &look);
+            pthread_cond_clockwait(condition, mutex, CLOCK_REALTIME, last ? &end : &poll);
         if (result != ETIMEDOUT || last)
             return result;
     }
@@ -92,7 +92,7 @@ int pthread_cond_timedwait(pthread_cond_t *restrict condition, pthread_mutex_t *
     return wait(condition, mutex, until);
 }
 
-/* C11's: in glibc both names stand for the same things. */
+/* The C11 functions: in glibc both types are the same. */
 int cnd_timedwait(cnd_t *restrict condition, mtx_t *restrict mutex,
                   const struct timespec *restrict until) {
     int failed = wait((pthread_cond_t *)condition, (pthread_mutex_t *)mutex, until);

@@ -8,6 +8,6 @@ from tests.faults.brokers import OwnBroker, own_broker
 
 @pytest.fixture
 def broker(tmp_path: Path, jars: list[Path]) -> Iterator[OwnBroker]:
-    """A broker of the test's own, restarted after a crash."""
+    """A broker for one test, restarted after a crash."""
     with own_broker(tmp_path / "kafka", jars) as broker:
         yield broker

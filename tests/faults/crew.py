@@ -1,4 +1,4 @@
-"""The engines of a round, and what is done to them and to their broker."""
+"""The engines of a soak round, and the faults of them and their broker."""
 
 import heapq
 import random
@@ -21,11 +21,11 @@ from tests.faults.schedule import Fault, Kind
 MOST_ENGINES = 3
 #: Everything recovers within a minute of the fault's end.
 RECOVERED_WITHIN_S = 60
-#: What a program may say that gave up because no broker answered.
+#: Part of the error message of a program that gave up because no broker answered.
 GAVE_UP = "start Kafka there, or name another with --bootstrap.servers"
-#: Steps of a transaction come again and again, those of a restore once a partition.
+#: Steps of a transaction occur again and again, those of a restore once per partition.
 OFTEN = (Step.BEGUN, Step.SENT, Step.OFFSET_ADDED, Step.COMMITTED)
-SELDOM = (
+RARE = (
     Step.TAKEN_OVER,
     Step.OFFSET_READ,
     Step.CANDLES_READ,
@@ -37,15 +37,15 @@ SELDOM = (
 
 
 def failpoint(chance: random.Random) -> Mapping[str, str]:
-    """The environment of the next engine: now and then it ends at a step of our choice."""
+    """The environment of the next engine: sometimes with a failpoint at a random step."""
     if chance.random() < 0.7:
         return {}
-    step = chance.choice(OFTEN + SELDOM)
+    step = chance.choice(OFTEN + RARE)
     return {FAILPOINT: f"{step}:{chance.randint(1, 500 if step in OFTEN else 2)}"}
 
 
 class Crew:
-    """One to three engines that share a group; `counts` goes on from round to round."""
+    """One to three engines that share a group; `counts` accumulates over the rounds."""
 
     def __init__(
         self,
@@ -57,114 +57,114 @@ class Crew:
     ) -> None:
         self._engines, self._broker, self._chance, self._flags = engines, broker, chance, flags
         self._counts = counts
-        self._later: list[tuple[float, int, Callable[[], None]]] = []
+        self._scheduled: list[tuple[float, int, Callable[[], None]]] = []
         self._ties = count()
-        self.here: list[Running] = []
+        self.running: list[Running] = []
         self._frozen: list[Running] = []
         self._leaving: list[Running] = []
-        #: Epoch seconds: when something happened, and when it was over.
+        #: Epoch seconds when a fault began or ended.
         self.faults = [time.time()]
         self.outages: list[float] = []
         self.last = ""
-        self._down = False
+        self._broker_is_down = False
 
     def start(self) -> None:
-        if len(self.here) < MOST_ENGINES:
-            self.here.append(self._engines.start(*self._flags, env=failpoint(self._chance)))
+        if len(self.running) < MOST_ENGINES:
+            self.running.append(self._engines.start(*self._flags, env=failpoint(self._chance)))
 
     def rest(self, seconds: float) -> None:
-        """Let time pass, in which what was put off comes due."""
-        until_s = time.monotonic() + seconds
-        while (now_s := time.monotonic()) < until_s:
-            while self._later and self._later[0][0] <= now_s:
-                heapq.heappop(self._later)[2]()
-            if self._broker.up and self._down:
+        """Let time pass, and run the scheduled calls that are due."""
+        deadline_s = time.monotonic() + seconds
+        while (now_s := time.monotonic()) < deadline_s:
+            while self._scheduled and self._scheduled[0][0] <= now_s:
+                heapq.heappop(self._scheduled)[2]()
+            if self._broker.is_up and self._broker_is_down:
                 self.faults.append(time.time())
-            self._down = not self._broker.up
-            self.look()
+            self._broker_is_down = not self._broker.is_up
+            self.check_ended()
             time.sleep(0.02)
 
     def recover(self, commits: Commits) -> None:
-        """Wait until every partition has moved on since the last fault was over."""
-        while not commits.moved_on_since(self.faults[-1]) or self._down:
+        """Wait until every partition has advanced since the last fault ended."""
+        while not commits.advanced_since(self.faults[-1]) or self._broker_is_down:
             overdue_s = time.time() - self.faults[-1] - RECOVERED_WITHIN_S
-            assert self._down or overdue_s < 0, f"stuck at {commits.offsets}"
+            assert self._broker_is_down or overdue_s < 0, f"stuck at {commits.offsets}"
             self.rest(0.1)
 
     def strike(self, fault: Fault) -> None:
-        """Let it happen, if there is anything for it to happen to."""
-        if fault.kind in (Kind.KILL_BROKER, Kind.KILL_BOTH) and self._broker.up:
+        """Inject a fault, if there is an engine or broker for it."""
+        if fault.kind in (Kind.KILL_BROKER, Kind.KILL_BOTH) and self._broker.is_up:
             self._broker.kill()
-            self._down = True
+            self._broker_is_down = True
             self.outages.append(time.time())
-            self._note("broker killed")
+            self._record("broker killed")
         if fault.kind in (Kind.KILL_ENGINE, Kind.KILL_BOTH) and (
-            one := self._pick(fault, self.here)
+            engine := self._pick(fault, self.running)
         ):
-            one.kill()
-            self.here.remove(one)
-            self._note("engine killed")
+            engine.kill()
+            self.running.remove(engine)
+            self._record("engine killed")
             self._after(fault.for_s, self.start)
-        awake = [one for one in self.here if one not in self._frozen]
-        if fault.kind is Kind.FREEZE and (one := self._pick(fault, awake)):
-            one.freeze()
-            self._frozen.append(one)
-            self._note("engine frozen")
-            self._after(fault.for_s, partial(self._thaw, one))
-        if fault.kind is Kind.LEAVE and (one := self._pick(fault, awake)):
-            one.ask()
-            self.here.remove(one)
-            self._leaving.append(one)
-            self._note("engine ended by SIGTERM")
-            if not self.here:
+        awake = [engine for engine in self.running if engine not in self._frozen]
+        if fault.kind is Kind.FREEZE and (engine := self._pick(fault, awake)):
+            engine.freeze()
+            self._frozen.append(engine)
+            self._record("engine frozen")
+            self._after(fault.for_s, partial(self._thaw, engine))
+        if fault.kind is Kind.LEAVE and (engine := self._pick(fault, awake)):
+            engine.terminate()
+            self.running.remove(engine)
+            self._leaving.append(engine)
+            self._record("engine stopped by SIGTERM")
+            if not self.running:
                 self._after(fault.for_s, self.start)
-        if fault.kind is Kind.JOIN and len(self.here) < MOST_ENGINES:
+        if fault.kind is Kind.JOIN and len(self.running) < MOST_ENGINES:
             self.start()
-            self._note("engine added")
+            self._record("engine added")
 
-    def settle(self) -> None:
-        """No more faults: wake who is frozen, see off who leaves, and have an engine at work."""
-        self._later.clear()
-        for one in list(self._frozen):
-            self._thaw(one)
-        for one in self._leaving:
-            one.wait_ended()
-        if not self.here:
+    def end_faults(self) -> None:
+        """Resume frozen engines, wait for stopping ones, and make sure that one is running."""
+        self._scheduled.clear()
+        for engine in list(self._frozen):
+            self._thaw(engine)
+        for engine in self._leaving:
+            engine.assert_stopped()
+        if not self.running:
             self.start()
-        until(lambda: self._broker.up)
+        until(lambda: self._broker.is_up)
 
     def end(self) -> None:
-        self.look()
-        for one in self.here:
-            one.stop()
-        for one in self._engines.all:
-            assert "Traceback" not in one.said(), one.said()
+        self.check_ended()
+        for engine in self.running:
+            engine.stop()
+        for engine in self._engines.all:
+            assert "Traceback" not in engine.output(), engine.output()
 
-    def look(self) -> None:
-        """Who ended by itself must have had a reason, and is started again."""
-        for one in [one for one in self.here if one.process.poll() is not None]:
-            self.here.remove(one)
-            if one.process.returncode == -signal.SIGKILL:
-                self._note("engine killed at a step")
+    def check_ended(self) -> None:
+        """Restart engines that ended by themselves, which must have had a reason."""
+        for engine in [item for item in self.running if item.process.poll() is not None]:
+            self.running.remove(engine)
+            if engine.process.returncode == -signal.SIGKILL:
+                self._record("engine killed at a step")
             else:
-                sentence = one.ended_with_a_sentence()
-                assert GAVE_UP in sentence, sentence
-                self._note("engine ended as no broker answered")
+                message = engine.wait_failed()
+                assert GAVE_UP in message, message
+                self._record("engine ended because no broker answered")
             self._after(1.0, self.start)
 
-    def _pick(self, fault: Fault, among: list[Running]) -> Running | None:
-        return among[int(fault.which * len(among))] if among else None
+    def _pick(self, fault: Fault, engines: list[Running]) -> Running | None:
+        return engines[int(fault.which * len(engines))] if engines else None
 
-    def _thaw(self, one: Running) -> None:
-        self._frozen.remove(one)
-        if one.process.poll() is None:
-            one.thaw()
+    def _thaw(self, engine: Running) -> None:
+        self._frozen.remove(engine)
+        if engine.process.poll() is None:
+            engine.thaw()
             self.faults.append(time.time())
 
     def _after(self, seconds: float, call: Callable[[], None]) -> None:
-        heapq.heappush(self._later, (time.monotonic() + seconds, next(self._ties), call))
+        heapq.heappush(self._scheduled, (time.monotonic() + seconds, next(self._ties), call))
 
-    def _note(self, what: str) -> None:
+    def _record(self, what: str) -> None:
         self._counts[what] += 1
         self.faults.append(time.time())
         self.last = what

@@ -1,4 +1,4 @@
-"""Engines as processes of their own, ticks that keep coming, and what must hold afterwards."""
+"""Engines as separate processes, a steady feed of ticks, and the checks afterwards."""
 
 import itertools
 import json
@@ -24,7 +24,7 @@ from confluent_kafka import (
     TopicPartition,
 )
 
-from homma.aggregate.origin import origin, origin_of_rekeyed
+from homma.aggregate.origin import origin, rekeyed_origin
 from homma.cli.options import FAILPOINT
 from homma.topics.kafka.reading import Message
 from homma.topics.kafka.writing import Sender
@@ -34,32 +34,32 @@ from tests.aggregate.pipeline import Pipeline, batch_candles, same_candles, tick
 ALLOWED_LATENESS = timedelta(minutes=10)
 MAX_FUTURE = timedelta(minutes=5)
 NOON = datetime(2025, 3, 20, 12)
-#: Event time from one tick of the market to the next.
+#: Event time between two ticks of the market.
 STEP = timedelta(milliseconds=250)
-#: A static member takes its predecessor's place in the group without waiting for its session.
+#: A static member replaces its predecessor in the group without waiting for its session timeout.
 SUCCESSOR = ("-X", "group.instance.id=one")
 #: A tick record: key and value.
 Record = tuple[bytes | None, bytes]
 #: Partition and offset.
-Place = tuple[int, int]
+Position = tuple[int, int]
 
 
 # --- processes --------------------------------------------------------------------------------
 @dataclass
 class Running:
-    """`homma aggregate` as a process, with what it says."""
+    """`homma aggregate` as a process, with its output."""
 
     process: subprocess.Popen[bytes]
     log: Path
-    #: Whether it may end itself at a step.
-    mortal: bool = False
+    #: Whether it may kill itself at a step.
+    has_failpoint: bool = False
 
-    def said(self) -> str:
+    def output(self) -> str:
         return self.log.read_text()
 
-    def sentences(self) -> list[str]:
-        """What it said at its end."""
-        return [line for line in self.said().splitlines() if line.startswith("homma: ")]
+    def errors(self) -> list[str]:
+        """Its error messages."""
+        return [line for line in self.output().splitlines() if line.startswith("homma: ")]
 
     def send(self, number: signal.Signals) -> None:
         self.process.send_signal(number)
@@ -71,49 +71,49 @@ class Running:
         self.send(signal.SIGCONT)
 
     def kill(self) -> None:
-        """End it by its own pid, frozen or not."""
+        """Kill the process, frozen or not."""
         if self.process.poll() is None:
             self.process.kill()
         self.process.wait()
 
-    def die_after_s(self, seconds: float) -> None:
-        """Kill it at a moment that it knows nothing of."""
-        time.sleep(seconds)
-        assert self.process.poll() is None, self.said()
+    def kill_after(self, delay_s: float) -> None:
+        """Kill it after a delay; it must still run then."""
+        time.sleep(delay_s)
+        assert self.process.poll() is None, self.output()
         self.kill()
 
-    def ask(self) -> None:
-        """Ask it to end."""
+    def terminate(self) -> None:
+        """Send SIGTERM."""
         self.send(signal.SIGTERM)
 
-    def wait_ended(self) -> None:
-        """It has ended as it was asked to, and all is well."""
-        # Until it is a member of the group, the signal ends it as any program.
-        fine = {0} if self.said() else {0, -signal.SIGTERM}
-        if self.mortal:
-            fine.add(-signal.SIGKILL)
-        assert self.process.wait(60) in fine, self.said()
+    def assert_stopped(self) -> None:
+        """Assert that it ends without an error after SIGTERM."""
+        # Until it has joined the group, SIGTERM ends it like any program.
+        expected = {0} if self.output() else {0, -signal.SIGTERM}
+        if self.has_failpoint:
+            expected.add(-signal.SIGKILL)
+        assert self.process.wait(60) in expected, self.output()
 
     def stop(self) -> None:
-        """Ask it to end, and see it do so."""
-        self.ask()
-        self.wait_ended()
+        """Send SIGTERM and wait until it has ended."""
+        self.terminate()
+        self.assert_stopped()
 
-    def died_there(self, within_s: float = 60) -> None:
-        """It reached its failpoint."""
-        assert self.process.wait(within_s) == -signal.SIGKILL, self.said()
+    def wait_killed(self, within_s: float = 60) -> None:
+        """Wait until its failpoint has killed it."""
+        assert self.process.wait(within_s) == -signal.SIGKILL, self.output()
 
-    def ended_with_a_sentence(self, within_s: float = 60) -> str:
-        """It ended by itself, failed, with one sentence and no traceback."""
-        assert self.process.wait(within_s) == 1, self.said()
-        [sentence] = self.sentences()
-        assert "Traceback" not in self.said(), self.said()
-        return sentence
+    def wait_failed(self, within_s: float = 60) -> str:
+        """Wait until it has failed with one error message and no traceback; return the message."""
+        assert self.process.wait(within_s) == 1, self.output()
+        [message] = self.errors()
+        assert "Traceback" not in self.output(), self.output()
+        return message
 
 
 @dataclass
 class Engines:
-    """The engines of one test; whatever happens, none outlives it."""
+    """The engines of one test; none outlives it, even if it fails."""
 
     pipeline: Pipeline
     folder: Path
@@ -138,25 +138,25 @@ class Engines:
             "20ms",
             *flags,
         ]
-        with log.open("wb") as said:
-            process = subprocess.Popen(argv, env={**os.environ, **(env or {})}, stderr=said)
-        running = Running(process, log, mortal=FAILPOINT in (env or {}))
+        with log.open("wb") as output:
+            process = subprocess.Popen(argv, env={**os.environ, **(env or {})}, stderr=output)
+        running = Running(process, log, has_failpoint=FAILPOINT in (env or {}))
         self.all.append(running)
         return running
 
     def __enter__(self) -> "Engines":
         return self
 
-    def __exit__(self, *failed: object) -> None:
+    def __exit__(self, *error: object) -> None:
         for number, running in enumerate(self.all):
             running.kill()
-            if failed[0] is not None:
+            if error[0] is not None:
                 print(f"--- engine {number}, status {running.process.returncode}")
-                print("\n".join(running.said().splitlines()[-40:]))
+                print("\n".join(running.output().splitlines()[-40:]))
 
 
 # --- ticks ------------------------------------------------------------------------------------
-BROKEN = (
+MALFORMED = (
     b"",
     b"{",
     b"[]",
@@ -167,34 +167,34 @@ BROKEN = (
 )
 
 
-def record(one: dict[str, Any]) -> Record:
-    return f"{one['source']}:{one['symbol']}".encode(), json.dumps(one).encode()
+def record(fields: dict[str, Any]) -> Record:
+    return f"{fields['source']}:{fields['symbol']}".encode(), json.dumps(fields).encode()
 
 
-def market(seed: int, count: int, series: int, *, spoiled: bool = True) -> list[Record]:
-    """Ticks of some series; spoiled: with duplicates, out of order, late and broken ones."""
-    return list(itertools.islice(flow(seed, series, spoiled=spoiled), count))
+def market(seed: int, count: int, series: int, *, noisy: bool = True) -> list[Record]:
+    """Ticks of some series; noisy: with duplicate, out-of-order, late and malformed ticks."""
+    return list(itertools.islice(flow(seed, series, noisy=noisy), count))
 
 
 def flow(
     seed: int | str,
     series: int,
     *,
-    spoiled: bool = True,
+    noisy: bool = True,
     allowed_lateness: timedelta = ALLOWED_LATENESS,
     begins: datetime = NOON,
     step: timedelta = STEP,
 ) -> Iterator[Record]:
-    """A market that never ends: a tick each `step` of event time."""
+    """An endless market with one tick per `step` of event time."""
     chance = random.Random(seed)
     valid: deque[dict[str, Any]] = deque(maxlen=500)
     for number in itertools.count():
-        kind = chance.random() if spoiled else 1.0
+        kind = chance.random() if noisy else 1.0
         if kind < 0.02:
-            yield None, chance.choice(BROKEN)
+            yield None, chance.choice(MALFORMED)
             continue
         if kind < 0.06 and valid:
-            # The same identity with another price: the first counts.
+            # The same identity with another price: only the first counts.
             yield record(chance.choice(valid) | {"mid": 999.0})
             continue
         back = timedelta(0)
@@ -203,18 +203,18 @@ def flow(
         elif kind < 0.5:
             back = chance.uniform(0, 0.5) * allowed_lateness
         at = begins + number * step - back
-        one = tick(
+        fields = tick(
             at.isoformat(timespec="microseconds"),
             round(chance.uniform(1, 100), 3),
             number,
             f"SYM{chance.randrange(series)}",
         )
-        valid.append(one)
-        yield record(one)
+        valid.append(fields)
+        yield record(fields)
 
 
 class Feed:
-    """Sends records from a thread, evenly over some seconds."""
+    """Sends records from a thread, evenly over `over_s` seconds."""
 
     def __init__(self, pipeline: Pipeline, records: Sequence[Record], over_s: float) -> None:
         self._pipeline, self._records, self._over_s = pipeline, records, over_s
@@ -233,20 +233,20 @@ class Feed:
                 sender.send(self._pipeline.topics.ticks, [key], [value])  # type: ignore[list-item]
             self.sent = due
             sender.poll(0.01)
-        # The broker may be away.
+        # The broker may be down.
         assert sender.flush(100) == 0
 
     def __enter__(self) -> "Feed":
         self._thread.start()
         return self
 
-    def __exit__(self, *failed: object) -> None:
-        if failed[0] is not None:
+    def __exit__(self, *error: object) -> None:
+        if error[0] is not None:
             self._stopped.set()
         self._thread.join(120)
 
     def stop(self) -> int:
-        """Send no more; how many it were."""
+        """Stop sending; return the number of records sent."""
         self._stopped.set()
         self._thread.join(120)
         return self.sent
@@ -260,8 +260,8 @@ class Feed:
 class Watch:
     """A read_committed reader of all candles.
 
-    What it was shown is never taken back, and no transaction is there by half: a tick counts in
-    the candles of all intervals at once.
+    It checks that nothing is rolled back after it was visible, and that no transaction is visible
+    in part: a tick counts in the candles of all intervals at once.
     """
 
     def __init__(self, pipeline: Pipeline) -> None:
@@ -284,18 +284,18 @@ class Watch:
         self._stop = threading.Event()
         self._thread = threading.Thread(target=self._run)
         self._newest: dict[tuple[str, bytes], tuple[int, int, int]] = {}
-        #: By topic, partition and the offset committed with them: how many ticks came to count.
-        self._added: dict[str, Counter[Place]] = {t: Counter() for t in pipeline.topics.candles}
+        #: Ticks added to candles by topic, partition and the offset committed with them.
+        self._added: dict[str, Counter[Position]] = {t: Counter() for t in pipeline.topics.candles}
         self.seen = 0
-        self.taken_back: list[str] = []
+        self.rolled_back: list[str] = []
 
     def _run(self) -> None:
         while not self._stop.is_set():
             for message in self._consumer.consume(5_000, 0.2):
                 if message.error() is None:
-                    self._look(message)
+                    self._check(message)
 
-    def _look(self, message: Message) -> None:
+    def _check(self, message: Message) -> None:
         value = json.loads(message.value() or b"{}")
         headers = dict(message.headers() or ())
         topic = str(message.topic())
@@ -303,27 +303,27 @@ class Watch:
         now = (int(value["revision"]), int(value["volume"]), int(headers["ticksBefore"] or 0))
         before = self._newest.get(key, (0, 0, 0))
         if any(new < old for new, old in zip(now, before, strict=True)):
-            self.taken_back.append(f"{key} offset {message.offset()}: {before} then {now}")
+            self.rolled_back.append(f"{key} offset {message.offset()}: {before} then {now}")
         self._newest[key] = now
         self._added[topic][message.partition() or 0, now[2]] += now[1] - before[1]
         self.seen += 1
 
-    def torn(self) -> list[str]:
-        """Intervals whose ticks are not the first one's, as far as all have been read."""
+    def inconsistent(self) -> list[str]:
+        """Intervals whose ticks differ from the first interval's, up to the offset read of all."""
         read: Counter[int] = Counter()
-        for partition in {place[0] for added in self._added.values() for place in added}:
+        for partition in {position[0] for added in self._added.values() for position in added}:
             read[partition] = min(
                 max((offset for p, offset in added if p == partition), default=0)
                 for added in self._added.values()
             )
-        whole = {
-            topic: {place: n for place, n in added.items() if n and place[1] < read[place[0]]}
+        complete = {
+            topic: {at: n for at, n in added.items() if n and at[1] < read[at[0]]}
             for topic, added in self._added.items()
         }
-        first = next(iter(whole.values()))
+        first = next(iter(complete.values()))
         return [
             f"{topic}: {sorted(added.items() ^ first.items())}"
-            for topic, added in whole.items()
+            for topic, added in complete.items()
             if added != first
         ]
 
@@ -331,31 +331,31 @@ class Watch:
         self._thread.start()
         return self
 
-    def settle(self) -> None:
-        """Read on until nothing more comes."""
+    def drain(self) -> None:
+        """Read on until no more candles arrive."""
         seen = -1
         while seen < self.seen:
             seen = self.seen
             time.sleep(2)
 
-    def __exit__(self, *failed: object) -> None:
+    def __exit__(self, *error: object) -> None:
         self._stop.set()
         self._thread.join(30)
         self._consumer.close()
-        if failed[0] is None:
+        if error[0] is None:
             assert self.seen > 0
-            assert self.taken_back == []
-            assert self.torn() == []
+            assert self.rolled_back == []
+            assert self.inconsistent() == []
 
 
 class Progress:
-    """How far the group is."""
+    """The committed offsets of the group."""
 
     def __init__(self, pipeline: Pipeline) -> None:
         self._pipeline = pipeline
-        # Not an AdminClient: asked before the broker has a coordinator for the group, that one
-        # fails, never answers, or crashes. What is committed, not what is about to be: that would
-        # have to wait for the transactions under way.
+        # Not an AdminClient: before the broker has a coordinator for the group, it fails, never
+        # answers, or crashes. read_uncommitted returns the committed offsets at once instead of
+        # waiting for open transactions.
         self._consumer = Consumer(
             {
                 **pipeline.config,
@@ -365,16 +365,16 @@ class Progress:
         )
 
     def offsets(self, within_s: float = 10) -> list[int]:
-        """The committed offsets by partition; none while nobody answers."""
-        wanted = [
+        """The committed offsets by partition; empty while no broker answers."""
+        partitions = [
             TopicPartition(self._pipeline.topics.ticks, partition)
             for partition in range(self._pipeline.partitions)
         ]
         try:
-            found = self._consumer.committed(wanted, timeout=within_s)
+            committed = self._consumer.committed(partitions, timeout=within_s)
         except KafkaException:
             return []
-        return [max(0, int(one.offset)) for one in found]
+        return [max(0, int(item.offset)) for item in committed]
 
     def committed(self) -> int:
         """The sum of the committed offsets."""
@@ -391,7 +391,7 @@ class Progress:
 def at_work(
     pipeline: Pipeline, folder: Path, records: Sequence[Record], over_s: float
 ) -> Iterator[tuple[Engines, Feed, Progress]]:
-    """Engines to start and end, ticks that keep coming, and a reader that watches."""
+    """Engines to start and stop, a steady feed of ticks, and a reader that checks candles."""
     with Watch(pipeline), Engines(pipeline, folder) as engines:
         feed = Feed(pipeline, records, over_s)
         with feed:
@@ -399,8 +399,8 @@ def at_work(
 
 
 # --- afterwards -------------------------------------------------------------------------------
-def _places(pipeline: Pipeline, topic: str) -> Iterator[Place]:
-    """Where the refused ticks of a topic came from."""
+def _refused(pipeline: Pipeline, topic: str) -> Iterator[Position]:
+    """The original positions of the refused ticks of a topic."""
     for message in pipeline.records(topic):
         headers = dict(message.headers() or ())
         assert headers["error"]
@@ -421,19 +421,19 @@ def _read(message: Message) -> oracle.Tick | str:
 def check(
     pipeline: Pipeline, allowed_lateness: timedelta = ALLOWED_LATENESS, *, rekeyed: bool = False
 ) -> int:
-    """Every tick went where the contract says, once, and the candles are of those that count.
+    """Check that every tick went to the right topic once, and that the candles match the ticks.
 
-    Rekeyed ticks count in the order in which they were sent on. How many candles were compared.
+    Rekeyed ticks count in the order of the rekeyed topic. Returns the number of candles compared.
     """
     records = pipeline.records(pipeline.topics.ticks)
-    dead = [_place(m) for m in records if isinstance(_read(m), str)]
-    late: list[Place] = []
+    dead = [_position(m) for m in records if isinstance(_read(m), str)]
+    late: list[Position] = []
     duplicates = 0
     accepted: list[oracle.Tick] = []
-    origin_of = origin_of_rekeyed if rekeyed else origin
+    origin_of = rekeyed_origin if rekeyed else origin
     counted = pipeline.records(pipeline.topics.by_series) if rekeyed else records
     for partition in range(pipeline.partitions):
-        valid: list[tuple[Place, oracle.Tick]] = []
+        valid: list[tuple[Position, oracle.Tick]] = []
         for message in counted:
             if message.partition() != partition:
                 continue
@@ -441,9 +441,9 @@ def check(
                 came = origin_of(message)
                 valid.append(((came.partition, came.offset), read))
         fates = oracle.fates([read for _, read in valid], allowed_lateness)
-        for (place, read), fate in zip(valid, fates, strict=True):
+        for (position, read), fate in zip(valid, fates, strict=True):
             if fate == "late":
-                late.append(place)
+                late.append(position)
             elif fate == "duplicate":
                 duplicates += 1
             else:
@@ -451,24 +451,24 @@ def check(
     candles = pipeline.candles()
     minutes = int(candles.filter(pl.col("interval") == 0)["volume"].sum())
     for topic, expected in ((pipeline.topics.dead, dead), (pipeline.topics.late, late)):
-        found, wanted = Counter(_places(pipeline, topic)), Counter(expected)
-        assert found == wanted, f"{topic} lacks {wanted - found}, should not have {found - wanted}"
+        actual, due = Counter(_refused(pipeline, topic)), Counter(expected)
+        assert actual == due, f"{topic} lacks {due - actual}, should not have {actual - due}"
     assert len(records) == len(dead) + len(late) + duplicates + minutes
     same_candles(candles, batch_candles(_frame(accepted)))
     return candles.height
 
 
-def _place(message: Message) -> Place:
+def _position(message: Message) -> Position:
     return message.partition() or 0, message.offset() or 0
 
 
 def _frame(ticks: Sequence[oracle.Tick]) -> pl.DataFrame:
     return pl.DataFrame(
         {
-            "source": [one["source"] for one in ticks],
-            "symbol": [one["symbol"] for one in ticks],
-            "mid": [one["mid"] for one in ticks],
-            "number": pl.Series([one["number"] for one in ticks], dtype=pl.Int64),
-            "dateTime": [oracle.at_of(one).isoformat(timespec="microseconds") for one in ticks],
+            "source": [item["source"] for item in ticks],
+            "symbol": [item["symbol"] for item in ticks],
+            "mid": [item["mid"] for item in ticks],
+            "number": pl.Series([item["number"] for item in ticks], dtype=pl.Int64),
+            "dateTime": [oracle.at_of(item).isoformat(timespec="microseconds") for item in ticks],
         }
     )

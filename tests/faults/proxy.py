@@ -1,9 +1,9 @@
-"""A TCP proxy, and what it can do to a conversation with Kafka.
+"""A TCP proxy that can inject faults into a connection with Kafka.
 
-`Proxy` passes on whatever both ends say, piece by piece, and knows nothing about it; a `Talk`
-cuts the bytes of one connection into pieces and says what becomes of each. `KafkaTalk` does so
-by Kafka's frames: a length, then for a request its api, version, correlation id and client id,
-for an answer the correlation id alone.
+`Proxy` forwards the messages of both ends; a `Connection` splits the bytes of one connection into
+messages and decides what happens to each. `KafkaConnection` uses Kafka's frames: a length, then
+for a request its api, version, correlation id and client id, for an answer only the correlation
+id.
 """
 
 import contextlib
@@ -18,59 +18,59 @@ from enum import Enum, IntEnum, auto
 from io import BufferedReader
 from typing import Protocol
 
-# Longer than any client waits for an answer.
-HELD_S = 120.0
+# Longer than the timeout of any client.
+MAX_HOLD_S = 120.0
 
 
 class Side(Enum):
-    """Who speaks."""
+    """The direction of a message."""
 
     REQUEST = auto()
     ANSWER = auto()
 
 
-class Cut(Exception):
-    """The connection is to break off here, after `passed` has been passed on."""
+class Disconnect(Exception):
+    """Close the connection here, after `forwarded` has been forwarded."""
 
-    def __init__(self, passed: bytes = b"") -> None:
+    def __init__(self, forwarded: bytes = b"") -> None:
         super().__init__()
-        self.passed = passed
+        self.forwarded = forwarded
 
 
-class Instead(Exception):
-    """A request is not passed on: it gets this answer."""
+class ReplaceAnswer(Exception):
+    """Do not forward a request; send this answer instead."""
 
     def __init__(self, answer: bytes) -> None:
         super().__init__()
         self.answer = answer
 
 
-class Talk(Protocol):
-    """One connection as its protocol sees it."""
+class Connection(Protocol):
+    """One connection of a protocol."""
 
-    def piece(self, stream: BufferedReader) -> bytes:
-        """What is passed on as a whole, or not at all; nothing when the stream has ended."""
+    def read_message(self, stream: BufferedReader) -> bytes:
+        """Read a message that is forwarded as a whole or not at all; empty at the end."""
 
-    def passes(self, side: Side, piece: bytes) -> bool:
-        """Whether to pass it on; may take its time, or raise Cut or Instead."""
+    def should_forward(self, side: Side, message: bytes) -> bool:
+        """Whether to forward it; may block, or raise Disconnect or ReplaceAnswer."""
 
 
-class Anything:
-    """Any protocol: bytes as they come."""
+class RawConnection:
+    """Any protocol: bytes as they arrive."""
 
-    def piece(self, stream: BufferedReader) -> bytes:
+    def read_message(self, stream: BufferedReader) -> bytes:
         return stream.read1(65_536)
 
-    def passes(self, side: Side, piece: bytes) -> bool:
-        del side, piece
+    def should_forward(self, side: Side, message: bytes) -> bool:
+        del side, message
         return True
 
 
 class Proxy:
-    """Listens on a port of its own, and passes on what is said there."""
+    """Listens on its own port, and forwards the messages of its connections."""
 
-    def __init__(self, talk: Callable[[], Talk] = Anything) -> None:
-        self._talk = talk
+    def __init__(self, connect: Callable[[], Connection] = RawConnection) -> None:
+        self._connect = connect
         self._listener = socket.create_server(("127.0.0.1", 0))
         self.port: int = self._listener.getsockname()[1]
         self._sockets: list[socket.socket] = []
@@ -78,16 +78,16 @@ class Proxy:
 
     @contextmanager
     def to(self, port: int) -> Iterator[None]:
-        """Pass on to a port, for the length of a with block."""
+        """Forward to a port during a with block."""
         accepting = threading.Thread(target=self._accept, args=(port,))
         accepting.start()
         try:
             yield
         finally:
-            _end(self._listener)
+            _close(self._listener)
             accepting.join()
-            for one in self._sockets:
-                _end(one)
+            for sock in self._sockets:
+                _close(sock)
             for thread in self._threads:
                 thread.join()
 
@@ -100,47 +100,51 @@ class Proxy:
             try:
                 server = socket.create_connection(("127.0.0.1", port))
             except OSError:
-                _end(client)
+                _close(client)
                 continue
-            talk = self._talk()
+            connection = self._connect()
             self._sockets += [client, server]
             for side, source, sink in (
                 (Side.REQUEST, client, server),
                 (Side.ANSWER, server, client),
             ):
-                thread = threading.Thread(target=self._pass_on, args=(talk, side, source, sink))
+                thread = threading.Thread(
+                    target=self._forward, args=(connection, side, source, sink)
+                )
                 self._threads.append(thread)
                 thread.start()
 
-    def _pass_on(self, talk: Talk, side: Side, source: socket.socket, sink: socket.socket) -> None:
+    def _forward(
+        self, connection: Connection, side: Side, source: socket.socket, sink: socket.socket
+    ) -> None:
         try:
             with source.makefile("rb") as stream:
-                while piece := talk.piece(stream):
+                while message := connection.read_message(stream):
                     try:
-                        if talk.passes(side, piece):
-                            sink.sendall(piece)
-                    except Instead as other:
-                        source.sendall(other.answer)
-            # What goes the other way may still be under way.
+                        if connection.should_forward(side, message):
+                            sink.sendall(message)
+                    except ReplaceAnswer as replacement:
+                        source.sendall(replacement.answer)
+            # The other direction may still be in use.
             sink.shutdown(socket.SHUT_WR)
-        except (OSError, Cut) as end:
-            if isinstance(end, Cut) and end.passed:
+        except (OSError, Disconnect) as end:
+            if isinstance(end, Disconnect) and end.forwarded:
                 with contextlib.suppress(OSError):
-                    sink.sendall(end.passed)
-            _end(source)
-            _end(sink)
+                    sink.sendall(end.forwarded)
+            _close(source)
+            _close(sink)
 
 
-def _end(one: socket.socket) -> None:
-    # Unlike close alone, this wakes whoever waits for it.
+def _close(sock: socket.socket) -> None:
+    # Unlike close alone, shutdown wakes threads that wait for the socket.
     with contextlib.suppress(OSError):
-        one.shutdown(socket.SHUT_RDWR)
-    one.close()
+        sock.shutdown(socket.SHUT_RDWR)
+    sock.close()
 
 
 # --- Kafka ------------------------------------------------------------------------------------
 class Api(IntEnum):
-    """Kafka's requests that tests care about."""
+    """The requests of Kafka that the tests use."""
 
     PRODUCE = 0
     FETCH = 1
@@ -152,89 +156,89 @@ class Api(IntEnum):
 
 
 class Effect(Enum):
-    """What happens to a frame."""
+    """The effect of a fault on a frame."""
 
     LOSE = auto()
-    #: Lost, and the connection with it.
+    #: The frame is lost and the connection closed.
     CUT = auto()
-    #: Held back until it is released, together with all that follows on its connection.
+    #: Held until released, together with all later frames of the connection.
     HOLD = auto()
 
 
 @dataclass
 class Fault:
-    """What happens to a client's nth request to an api, or to the answer to it."""
+    """A fault of a client's nth request to an api, or of its answer."""
 
     client: str
     api: Api
     side: Side
     effect: Effect
     nth: int = 1
-    #: How many requests of the client had come by when it struck.
-    after: int = 0
+    #: The number of requests of the client until it struck.
+    requests_before: int = 0
     struck: threading.Event = field(default_factory=threading.Event)
     released: threading.Event = field(default_factory=threading.Event)
 
 
 class Faults:
-    """What is to happen on all connections of a proxy."""
+    """The faults of all connections of a proxy."""
 
     def __init__(self) -> None:
         self._lock = threading.Lock()
         self._planned: list[Fault] = []
-        self._asked: defaultdict[str, list[int]] = defaultdict(list)
+        self._requests: defaultdict[str, list[int]] = defaultdict(list)
 
     def plan(self, *faults: Fault) -> None:
         with self._lock:
             self._planned += faults
 
-    def asked_since(self, fault: Fault) -> list[int]:
-        """The apis that its client has asked since it struck."""
+    def requests_since(self, fault: Fault) -> list[int]:
+        """The apis that the client has called since the fault struck."""
         with self._lock:
-            return self._asked[fault.client][fault.after :]
+            return self._requests[fault.client][fault.requests_before :]
 
-    def talk(self) -> "KafkaTalk":
-        return KafkaTalk(self)
+    def connect(self) -> "KafkaConnection":
+        return KafkaConnection(self)
 
-    def passes(self, client: str, api: int, side: Side) -> bool:
+    def should_forward(self, client: str, api: int, side: Side) -> bool:
         with self._lock:
             if side is Side.REQUEST:
-                self._asked[client].append(api)
-            fault = self._struck(client, api, side)
+                self._requests[client].append(api)
+            fault = self._next_fault(client, api, side)
         if fault is None:
             return True
         fault.struck.set()
         if fault.effect is Effect.CUT:
-            raise Cut
-        return fault.effect is Effect.HOLD and fault.released.wait(HELD_S)
+            raise Disconnect
+        return fault.effect is Effect.HOLD and fault.released.wait(MAX_HOLD_S)
 
-    def _struck(self, client: str, api: int, side: Side) -> Fault | None:
+    def _next_fault(self, client: str, api: int, side: Side) -> Fault | None:
         for fault in self._planned:
             if (fault.client, fault.api, fault.side) == (client, api, side):
                 fault.nth -= 1
                 if fault.nth == 0:
-                    fault.after = len(self._asked[client])
+                    fault.requests_before = len(self._requests[client])
                     return fault
         return None
 
 
-class KafkaTalk:
-    """One connection with a broker."""
+class KafkaConnection:
+    """One connection to a broker."""
 
     def __init__(self, faults: Faults) -> None:
         self._faults = faults
-        self._asked: dict[int, tuple[str, int]] = {}
+        self._pending: dict[int, tuple[str, int]] = {}
 
-    def piece(self, stream: BufferedReader) -> bytes:
+    def read_message(self, stream: BufferedReader) -> bytes:
         length = stream.read(4)
         return length + stream.read(*struct.unpack(">i", length)) if length else b""
 
-    def passes(self, side: Side, piece: bytes) -> bool:
+    def should_forward(self, side: Side, message: bytes) -> bool:
         if side is Side.REQUEST:
-            api, _version, correlation, length = struct.unpack_from(">hhih", piece, 4)
-            client = piece[14 : 14 + length].decode()
-            self._asked[correlation] = client, api
+            api, _version, correlation, length = struct.unpack_from(">hhih", message, 4)
+            client = message[14 : 14 + length].decode()
+            self._pending[correlation] = client, api
         else:
-            (correlation,) = struct.unpack_from(">i", piece, 4)
-            client, api = self._asked.pop(correlation)
-        return self._faults.passes(client, api, side)
+            (correlation,) = struct.unpack_from(">i", message, 4)
+            client, api = self._pending.pop(correlation)
+        return self._faults.should_forward(client, api, side)

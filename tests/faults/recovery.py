@@ -1,4 +1,4 @@
-"""How long a group of engines pauses: when its commits moved, against what happened to it."""
+"""Measures how long a group of engines pauses, from its commits and its faults."""
 
 import re
 import threading
@@ -11,14 +11,14 @@ from math import inf
 from tests.aggregate.pipeline import Pipeline
 from tests.faults.engines import Progress, Running
 
-#: Epoch seconds, by partition: when its committed offset was seen to have moved.
+#: By partition: epoch seconds when its committed offset was seen to advance.
 Advances = Sequence[Sequence[float]]
-_OPENED = re.compile(r"(\S+ \S+) homma\.aggregate: partition (\d+)\b.* goes on at offset")
-_LOOK_S = 0.1
+_TAKEN_OVER = re.compile(r"(\S+ \S+) homma\.aggregate: partition (\d+)\b.* continues at offset")
+_POLL_S = 0.1
 
 
 class Commits:
-    """Looks at the group's offsets from a thread."""
+    """Polls the group's offsets from a thread."""
 
     def __init__(self, pipeline: Pipeline) -> None:
         self._progress = Progress(pipeline)
@@ -28,63 +28,63 @@ class Commits:
         self.advances: list[list[float]] = [[] for _ in range(pipeline.partitions)]
 
     def _run(self) -> None:
-        while not self._stop.wait(_LOOK_S):
+        while not self._stop.wait(_POLL_S):
             offsets, now = self._progress.offsets(1), time.time()
             for partition, offset in enumerate(offsets):
                 if offset > self.offsets[partition]:
                     self.offsets[partition] = offset
                     self.advances[partition].append(now)
 
-    def moved_on_since(self, at: float) -> bool:
-        """Whether all partitions have, since some epoch second."""
-        return all(moved and moved[-1] > at for moved in self.advances)
+    def advanced_since(self, at_s: float) -> bool:
+        """Whether all partitions have advanced since a time (epoch seconds)."""
+        return all(times and times[-1] > at_s for times in self.advances)
 
     def __enter__(self) -> "Commits":
         self._thread.start()
         return self
 
-    def __exit__(self, *failed: object) -> None:
+    def __exit__(self, *error: object) -> None:
         self._stop.set()
         self._thread.join(30)
         self._progress.close()
 
 
-def opened(engines: Sequence[Running]) -> list[tuple[int, float, int]]:
-    """From what engines say: the partitions taken over, when (epoch seconds), by which engine."""
+def takeovers(engines: Sequence[Running]) -> list[tuple[int, float, int]]:
+    """Partition, time (epoch seconds) and engine of each takeover in the engines' output."""
     return [
         (int(partition), datetime.strptime(at, "%Y-%m-%d %H:%M:%S,%f").timestamp(), number)
         for number, engine in enumerate(engines)
-        for at, partition in _OPENED.findall(engine.said())
+        for at, partition in _TAKEN_OVER.findall(engine.output())
     ]
 
 
 def pauses(
     taken_over: Sequence[tuple[int, float, int]], advances: Advances, outages: Sequence[float]
 ) -> list[float]:
-    """Seconds from the last commit of a partition's old owner to the first of its new one.
+    """Seconds from the last commit of a partition's old owner to the first of its new owner.
 
-    Of what `opened` gives. Pauses in which the broker was killed (epoch seconds) don't count.
+    `taken_over` comes from `takeovers`. Pauses that contain an outage (epoch seconds) don't count.
     """
-    found: set[tuple[int, float, float]] = set()
+    intervals: set[tuple[int, float, float]] = set()
     for (partition, _, before), (same, at, after) in pairwise(sorted(taken_over)):
-        moved = advances[partition]
+        times = advances[partition]
         if partition != same or before == after:
             continue
-        last = max((one for one in moved if one <= at), default=None)
-        first = min((one for one in moved if one > at), default=None)
+        last = max((time for time in times if time <= at), default=None)
+        first = min((time for time in times if time > at), default=None)
         if last and first and not any(last < outage < first for outage in outages):
-            found.add((partition, last, first))
-    return [first - last for _, last, first in found]
+            intervals.add((partition, last, first))
+    return [first - last for _, last, first in intervals]
 
 
 def recoveries(faults: Sequence[float], advances: Advances) -> list[float]:
-    """Seconds from a fault until all partitions have moved on; inf where one never has.
+    """Seconds from a fault until all partitions have advanced; inf if one never did.
 
-    Where another fault came before that, only the last of them counts.
+    If another fault happened before that, only the last of them counts.
     """
-    found = []
+    durations = []
     for fault, following in pairwise([*sorted(faults), inf]):
-        settled = max(min((a for a in moved if a > fault), default=inf) for moved in advances)
-        if settled <= following:
-            found.append(settled - fault)
-    return found
+        recovered = max(min((t for t in times if t > fault), default=inf) for times in advances)
+        if recovered <= following:
+            durations.append(recovered - fault)
+    return durations

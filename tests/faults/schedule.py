@@ -1,4 +1,4 @@
-"""What goes wrong when, from a seed. Pure: the same seed gives the same faults."""
+"""The faults of a round, from a seed. Pure: the same seed gives the same faults."""
 
 import random
 from collections.abc import Iterator
@@ -16,11 +16,11 @@ class Kind(StrEnum):
     KILL_BROKER = "broker killed"
     KILL_BOTH = "engine and broker killed"
     FREEZE = "engine frozen"
-    LEAVE = "engine ended by SIGTERM"
+    LEAVE = "engine stopped by SIGTERM"
     JOIN = "engine added"
 
 
-#: How often each comes, beside the others.
+#: The relative frequency of each kind.
 SHARES = {
     Kind.KILL_ENGINE: 8,
     Kind.KILL_BROKER: 3,
@@ -33,21 +33,21 @@ SHARES = {
 
 @dataclass(frozen=True)
 class Fault:
-    """One of them, to one of the engines that are there."""
+    """One fault, of one of the running engines."""
 
     kind: Kind
-    #: Only when all has recovered from the ones before; else in the midst of what they left.
-    settled: bool
-    #: So long after that, or after the one before.
+    #: Whether to wait until all partitions have recovered from earlier faults.
+    after_recovery: bool
+    #: The delay after that, or after the previous fault.
     after_s: float
-    #: Which engine, as a share of those there.
+    #: Which engine, as a fraction of the running engines.
     which: float
-    #: Until the frozen engine goes on, or the next one is started.
+    #: Until the frozen engine continues, or the next engine starts.
     for_s: float
 
 
 def schedule(seed: str) -> Iterator[Fault]:
-    """Faults without end."""
+    """An endless sequence of faults."""
     chance = random.Random(seed)
     while True:
         [kind] = chance.choices(list(SHARES), list(SHARES.values()))
@@ -60,13 +60,13 @@ def schedule(seed: str) -> Iterator[Fault]:
 
 @dataclass(frozen=True)
 class Lateness:
-    """How late ticks may be, and the flags that say so."""
+    """The allowed lateness of a round, and its flags."""
 
     allowed_lateness: timedelta
     flags: tuple[str, ...]
 
 
-#: So short that a series that naps is dormant when it is moved to another engine.
+#: So short that a pausing series is dormant when it moves to another engine.
 SHORT = Lateness(
     timedelta(seconds=6),
     ("--allowed-lateness", "6s", "--max-future", "4s", "--watermark-delay", "1s"),
@@ -74,7 +74,7 @@ SHORT = Lateness(
 LATENESS = (Lateness(ALLOWED_LATENESS, ()), SHORT)
 
 
-def with_naps(
+def with_pauses(
     records: Iterator[Record],
     seed: int | str,
     late_by: timedelta,
@@ -84,9 +84,9 @@ def with_naps(
     begins: datetime = NOON,
     step: timedelta = STEP,
 ) -> Iterator[Record]:
-    """The records, and each so many a few ticks of one of some series that nap in between.
+    """Add to the records, after every `every`th, ticks of a series that then pauses.
 
-    One that wakes begins with its last tick once more, and with a late one.
+    When it resumes, a series first repeats its last tick and sends a late one.
     """
     chance = random.Random(seed)
     last: dict[str, dict[str, Any]] = {}
@@ -95,8 +95,8 @@ def with_naps(
         text = at.isoformat(timespec="microseconds")
         return tick(text, round(chance.uniform(1, 100), 3), number, symbol)
 
-    for number, one in enumerate(records):
-        yield one
+    for number, original in enumerate(records):
+        yield original
         if number % every:
             continue
         symbol, now = f"NAP{number // every % series}", begins + number * step

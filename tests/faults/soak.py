@@ -1,13 +1,13 @@
-"""Faults at random, from a seed, for as long as one likes.
+"""Random faults from a seed, for any length of time.
 
     make soak MINUTES=10 SEED=4
     python -m tests.faults.soak --seed 4 --kills 200
-    python -m tests.faults.soak --seed 4 --round 7        that round alone
+    python -m tests.faults.soak --seed 4 --round 7        only that round
 
-A broker of its own, and round after round of some minutes: fresh topics, ticks at a steady rate,
-one to three engines in a group, and whatever tests/faults/schedule.py comes up with. At the end of
-a round all must be worked off, and the candles be the oracle's. The first violation ends the run
-with exit status 1; logs and data stay.
+Starts its own broker and runs rounds of some minutes: new topics, ticks at a steady rate, one to
+three engines in a group, and the faults of tests/faults/schedule.py. At the end of a round all
+ticks must be processed, and the candles must match the oracle's. The first violation ends the run
+with exit status 1 and keeps logs and data.
 """
 
 import argparse
@@ -42,22 +42,22 @@ from tests.conftest import jars_cache
 from tests.faults.brokers import OwnBroker, own_broker
 from tests.faults.crew import RECOVERED_WITHIN_S, Crew
 from tests.faults.engines import Engines, Record, Watch, check, flow
-from tests.faults.recovery import Commits, opened, pauses, recoveries
-from tests.faults.schedule import LATENESS, schedule, with_naps
+from tests.faults.recovery import Commits, pauses, recoveries, takeovers
+from tests.faults.schedule import LATENESS, schedule, with_pauses
 
 PARTITIONS = 4
 SERIES = 16
 
 
 class Load:
-    """Sends records from a thread, so many a second, until it is told to stop."""
+    """Sends `rate` records per second from a thread, until it is stopped."""
 
     def __init__(self, pipeline: Pipeline, records: Iterator[Record], rate: float) -> None:
         self._pipeline, self._records, self._rate = pipeline, records, rate
         self._stop = threading.Event()
         self._thread = threading.Thread(target=self._run)
         self.sent = 0
-        self.failed: KafkaError | None = None
+        self.error: KafkaError | None = None
 
     def _run(self) -> None:
         topic, sender = self._pipeline.topics.ticks, Sender(self._pipeline.config)
@@ -71,23 +71,23 @@ class Load:
                 sender.poll(0.02)
             assert sender.flush(60) == 0
         except KafkaError as error:
-            self.failed = error
+            self.error = error
 
     def __enter__(self) -> "Load":
         self._thread.start()
         return self
 
-    def __exit__(self, *failed: object) -> None:
+    def __exit__(self, *error: object) -> None:
         self._stop.set()
         self._thread.join(120)
-        if failed[0] is None:
-            assert self.failed is None, self.failed
-            assert not self._thread.is_alive(), "the broker does not take the ticks"
+        if error[0] is None:
+            assert self.error is None, self.error
+            assert not self._thread.is_alive(), "the broker does not accept the ticks"
 
 
 @dataclass
 class Result:
-    """What a run has shown so far."""
+    """The results of a run so far."""
 
     rounds: int = 0
     ticks: int = 0
@@ -98,8 +98,8 @@ class Result:
 
     @property
     def kills(self) -> int:
-        killed = ("engine killed", "engine killed at a step", "broker killed")
-        return sum(self.counts[how] for how in killed)
+        kinds = ("engine killed", "engine killed at a step", "broker killed")
+        return sum(self.counts[kind] for kind in kinds)
 
     def table(self, seed: int, minutes: float, violation: str) -> str:
         rows = {
@@ -116,15 +116,15 @@ class Result:
             rows["longest time to recover"] = f"{max(self.recoveries):.1f} s"
         if self.pauses:
             rows["pauses of moved partitions"] = len(self.pauses)
-            rows["their median"] = f"{statistics.median(self.pauses):.1f} s"
-            rows["the longest"] = f"{max(self.pauses):.1f} s"
+            rows["median pause"] = f"{statistics.median(self.pauses):.1f} s"
+            rows["longest pause"] = f"{max(self.pauses):.1f} s"
         lines = [f"| {name} | {value} |" for name, value in rows.items()]
         return "\n".join(["| | |", "|---|---|", *lines])
 
 
 @dataclass(frozen=True)
 class Round:
-    """One pipeline's life."""
+    """One round, with its own pipeline."""
 
     number: int
     seed: str
@@ -135,13 +135,13 @@ class Round:
     show: Callable[[str], None]
 
     def run(self, seconds: float) -> None:
-        """Raises AssertionError where something is not as it should be."""
+        """Run the round. Raises AssertionError for a violation."""
         chance = random.Random(self.seed)
         lateness = chance.choice(LATENESS)
         pipeline = Pipeline(self.broker.address, PARTITIONS)
-        # That its broker is away is nothing that a client need say here.
+        # Clients need not log here that the broker is down.
         pipeline.config["log_level"] = 0
-        records = with_naps(
+        records = with_pauses(
             flow(self.seed, SERIES, allowed_lateness=lateness.allowed_lateness),
             self.seed,
             lateness.allowed_lateness / 2,
@@ -155,10 +155,10 @@ class Round:
             crew = Crew(engines, self.broker, chance, flags, self.result.counts)
             with Load(pipeline, records, self.rate) as load:
                 self._strike(crew, load, commits, seconds)
-            crew.settle()
-            self._work_off(pipeline, crew, commits)
+            crew.end_faults()
+            self._catch_up(pipeline, crew, commits)
             crew.end()
-            watch.settle()
+            watch.drain()
             self._measure(engines, crew, commits)
         self.result.candles += check(pipeline, lateness.allowed_lateness)
         self.result.ticks += load.sent
@@ -170,7 +170,7 @@ class Round:
         crew.start()
         began_s = time.monotonic()
         for fault in schedule(self.seed):
-            if fault.settled:
+            if fault.after_recovery:
                 crew.recover(commits)
             left_s = seconds - (time.monotonic() - began_s)
             crew.rest(min(fault.after_s, left_s))
@@ -178,31 +178,31 @@ class Round:
                 return
             crew.strike(fault)
             self.show(
-                f"round {self.number}, {left_s:.0f} s left: {self.result.kills} kills, the last "
-                f"thing: {crew.last}; {len(crew.here)} engines; {load.sent} ticks, "
+                f"round {self.number}, {left_s:.0f} s left: {self.result.kills} kills, last "
+                f"fault: {crew.last}; {len(crew.running)} engines; {load.sent} ticks, "
                 f"{sum(commits.offsets)} committed"
             )
 
-    def _work_off(self, pipeline: Pipeline, crew: Crew, commits: Commits) -> None:
+    def _catch_up(self, pipeline: Pipeline, crew: Crew, commits: Commits) -> None:
         reader = Reader(pipeline.config)
-        ends = [reader.kept(pipeline.topics.ticks, p).end for p in range(PARTITIONS)]
+        ends = [reader.offset_range(pipeline.topics.ticks, p).end for p in range(PARTITIONS)]
         reader.close()
-        until_s = time.monotonic() + 2 * RECOVERED_WITHIN_S
+        deadline_s = time.monotonic() + 2 * RECOVERED_WITHIN_S
         while commits.offsets != ends:
-            assert time.monotonic() < until_s, f"stuck at {commits.offsets} of {ends}"
+            assert time.monotonic() < deadline_s, f"stuck at {commits.offsets} of {ends}"
             crew.rest(0.1)
 
     def _measure(self, engines: Engines, crew: Crew, commits: Commits) -> None:
-        taken_over = opened(engines.all)
+        taken_over = takeovers(engines.all)
         assert taken_over, "no engine said that it took over a partition"
         self.result.pauses += pauses(taken_over, commits.advances, crew.outages)
-        took = recoveries(crew.faults, commits.advances)
-        # After the last faults there may have been nothing left to do.
-        self.result.recoveries += [one for one in took if one < inf]
+        durations = recoveries(crew.faults, commits.advances)
+        # After the last faults there may have been nothing left to process.
+        self.result.recoveries += [duration for duration in durations if duration < inf]
 
 
 def delete(pipeline: Pipeline) -> None:
-    """Make room: the next round has topics of its own."""
+    """Free disk space: the next round has its own topics."""
     client = AdminClient(pipeline.config)
     for future in client.delete_topics(list(pipeline.topics.all())).values():
         future.result(30)
@@ -214,14 +214,14 @@ def main() -> None:
     )
     parser.add_argument("--seed", type=int, required=True)
     parser.add_argument("--minutes", type=float, default=inf)
-    parser.add_argument("--kills", type=float, default=inf, help="stop after so many")
-    parser.add_argument("--round", type=int, default=0, help="this round alone")
+    parser.add_argument("--kills", type=float, default=inf, help="stop after this many kills")
+    parser.add_argument("--round", type=int, default=0, help="run only this round")
     parser.add_argument("--round-minutes", type=float, default=3.0)
-    parser.add_argument("--rate", type=float, default=200.0, help="ticks a second")
-    parser.add_argument("--keep", action="store_true", help="keep logs and data in any case")
-    given = parser.parse_args()
-    if not given.round and min(given.minutes, given.kills) == inf:
-        parser.error("say how long: --minutes, --kills, or --round")
+    parser.add_argument("--rate", type=float, default=200.0, help="ticks per second")
+    parser.add_argument("--keep-data", action="store_true", help="always keep logs and data")
+    args = parser.parse_args()
+    if not args.round and min(args.minutes, args.kills) == inf:
+        parser.error("set a limit with --minutes, --kills, or --round")
     logging.getLogger("homma.kafka").setLevel(logging.CRITICAL)
     folder = Path(tempfile.mkdtemp(prefix="homma-soak-"))
     console = Console()
@@ -231,29 +231,29 @@ def main() -> None:
         own_broker(folder / "kafka", fetch(read_lock("kafka"), jars_cache())) as broker,
         Live(Text(), console=console, transient=True) as live,
     ):
-        for number in [given.round] if given.round else count(1):
-            seed = f"{given.seed}/{number}"
-            left_s = 60 * given.minutes - (time.monotonic() - began_s)
-            if not given.round and (left_s <= 0 or result.kills >= given.kills):
+        for number in [args.round] if args.round else count(1):
+            seed = f"{args.seed}/{number}"
+            left_s = 60 * args.minutes - (time.monotonic() - began_s)
+            if not args.round and (left_s <= 0 or result.kills >= args.kills):
                 break
             logs = folder / f"round{number}"
             logs.mkdir()
-            one = Round(
-                number, seed, broker, logs, given.rate, result, lambda t: live.update(Text(t))
+            current = Round(
+                number, seed, broker, logs, args.rate, result, lambda t: live.update(Text(t))
             )
             try:
-                one.run(min(60 * given.round_minutes, left_s))
+                current.run(min(60 * args.round_minutes, left_s))
             except (AssertionError, HommaError, KafkaException, TimeoutExpired) as error:
                 violation = f"round {number}: {error}"
                 break
-            if not given.keep:
+            if not args.keep_data:
                 shutil.rmtree(logs)
-            console.print(f"round {number} of seed {given.seed}: {result.kills} kills so far")
-    print(result.table(given.seed, (time.monotonic() - began_s) / 60, violation))
+            console.print(f"round {number} of seed {args.seed}: {result.kills} kills so far")
+    print(result.table(args.seed, (time.monotonic() - began_s) / 60, violation))
     if violation:
-        again = f"--seed {given.seed} --round {number} --round-minutes {given.round_minutes:g}"
-        sys.exit(f"violation, to be tried again with {again}; logs and data are in {folder}")
-    if given.keep:
+        flags = f"--seed {args.seed} --round {number} --round-minutes {args.round_minutes:g}"
+        sys.exit(f"violation; repeat it with {flags}; logs and data are in {folder}")
+    if args.keep_data:
         print(f"logs and data are in {folder}")
     else:
         shutil.rmtree(folder)

@@ -1,4 +1,4 @@
-"""A clock jumps by hours, the engine's or the broker's: the candles don't know of it."""
+"""The clock of the engine or of the broker jumps by hours: the candles stay the same."""
 
 import json
 import os
@@ -42,7 +42,7 @@ class Clock:
     file: Path
 
     def set(self, ahead: timedelta) -> None:
-        """So far ahead of the machine's, at once."""
+        """Set the clock ahead of the machine's, at once."""
         if not self.file.exists():
             self.file.touch()
         with self.file.open("r+b") as file:
@@ -57,12 +57,12 @@ class Clock:
 def clock(tmp_path: Path) -> Clock:
     compiler = shutil.which("cc")
     if sys.platform != "linux" or not (compiler or os.environ.get("CI")):
-        pytest.skip("a clock to set needs Linux and a C compiler (apt-get install gcc libc6-dev)")
+        pytest.skip("setting a clock needs Linux and a C compiler (apt-get install gcc libc6-dev)")
     assert compiler, "the tests of clocks need a C compiler"
-    made = Clock(tmp_path / "clock.so", tmp_path / "clock")
-    subprocess.run([compiler, "-shared", "-fPIC", "-o", made.library, SOURCE], check=True)
-    made.set(timedelta(0))
-    return made
+    clock = Clock(tmp_path / "clock.so", tmp_path / "clock")
+    subprocess.run([compiler, "-shared", "-fPIC", "-o", clock.library, SOURCE], check=True)
+    clock.set(timedelta(0))
+    return clock
 
 
 def now() -> datetime:
@@ -81,28 +81,28 @@ def appended_at(pipeline: Pipeline) -> datetime:
     return oracle.EPOCH + timedelta(milliseconds=last.timestamp()[1])
 
 
-EACH = 2_000
-OVER_S = 5
+TICKS_PER_PHASE = 2_000
+FEED_S = 5
 
 
 def test_only_update_times_follow_the_engines_clock(
     bootstrap: str, tmp_path: Path, clock: Clock
 ) -> None:
     pipeline = Pipeline(bootstrap)
-    records = market(1, 3 * EACH, 6)
+    records = market(1, 3 * TICKS_PER_PHASE, 6)
     progress = Progress(pipeline)
     with Watch(pipeline), Engines(pipeline, tmp_path) as engines:
         engine = engines.start(env=clock.environment)
-        with Feed(pipeline, records[:EACH], OVER_S):
-            progress.reach(EACH)
+        with Feed(pipeline, records[:TICKS_PER_PHASE], FEED_S):
+            progress.reach(TICKS_PER_PHASE)
         clock.set(HOUR)
-        with Feed(pipeline, records[EACH : 2 * EACH], OVER_S):
-            progress.reach(2 * EACH)
+        with Feed(pipeline, records[TICKS_PER_PHASE : 2 * TICKS_PER_PHASE], FEED_S):
+            progress.reach(2 * TICKS_PER_PHASE)
         assert abs(updated_at(pipeline) - now() - HOUR) < HOUR / 2
-        with Feed(pipeline, records[2 * EACH :], OVER_S):
+        with Feed(pipeline, records[2 * TICKS_PER_PHASE :], FEED_S):
             clock.set(timedelta(0))
-            # The Kafka client's waits would last an hour longer.
-            assert "clock was set back by 3600 s" in engine.ended_with_a_sentence()
+            # Otherwise the Kafka client's waits would last an hour longer.
+            assert "clock was set back by 3600 s" in engine.wait_failed()
             engine = engines.start(env=clock.environment)
         progress.reach(len(records))
         engine.stop()
@@ -113,37 +113,39 @@ def test_only_update_times_follow_the_engines_clock(
     assert not later["is_final"].any()
 
 
-def lively(records: list[Record]) -> list[Record]:
-    """Each fourth of them a tick dated when it is sent."""
+def with_live_ticks(records: list[Record]) -> list[Record]:
+    """Replace every fourth record by a tick dated when it is sent."""
     mixed = list(records)
     for number in range(0, len(records), 4):
-        at = now() + timedelta(seconds=OVER_S) * number / len(records)
+        at = now() + timedelta(seconds=FEED_S) * number / len(records)
         mixed[number] = record(tick(at.isoformat(timespec="microseconds"), 1.0, number, "LIVE"))
     return mixed
 
 
-def test_the_brokers_clock_decides_about_the_future_alone(
+def test_the_brokers_clock_only_affects_the_limit_on_future_ticks(
     jars: list[Path], tmp_path: Path, clock: Clock, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     with ExitStack() as stack:
-        with monkeypatch.context() as here:
+        with monkeypatch.context() as patch:
             for name, value in clock.environment.items():
-                here.setenv(name, value)
+                patch.setenv(name, value)
             broker = stack.enter_context(own_broker(tmp_path / "kafka", jars))
         pipeline = Pipeline(broker.address)
-        records = market(1, 3 * EACH, 6)
+        records = market(1, 3 * TICKS_PER_PHASE, 6)
         progress = Progress(pipeline)
         stack.enter_context(Watch(pipeline))
         engines = stack.enter_context(Engines(pipeline, tmp_path))
         for number, ahead in enumerate((timedelta(0), HOUR, -HOUR)):
             clock.set(ahead)
             engine = engines.start()
-            some = lively(records[number * EACH : (number + 1) * EACH])
-            with Feed(pipeline, some[: EACH // 2], OVER_S):
-                progress.reach(number * EACH + EACH // 2)
+            phase = with_live_ticks(
+                records[number * TICKS_PER_PHASE : (number + 1) * TICKS_PER_PHASE]
+            )
+            with Feed(pipeline, phase[: TICKS_PER_PHASE // 2], FEED_S):
+                progress.reach(number * TICKS_PER_PHASE + TICKS_PER_PHASE // 2)
             engine.kill()
-            # What comes now is worked off by the next engine, at another hour.
-            with Feed(pipeline, some[EACH // 2 :], 0):
+            # The next engine processes these ticks, at another time of day.
+            with Feed(pipeline, phase[TICKS_PER_PHASE // 2 :], 0):
                 pass
             assert abs(appended_at(pipeline) - now() - ahead) < HOUR / 2
         engine = engines.start()

@@ -7,15 +7,15 @@ from tests.faults.brokers import OwnBroker
 from tests.faults.engines import at_work, check, market
 
 
-def test_a_full_disk_is_waited_out(broker: OwnBroker, tmp_path: Path) -> None:
+def test_the_engine_waits_while_the_disk_is_full(broker: OwnBroker, tmp_path: Path) -> None:
     pipeline = Pipeline(broker.address, partitions=2)
     records = market(1, 6_000, 6)
     with at_work(pipeline, tmp_path, records, 15) as (engines, feed, progress):
         engine = engines.start()
         progress.reach(100)
         with broker.full_disk():
-            # Kafka ends at the first write that fails. Once more, as the disk is still full.
-            until(lambda: broker.process.status.restarts >= 2, within_s=120)
+            # Kafka exits at the first failed write, and again because the disk is still full.
+            until(lambda: broker.process.status.restarts >= 2, timeout_s=120)
         assert "File too large" in (broker.folder / "out.log").read_text()
         feed.join()
         progress.reach(len(records), within_s=120)

@@ -1,4 +1,4 @@
-"""Engines that freeze, come, leave and die at work: the candles are as if nothing had happened."""
+"""Engines freeze, join, leave and die while they work: the candles stay the same."""
 
 import random
 import signal
@@ -10,8 +10,8 @@ import pytest
 
 from tests.aggregate.pipeline import Pipeline
 from tests.faults.engines import at_work, check, flow, market
-from tests.faults.recovery import Commits, opened, pauses
-from tests.faults.schedule import SHORT, with_naps
+from tests.faults.recovery import Commits, pauses, takeovers
+from tests.faults.schedule import SHORT, with_pauses
 
 
 @pytest.mark.parametrize("partitions", [1, 2])
@@ -25,23 +25,23 @@ def test_a_frozen_engine_that_wakes_is_fenced(
         progress.reach(200)
         zombie.send(signal.SIGSTOP)
         frozen_at = progress.committed()
-        other = engines.start()
-        # It works on, beyond what the frozen one may have had in hand.
+        successor = engines.start()
+        # It gets past the ticks that the frozen engine may still process.
         progress.reach(frozen_at + 500)
         zombie.send(signal.SIGCONT)
         feed.join()
         progress.reach(len(records))
-        assert "assigned" in other.said()
+        assert "assigned" in successor.output()
         if zombie.process.poll() is None:
             zombie.stop()
         else:
-            zombie.ended_with_a_sentence()
-        other.stop()
+            zombie.wait_failed()
+        successor.stop()
     check(pipeline)
 
 
 @pytest.mark.parametrize("seed", [1])
-def test_engines_come_leave_and_die_under_load(bootstrap: str, tmp_path: Path, seed: int) -> None:
+def test_engines_join_leave_and_die_under_load(bootstrap: str, tmp_path: Path, seed: int) -> None:
     print(f"seed {seed}")
     chance = random.Random(seed)
     pipeline = Pipeline(bootstrap, partitions=4)
@@ -50,27 +50,29 @@ def test_engines_come_leave_and_die_under_load(bootstrap: str, tmp_path: Path, s
         Commits(pipeline) as commits,
         at_work(pipeline, tmp_path, records, 20) as (engines, feed, progress),
     ):
-        here = [engines.start()]
+        running = [engines.start()]
         progress.reach(100)
         moves = ["join", "join", "leave", "kill", "join"]
         chance.shuffle(moves)
         for move in moves:
             time.sleep(chance.uniform(0, 3))
-            if move == "join" or len(here) == 1:
-                here.append(engines.start())
+            if move == "join" or len(running) == 1:
+                running.append(engines.start())
             if move != "join":
-                gone = here.pop(chance.randrange(len(here)))
-                gone.kill() if move == "kill" else gone.stop()
+                engine = running.pop(chance.randrange(len(running)))
+                engine.kill() if move == "kill" else engine.stop()
             print(move, progress.committed())
         feed.join()
         progress.reach(len(records))
-        for engine in here:
+        for engine in running:
             assert engine.process.poll() is None
             engine.stop()
     check(pipeline)
-    moved = pauses(opened(engines.all), commits.advances, [])
-    assert moved
-    print("pauses of moved partitions, seconds:", sorted(round(one, 1) for one in moved))
+    durations = pauses(takeovers(engines.all), commits.advances, [])
+    assert durations
+    print(
+        "pauses of moved partitions, seconds:", sorted(round(duration, 1) for duration in durations)
+    )
 
 
 @pytest.mark.parametrize("seed", [1])
@@ -78,11 +80,11 @@ def test_kills_at_random_moments_change_nothing(bootstrap: str, tmp_path: Path, 
     print(f"seed {seed}")
     chance = random.Random(seed)
     pipeline = Pipeline(bootstrap, partitions=2)
-    # Series that nap for longer than ticks may be late are dormant when an engine takes over.
+    # Series that pause for longer than the allowed lateness are dormant at a takeover.
     late_by = SHORT.allowed_lateness / 2
-    flowing = flow(seed, 6, allowed_lateness=SHORT.allowed_lateness)
-    napping = with_naps(flowing, seed, late_by, series=4, every=800)
-    records = list(islice(napping, 10_000))
+    steady = flow(seed, 6, allowed_lateness=SHORT.allowed_lateness)
+    pausing = with_pauses(steady, seed, late_by, series=4, every=800)
+    records = list(islice(pausing, 10_000))
     with at_work(pipeline, tmp_path, records, 25) as (engines, feed, progress):
         engine = engines.start(*SHORT.flags)
         for at_work_first in (True, False, True, False):

@@ -1,4 +1,4 @@
-"""The engine dies at each step of its work, and an owner follows at once."""
+"""The engine is killed at each step of its work, and a successor starts at once."""
 
 import random
 from datetime import timedelta
@@ -21,11 +21,11 @@ RESTORE = (
     Step.READY,
 )
 WAKING = (Step.WAKING_CANDLES_READ, Step.AWAKE)
-#: A series quiet for a second is dormant after a restart.
+#: With these, a series that is idle for a second is dormant after a restart.
 SHORT = ("--allowed-lateness", "1s", "--max-future", "0ms", "--watermark-delay", "0ms")
 
 
-def test_every_step_is_tried() -> None:
+def test_every_step_is_covered() -> None:
     assert {*TRANSACTION, *RESTORE, *WAKING} == set(Step) - LAND
 
 
@@ -35,7 +35,7 @@ def test_killed_in_a_transaction_or_a_restore(bootstrap: str, tmp_path: Path, se
     chance = random.Random(seed)
     pipeline = Pipeline(bootstrap, partitions=2)
     records = market(seed, 40_000, 8)
-    # In a restore twice running: nothing has moved in between.
+    # During a restore twice in a row, with no progress in between.
     kills = [
         *((f"{step}:{chance.randint(1, 20)}",) for step in TRANSACTION * 2),
         *((f"{step}:1", f"{chance.choice(RESTORE)}:2") for step in RESTORE),
@@ -45,8 +45,8 @@ def test_killed_in_a_transaction_or_a_restore(bootstrap: str, tmp_path: Path, se
         first = engines.start(*SUCCESSOR)
         progress.reach(100)
         first.kill()
-        for failpoint in (one for some in kills for one in some):
-            engines.start(*SUCCESSOR, env={FAILPOINT: failpoint}).died_there()
+        for failpoint in (point for points in kills for point in points):
+            engines.start(*SUCCESSOR, env={FAILPOINT: failpoint}).wait_killed()
             print(failpoint)
         last = engines.start(*SUCCESSOR)
         progress.reach(feed.stop())
@@ -55,7 +55,7 @@ def test_killed_in_a_transaction_or_a_restore(bootstrap: str, tmp_path: Path, se
 
 
 def by_turns(records: list[Record], series: int, turn: int) -> list[Record]:
-    """Each series is quiet most of the time."""
+    """Drop ticks so that each series is idle most of the time."""
     of = {f"S:SYM{n}".encode(): n for n in range(series)}
     return [
         (key, value)
@@ -70,14 +70,14 @@ def test_killed_while_a_dormant_series_wakes(bootstrap: str, tmp_path: Path, see
     chance = random.Random(seed)
     pipeline = Pipeline(bootstrap)
     records = by_turns(market(seed, 100_000, 5), 5, 500)
-    # All that sleep wake with the first batch: there is no second time.
+    # The first batch wakes all dormant series, so each failpoint is reached only once.
     kills = chance.sample(WAKING, 2) * 2
     with at_work(pipeline, tmp_path, records, 200) as (engines, feed, progress):
         first = engines.start(*SUCCESSOR, *SHORT)
         progress.reach(500)
         first.kill()
         for failpoint in kills:
-            engines.start(*SUCCESSOR, *SHORT, env={FAILPOINT: failpoint}).died_there()
+            engines.start(*SUCCESSOR, *SHORT, env={FAILPOINT: failpoint}).wait_killed()
             print(failpoint)
         last = engines.start(*SUCCESSOR, *SHORT)
         progress.reach(feed.stop())

@@ -1,4 +1,4 @@
-"""The topic of ticks goes away, or gets more partitions: the engine stops and says why."""
+"""The topic of ticks is deleted, or gets more partitions: the engine stops and says why."""
 
 import signal
 from pathlib import Path
@@ -11,8 +11,8 @@ from homma.topics.kafka.admin import Admin
 from tests.aggregate.pipeline import Pipeline, until
 from tests.faults.engines import Engines, Feed, Progress, market
 
-#: librdkafka looks for new partitions every 5 minutes if it is not told otherwise.
-LOOK_OFTEN = ("-X", "topic.metadata.refresh.interval.ms=500")
+#: By default librdkafka checks for new partitions every 5 minutes.
+REFRESH_OFTEN = ("-X", "topic.metadata.refresh.interval.ms=500")
 
 
 @pytest.fixture
@@ -20,8 +20,8 @@ def pipeline(bootstrap: str) -> Pipeline:
     return Pipeline(bootstrap)
 
 
-def sent(pipeline: Pipeline, count: int = 300) -> int:
-    with Feed(pipeline, market(1, count, 3, spoiled=False), 0):
+def send(pipeline: Pipeline, count: int = 300) -> int:
+    with Feed(pipeline, market(1, count, 3, noisy=False), 0):
         pass
     return count
 
@@ -40,34 +40,34 @@ def add_partition(pipeline: Pipeline) -> None:
     until(lambda: Admin(pipeline.config).partitions()[topic] == 2)
 
 
-def test_a_topic_deleted_stops_the_engine(pipeline: Pipeline, tmp_path: Path) -> None:
+def test_a_deleted_topic_stops_the_engine(pipeline: Pipeline, tmp_path: Path) -> None:
     with Engines(pipeline, tmp_path) as engines:
         engine = engines.start()
-        Progress(pipeline).reach(sent(pipeline))
+        Progress(pipeline).reach(send(pipeline))
         delete(pipeline)
-        assert pipeline.topics.ticks in engine.ended_with_a_sentence()
+        assert pipeline.topics.ticks in engine.wait_failed()
 
 
 @pytest.mark.parametrize("frozen", [False, True])
-def test_a_topic_deleted_and_made_again_stops_the_engine(
+def test_a_recreated_topic_stops_the_engine(
     pipeline: Pipeline, tmp_path: Path, frozen: bool
 ) -> None:
     with Engines(pipeline, tmp_path) as engines:
         engine = engines.start()
-        before = sent(pipeline)
+        before = send(pipeline)
         Progress(pipeline).reach(before)
-        was = pipeline.candles()
+        candles_before = pipeline.candles()
         if frozen:
-            # It does not see that there was nothing for a while.
+            # A frozen engine does not notice that the topic was missing.
             engine.send(signal.SIGSTOP)
         delete(pipeline)
         Admin(pipeline.config).ensure(contract.specs(pipeline.topic_settings, 1), 1)
-        # More than there were, so that the old offset is a valid one of the new topic.
-        sent(pipeline, 2 * before)
+        # More ticks than before, so that the old offset is valid in the new topic.
+        send(pipeline, 2 * before)
         if frozen:
             engine.send(signal.SIGCONT)
-        assert pipeline.topics.ticks in engine.ended_with_a_sentence()
-    assert pipeline.candles()["volume"].sum() == was["volume"].sum()
+        assert pipeline.topics.ticks in engine.wait_failed()
+    assert pipeline.candles()["volume"].sum() == candles_before["volume"].sum()
 
 
 def test_partitions_added_to_a_stopped_pipeline_are_refused(
@@ -75,17 +75,17 @@ def test_partitions_added_to_a_stopped_pipeline_are_refused(
 ) -> None:
     with Engines(pipeline, tmp_path) as engines:
         engine = engines.start()
-        Progress(pipeline).reach(sent(pipeline))
+        Progress(pipeline).reach(send(pipeline))
         engine.stop()
         add_partition(pipeline)
-        sentence = engines.start().ended_with_a_sentence()
-        assert "has 1 partitions where 2 are needed" in sentence
+        message = engines.start().wait_failed()
+        assert "has 1 partitions, but 2 are needed" in message
 
 
 def test_partitions_added_while_it_runs_stop_the_engine(pipeline: Pipeline, tmp_path: Path) -> None:
     with Engines(pipeline, tmp_path) as engines:
-        engine = engines.start(*LOOK_OFTEN)
-        Progress(pipeline).reach(sent(pipeline))
+        engine = engines.start(*REFRESH_OFTEN)
+        Progress(pipeline).reach(send(pipeline))
         add_partition(pipeline)
-        sentence = engine.ended_with_a_sentence()
-        assert "partitions" in sentence
+        message = engine.wait_failed()
+        assert "partitions" in message

@@ -1,4 +1,4 @@
-"""The broker is away for a while, or the engine for a day of event time."""
+"""The broker is away for a while, or the engine for a day of ticks."""
 
 import os
 import time
@@ -27,7 +27,7 @@ from tests.faults.engines import (
     flow,
     market,
 )
-from tests.faults.schedule import with_naps
+from tests.faults.schedule import with_pauses
 
 #: How long the broker is away: OUTAGE_S=60 for the whole minute.
 OUTAGE_S = float(os.environ.get("OUTAGE_S", "20"))
@@ -54,7 +54,7 @@ STEP = DAY / COUNT
 
 
 def keep_timestamps(pipeline: Pipeline) -> None:
-    """Ticks keep the Kafka timestamp that their sender gives them."""
+    """Let ticks keep the Kafka timestamp of their sender."""
     entry = ConfigEntry(
         "message.timestamp.type", "CreateTime", incremental_operation=AlterConfigOpType.SET
     )
@@ -67,7 +67,7 @@ def keep_timestamps(pipeline: Pipeline) -> None:
 
 
 def send_as_of(pipeline: Pipeline, records: list[Record], begins: datetime) -> None:
-    """Records as if they had come one each `STEP`, the first as the market begins."""
+    """Send records with timestamps that begin at `begins`, one per `STEP`."""
     producer = Producer({**pipeline.config, "enable.idempotence": True})
     for number, (key, value) in enumerate(records):
         at_ms = round((begins + number * STEP).timestamp() * 1000)
@@ -76,17 +76,17 @@ def send_as_of(pipeline: Pipeline, records: list[Record], begins: datetime) -> N
     assert producer.flush(30) == 0
 
 
-def test_a_day_that_waited_is_not_late(bootstrap: str, tmp_path: Path) -> None:
+def test_ticks_that_waited_a_day_are_not_late(bootstrap: str, tmp_path: Path) -> None:
     pipeline = Pipeline(bootstrap)
     keep_timestamps(pipeline)
     began = datetime.now(UTC) - DAY
     begins = began.replace(tzinfo=None)
-    # Some series nap for two hours, and begin with a tick that is late, though not too late.
-    flowing = flow(1, 6, begins=begins, step=STEP)
-    napping = with_naps(
-        flowing, 1, ALLOWED_LATENESS / 2, series=2, every=350, begins=begins, step=STEP
+    # Some series pause for two hours, and resume with a tick that is late but not dropped.
+    steady = flow(1, 6, begins=begins, step=STEP)
+    pausing = with_pauses(
+        steady, 1, ALLOWED_LATENESS / 2, series=2, every=350, begins=begins, step=STEP
     )
-    records = list(islice(napping, COUNT))
+    records = list(islice(pausing, COUNT))
     before = COUNT // 10
     with Watch(pipeline), Engines(pipeline, tmp_path) as engines:
         engine = engines.start()

@@ -1,4 +1,4 @@
-"""Scattered series under kills: keyed anew exactly once."""
+"""Scattered series under kills: every tick is rekeyed exactly once."""
 
 import random
 import time
@@ -13,12 +13,12 @@ from tests.faults.engines import Engines, Feed, Watch, check, market
 KILLS = 5
 
 
-def sent_on(pipeline: Pipeline) -> int:
-    """How many ticks have left the topic they were sent to."""
+def rekeyed(pipeline: Pipeline) -> int:
+    """The number of ticks that have been rekeyed or refused."""
     try:
         return len(pipeline.records(pipeline.topics.by_series, pipeline.topics.dead))
     except KafkaError:
-        return 0  # the topic is not there yet
+        return 0  # the topic does not exist yet
 
 
 @pytest.mark.parametrize("seed", [1])
@@ -26,18 +26,18 @@ def test_kills_neither_lose_nor_repeat_a_tick(bootstrap: str, tmp_path: Path, se
     print(f"seed {seed}")
     chance = random.Random(seed)
     pipeline = Pipeline(bootstrap, partitions=2)
-    # Without keys the producer puts them anywhere.
+    # Without keys the producer spreads them over the partitions.
     records = [(None, value) for _, value in market(seed, 4_000, 6)]
     with Watch(pipeline), Engines(pipeline, tmp_path) as engines:
         engine = engines.start("--rekey")
         with Feed(pipeline, records, 20):
-            until(lambda: sent_on(pipeline) > 0)
+            until(lambda: rekeyed(pipeline) > 0)
             for _ in range(KILLS):
                 time.sleep(chance.uniform(0, 4))
                 engine.kill()
                 engine = engines.start("--rekey")
-        until(lambda: sent_on(pipeline) == len(records))
+        until(lambda: rekeyed(pipeline) == len(records))
         engine.stop()
         last = engines.start("--rekey", "--until-end")
-        assert last.process.wait(60) == 0, last.said()
+        assert last.process.wait(60) == 0, last.output()
     check(pipeline, rekeyed=True)

@@ -1,4 +1,4 @@
-"""A few seconds of the soak, so that it is ready when it is wanted."""
+"""A few seconds of the soak, so that it keeps working."""
 
 from pathlib import Path
 

@@ -1,4 +1,4 @@
-"""Every kind of odd tick through the whole pipeline: dead with a reason, or accepted."""
+"""Every kind of odd tick through the whole pipeline: a dead letter with a reason, or accepted."""
 
 import json
 from datetime import UTC, datetime, timedelta
@@ -10,16 +10,16 @@ from tests.aggregate.pipeline import Pipeline, tick
 from tests.faults.engines import Engines, Feed, Progress, Record, Watch, check, record
 
 AT = "2025-03-20T14:30:10"
-#: Bytes that the client adds to a record: Kafka counts them within `max.message.bytes`.
+#: Bytes that the client adds to a record; Kafka counts them in `max.message.bytes`.
 OVERHEAD = 200
 
 
-def text(**changed: Any) -> bytes:
-    return json.dumps(tick(AT) | changed).encode()
+def text(**changes: Any) -> bytes:
+    return json.dumps(tick(AT) | changes).encode()
 
 
 def raw(field: str, literal: str) -> bytes:
-    """A tick with a field written as given."""
+    """A tick with a field's JSON text replaced."""
     return text(**{field: "@"}).replace(b'"@"', literal.encode("utf-8", "surrogatepass"))
 
 
@@ -27,9 +27,9 @@ def without(field: str) -> bytes:
     return json.dumps({k: v for k, v in tick(AT).items() if k != field}).encode()
 
 
-def padded(size: int, **changed: Any) -> bytes:
-    short = text(**changed, more="")
-    return text(**changed, more="x" * (size - len(short)))
+def padded(size: int, **changes: Any) -> bytes:
+    short = text(**changes, more="")
+    return text(**changes, more="x" * (size - len(short)))
 
 
 def soon(ahead: timedelta) -> str:
@@ -48,9 +48,9 @@ DEAD: dict[str, bytes] = {
     "null": b"null",
     "two objects": text() + text(),
     "not UTF-8": text().replace(b"AAA", b"\xff\xfe"),
-    "gzip's mark": b"\x1f\x8b" + text(),
+    "gzip magic bytes": b"\x1f\x8b" + text(),
     "a byte order mark": b"\xef\xbb\xbf" + text(),
-    "nested beyond reason": b'{"a":' * 2000 + b"1" + b"}" * 2000,
+    "nested too deeply": b'{"a":' * 2000 + b"1" + b"}" * 2000,
     "a single quote": text().replace(b'"', b"'"),
     "a trailing comma": text()[:-1] + b",}",
     **{f"cut off at {n}": text()[:n] for n in (1, 10, 50, len(text()) - 1)},
@@ -133,77 +133,77 @@ DEAD: dict[str, bytes] = {
     "bidMarkup infinite": raw("bidMarkup", "1e999"),
     "isTradable a number": text(isTradable=1),
     "isTradable a text": text(isTradable="true"),
-    "a megabyte, broken": padded(TICK_BYTES - OVERHEAD, mid=-1),
+    "a megabyte, invalid": padded(TICK_BYTES - OVERHEAD, mid=-1),
 }
 
 
-def fine(n: int, at: str = AT, **changed: Any) -> bytes:
-    """A tick of a series of its own, so that none is late or a duplicate."""
-    return json.dumps(tick(at, symbol=f"OK{n}") | changed).encode()
+def valid(n: int, at: str = AT, **changes: Any) -> bytes:
+    """A tick of its own series, so that none is late or a duplicate."""
+    return json.dumps(tick(at, symbol=f"OK{n}") | changes).encode()
 
 
 ACCEPTED: dict[str, bytes] = {
-    "plain": fine(0),
-    "unknown fields": fine(1, more=[{"a": [1, 2, {"b": None}]}], ask2="x"),
-    "1970": fine(2, "1970-01-01T00:00:00"),
-    "1970 a microsecond on": fine(3, "1970-01-01T00:00:00.000001Z"),
-    "leap day": fine(4, "2024-02-29T23:59:59.999999"),
-    "the last second before a leap second": fine(5, "2016-12-31T23:59:59.999999Z"),
-    "a huge price": fine(6, mid=1.7976931348623157e308),
-    "a tiny price": fine(7, mid=5e-324),
-    "the largest number": fine(8, number=(1 << 63) - 1),
-    "number 0": fine(9, number=0),
-    "the longest name": fine(10, symbol="x" * 64),
-    "64 characters beyond ASCII": fine(11, symbol="é" * 64),
-    "emoji, combined, right to left": fine(12, symbol="\U0001f469\u200de\u0301\u202e\u05e9"),
-    "a lone space": fine(13, symbol=" "),
-    "escaped": fine(14).replace(b"OK14", rb"\u004fK\ud83d\ude00"),
-    "a number as a name": fine(15, symbol=15),
-    "true as a name": fine(16, symbol=True),
-    "a repeated key": fine(17)[:-1] + b',"mid":77.0}',
-    "optional fields null": fine(18, receiveDateTime=None, askMarkup=None, isTradable=None),
+    "plain": valid(0),
+    "unknown fields": valid(1, more=[{"a": [1, 2, {"b": None}]}], ask2="x"),
+    "1970": valid(2, "1970-01-01T00:00:00"),
+    "a microsecond after 1970": valid(3, "1970-01-01T00:00:00.000001Z"),
+    "leap day": valid(4, "2024-02-29T23:59:59.999999"),
+    "the last second before a leap second": valid(5, "2016-12-31T23:59:59.999999Z"),
+    "a huge price": valid(6, mid=1.7976931348623157e308),
+    "a tiny price": valid(7, mid=5e-324),
+    "the largest number": valid(8, number=(1 << 63) - 1),
+    "number 0": valid(9, number=0),
+    "the longest name": valid(10, symbol="x" * 64),
+    "64 characters beyond ASCII": valid(11, symbol="é" * 64),
+    "emoji, combined, right to left": valid(12, symbol="\U0001f469\u200de\u0301\u202e\u05e9"),
+    "a lone space": valid(13, symbol=" "),
+    "escaped": valid(14).replace(b"OK14", rb"\u004fK\ud83d\ude00"),
+    "a number as a name": valid(15, symbol=15),
+    "true as a name": valid(16, symbol=True),
+    "a repeated key": valid(17)[:-1] + b',"mid":77.0}',
+    "optional fields null": valid(18, receiveDateTime=None, askMarkup=None, isTradable=None),
     "pretty": json.dumps(tick(AT, symbol="OK19"), indent=2).encode(),
-    "carriage returns": fine(20).replace(b", ", b",\r\n"),
-    "a whole price": fine(21, mid=5),
-    "an exponent": fine(22).replace(b'"mid": 1.0', b'"mid": 1.5E+2'),
-    "ask below bid": fine(23, ask=1, bid=9),
-    "17 digits": fine(24, mid=0.1234567890123456789),
+    "carriage returns": valid(20).replace(b", ", b",\r\n"),
+    "a whole price": valid(21, mid=5),
+    "an exponent": valid(22).replace(b'"mid": 1.0', b'"mid": 1.5E+2'),
+    "ask below bid": valid(23, terminate=1, bid=9),
+    "17 digits": valid(24, mid=0.1234567890123456789),
     "a megabyte": padded(TICK_BYTES - OVERHEAD, symbol="OK25"),
 }
 
 
-def test_every_odd_tick_is_dead_with_a_reason_or_counts(bootstrap: str, tmp_path: Path) -> None:
+def test_every_odd_tick_is_a_dead_letter_or_accepted(bootstrap: str, tmp_path: Path) -> None:
     pipeline = Pipeline(bootstrap)
     hour_ahead, minute_ahead = (
-        fine(99, soon(timedelta(hours=1))),
-        fine(98, soon(timedelta(minutes=1))),
+        valid(99, soon(timedelta(hours=1))),
+        valid(98, soon(timedelta(minutes=1))),
     )
     dead, accepted = [*DEAD.values(), hour_ahead], [*ACCEPTED.values(), minute_ahead]
-    good = [record(tick(AT, n + 1, n, "AAA")) for n in range(len(dead) + len(accepted))]
+    regular = [record(tick(AT, n + 1, n, "AAA")) for n in range(len(dead) + len(accepted))]
     odd: list[Record] = [(None, value) for value in [*dead, *accepted]]
-    mixed = [one for pair in zip(odd, good, strict=True) for one in pair]
+    mixed = [item for pair in zip(odd, regular, strict=True) for item in pair]
     with Watch(pipeline), Engines(pipeline, tmp_path) as engines:
         engine = engines.start()
         with Feed(pipeline, mixed, 5):
             pass
         Progress(pipeline).reach(len(mixed))
-        # And on it goes: also all of it once more, in one batch.
+        # The same ticks once more, in one batch.
         with Feed(pipeline, mixed, 0):
             pass
         Progress(pipeline).reach(2 * len(mixed))
         engine.stop()
-    found = [(m.key(), m.value()) for m in pipeline.records(pipeline.topics.dead)]
-    assert found == [(None, value) for value in dead] * 2
+    letters = [(m.key(), m.value()) for m in pipeline.records(pipeline.topics.dead)]
+    assert letters == [(None, value) for value in dead] * 2
     check(pipeline)
 
 
-def test_no_value_at_all_is_dead(bootstrap: str) -> None:
+def test_a_record_without_a_value_is_a_dead_letter(bootstrap: str) -> None:
     pipeline = Pipeline(bootstrap)
     pipeline.send(tick(AT))
     with Feed(pipeline, [(b"S:AAA", None), (b"", b"")], 0):  # type: ignore[list-item]
         pass
     pipeline.work_off()
-    [nothing, empty] = pipeline.records(pipeline.topics.dead)
-    assert (nothing.key(), nothing.value()) == (b"S:AAA", None)
+    [tombstone, empty] = pipeline.records(pipeline.topics.dead)
+    assert (tombstone.key(), tombstone.value()) == (b"S:AAA", None)
     assert (empty.key(), empty.value()) == (b"", b"")
     check(pipeline)

@@ -1,4 +1,4 @@
-"""A made-up market for tests, and its judge: the rules of core/tick.py."""
+"""A synthetic market for tests, and checks of its ticks with the rules of core/tick.py."""
 
 from math import inf
 from random import Random
@@ -9,14 +9,14 @@ from homma.core.tick import check
 from homma.feed.instruments import market
 from homma.feed.source import Pacer, TickSource
 from homma.feed.synthetic import Flaws, Synthetic
-from homma.topics.codec import ticks_from
+from homma.topics.codec import decode_ticks
 
 START_US = 1_742_481_088_000_000  # 2025-03-20T14:31:28
 MAX_FUTURE_US = 300_000_000
 SECOND_US = 1_000_000
 
 
-def made_up(
+def generated(
     seed: str = "7",
     *,
     rate_per_s: float = 1_000,
@@ -26,23 +26,25 @@ def made_up(
     sources: int = 2,
     symbols: int = 10,
 ) -> Synthetic:
-    """Made-up ticks; `speed` None is live, else from 0 on the wall clock."""
+    """A source of synthetic ticks: live if `speed` is None, else from 0 on the wall clock."""
     names, instruments = market(seed, sources, symbols)
     pace = None if speed is None else Pacer(start_us, speed, 0)
     return Synthetic(names, instruments, rate_per_s, start_us, Random(seed), flaws, pace)
 
 
-def taken(source: TickSource, count: int, piece: int = 10_000) -> list[bytes]:
-    """The values of the next ticks, of a source that does not wait."""
+def take_values(source: TickSource, count: int, batch: int = 10_000) -> list[bytes]:
+    """The values of the next ticks of a source that does not wait."""
     values: list[bytes] = []
     while len(values) < count:
-        records = source.take(0, min(piece, count - len(values)))
+        records = source.take(0, min(batch, count - len(values)))
         assert records is not None
         assert len(records.keys) == len(records.values)
         values += records.values
     return values
 
 
-def judged(values: list[bytes], timestamp_us: int = START_US) -> pl.DataFrame:
-    """Ticks with `event_us` and with `error`, null where the tick is valid."""
-    return check(ticks_from(values).with_columns(timestamp_us=pl.lit(timestamp_us)), MAX_FUTURE_US)
+def checked(values: list[bytes], timestamp_us: int = START_US) -> pl.DataFrame:
+    """Parsed ticks with `event_us` and `error`, which is null if the tick is valid."""
+    return check(
+        decode_ticks(values).with_columns(timestamp_us=pl.lit(timestamp_us)), MAX_FUTURE_US
+    )

@@ -1,4 +1,4 @@
-"""A cluster that wants a login: a real broker with a SASL listener."""
+"""A cluster that requires a login: a real broker with a SASL listener."""
 
 import os
 import subprocess
@@ -22,7 +22,7 @@ LOGIN = (
 
 @dataclass(frozen=True)
 class Secured:
-    """The same broker by its open and by its secured port."""
+    """The addresses of the open and the secured port of one broker."""
 
     bootstrap: str
     secured: str
@@ -39,7 +39,7 @@ def broker(jars: list[Path], tmp_path_factory: pytest.TempPathFactory) -> Iterat
 
 
 def generate(broker: Secured, password: str) -> subprocess.CompletedProcess[str]:
-    words = [
+    arguments = [
         "generate",
         "--bootstrap.servers",
         broker.secured,
@@ -54,7 +54,7 @@ def generate(broker: Secured, password: str) -> subprocess.CompletedProcess[str]
     ]
     login = {"KAFKA_SASL_USERNAME": "feed", "KAFKA_SASL_PASSWORD": password}
     return subprocess.run(
-        [sys.executable, "-m", "homma", *words],
+        [sys.executable, "-m", "homma", *arguments],
         env=os.environ | login,
         capture_output=True,
         text=True,
@@ -63,19 +63,19 @@ def generate(broker: Secured, password: str) -> subprocess.CompletedProcess[str]
     )
 
 
-def test_a_login_from_the_environment_is_taken(broker: Secured) -> None:
-    done = generate(broker, PASSWORD)
-    assert done.returncode == 0, done.stderr
-    assert "sent 500 ticks" in done.stderr
-    assert PASSWORD not in done.stdout + done.stderr
+def test_a_login_from_the_environment_is_used(broker: Secured) -> None:
+    result = generate(broker, PASSWORD)
+    assert result.returncode == 0, result.stderr
+    assert "sent 500 ticks" in result.stderr
+    assert PASSWORD not in result.stdout + result.stderr
     reader = Reader({"bootstrap.servers": broker.bootstrap})
     partitions = range(reader.partitions("secured_ticks"))
-    assert sum(reader.kept("secured_ticks", p).end for p in partitions) == 500
+    assert sum(reader.offset_range("secured_ticks", p).end for p in partitions) == 500
     reader.close()
 
 
-def test_a_wrong_password_is_told_without_being_shown(broker: Secured) -> None:
-    done = generate(broker, "wrong-secret")
-    assert done.returncode == 1
-    assert "KAFKA_SASL_PASSWORD" in done.stderr
-    assert "wrong-secret" not in done.stdout + done.stderr
+def test_the_error_for_a_wrong_password_does_not_show_the_password(broker: Secured) -> None:
+    result = generate(broker, "wrong-secret")
+    assert result.returncode == 1
+    assert "KAFKA_SASL_PASSWORD" in result.stderr
+    assert "wrong-secret" not in result.stdout + result.stderr

@@ -1,4 +1,4 @@
-"""The golden cases and generated logs, side by side in one topic: each in series of its own."""
+"""The golden cases and generated logs in one topic, each in series of its own."""
 
 import json
 from dataclasses import dataclass, field
@@ -10,23 +10,23 @@ from hypothesis import given, seed
 from tests import oracle
 from tests.core.effort import effort
 from tests.core.frames import us
-from tests.core.test_golden import CASES, DEFAULTS, acts
+from tests.core.test_golden import CASES, DEFAULTS, batches
 from tests.core.test_window_properties import Log, logs
 from tests.flink.flinks import Record
 
 MAX_FUTURE = timedelta(minutes=5)
-#: These do not change any tick's fate or candle: when it is final is not compared.
+#: Settings that affect only finality, which is not compared.
 FINALITY = {"watermarkDelay", "idleTimeout"}
 
-#: Broken records that Flink takes for ticks, by their comments: `docs/semantics.md` lists them.
-TAKEN = frozenset(
+#: Comments of invalid records that Flink accepts as ticks; `docs/semantics.md` lists them.
+ACCEPTED = frozenset(
     {
         "dead: ask a string",
         "dead: bid a string",
         "dead: mid a string",
         "dead: number a string",
         "dead: number with a fraction",
-        "dead: number not whole",
+        "dead: number not an integer",
         "dead: number an exponent",
         "dead: an array",
         "dead: byte order mark",
@@ -34,83 +34,83 @@ TAKEN = frozenset(
         "dead: a control character in a string",
         "dead: two objects",
         "dead: two objects on two lines",
-        "dead: more after it",
-        "dead: a comma after it",
-        "dead: a null character after it",
-        "dead: null first, of a repeated key the first counts",
+        "dead: text after the object",
+        "dead: a comma after the object",
+        "dead: a null character after the object",
+        "dead: null first, the first value of a repeated key counts",
         "dead: askMarkup a string",
         "dead: bidMarkup a string",
         "dead: isTradable a string",
     }
 )
-#: Good records of which Flink sees something else: another series, or no tick.
+#: Valid records that Flink reads differently: as another series, or as no tick.
 MISREAD = frozenset(
     {
-        "of a repeated key the first counts",
-        "even where the second is wrong",
+        "the first value of a repeated key counts",
+        "even if the second is invalid",
     }
 )
 
 
 @dataclass
 class Case:
-    """A golden case, or a log, in its own series: `prefix` is in its sources."""
+    """A golden case or a log, in series of its own: its sources start with `prefix`."""
 
     name: str
     prefix: str
     records: list[Record] = field(default_factory=list)
-    #: Valid ticks in their order, by the oracle.
+    #: Valid ticks in order, according to the oracle.
     ticks: list[oracle.Tick] = field(default_factory=list)
 
 
-def renamed(value: bytes, prefix: str) -> bytes:
-    """The record in a series of its own, where its source is written in a usual way."""
+def with_prefix(value: bytes, prefix: str) -> bytes:
+    """The record with a prefix in its source, if the source is written in a usual way."""
     for source in (b"S", b"T", b"R"):
         for text in (b'"source":"%s"' % source, b'"source": "%s"' % source):
             if text in value:
-                own = text[:-2] + prefix.encode() + source + b'"'
-                return value.replace(text, own)
+                prefixed = text[:-2] + prefix.encode() + source + b'"'
+                return value.replace(text, prefixed)
     return value
 
 
-def usual(case: dict[str, Any]) -> bool:
-    """Whether a case runs with the settings that all share."""
-    told = case.get("settings", {})
-    return all(DEFAULTS[name] == value or name in FINALITY for name, value in told.items())
+def has_default_settings(case: dict[str, Any]) -> bool:
+    """Whether a case runs with the settings of this run."""
+    settings = case.get("settings", {})
+    return all(DEFAULTS[name] == value or name in FINALITY for name, value in settings.items())
 
 
 def golden() -> list[Case]:
-    """The golden cases with the usual settings, without their broken records."""
-    found = []
-    for number, case in enumerate(one for one in CASES if usual(one)):
-        made = Case(f"{case['file']}: {case['name']}", f"g{number}.")
-        for records, _ in acts(case):
+    """The golden cases with default settings, without their invalid records."""
+    cases = []
+    for number, case in enumerate(case for case in CASES if has_default_settings(case)):
+        own_case = Case(f"{case['file']}: {case['name']}", f"g{number}.")
+        for records, _ in batches(case):
             for record in records:
-                value = renamed(record.value, made.prefix)
-                read = oracle.read(value)
-                apart = case["ticks"][record.index]["comment"] in MISREAD
-                if apart or isinstance(read, str) or _ahead(read, record.timestamp):
+                value = with_prefix(record.value, own_case.prefix)
+                tick = oracle.read(value)
+                is_misread = case["ticks"][record.index]["comment"] in MISREAD
+                if is_misread or isinstance(tick, str) or _ahead(tick, record.timestamp):
                     continue
-                made.records.append((None, value, us(record.timestamp) // 1000))
-                made.ticks.append(read)
-        found.append(made)
-    return found
+                own_case.records.append((None, value, us(record.timestamp) // 1000))
+                own_case.ticks.append(tick)
+        cases.append(own_case)
+    return cases
 
 
-def broken() -> dict[str, Case]:
-    """By prefix each broken record of the golden cases, in a series of its own if it has one."""
-    found: dict[str, Case] = {}
-    for case in (one for one in CASES if usual(one)):
-        for records, _ in acts(case):
+def invalid() -> dict[str, Case]:
+    """Each invalid record of the golden cases by prefix, in a series of its own if it has one."""
+    cases: dict[str, Case] = {}
+    for case in (case for case in CASES if has_default_settings(case)):
+        for records, _ in batches(case):
             for record in records:
                 comment = case["ticks"][record.index]["comment"]
                 if not comment.startswith("dead: ") and comment not in MISREAD:
                     continue
-                made = Case(comment, f"d{len(found)}.")
-                value = renamed(record.value, made.prefix)
-                made.records.append((None, value, us(record.timestamp) // 1000))
-                found[made.prefix] = made
-    return found
+                own_case = Case(comment, f"d{len(cases)}.")
+                value = with_prefix(record.value, own_case.prefix)
+                own_case.records.append((None, value, us(record.timestamp) // 1000))
+                cases[own_case.prefix] = own_case
+    return cases
 
 
 def _ahead(tick: oracle.Tick, timestamp: datetime) -> bool:
@@ -119,23 +119,23 @@ def _ahead(tick: oracle.Tick, timestamp: datetime) -> bool:
 
 def generated() -> list[Case]:
     """The logs of the window's property tests."""
-    drawn: list[Log] = []
+    collected: list[Log] = []
 
     @seed(8)
     @effort()
     @given(logs())
-    def take(log: Log) -> None:
-        drawn.append(log)
+    def collect(log: Log) -> None:
+        collected.append(log)
 
-    take()
-    found = []
-    for number, log in enumerate(drawn):
-        made = Case(f"log {number}", f"p{number}.")
+    collect()
+    cases = []
+    for number, log in enumerate(collected):
+        case = Case(f"log {number}", f"p{number}.")
         for tick, at in log:
-            own = tick | {"source": made.prefix + tick["source"]}
-            # As far ahead as they like: this is not about the future.
-            stamp = max(us(at), us(oracle.at_of(own))) // 1000 + 1
-            made.records.append((None, json.dumps(own).encode(), stamp))
-            made.ticks.append(own)
-        found.append(made)
-    return found
+            prefixed = tick | {"source": case.prefix + tick["source"]}
+            # No tick is too far in the future: these cases do not test that rule.
+            stamp = max(us(at), us(oracle.at_of(prefixed))) // 1000 + 1
+            case.records.append((None, json.dumps(prefixed).encode(), stamp))
+            case.ticks.append(prefixed)
+        cases.append(case)
+    return cases

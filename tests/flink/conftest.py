@@ -1,4 +1,4 @@
-"""One run of each engine over everything that the cases hold."""
+"""One run of each engine over the ticks of all cases."""
 
 from dataclasses import dataclass
 
@@ -7,19 +7,19 @@ import pytest
 
 from tests.aggregate.pipeline import Pipeline
 from tests.faults.engines import market
-from tests.flink.cases import Case, broken, generated, golden
-from tests.flink.flinks import Flink, keep_for_ever, send, timed
+from tests.flink.cases import Case, generated, golden, invalid
+from tests.flink.flinks import Flink, accept_any_timestamp, pipeline_with_timestamps, send
 
-#: Not of the cases: with duplicates, disorder, late and broken ticks.
+#: Additional ticks with duplicates, disorder, late ticks and invalid records.
 MARKET = 20_000
 
 
 @dataclass(frozen=True)
-class Made:
-    """What the engines made of the same topic of ticks."""
+class EngineResults:
+    """The candles of each engine for the same topic of ticks."""
 
     cases: list[Case]
-    broken: dict[str, Case]
+    invalid: dict[str, Case]
     pipeline: Pipeline
     flink: Flink
     embedded: pl.DataFrame
@@ -27,14 +27,16 @@ class Made:
 
 
 @pytest.fixture(scope="session")
-def made(bootstrap: str, tmp_path_factory: pytest.TempPathFactory) -> Made:
-    pipeline = timed(bootstrap)
-    cases, dead = [*golden(), *generated()], broken()
-    records = [record for case in (*cases, *dead.values()) for record in case.records]
+def results(bootstrap: str, tmp_path_factory: pytest.TempPathFactory) -> EngineResults:
+    pipeline = pipeline_with_timestamps(bootstrap)
+    cases, invalid_cases = [*golden(), *generated()], invalid()
+    records = [record for case in (*cases, *invalid_cases.values()) for record in case.records]
     send(pipeline, [*records, *((key, value, None) for key, value in market(8, MARKET, 8))])
     flink = Flink(pipeline, tmp_path_factory.mktemp("flink"))
-    # Too-late ticks keep the timestamps that they had.
-    keep_for_ever(flink.pipeline)
-    flink.work_off()
+    # Ticks dropped as late keep their timestamps.
+    accept_any_timestamp(flink.pipeline)
+    flink.run_to_end()
     pipeline.work_off()
-    return Made(cases, dead, pipeline, flink, pipeline.candles(), flink.pipeline.candles())
+    return EngineResults(
+        cases, invalid_cases, pipeline, flink, pipeline.candles(), flink.pipeline.candles()
+    )

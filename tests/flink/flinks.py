@@ -1,4 +1,4 @@
-"""`homma aggregate --engine flink` over a test's own topics, beside the embedded engine."""
+"""`homma aggregate --engine flink` with a test's own topics, next to the embedded engine."""
 
 import copy
 import os
@@ -24,22 +24,22 @@ from homma.topics.kafka.admin import Admin
 from tests.aggregate.pipeline import Pipeline, until
 from tests.stack.waiting import free_ports
 
-#: A crowded machine plans for minutes.
-PATIENCE_S = 900.0
+#: On a busy machine, planning the job takes minutes.
+TIMEOUT_S = 900.0
 #: A record: key, value, Kafka timestamp in milliseconds (None: now).
 Record = tuple[bytes | None, bytes, int | None]
 
 
-def timed(bootstrap: str, partitions: int = 1) -> Pipeline:
-    """Topics whose records keep the timestamps that they are given, however old."""
+def pipeline_with_timestamps(bootstrap: str, partitions: int = 1) -> Pipeline:
+    """Topics whose records keep their timestamps, however old."""
     pipeline = Pipeline(bootstrap, partitions)
-    keep_for_ever(pipeline)
+    accept_any_timestamp(pipeline)
     return pipeline
 
 
-def keep_for_ever(pipeline: Pipeline) -> None:
-    """Have the topics take and keep any timestamp."""
-    wanted = {
+def accept_any_timestamp(pipeline: Pipeline) -> None:
+    """Make the topics accept and retain any timestamp."""
+    topic_config = {
         "retention.ms": "-1",
         "message.timestamp.type": "CreateTime",
         "message.timestamp.after.max.ms": str((1 << 63) - 1),
@@ -47,7 +47,7 @@ def keep_for_ever(pipeline: Pipeline) -> None:
     for topic in pipeline.topics.all():
         entries = [
             ConfigEntry(name, value, incremental_operation=AlterConfigOpType.SET)
-            for name, value in wanted.items()
+            for name, value in topic_config.items()
         ]
         resource = ConfigResource(ConfigResource.Type.TOPIC, topic, incremental_configs=entries)
         client = AdminClient(pipeline.config)
@@ -57,8 +57,8 @@ def keep_for_ever(pipeline: Pipeline) -> None:
 def send(pipeline: Pipeline, records: Sequence[Record]) -> None:
     producer = Producer({**pipeline.config, "enable.idempotence": True})
     for key, value, timestamp in records:
-        more = {} if timestamp is None else {"timestamp": timestamp}
-        producer.produce(pipeline.topics.ticks, value, key, **more)  # type: ignore[arg-type]
+        options = {} if timestamp is None else {"timestamp": timestamp}
+        producer.produce(pipeline.topics.ticks, value, key, **options)  # type: ignore[arg-type]
         producer.poll(0)
     assert producer.flush(60) == 0
 
@@ -92,7 +92,7 @@ class Flink:
         return f"homma {self.group} {self.source.topics.ticks}"
 
     def start(self, *flags: str) -> subprocess.Popen[bytes]:
-        """The verb as a process; its log is in the folder."""
+        """Start the command; its log is in the folder."""
         self.home.mkdir(exist_ok=True)
         argv = [
             sys.executable,
@@ -126,46 +126,46 @@ class Flink:
         with (self.home / "homma.log").open("ab") as log:
             return subprocess.Popen(argv, env=os.environ.copy(), stderr=log)
 
-    def said(self) -> str:
+    def log_text(self) -> str:
         return (self.home / "homma.log").read_text()
 
-    def work_off(self, *flags: str) -> None:
-        """What is there, to its end."""
+    def run_to_end(self, *flags: str) -> None:
+        """Process all ticks, to the end of the topic."""
         process = self.start("--until-end", *flags)
         try:
-            assert process.wait(PATIENCE_S) == 0, self.said()
+            assert process.wait(TIMEOUT_S) == 0, self.log_text()
         finally:
             end(process)
 
     @contextmanager
     def running(self, *flags: str) -> Iterator[subprocess.Popen[bytes]]:
-        """The verb, its job at work, as long as the block lasts."""
+        """Run the command and its job during the block."""
         process = self.start(*flags)
         try:
-            self.until_working(process)
+            self.wait_until_running(process)
             yield process
         finally:
             end(process)
 
-    def until_working(self, process: subprocess.Popen[bytes]) -> None:
+    def wait_until_running(self, process: subprocess.Popen[bytes]) -> None:
         """Wait until all of the job's tasks run."""
 
-        def working() -> bool:
-            assert process.poll() is None, self.said()
-            # Who asks a port that nobody listens on may get hold of it.
-            if "Flink runs" not in self.said():
+        def is_running() -> bool:
+            assert process.poll() is None, self.log_text()
+            # Connecting to a port without a listener may occupy the port.
+            if "Flink runs" not in self.log_text():
                 return False
             job = self.rest.job(self.job)
-            return job is not None and job.working
+            return job is not None and job.is_running
 
-        until(working, PATIENCE_S)
+        until(is_running, TIMEOUT_S)
 
 
 def end(process: subprocess.Popen[Any]) -> None:
-    """End it in order, if it has not ended."""
+    """Terminate the process if it still runs."""
     process.terminate()
     try:
-        process.wait(PATIENCE_S)
+        process.wait(TIMEOUT_S)
     except subprocess.TimeoutExpired:
         process.kill()
         raise

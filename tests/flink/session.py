@@ -13,7 +13,7 @@ from homma.stack.flink_rest import Rest
 from homma.stack.jars import fetch, read_lock
 from tests.aggregate.pipeline import until
 from tests.conftest import jars_cache
-from tests.flink.flinks import PATIENCE_S
+from tests.flink.flinks import TIMEOUT_S
 from tests.stack.waiting import free_ports
 
 JOBMANAGER = "org.apache.flink.runtime.entrypoint.StandaloneSessionClusterEntrypoint"
@@ -21,18 +21,18 @@ TASKMANAGER = "org.apache.flink.runtime.taskexecutor.TaskManagerRunner"
 
 
 def config_yaml(rest: int, rpc: int, temporary: Path) -> str:
-    """What Flink's own scripts would work out of a memory in all is told part by part."""
-    here = "127.0.0.1"
-    told = {
-        "jobmanager.rpc.address": here,
+    """The configuration; Flink's own scripts would derive the memory sizes from a total."""
+    host = "127.0.0.1"
+    values = {
+        "jobmanager.rpc.address": host,
         "jobmanager.rpc.port": rpc,
-        "jobmanager.bind-host": here,
-        "rest.address": here,
-        "rest.bind-address": here,
+        "jobmanager.bind-host": host,
+        "rest.address": host,
+        "rest.bind-address": host,
         "rest.port": rest,
         "rest.bind-port": str(rest),
-        "taskmanager.host": here,
-        "taskmanager.bind-host": here,
+        "taskmanager.host": host,
+        "taskmanager.bind-host": host,
         "taskmanager.numberOfTaskSlots": 2,
         "taskmanager.cpu.cores": 2.0,
         "taskmanager.memory.framework.heap.size": "128m",
@@ -47,11 +47,11 @@ def config_yaml(rest: int, rpc: int, temporary: Path) -> str:
         "taskmanager.memory.managed.size": "128m",
         "io.tmp.dirs": str(temporary),
     }
-    return "".join(f"{name}: {json.dumps(value)}\n" for name, value in told.items())
+    return "".join(f"{name}: {json.dumps(value)}\n" for name, value in values.items())
 
 
 class Session:
-    """The cluster; both processes may be killed, and others started in their place."""
+    """The cluster; both processes can be killed and started again."""
 
     def __init__(self, folder: Path) -> None:
         self._folder = folder
@@ -60,22 +60,22 @@ class Session:
         self._running: list[subprocess.Popen[bytes]] = []
 
     def start(self) -> None:
-        """Both, and wait until there are slots."""
+        """Start both processes and wait until there are slots."""
         for name, program in (("jobmanager", JOBMANAGER), ("taskmanager", TASKMANAGER)):
             self._running.append(self._start(self._folder / name, program))
 
-        def there() -> bool:
-            assert all(process.poll() is None for process in self._running), self.said()
-            overview = self.rest._ask("/overview")
+        def has_slots() -> bool:
+            assert all(process.poll() is None for process in self._running), self.log_text()
+            overview = self.rest._request("/overview")
             return overview is not None and overview["slots-total"] > 0
 
-        until(there, PATIENCE_S)
+        until(has_slots, TIMEOUT_S)
 
     def _start(self, home: Path, program: str) -> subprocess.Popen[bytes]:
         jars = fetch(read_lock("flink"), jars_cache())
-        # It comes with the job: Flink's own images lack it.
-        plain = [jar for jar in jars if not jar.name.startswith(CONNECTOR)]
-        flink = Flink(home, plain, self._rest, "1g", 2)
+        # The connector comes with the job, as Flink's images do not have it.
+        without_connector = [jar for jar in jars if not jar.name.startswith(CONNECTOR)]
+        flink = Flink(home, without_connector, self._rest, "1g", 2)
         server.write(flink, "")
         conf = home / "conf"
         (conf / "config.yaml").write_text(config_yaml(self._rest, self._rpc, home / "tmp"))
@@ -88,12 +88,12 @@ class Session:
                 stderr=out,
             )
 
-    def said(self) -> str:
+    def log_text(self) -> str:
         logs = [*self._folder.glob("*/out.log"), *self._folder.glob("*/server.log")]
         return "\n".join(f"--- {log}\n{log.read_text()[-4000:]}" for log in logs)
 
     def kill(self) -> None:
-        """Both at once, as a power cut would."""
+        """Kill both processes at once, like a power failure."""
         for process in self._running:
             process.kill()
         for process in self._running:
@@ -103,10 +103,10 @@ class Session:
 
 @contextmanager
 def session(folder: Path) -> Iterator[Session]:
-    """A cluster for the length of the block."""
-    found = Session(folder)
+    """A cluster for the duration of the block."""
+    cluster = Session(folder)
     try:
-        found.start()
-        yield found
+        cluster.start()
+        yield cluster
     finally:
-        found.kill()
+        cluster.kill()

@@ -1,4 +1,4 @@
-"""Embedded, batch and Flink: equal candles, field by field, in all 11 intervals."""
+"""Embedded engine, batch and Flink: equal candles, field by field, in all 11 intervals."""
 
 import json
 from collections import Counter
@@ -9,25 +9,25 @@ import pytest
 
 from homma.core.candle import order_key_number, order_key_us
 from homma.core.interval import BY_NAME, DAY_US, INTERVALS
-from homma.core.recompute import END_OF_TIME_US, FILED, TICKS, EventSpan, Slice, recomputed
+from homma.core.recompute import END_OF_TIME_US, FROM_FILE, TICKS, EventSpan, Slice, recompute
 from homma.topics.kafka.reading import Message
 from homma.topics.ticks import parse_ticks
 from tests import oracle
 from tests.aggregate.pipeline import same_candles
-from tests.flink.cases import MISREAD, TAKEN
-from tests.flink.conftest import Made
+from tests.flink.cases import ACCEPTED, MISREAD
+from tests.flink.conftest import EngineResults
 from tests.oracle import Candle
 
 pytestmark = [pytest.mark.stack, pytest.mark.timeout(1800)]
 MAX_FUTURE_US = 300_000_000
 
 
-def of(candles: pl.DataFrame, prefix: str) -> pl.DataFrame:
+def of_prefix(candles: pl.DataFrame, prefix: str) -> pl.DataFrame:
     return candles.filter(pl.col("source").str.starts_with(prefix))
 
 
-def told(candles: pl.DataFrame, interval: str) -> list[Candle]:
-    """Rows as golden cases have them, without what Flink does not say, sorted as they are."""
+def candle_rows(candles: pl.DataFrame, interval: str) -> list[Candle]:
+    """Rows in the form of golden cases, sorted, without the fields that Flink leaves null."""
     names = list(BY_NAME)
     rows = candles.filter(pl.col("interval") == names.index(interval)).sort(
         "source", "symbol", "start_us"
@@ -53,46 +53,52 @@ def told(candles: pl.DataFrame, interval: str) -> list[Candle]:
 
 
 @pytest.mark.parametrize("engine", ["embedded", "candles"])
-def test_golden_cases_and_generated_logs(made: Made, engine: str) -> None:
-    """The golden cases' expectations are the oracle's: tests/core/test_golden.py."""
+def test_golden_cases_and_generated_logs(results: EngineResults, engine: str) -> None:
+    """The expected candles are the oracle's, as in tests/core/test_golden.py."""
     compared = 0
-    for case in made.cases:
-        mine = of(getattr(made, engine), case.prefix)
+    for case in results.cases:
+        candles = of_prefix(getattr(results, engine), case.prefix)
         by_key = oracle.candles(oracle.counted(case.ticks, timedelta(minutes=10)))
         for interval in BY_NAME:
-            wanted = [
+            expected = [
                 c
                 for key, c in by_key.items()
                 if key[0] == interval and c["source"].startswith(case.prefix)
             ]
-            wanted.sort(key=lambda c: (c["source"], c["symbol"], c["dateTime"]))
-            assert told(mine, interval) == wanted, (case.name, interval)
-            compared += len(wanted)
+            expected.sort(key=lambda c: (c["source"], c["symbol"], c["dateTime"]))
+            assert candle_rows(candles, interval) == expected, (case.name, interval)
+            compared += len(expected)
     assert compared > 500
 
 
-def whole(candles: pl.DataFrame) -> pl.DataFrame:
-    """Without series that broken records have made."""
-    own = pl.col("source").str.contains(r"^[gp]\d+\.") | pl.col("symbol").str.starts_with("SYM")
-    return candles.filter(own)
+def without_invalid(candles: pl.DataFrame) -> pl.DataFrame:
+    """Candles without the series of invalid records."""
+    is_valid_series = pl.col("source").str.contains(r"^[gp]\d+\.") | pl.col(
+        "symbol"
+    ).str.starts_with("SYM")
+    return candles.filter(is_valid_series)
 
 
-def test_what_flink_takes_for_a_tick_is_listed(made: Made) -> None:
-    taken = {case.name for prefix, case in made.broken.items() if of(made.candles, prefix).height}
-    assert taken == TAKEN
-    assert of(made.embedded, "d")["source"].n_unique() == len(MISREAD)
+def test_the_invalid_records_that_flink_accepts(results: EngineResults) -> None:
+    accepted = {
+        case.name
+        for prefix, case in results.invalid.items()
+        if of_prefix(results.candles, prefix).height
+    }
+    assert accepted == ACCEPTED
+    assert of_prefix(results.embedded, "d")["source"].n_unique() == len(MISREAD)
 
 
-def test_flink_and_the_embedded_engine_agree_on_everything(made: Made) -> None:
-    candles = whole(made.candles)
+def test_flink_and_the_embedded_engine_agree_on_everything(results: EngineResults) -> None:
+    candles = without_invalid(results.candles)
     assert candles.height > 2_500
     assert set(candles["interval"].unique()) == set(range(len(INTERVALS)))
-    same_candles(candles, whole(made.embedded))
+    same_candles(candles, without_invalid(results.embedded))
 
 
-def test_batch_agrees(made: Made) -> None:
-    """`homma verify`, `repair` and `backfill` work candles out this way."""
-    pipeline = made.pipeline
+def test_batch_agrees(results: EngineResults) -> None:
+    """`homma verify`, `repair` and `backfill` recompute candles this way."""
+    pipeline = results.pipeline
     messages = pipeline.records(pipeline.topics.ticks)
     refused = {_origin(message) for message in pipeline.records(pipeline.topics.late)}
     valid = parse_ticks({0: messages}, MAX_FUTURE_US)[0].valid
@@ -104,35 +110,35 @@ def test_batch_agrees(made: Made) -> None:
             "event_us",
             "number",
             pl.col("mid").alias("price"),
-            pl.lit(FILED + 1, pl.Int64).alias("partition"),
+            pl.lit(FROM_FILE + 1, pl.Int64).alias("partition"),
             "offset",
         )
         .cast(TICKS)
     )
-    # The epoch's week began before it.
+    # The first week began before the epoch.
     span = EventSpan(start_us=-7 * DAY_US)
-    candles = pl.concat(recomputed([Slice(0, END_OF_TIME_US, ticks)], span))
-    same_candles(whole(made.candles), whole(candles))
+    candles = pl.concat(recompute([Slice(0, END_OF_TIME_US, ticks)], span))
+    same_candles(without_invalid(results.candles), without_invalid(candles))
 
 
-def test_too_late_ticks_are_the_same(made: Made) -> None:
-    late = [p.records(p.topics.late) for p in (made.pipeline, made.flink.pipeline)]
-    embedded, flink = (Counter(_origin(message) for message in found) for found in late)
+def test_ticks_dropped_as_late_are_the_same(results: EngineResults) -> None:
+    late = [p.records(p.topics.late) for p in (results.pipeline, results.flink.pipeline)]
+    embedded, flink = (Counter(_origin(message) for message in messages) for messages in late)
     assert flink == embedded
     assert flink.total() > 100
-    # Flink writes them anew, and says the same.
-    values = [{_origin(m): oracle.read(m.value()) for m in found} for found in late]
-    for place, tick in values[0].items():
-        same = values[1][place]
+    # Flink writes them again with the same values.
+    values = [{_origin(m): oracle.read(m.value()) for m in messages} for messages in late]
+    for origin, tick in values[0].items():
+        flink_tick = values[1][origin]
         assert isinstance(tick, dict)
-        assert isinstance(same, dict)
+        assert isinstance(flink_tick, dict)
         assert {k: v for k, v in tick.items() if v is not None} == {
-            k: v for k, v in same.items() if v is not None
+            k: v for k, v in flink_tick.items() if v is not None
         }
 
 
-def test_records_are_the_contracts(made: Made) -> None:
-    pipeline = made.flink.pipeline
+def test_records_meet_the_contract(results: EngineResults) -> None:
+    pipeline = results.flink.pipeline
     for message in pipeline.records(pipeline.topics.candles[0], pipeline.topics.candles[-1])[:500]:
         candle = json.loads(message.value() or b"")
         key = {name: candle[name] for name in ("source", "symbol", "dateTime")}

@@ -1,4 +1,4 @@
-"""1.1 million real quotes through Flink: another vendor's bars, also across kill -9."""
+"""1.1 million real quotes through Flink equal another vendor's bars, even after kill -9."""
 
 import signal
 import subprocess
@@ -9,33 +9,33 @@ import pytest
 
 from tests.aggregate.pipeline import Pipeline, batch_candles, same_candles, until
 from tests.aggregate.test_real_ticks import ALL
-from tests.flink.flinks import PATIENCE_S, Flink, end
+from tests.flink.flinks import TIMEOUT_S, Flink, end
 from tests.real_ticks import disturbed, equal_bars, needs_real_ticks, real_ticks
 
 pytestmark = [pytest.mark.stack, pytest.mark.timeout(3600)]
 FOUR_MINUTES_US = 240_000_000
-# The other tests hold state in the heap, as they start so often; this is what users have.
+# The users' default. The other tests keep state in the heap, which starts faster.
 FLAGS = ("--price", "bid", "--state-backend", "rocksdb")
 
 
 def jvm(pid: int) -> psutil.Process:
-    """The Flink below a homma."""
-    [found] = [p for p in psutil.Process(pid).children(recursive=True) if p.name() == "java"]
-    return found
+    """The Flink JVM of a homma process."""
+    [java] = [p for p in psutil.Process(pid).children(recursive=True) if p.name() == "java"]
+    return java
 
 
-def checkpoints(flink: Flink) -> int:
-    """How many the running job has completed."""
+def last_checkpoint_ms(flink: Flink) -> int:
+    """When the running job's newest checkpoint was triggered; 0 without a checkpoint."""
     job = flink.rest.job(flink.job)
-    found = None if job is None else flink.rest.checkpoint(job.number)
-    return 0 if found is None else found.begun_ms
+    checkpoint = None if job is None else flink.rest.checkpoint(job.job_id)
+    return 0 if checkpoint is None else checkpoint.triggered_ms
 
 
-def until_saved(flink: Flink, process: subprocess.Popen[bytes]) -> None:
-    """Wait until a job has begun, and saved what it has come to."""
-    flink.until_working(process)
-    before = checkpoints(flink)
-    until(lambda: checkpoints(flink) > before, PATIENCE_S)
+def wait_for_checkpoint(flink: Flink, process: subprocess.Popen[bytes]) -> None:
+    """Wait until a job is running and has completed a new checkpoint."""
+    flink.wait_until_running(process)
+    before = last_checkpoint_ms(flink)
+    until(lambda: last_checkpoint_ms(flink) > before, TIMEOUT_S)
 
 
 @needs_real_ticks
@@ -46,23 +46,23 @@ def test_candles_equal_the_vendors_bars_across_kills(bootstrap: str, tmp_path: P
     flink = Flink(pipeline, tmp_path / "home")
     process = flink.start(*FLAGS)
     try:
-        until_saved(flink, process)
+        wait_for_checkpoint(flink, process)
         java = jvm(process.pid)
         process.send_signal(signal.SIGKILL)
         process.wait()
-        # Its guard ends it.
-        java.wait(PATIENCE_S)
+        # The guard ends the JVM.
+        java.wait(TIMEOUT_S)
         process = flink.start(*FLAGS, "--until-end")
-        until_saved(flink, process)
-        # Homma starts it again, and works off the rest.
+        wait_for_checkpoint(flink, process)
+        # homma restarts Flink, which processes the rest.
         jvm(process.pid).kill()
-        assert process.wait(PATIENCE_S) == 0, flink.said()
+        assert process.wait(TIMEOUT_S) == 0, flink.log_text()
     finally:
         if process.poll() is None:
             end(process)
-    said = flink.said()
-    assert "Flink is started again" in said
-    assert said.count("starting Flink, from file:") == 2, said
+    log = flink.log_text()
+    assert "restarting Flink in" in log
+    assert log.count("starting Flink from file:") == 2, log
     candles = flink.pipeline.candles()
     assert equal_bars(candles, "bid") == ALL
     same_candles(candles, batch_candles(ticks, "bid"))

@@ -1,4 +1,4 @@
-"""A job that is handed to a cluster: it outlives homma, and homma brings it back after its end."""
+"""A job on a cluster outlives homma, and homma submits it again after the cluster's end."""
 
 import signal
 import subprocess
@@ -8,7 +8,7 @@ import pytest
 
 from homma.core.interval import FINEST
 from tests.aggregate.pipeline import Pipeline, batch_candles, same_candles, tick, until
-from tests.flink.flinks import PATIENCE_S, Flink, end
+from tests.flink.flinks import TIMEOUT_S, Flink, end
 from tests.flink.session import session
 
 pytestmark = [pytest.mark.stack, pytest.mark.timeout(1800)]
@@ -22,8 +22,8 @@ def ticks(first: int, count: int) -> list[dict[str, object]]:
     ]
 
 
-def minutes(flink: Flink) -> int:
-    """How many 1-minute candles are committed."""
+def count_minutes(flink: Flink) -> int:
+    """The number of committed 1-minute candles."""
     records = flink.pipeline.records(flink.pipeline.topics.candles[FINEST])
     return len({message.key() for message in records})
 
@@ -36,39 +36,41 @@ def kill(process: subprocess.Popen[bytes]) -> None:
 def test_a_job_on_a_cluster_outlives_homma_and_the_cluster(bootstrap: str, tmp_path: Path) -> None:
     pipeline = Pipeline(bootstrap, partitions=2)
     flink = Flink(pipeline, tmp_path / "home")
-    noted = tmp_path / "home" / "flink" / f"{flink.group}-{pipeline.topics.ticks}" / "checkpoint"
+    checkpoint_file = (
+        tmp_path / "home" / "flink" / f"{flink.group}-{pipeline.topics.ticks}" / "checkpoint"
+    )
     with session(tmp_path / "cluster") as cluster:
         flink.rest = cluster.rest
         flags = ("--jobmanager", cluster.rest.address, "--checkpoints", str(tmp_path / "state"))
         pipeline.send(*ticks(0, 6))
         process = flink.start(*flags)
         try:
-            flink.until_working(process)
+            flink.wait_until_running(process)
             kill(process)
-            # Nothing of homma runs now.
-            until(lambda: minutes(flink) == 6, PATIENCE_S)
+            # homma no longer runs.
+            until(lambda: count_minutes(flink) == 6, TIMEOUT_S)
             pipeline.send(*ticks(6, 6))
-            until(lambda: minutes(flink) == 12, PATIENCE_S)
+            until(lambda: count_minutes(flink) == 12, TIMEOUT_S)
             process = flink.start(*flags)
-            until(noted.exists, PATIENCE_S)
+            until(checkpoint_file.exists, TIMEOUT_S)
             kill(process)
         finally:
             if process.poll() is None:
                 end(process)
-        # It was not handed over a second time.
-        found = cluster.rest._ask("/jobs/overview")
-        assert [job["name"] for job in found["jobs"]] == [flink.job], flink.said()
+        # The job was not submitted again.
+        overview = cluster.rest._request("/jobs/overview")
+        assert [job["name"] for job in overview["jobs"]] == [flink.job], flink.log_text()
         cluster.kill()
         cluster.start()
         pipeline.send(*ticks(12, 6))
-        flink.work_off(*flags)
+        flink.run_to_end(*flags)
         job = cluster.rest.job(flink.job)
         assert job is not None
         assert job.state == "FINISHED"
-        plan = str(cluster.rest._ask(f"/jobs/{job.number}/plan"))
-    assert flink.said().count("starting Flink, from the oldest tick kept") == 1
+        plan = str(cluster.rest._request(f"/jobs/{job.job_id}/plan"))
+    assert flink.log_text().count("starting Flink from the oldest tick in Kafka") == 1
     same_candles(flink.pipeline.candles(), batch_candles(ticks(0, 18)))
-    # Flink knows that highs only rise, and what the key of a candle is: no values are kept.
+    # Flink knows that highs only rise and knows the keys of candles: it keeps no values.
     assert plan.count("GlobalGroupAggregate(") == 12
     assert plan.count("Deduplicate(") == 1
     assert not any(word in plan for word in ("MIN_RETRACT", "MAX_RETRACT", "Materialize"))

@@ -1,4 +1,4 @@
-"""What becomes of state: it ends, it goes on, and it is refused where it does not belong."""
+"""Flink's state: it expires, is restored, and is refused if it belongs to something else."""
 
 import json
 import time
@@ -12,21 +12,21 @@ import pytest
 from homma.core.interval import FINEST, INTERVALS
 from homma.errors import StateError
 from homma.lake.schema import CANDLES, TABLES
-from homma.topics.latest import CandleRecord, Latest
+from homma.topics.latest import CandleRecord, LatestCandles
 from tests.aggregate.pipeline import Pipeline, batch_candles, same_candles, tick, until
-from tests.flink.flinks import PATIENCE_S, Flink
+from tests.flink.flinks import TIMEOUT_S, Flink
 from tests.lake import conftest as lakes
 from tests.lake.checking import counts, verified
 from tests.lake.sinks import KEY, Sinks
-from tests.serve.serving import candles, following, made, ready, running
+from tests.serve.serving import candle_topics, get_candles, make_server, running, wait_until_ready
 
 pytestmark = [pytest.mark.stack, pytest.mark.timeout(1800)]
 lake, server, namespace = lakes.lake, lakes.server, lakes.namespace
 DAY = "2025-03-20T"
-LATENESS_US = 2_000_000
-#: State as short-lived as can be: a minute's candle is forgotten a minute and a second after its
-#: last change, and the series' clock a second after its last tick.
-SHORT = (
+WATERMARK_DELAY_US = 2_000_000
+#: The shortest state retention: a 1-minute candle expires a minute and a second after its last
+#: change, and the series' clock a second after its last tick.
+SHORT_RETENTION = (
     "--allowed-lateness",
     "1s",
     "--max-future",
@@ -38,35 +38,35 @@ SHORT = (
     "--dedupe-ttl",
     "1s",
 )
-FORGOTTEN_S = 63.0
+EXPIRED_S = 63.0
 
 
-def minute(flink: Flink, start: str) -> int:
+def volume(flink: Flink, start: str) -> int:
     return int(flink.pipeline.candle("m1", start)["volume"])
 
 
-def test_a_tick_after_the_states_end_destroys_no_finished_candle(
+def test_a_tick_after_the_state_expired_does_not_replace_a_full_candle(
     bootstrap: str, lake: dict[str, str], namespace: str, tmp_path: Path
 ) -> None:
     pipeline = Pipeline(bootstrap)
     flink = Flink(pipeline, tmp_path / "home")
     pipeline.send(*(tick(f"{DAY}14:31:{s:02}", float(s + 1), s) for s in range(5)))
     topic = flink.pipeline.topics.candles[FINEST]
-    with flink.running(*SHORT):
-        until(lambda: bool(flink.pipeline.records(topic)), PATIENCE_S)
-        time.sleep(FORGOTTEN_S)
-        # The series has been quiet for so long that its clock is gone, too.
+    with flink.running(*SHORT_RETENTION):
+        until(lambda: bool(flink.pipeline.records(topic)), TIMEOUT_S)
+        time.sleep(EXPIRED_S)
+        # The series has been idle long enough that its clock has expired, too.
         pipeline.send(tick(f"{DAY}14:31:30", 99.0, 30))
-        until(lambda: minute(flink, f"{DAY}14:31:00") == 1, PATIENCE_S)
-    # Flink has written a candle of that tick alone. Readers keep the larger one.
-    held = Latest(keep=10)
+        until(lambda: volume(flink, f"{DAY}14:31:00") == 1, TIMEOUT_S)
+    # Flink has written a candle of this tick only. Readers keep the larger candle.
+    latest = LatestCandles(keep=10)
     for message in flink.pipeline.records(topic):
-        held.add(
+        latest.add(
             CandleRecord(
                 0, message.offset() or 0, message.timestamp()[1], message.key(), message.value()
             )
         )
-    [candle] = held.candles(("S", "AAA"))
+    [candle] = latest.candles(("S", "AAA"))
     assert (candle.volume, candle.close, candle.is_final) == (5, 5.0, None)
     with Sinks(flink.pipeline, lake, namespace, tmp_path) as sinks:
         sinks.work_off()
@@ -76,7 +76,7 @@ def test_a_tick_after_the_states_end_destroys_no_finished_candle(
 
 @dataclass(frozen=True)
 class Resumed:
-    """What Flink made, stopped in between, of ticks on three partitions."""
+    """A Flink that was stopped and resumed, and its ticks on three partitions."""
 
     flink: Flink
     ticks: list[dict[str, Any]]
@@ -88,31 +88,31 @@ def resumed(bootstrap: str, tmp_path_factory: pytest.TempPathFactory) -> Resumed
     flink = Flink(pipeline, tmp_path_factory.mktemp("resumed"))
     first = [tick(f"{DAY}14:3{n}:10", float(n + 1), n, f"SYM{n % 4}") for n in range(9)]
     pipeline.send(*first)
-    flink.work_off("--parallelism", "2")
-    # Copies, and what corrects candles that are out already.
-    more = [tick(f"{DAY}14:3{n}:20", n + 1.5, n + 100, f"SYM{n % 4}") for n in range(3, 9)]
-    pipeline.send(*first[-4:], *more)
-    flink.work_off("--parallelism", "2", "--delivery", "at-least-once")
-    return Resumed(flink, [*first, *more])
+    flink.run_to_end("--parallelism", "2")
+    # Duplicates, and ticks that correct candles already written.
+    corrections = [tick(f"{DAY}14:3{n}:20", n + 1.5, n + 100, f"SYM{n % 4}") for n in range(3, 9)]
+    pipeline.send(*first[-4:], *corrections)
+    flink.run_to_end("--parallelism", "2", "--delivery", "at-least-once")
+    return Resumed(flink, [*first, *corrections])
 
 
-def test_it_goes_on_where_it_was_stopped(resumed: Resumed) -> None:
-    said = resumed.flink.said()
-    assert said.count("from the oldest tick kept") == 1
-    assert said.count("starting Flink, from file:") == 1
+def test_it_resumes_from_its_checkpoint(resumed: Resumed) -> None:
+    log = resumed.flink.log_text()
+    assert log.count("Flink from the oldest tick in Kafka") == 1
+    assert log.count("starting Flink from file:") == 1
     same_candles(resumed.flink.pipeline.candles(), batch_candles(resumed.ticks))
-    # A series stands in several partitions.
+    # The candles of a series are in several partitions.
     pipeline = resumed.flink.pipeline
     records = [m for topic in pipeline.topics.candles for m in pipeline.records(topic)]
     written = {
         (m.partition(), m.key()) for m in records if m.topic() == pipeline.topics.candles[FINEST]
     }
     assert len({partition for partition, key in written if key and b'"SYM0"' in key}) > 1
-    # A version of a candle follows on the one before: it is never gone in between.
+    # Each version of a candle replaces the previous one, without a tombstone in between.
     assert all(m.value() for m in records)
 
 
-def test_the_lake_takes_its_candles_and_says_what_is_final(
+def test_the_lake_lands_its_candles_with_finality(
     resumed: Resumed, lake: dict[str, str], namespace: str, tmp_path: Path
 ) -> None:
     with Sinks(resumed.flink.pipeline, lake, namespace, tmp_path) as sinks:
@@ -121,14 +121,14 @@ def test_the_lake_takes_its_candles_and_says_what_is_final(
         assert counts(verified(sinks, topics=False))[0] == {
             "equal": batch_candles(resumed.ticks).height
         }
-        # What repair would go by is homma's own engine's alone.
-        with pytest.raises(StateError, match="has not been written by homma"):
+        # Repair needs the offset metadata of homma's own engine.
+        with pytest.raises(StateError, match="was not written by homma"):
             verified(sinks)
         tables = [sinks.rows(spec.name) for spec in TABLES[1:]]
-    wanted = batch_candles(resumed.ticks)
+    expected = batch_candles(resumed.ticks)
     clocks = {t["symbol"]: t["dateTime"] for t in sorted(resumed.ticks, key=lambda t: t["number"])}
-    for code, (found, interval) in enumerate(zip(tables, INTERVALS, strict=True)):
-        its = wanted.filter(pl.col("interval") == code).select(
+    for code, (rows, interval) in enumerate(zip(tables, INTERVALS, strict=True)):
+        candles = expected.filter(pl.col("interval") == code).select(
             "source",
             "symbol",
             pl.from_epoch("start_us", "us").alias("date_time"),
@@ -138,53 +138,53 @@ def test_the_lake_takes_its_candles_and_says_what_is_final(
             "close",
             "volume",
         )
-        bare = found.with_columns(pl.col("date_time").dt.replace_time_zone(None))
-        assert bare.select(its.columns).sort(KEY).equals(its.sort(KEY)), interval.name
-        assert found["revision"].null_count() == found.height
-        assert found["is_final"].null_count() == 0
-        # What lies behind the series' newest tick is final. Of the rest, time may have closed some.
+        bare = rows.with_columns(pl.col("date_time").dt.replace_time_zone(None))
+        assert bare.select(candles.columns).sort(KEY).equals(candles.sort(KEY)), interval.name
+        assert rows["revision"].null_count() == rows.height
+        assert rows["is_final"].null_count() == 0
+        # Candles behind the watermark are final. The clock may have made some of the others final.
         clock = pl.col("symbol").replace_strict(clocks).str.to_datetime(time_unit="us")
         ends = interval.next(pl.col("date_time").dt.epoch("us"))
-        behind = found.filter(ends <= clock.dt.epoch("us") - LATENESS_US)
+        behind = rows.filter(ends <= clock.dt.epoch("us") - WATERMARK_DELAY_US)
         assert behind["is_final"].all(), interval.name
         assert behind.height or interval.longest_us > INTERVALS[FINEST].longest_us
     assert not tables[-1]["is_final"].any()
 
 
-def test_the_page_takes_its_candles(resumed: Resumed) -> None:
-    with running(made(source=following(resumed.flink.pipeline))) as address:
-        ready(address)
+def test_the_api_serves_its_candles(resumed: Resumed) -> None:
+    with running(make_server(topics=candle_topics(resumed.flink.pipeline))) as address:
+        wait_until_ready(address)
         for code, interval in enumerate(INTERVALS):
-            wanted = batch_candles(resumed.ticks).filter(
+            expected = batch_candles(resumed.ticks).filter(
                 (pl.col("interval") == code) & (pl.col("symbol") == "SYM0")
             )
-            found = candles(address, symbol="SYM0", interval=interval.code)
+            served = get_candles(address, symbol="SYM0", interval=interval.code)
             fields = ["open", "high", "low", "close", "volume"]
-            told = [tuple(candle[name] for name in fields) for candle in found]
-            assert told == wanted.sort("start_us").select(fields).rows(), interval.name
-            assert {candle["isFinal"] for candle in found} == {None}
-        over = candles(address, symbol="SYM0", final="true")
-        assert [c["dateTime"][11:16] for c in over] == ["14:30", "14:34"]
+            rows = [tuple(candle[name] for name in fields) for candle in served]
+            assert rows == expected.sort("start_us").select(fields).rows(), interval.name
+            assert {candle["isFinal"] for candle in served} == {None}
+        final_candles = get_candles(address, symbol="SYM0", final="true")
+        assert [c["dateTime"][11:16] for c in final_candles] == ["14:30", "14:34"]
 
 
-def test_what_does_not_belong_together_is_refused(bootstrap: str, tmp_path: Path) -> None:
-    pipeline, one = Pipeline(bootstrap), tick(f"{DAY}14:31:10")
-    pipeline.send(one)
+def test_foreign_state_is_refused(bootstrap: str, tmp_path: Path) -> None:
+    pipeline, only_tick = Pipeline(bootstrap), tick(f"{DAY}14:31:10")
+    pipeline.send(only_tick)
     pipeline.work_off()
     flink = Flink(pipeline, tmp_path / "home")
     # The embedded engine's candles, in the embedded engine's topics.
     flink.settings = pipeline.topic_settings
     process = flink.start("--until-end")
-    assert process.wait(PATIENCE_S) == 1
-    assert "there are candles of group" in flink.said()
-    assert "--rebuild" in flink.said()
-    flink.work_off("--rebuild")
+    assert process.wait(TIMEOUT_S) == 1
+    assert "candles have been written by group" in flink.log_text()
+    assert "--rebuild" in flink.log_text()
+    flink.run_to_end("--rebuild")
     newest = pipeline.records(pipeline.topics.candles[FINEST])[-1]
     assert json.loads(newest.value() or b"")["revision"] is None
-    same_candles(pipeline.candles(), batch_candles([one]))
-    assert flink.start("--until-end", "--price", "bid").wait(PATIENCE_S) == 1
-    assert "the candles are made of mid, and --price says bid" in flink.said()
+    same_candles(pipeline.candles(), batch_candles([only_tick]))
+    assert flink.start("--until-end", "--price", "bid").wait(TIMEOUT_S) == 1
+    assert "the candles are made of mid, but --price is bid" in flink.log_text()
     [basis] = flink.home.glob("flink/*/basis.json")
     basis.write_text(json.dumps(json.loads(basis.read_text()) | {"sql": "of yesterday"}))
-    assert flink.start("--until-end").wait(PATIENCE_S) == 1
-    assert "the checkpoints are another version of homma's" in flink.said()
+    assert flink.start("--until-end").wait(TIMEOUT_S) == 1
+    assert "the checkpoints are from another version of homma" in flink.log_text()

@@ -1,4 +1,4 @@
-"""Verifying and mending a pipeline and its lake, and damaging them on purpose."""
+"""Verifies a pipeline and its lake, and damages them on purpose."""
 
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -18,7 +18,7 @@ from tests.lake.sinks import Sinks
 
 @contextmanager
 def engine_of(sinks: Sinks) -> Iterator[Engine]:
-    """The engine of a pipeline, looked at from outside."""
+    """The engine of a pipeline, seen from outside."""
     pipeline = sinks.pipeline
     engine = Engine(pipeline.config, pipeline.topics, pipeline.settings.group, pipeline.partitions)
     try:
@@ -36,60 +36,64 @@ def lake_of(sinks: Sinks) -> Iterator[Lake]:
         lake.close()
 
 
-def verified(sinks: Sinks, *, topics: bool = True, **question: Any) -> Report:
+def verified(sinks: Sinks, *, topics: bool = True, **scope: Any) -> Report:
     with lake_of(sinks) as lake, engine_of(sinks) as engine:
-        return verify(lake, engine if topics else None, Scope(**question))
+        return verify(lake, engine if topics else None, Scope(**scope))
 
 
 def counts(report: Report) -> tuple[dict[str, int], dict[str, int]]:
-    """How many of each verdict in the tables and in the topics, those that there are."""
-    found = []
+    """The number of candles by verdict, in the tables and in the topics."""
+    result = []
     for tally in (report.table, report.topic):
         names = {name for _, name in tally.counts} if tally else set()
-        found.append({name: tally.of(name) for name in sorted(names)} if tally else {})
-    return found[0], found[1]
+        result.append({name: tally.count(name) for name in sorted(names)} if tally else {})
+    return result[0], result[1]
 
 
-def forge(sinks: Sinks, made: pl.DataFrame, gone: pl.DataFrame, partition: int = 0) -> None:
-    """Write candles and tombstones as an engine would that has gone wrong.
+def forge(sinks: Sinks, candles: pl.DataFrame, deleted: pl.DataFrame, partition: int = 0) -> None:
+    """Write candles and tombstones like a faulty engine.
 
-    `made` and `gone` have the columns of `Pipeline.candles`.
+    `candles` and `deleted` have the columns of `Pipeline.candles`.
     """
     pipeline = sinks.pipeline
     with engine_of(sinks) as engine:
         transactions = pipeline.foreign_transaction(partition)
         transactions.init()
-        standing = engine.standing(partition)
-        assert standing is not None
-        headers = candle_headers(standing.mark.run, standing.offset)
+        state = engine.committed_state(partition)
+        assert state is not None
+        headers = candle_headers(state.metadata.run, state.offset)
         transactions.begin()
-        for rows, alive in ((made, True), (gone, False)):
+        for rows, has_value in ((candles, True), (deleted, False)):
             for code in range(len(INTERVALS)):
                 part = rows.filter(pl.col("interval") == code)
-                keys, values = codec.candles_to(part, 0)
+                keys, values = codec.encode_candles(part, 0)
                 transactions.send(
                     pipeline.topics.candles[code],
                     partition,
                     keys,
-                    values if alive else [None] * len(keys),
-                    [standing.mark.clock // 1000] * len(keys),
+                    values if has_value else [None] * len(keys),
+                    [state.metadata.clock // 1000] * len(keys),
                     [headers] * len(keys),
                 )
         transactions.commit(
-            pipeline.topics.ticks, partition, standing.offset, standing.mark.text(), engine.owner()
+            pipeline.topics.ticks,
+            partition,
+            state.offset,
+            state.metadata.text(),
+            engine.group_metadata(),
         )
         transactions.close()
-        assert read_offset_metadata(standing.mark.text(), "") == standing.mark
+        assert read_offset_metadata(state.metadata.text(), "") == state.metadata
 
 
 def tamper(sinks: Sinks, interval: int, rows: pl.Expr, **values: pl.Expr) -> int:
-    """Change final rows of a candle table behind everybody's back, or without values drop them."""
+    """Change final rows of a candle table directly, or delete them if there are no values."""
     with lake_of(sinks) as lake:
         table = lake.table(CANDLES[interval])
         parts = table.parts(Where(final=True))
-        held = table.read(parts)
-        hit = held.filter(rows)
-        left = held.filter(~rows)
-        changed = hit.with_columns(**values) if values else hit.clear()
-        table.commit(table.upload(pl.concat([left, changed])), parts)
-        return hit.height
+        before = table.read(parts)
+        matching = before.filter(rows)
+        others = before.filter(~rows)
+        changed = matching.with_columns(**values) if values else matching.clear()
+        table.commit(table.upload(pl.concat([others, changed])), parts)
+        return matching.height

@@ -16,19 +16,19 @@ from tests.lake.weed import Weed
 def server(
     request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory
 ) -> Iterator[Weed]:
-    """A storage for the whole run, SeaweedFS or another; tests take namespaces of their own."""
+    """Storage for the whole test run, SeaweedFS or MinIO; each test has its own namespace."""
     folder = tmp_path_factory.mktemp("storage")
     if request.config.getoption("--storage") == "minio":
-        made = minio.running(folder, jars_cache())
+        context = minio.running(folder, jars_cache())
     else:
-        made = weed.running(folder)
-    with made as running:
+        context = weed.running(folder)
+    with context as running:
         yield running
 
 
 @pytest.fixture(scope="session")
 def lake(server: Weed) -> dict[str, str]:
-    """pyiceberg's properties of it."""
+    """pyiceberg's properties for the server."""
     return server.properties
 
 
@@ -39,13 +39,13 @@ def namespace() -> str:
 
 @pytest.fixture
 def sinks(bootstrap: str, lake: dict[str, str], namespace: str, tmp_path: Path) -> Iterator[Sinks]:
-    """Sinks of a pipeline of the test's own."""
-    with Sinks(Pipeline(bootstrap, partitions=2), lake, namespace, tmp_path) as made:
-        yield made
+    """Sinks for the test's own pipeline."""
+    with Sinks(Pipeline(bootstrap, partitions=2), lake, namespace, tmp_path) as context:
+        yield context
 
 
 @pytest.fixture
 def way(server: Weed) -> Iterator[Way]:
-    """A way to the server on which things happen."""
-    with between(server) as made:
-        yield made
+    """A route to the server through proxies with faults."""
+    with between(server) as context:
+        yield context

@@ -1,4 +1,4 @@
-"""MinIO and Apache's REST catalog, as many sandboxes have them, in place of SeaweedFS."""
+"""MinIO and Apache's REST catalog, which many sandboxes use, instead of SeaweedFS."""
 
 import os
 import shutil
@@ -23,12 +23,12 @@ KEY, SECRET = "homma-test", "not-a-secret-of-anybody"
 
 @contextmanager
 def running(folder: Path, jars_cache: Path) -> Iterator[Weed]:
-    """Both servers, found as a SeaweedFS is."""
+    """Start both servers, with the same interface as SeaweedFS."""
     program = shutil.which("minio", path=os.environ.get("MINIO_FOLDER"))
     assert program, "no minio: make test-minio builds it"
     s3_port, console_port, catalog_port = free_ports(3)
     s3 = f"http://127.0.0.1:{s3_port}"
-    # A folder in its data is a bucket.
+    # MinIO treats a folder in its data as a bucket.
     (folder / "minio" / "lake").mkdir(parents=True)
     minio = [
         program,
@@ -47,8 +47,8 @@ def running(folder: Path, jars_cache: Path) -> Iterator[Weed]:
         os.pathsep.join(map(str, jars)),
         "org.apache.iceberg.rest.RESTCatalogServer",
     ]
-    # As deploy/compose.yaml has it. It listens on all addresses, and cannot be told otherwise.
-    told = {
+    # As in deploy/compose.yaml. It listens on all addresses, which cannot be changed.
+    environment = {
         "CATALOG_REST_PORT": str(catalog_port),
         "CATALOG_WAREHOUSE": "s3://lake",
         "CATALOG_IO__IMPL": "org.apache.iceberg.aws.s3.S3FileIO",
@@ -60,22 +60,24 @@ def running(folder: Path, jars_cache: Path) -> Iterator[Weed]:
         "AWS_SECRET_ACCESS_KEY": SECRET,
     }
     login = {"MINIO_ROOT_USER": KEY, "MINIO_ROOT_PASSWORD": SECRET}
-    with ExitStack() as both:
-        both.enter_context(_served(minio, login, folder / "minio.log"))
+    with ExitStack() as stack:
+        stack.enter_context(_running_server(minio, login, folder / "minio.log"))
         until(lambda: _answers(f"{s3}/minio/health/live"))
-        both.enter_context(_served(catalog, told, folder / "catalog.log"))
+        stack.enter_context(_running_server(catalog, environment, folder / "catalog.log"))
         until(lambda: _answers(f"http://127.0.0.1:{catalog_port}/v1/config"))
         server = Weed(s3_port, catalog_port, KEY, SECRET)
-        # With its first table the catalog loads half of its classes: longer than the tests wait.
+        # The first table makes the catalog load half of its classes: longer than the tests wait.
         with closing(Lake(server.properties, "first")) as lake:
-            lake.make(TICKS)
+            lake.ensure_table(TICKS)
         yield server
 
 
 @contextmanager
-def _served(argv: Sequence[str], told: Mapping[str, str], log: Path) -> Iterator[None]:
-    with log.open("wb") as said:
-        server = subprocess.Popen(argv, env=os.environ | told, stdout=said, stderr=said)
+def _running_server(
+    argv: Sequence[str], environment: Mapping[str, str], log: Path
+) -> Iterator[None]:
+    with log.open("wb") as output:
+        server = subprocess.Popen(argv, env=os.environ | environment, stdout=output, stderr=output)
         try:
             yield
         finally:

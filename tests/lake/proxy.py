@@ -1,4 +1,4 @@
-"""What can happen to a request to the catalog or to S3 on its way, and to the answer."""
+"""A proxy that injects faults into requests to the catalog and S3, and into their answers."""
 
 import re
 import threading
@@ -9,15 +9,15 @@ from dataclasses import dataclass, field
 from enum import Enum, auto
 from io import BufferedReader
 
-from tests.faults.proxy import HELD_S, Cut, Instead, Proxy, Side
+from tests.faults.proxy import MAX_HOLD_S, Disconnect, Proxy, ReplaceAnswer, Side
 from tests.lake.weed import Weed
 
-_ERROR = b'{"error":{"message":"made up","type":"InternalServerError","code":500}}'
+_ERROR = b'{"error":{"message":"injected","type":"InternalServerError","code":500}}'
 SERVER_ERROR = (
     b"HTTP/1.1 500 Internal Server Error\r\nContent-Type: application/json\r\n"
     b"Content-Length: %d\r\n\r\n%s" % (len(_ERROR), _ERROR)
 )
-#: What the sink asks for.
+#: Requests of the sink.
 COMMIT = r"POST /v1/.*/tables/\S+_iceberg "
 TOKEN = r"POST /v1/oauth/tokens "
 LOOK = r"GET /v1/.*/tables/\S+_iceberg"
@@ -26,23 +26,23 @@ MANIFEST = r"PUT /\S+\.avro"
 
 
 class Effect(Enum):
-    """What happens."""
+    """The effect of a fault."""
 
-    #: It is not passed on, and answered with 500.
+    #: The request is not passed on; the answer is 500.
     ERROR = auto()
-    #: It is passed on, and answered with 500 whatever came of it.
+    #: The request is passed on; the answer is 500, whatever the result.
     ERROR_AFTER = auto()
-    #: It is passed on, and the connection breaks before the answer.
+    #: The request is passed on; the connection breaks before the answer.
     LOSE_ANSWER = auto()
-    #: The connection breaks off in the middle of it.
+    #: The connection breaks in the middle of the request.
     CUT = auto()
-    #: It is held back until `released`, whether anybody still waits for the answer or not.
+    #: The request is delayed until `released`, even if the client has given up.
     HOLD = auto()
 
 
 @dataclass
 class Fault:
-    """What happens to requests that a pattern matches, from the nth on, so many times."""
+    """A fault in requests that match a pattern: `times` times, from the nth on."""
 
     pattern: str
     effect: Effect
@@ -53,7 +53,7 @@ class Fault:
 
 
 class Faults:
-    """What is to happen on all connections."""
+    """The planned faults of all connections."""
 
     def __init__(self) -> None:
         self._lock = threading.Lock()
@@ -85,15 +85,15 @@ class Faults:
 
 
 class HttpTalk:
-    """One connection: requests one after the other, each with its answer."""
+    """One connection: a sequence of requests and their answers."""
 
     def __init__(self, faults: Faults) -> None:
         self._faults = faults
-        self._asked: deque[tuple[str, Fault | None]] = deque()
+        self._requests: deque[tuple[str, Fault | None]] = deque()
         self._body_left = 0
 
-    def piece(self, stream: BufferedReader) -> bytes:
-        """A whole message; a request that waits to be told to go on, in two."""
+    def read_message(self, stream: BufferedReader) -> bytes:
+        """Read a whole message; a request with `Expect: 100-continue` is two pieces."""
         if self._body_left:
             left, self._body_left = self._body_left, 0
             return stream.read(left)
@@ -111,50 +111,50 @@ class HttpTalk:
 
     def _answer_body(self, head: str, stream: BufferedReader) -> bytes:
         status = int(head.split(" ", 2)[1])
-        asked = self._asked[0][0] if self._asked else ""
-        if status < 200 or status in (204, 304) or asked.startswith("HEAD"):
+        request_line = self._requests[0][0] if self._requests else ""
+        if status < 200 or status in (204, 304) or request_line.startswith("HEAD"):
             return b""
         return _chunks(stream) if _chunked(head) else stream.read(_length(head))
 
-    def passes(self, side: Side, piece: bytes) -> bool:
+    def should_forward(self, side: Side, piece: bytes) -> bool:
         line = piece[:2000].split(b"\r\n", 1)[0].decode("latin-1")
         if side is Side.ANSWER:
             return self._passes_answer(line)
         if not line.endswith("HTTP/1.1"):
-            # The rest of a request.
+            # The body of a request.
             return self._passes_body(piece)
         fault = self._faults.struck(line)
-        self._asked.append((line, fault))
+        self._requests.append((line, fault))
         return self._passes_request(fault, piece)
 
     def _passes_request(self, fault: Fault | None, piece: bytes) -> bool:
         if fault is None:
             return True
         if fault.effect is Effect.ERROR:
-            self._asked.pop()
-            raise Instead(SERVER_ERROR)
+            self._requests.pop()
+            raise ReplaceAnswer(SERVER_ERROR)
         if fault.effect is Effect.CUT and not self._body_left:
-            raise Cut(piece[: len(piece) // 2])
+            raise Disconnect(piece[: len(piece) // 2])
         if fault.effect is Effect.HOLD:
-            fault.released.wait(HELD_S)
+            fault.released.wait(MAX_HOLD_S)
         return True
 
     def _passes_body(self, piece: bytes) -> bool:
-        fault = self._asked[-1][1] if self._asked else None
+        fault = self._requests[-1][1] if self._requests else None
         if fault is not None and fault.effect is Effect.CUT:
-            raise Cut(piece[: len(piece) // 2])
+            raise Disconnect(piece[: len(piece) // 2])
         return True
 
     def _passes_answer(self, line: str) -> bool:
         if line.split(" ", 2)[1].startswith("1"):
             return True
-        _, fault = self._asked.popleft() if self._asked else ("", None)
+        _, fault = self._requests.popleft() if self._requests else ("", None)
         if fault is None:
             return True
         if fault.effect is Effect.ERROR_AFTER:
-            raise Cut(SERVER_ERROR)
+            raise Disconnect(SERVER_ERROR)
         if fault.effect is Effect.LOSE_ANSWER:
-            raise Cut
+            raise Disconnect
         return True
 
 
@@ -169,8 +169,8 @@ def _head(stream: BufferedReader) -> bytes:
 
 
 def _length(head: str) -> int:
-    found = re.search(r"(?im)^content-length:\s*(\d+)", head)
-    return int(found[1]) if found else 0
+    match = re.search(r"(?im)^content-length:\s*(\d+)", head)
+    return int(match[1]) if match else 0
 
 
 def _chunked(head: str) -> bool:
@@ -178,26 +178,26 @@ def _chunked(head: str) -> bool:
 
 
 def _chunks(stream: BufferedReader) -> bytes:
-    found = b""
+    body = b""
     while True:
         size = stream.readline()
-        found += size
+        body += size
         count = int(size.split(b";")[0] or b"0", 16)
-        found += stream.read(count + 2)
+        body += stream.read(count + 2)
         if not count:
-            return found
+            return body
 
 
 @dataclass
 class Way:
-    """A way to the catalog and to S3 on which things happen."""
+    """A route to the catalog and S3 through proxies with faults."""
 
     faults: Faults
     properties: dict[str, str]
 
     @contextmanager
     def away(self, pattern: str = r"\S+ /v1/") -> Iterator[None]:
-        """Whatever is asked there breaks off, in the first piece of it."""
+        """Break the connection of every matching request, in its first piece."""
         fault = self.faults.plan(Fault(pattern, Effect.CUT, times=1_000_000))
         try:
             yield

@@ -1,4 +1,4 @@
-"""Rows of the tables, for tests."""
+"""Table rows for tests."""
 
 from datetime import UTC, datetime
 from typing import Any
@@ -11,7 +11,7 @@ NOON = datetime(2025, 3, 20, 12, tzinfo=UTC)
 
 
 def candle(
-    symbol: str = "AAA", at: datetime = NOON, *, final: bool = False, **more: Any
+    symbol: str = "AAA", at: datetime = NOON, *, final: bool = False, **columns: Any
 ) -> dict[str, Any]:
     return {
         "source": "S",
@@ -29,7 +29,7 @@ def candle(
         "is_final": final,
         "revision": int(final),
         "update_date_time": at,
-        **more,
+        **columns,
     }
 
 
@@ -37,7 +37,7 @@ def candles(*rows: dict[str, Any]) -> pl.DataFrame:
     return pl.DataFrame(list(rows), schema=CANDLES[0].schema)
 
 
-def tick(offset: int, at: datetime = NOON, **more: Any) -> dict[str, Any]:
+def tick(offset: int, at: datetime = NOON, **columns: Any) -> dict[str, Any]:
     return {
         "source": "S",
         "symbol": "AAA",
@@ -52,7 +52,7 @@ def tick(offset: int, at: datetime = NOON, **more: Any) -> dict[str, Any]:
         "receive_date_time": None,
         "kafka_partition": 0,
         "kafka_offset": offset,
-        **more,
+        **columns,
     }
 
 

@@ -1,4 +1,4 @@
-"""`homma land` beside a pipeline of its own, and what must hold afterwards."""
+"""`homma land` for a pipeline of its own, and checks of the lake."""
 
 import os
 import subprocess
@@ -16,8 +16,8 @@ from pyiceberg.catalog import load_catalog
 from pyiceberg.table import Table
 
 from homma.errors import HommaError, TableMismatch
-from homma.failpoint import Step, ignored
-from homma.lake.job import Landing, LandingTopics, landing
+from homma.failpoint import Step, ignore_step
+from homma.lake.job import Landing, LandingTopics, make_landing
 from homma.lake.schema import TABLES, TICKS
 from homma.lake.table import Lake
 from homma.metrics import LAND as METRICS
@@ -29,7 +29,7 @@ from tests.aggregate.pipeline import Pipeline
 from tests.aggregate.pipeline import until as wait_until
 from tests.faults.engines import Feed, Running, market
 
-#: The steps that land has.
+#: The steps of `homma land`.
 LAND = {
     Step.LANDING,
     Step.UPLOADED,
@@ -45,7 +45,7 @@ KEY = ["source", "symbol", "date_time"]
 
 @dataclass
 class Sinks:
-    """The sinks of one test; whatever happens, none outlives it."""
+    """The sinks of one test; all are stopped at its end."""
 
     pipeline: Pipeline
     properties: Mapping[str, str]
@@ -56,8 +56,8 @@ class Sinks:
 
     def argv(self, properties: Mapping[str, str]) -> list[str]:
         pipeline = self.pipeline
-        named = {"uri": "--catalog-uri", "s3.endpoint": "--s3-endpoint"}
-        given = [word for name, flag in named.items() for word in (flag, properties[name])]
+        flags = {"uri": "--catalog-uri", "s3.endpoint": "--s3-endpoint"}
+        addresses = [word for name, flag in flags.items() for word in (flag, properties[name])]
         return [
             sys.executable,
             "-m",
@@ -71,8 +71,8 @@ class Sinks:
             pipeline.name + "_{name}",
             "--namespace",
             self.namespace,
-            *given,
-            # Whoever is made to wait is not to wait as long as a broker may take.
+            *addresses,
+            # Short timeouts: faults are frequent in these tests.
             "-C",
             "s3.connect-timeout=2",
             "-C",
@@ -85,25 +85,25 @@ class Sinks:
         env: Mapping[str, str] | None = None,
         through: Mapping[str, str] | None = None,
     ) -> Running:
-        """`homma land` as a process; `through` are properties that lead through a proxy."""
+        """Start `homma land` as a process; `through` has the properties of a proxy."""
         properties = through or self.properties
         log = self.folder / f"sink{len(self.all)}.log"
         login = {
             "AWS_ACCESS_KEY_ID": properties["s3.access-key-id"],
             "AWS_SECRET_ACCESS_KEY": properties["s3.secret-access-key"],
         }
-        with log.open("wb") as said:
+        with log.open("wb") as log_file:
             process = subprocess.Popen(
                 [*self.argv(properties), "--commit-every", "200ms", *flags],
                 env={**os.environ, **login, **(env or {})},
-                stderr=said,
+                stderr=log_file,
             )
         running = Running(process, log)
         self.all.append(running)
         return running
 
     @contextmanager
-    def here(
+    def opened(
         self,
         stopped: Callable[[], bool] = lambda: False,
         through: Mapping[str, str] | None = None,
@@ -111,18 +111,20 @@ class Sinks:
     ) -> Iterator[Landing]:
         """A sink in this process."""
         quick = {"s3.connect-timeout": "2", "s3.request-timeout": "2"}
-        lake = Lake({**(through or self.properties), **quick}, self.namespace, answer_s=2.0)
+        lake = Lake({**(through or self.properties), **quick}, self.namespace, answer_timeout_s=2.0)
         sources = LandingTopics(
             self.pipeline.config, self.pipeline.topics, Admin(self.pipeline.config)
         )
         try:
-            yield landing(lake, sources, LandSettings(**settings), self.metrics, stopped, ignored)
+            yield make_landing(
+                lake, sources, LandSettings(**settings), self.metrics, stopped, ignore_step
+            )
         finally:
             lake.close()
 
     @contextmanager
-    def beside(self, through: Mapping[str, str] | None = None, **settings: Any) -> Iterator[None]:
-        """A sink in a thread, for the length of a with block; what it raises, is raised."""
+    def running(self, through: Mapping[str, str] | None = None, **settings: Any) -> Iterator[None]:
+        """Run a sink in a thread during a with block; its errors are raised."""
         stop, failed = threading.Event(), []
         pace = {"commit_every": timedelta(milliseconds=200), **settings}
 
@@ -132,7 +134,7 @@ class Sinks:
             except HommaError as error:
                 failed.append(error)
 
-        with self.here(stop.is_set, through, **pace) as sink:
+        with self.opened(stop.is_set, through, **pace) as sink:
             thread = threading.Thread(target=run, args=(sink,))
             thread.start()
             try:
@@ -140,12 +142,12 @@ class Sinks:
             finally:
                 stop.set()
                 thread.join(120)
-        assert not thread.is_alive(), "it does not end"
+        assert not thread.is_alive(), "the sink does not end"
         if failed:
             raise failed[0]
 
     def commits(self, outcome: str = "committed") -> float:
-        """How many commits of the sinks in this process ended so."""
+        """The number of commits of sinks in this process with an outcome."""
         return sum(
             sample.value
             for family in self.metrics.registry.collect()
@@ -153,8 +155,8 @@ class Sinks:
             if sample.name == "homma_lake_commits_total" and sample.labels["outcome"] == outcome
         )
 
-    def held(self) -> int:
-        """How far the lake holds the ticks, all partitions together."""
+    def landed_offsets(self) -> int:
+        """The offsets of the tick table, added up over all partitions."""
         lake = Lake(self.properties, self.namespace)
         try:
             offsets = lake.table(TICKS).offsets()
@@ -165,8 +167,8 @@ class Sinks:
             lake.close()
 
     def work_off(self, **settings: Any) -> None:
-        """Land what is there, to its end."""
-        with self.here(until_end=True, **settings) as sink:
+        """Land everything up to the ends of the topics."""
+        with self.opened(until_end=True, **settings) as sink:
             sink.run(lambda: False)
 
     def __enter__(self) -> "Sinks":
@@ -177,35 +179,35 @@ class Sinks:
             running.kill()
             if failed[0] is not None:
                 print(f"--- sink {number}, status {running.process.returncode}")
-                print("\n".join(running.said().splitlines()[-40:]))
+                print("\n".join(running.output().splitlines()[-40:]))
 
-    # --- what is in the lake, by pyiceberg's own client ------------------------------------------
+    # --- the content of the lake, by pyiceberg's own client --------------------------------------
 
     def table(self, name: str) -> Table:
         catalog = load_catalog("theirs", type="rest", **self.properties)
         return catalog.load_table((self.namespace, name))
 
     def rows(self, name: str) -> pl.DataFrame:
-        found = pl.from_arrow(self.table(name).scan().to_arrow())
-        assert isinstance(found, pl.DataFrame)
-        return found
+        rows = pl.from_arrow(self.table(name).scan().to_arrow())
+        assert isinstance(rows, pl.DataFrame)
+        return rows
 
     def check(self) -> int:
-        """The lake holds what the topics hold; how many ticks that are."""
+        """Check that the lake equals the topics; returns the number of ticks."""
         for spec in TABLES[1:]:
             self.check_candles(spec.name, self.pipeline.topics.candles[spec.interval or 0])
         return self.check_ticks()
 
     def check_ticks(self) -> int:
-        """The ticks are the valid records of the topic, each once, with what they say."""
-        wanted = []
+        """Check that the ticks are the valid records of the topic, each once."""
+        expected = []
         for message in self.pipeline.records(self.pipeline.topics.ticks):
             read = oracle.read(message.value())
             if not isinstance(read, str):
-                place = (message.partition(), message.offset())
-                wanted.append(
+                position = (message.partition(), message.offset())
+                expected.append(
                     (
-                        *place,
+                        *position,
                         read["source"],
                         read["symbol"],
                         read["mid"],
@@ -214,7 +216,7 @@ class Sinks:
                     )
                 )
         rows = self.rows("stock_ticks_iceberg")
-        found = rows.select(
+        actual = rows.select(
             "kafka_partition",
             "kafka_offset",
             "source",
@@ -223,16 +225,16 @@ class Sinks:
             "number",
             pl.col("date_time").dt.replace_time_zone(None),
         )
-        assert sorted(found.rows()) == sorted(wanted)
-        return len(wanted)
+        assert sorted(actual.rows()) == sorted(expected)
+        return len(expected)
 
     def check_candles(self, name: str, topic: str) -> None:
-        """The candles are the newest records of the topic, one row a key."""
+        """Check that the candles are the newest records of the topic, one row per key."""
         rows = self.rows(name)
         assert rows.select(KEY).is_unique().all(), f"{name} has a key twice"
         candles = self.pipeline.candles()
         code = self.pipeline.topics.candles.index(topic)
-        wanted = candles.filter(pl.col("interval") == code).select(
+        expected = candles.filter(pl.col("interval") == code).select(
             "source",
             "symbol",
             pl.from_epoch("start_us", "us").alias("date_time"),
@@ -244,21 +246,21 @@ class Sinks:
             "is_final",
             "revision",
         )
-        found = rows.select(
+        actual = rows.select(
             pl.col("date_time").dt.replace_time_zone(None) if c == "date_time" else c
-            for c in wanted.columns
+            for c in expected.columns
         )
-        assert found.sort(KEY).equals(wanted.sort(KEY)), name
+        assert actual.sort(KEY).equals(expected.sort(KEY)), name
 
 
 def until(met: Callable[[], bool]) -> None:
-    """Wait for something to come true, on a machine that is busy with a broker and a lake."""
-    wait_until(met, within_s=200)
+    """Wait for a condition; patiently, as the machine also runs a broker and a lake."""
+    wait_until(met, timeout_s=200)
 
 
 @contextmanager
 def at_work(sinks: Sinks, seed: int = 1, lasts_s: int = 500) -> Iterator[Feed]:
-    """Ticks come in and are made candles of, evenly, longer than the test lasts."""
+    """Feed ticks evenly and build candles, for longer than the test lasts."""
     with (
         Feed(sinks.pipeline, market(seed, 100 * lasts_s, 8), lasts_s) as feed,
         sinks.pipeline.running(),

@@ -1,4 +1,4 @@
-"""`homma backfill`: the candles of recorded ticks are those of the live way, and stay so."""
+"""`homma backfill`: candles of recorded ticks equal those of live ticks, and stay so."""
 
 import time
 from collections.abc import Iterator
@@ -8,11 +8,11 @@ import polars as pl
 import pytest
 
 from homma.errors import FeedError, StateError
-from homma.feed.recorded import Layout
+from homma.feed.recorded import ColumnMapping
 from homma.feed.replay import Recording
-from homma.lake.backfill import beginning, load
+from homma.lake.backfill import initial_state, load
 from homma.lake.correction import CorrectionRules
-from homma.lake.repair import Repaired, repair
+from homma.lake.repair import RepairReport, repair
 from homma.lake.schema import CANDLES
 from homma.lake.verify import Scope
 from homma.topics.kafka.admin import Admin
@@ -30,15 +30,15 @@ def sinks(bootstrap: str, lake: dict[str, str], namespace: str, tmp_path: Path) 
     return Sinks(Pipeline(bootstrap, partitions=2), lake, namespace, tmp_path)
 
 
-def filled(sinks: Sinks, *files: Path, layout: Layout | None = None) -> Repaired:
+def backfill(sinks: Sinks, *files: Path, layout: ColumnMapping | None = None) -> RepairReport:
     pipeline = sinks.pipeline
     topic_id = Admin(pipeline.config).topic_id(pipeline.topics.ticks) or ""
-    recording = Recording(files, layout or Layout())
+    recording = Recording(files, layout or ColumnMapping())
     with lake_of(sinks) as lake, engine_of(sinks) as engine:
         for spec in CANDLES:
-            lake.make(spec)
+            lake.ensure_table(spec)
         skip = bool(layout and layout.skip)
-        loaded = load(recording.frames(), lake, time.time_ns() // 1000, skip_bad=skip)
+        loaded = load(recording.frames(), lake, time.time_ns() // 1000, skip_invalid=skip)
         now_us = time.time_ns() // 1000
         return repair(
             lake,
@@ -46,20 +46,20 @@ def filled(sinks: Sinks, *files: Path, layout: Layout | None = None) -> Repaired
             Scope(span=loaded.span()),
             CorrectionRules(),
             lambda: now_us,
-            first=beginning(engine, topic_id, "mid", now_us),
-            clocks=loaded.clocks,
+            initial_state=initial_state(engine, topic_id, "mid", now_us),
+            newest_times=loaded.newest_times,
         )
 
 
-def recorded(seed: int, count: int) -> pl.DataFrame:
-    """Ticks with copies and late ones, as they would come."""
+def recorded_ticks(seed: int, count: int) -> pl.DataFrame:
+    """Ticks in order of arrival, with duplicates and late ticks."""
     read = [oracle.read(value) for _, value in market(seed, count, 4)]
     columns = ("source", "symbol", "ask", "bid", "mid", "number", "dateTime")
     return pl.DataFrame([tick for tick in read if not isinstance(tick, str)]).select(columns)
 
 
 def files(folder: Path, ticks: pl.DataFrame) -> Iterator[Path]:
-    """In parts, each in another format, the later ones first."""
+    """Write ticks in parts, each in another format, the latest first."""
     third = ticks.height // 3
     paths = [folder / name for name in ("c.ndjson", "b.csv", "a.parquet")]
     ticks[2 * third :].write_ndjson(paths[0])
@@ -68,27 +68,27 @@ def files(folder: Path, ticks: pl.DataFrame) -> Iterator[Path]:
     yield from paths
 
 
-def test_the_candles_are_those_of_the_ticks_and_the_engine_goes_on(
+def test_backfilled_candles_are_correct_and_the_engine_continues(
     sinks: Sinks, tmp_path: Path
 ) -> None:
     records = market(21, 9_000, 4)
-    ticks = recorded(21, 6_000)
-    # Copies differ in price, and of copies the first counts: keep their order.
+    ticks = recorded_ticks(21, 6_000)
+    # Duplicates differ in price and the first one counts: keep the order.
     ticks.write_parquet(tmp_path / "all.parquet")
-    done = filled(sinks, tmp_path / "all.parquet")
-    wanted = batch_candles(ticks)
-    same_candles(sinks.pipeline.candles(), wanted)
-    assert sum(done.published.values()) == wanted.height
+    report = backfill(sinks, tmp_path / "all.parquet")
+    expected = batch_candles(ticks)
+    same_candles(sinks.pipeline.candles(), expected)
+    assert sum(report.published.values()) == expected.height
     sinks.work_off()
-    assert counts(verified(sinks)) == ({"equal": wanted.height}, {"equal": wanted.height})
-    found = sinks.pipeline.candles()
-    over = found.group_by("symbol").agg(pl.col("close_order_key").max().alias("newest"))
-    final = found.join(over, on="symbol").select(
+    assert counts(verified(sinks)) == ({"equal": expected.height}, {"equal": expected.height})
+    candles = sinks.pipeline.candles()
+    newest_keys = candles.group_by("symbol").agg(pl.col("close_order_key").max().alias("newest"))
+    final = candles.join(newest_keys, on="symbol").select(
         pl.col("is_final") == (pl.col("end_us") <= (pl.col("newest") // (1 << 63)) - 2_000_000)
     )
     assert final.to_series().all()
-    assert found.select((pl.col("revision") == pl.col("is_final").cast(pl.Int32)).all()).item()
-    # The engine goes on where the files end.
+    assert candles.select((pl.col("revision") == pl.col("is_final").cast(pl.Int32)).all()).item()
+    # The engine continues where the files end.
     with Feed(sinks.pipeline, records[6_000:], 0) as feed:
         feed.join()
     sinks.pipeline.work_off()
@@ -98,36 +98,40 @@ def test_the_candles_are_those_of_the_ticks_and_the_engine_goes_on(
     sinks.work_off()
     more = [oracle.read(value) for _, value in records[6_000:]]
     live = pl.DataFrame([tick for tick in more if not isinstance(tick, str)])
-    # A copy of a tick that came from a file counts instead of it.
-    every = pl.concat([live.select(ticks.columns), ticks])
-    same_candles(sinks.pipeline.candles(), batch_candles(every))
+    # A live copy of a tick from a file counts instead of it.
+    all_ticks = pl.concat([live.select(ticks.columns), ticks])
+    same_candles(sinks.pipeline.candles(), batch_candles(all_ticks))
     assert verified(sinks).wrong == 0
 
 
-def test_files_in_any_order_twice_and_beside_what_was_live(sinks: Sinks, tmp_path: Path) -> None:
-    ticks = recorded(22, 6_000).unique(["source", "symbol", "number", "dateTime"], keep="first")
+def test_files_in_any_order_and_twice_and_with_live_ticks(sinks: Sinks, tmp_path: Path) -> None:
+    ticks = recorded_ticks(22, 6_000).unique(
+        ["source", "symbol", "number", "dateTime"], keep="first"
+    )
     live = ticks.sample(fraction=0.3, seed=1)
     sinks.pipeline.send_frame(live.sort("dateTime"))
     sinks.pipeline.work_off()
     sinks.work_off()
     paths = list(files(tmp_path, ticks))
-    assert sum(filled(sinks, *paths).published.values()) > 0
-    wanted = batch_candles(ticks)
-    same_candles(sinks.pipeline.candles(), wanted)
-    assert filled(sinks, *paths[:2]).published == {}
+    assert sum(backfill(sinks, *paths).published.values()) > 0
+    expected = batch_candles(ticks)
+    same_candles(sinks.pipeline.candles(), expected)
+    assert backfill(sinks, *paths[:2]).published == {}
     sinks.work_off()
-    assert counts(verified(sinks)) == ({"equal": wanted.height}, {"equal": wanted.height})
+    assert counts(verified(sinks)) == ({"equal": expected.height}, {"equal": expected.height})
 
 
-def test_what_breaks_the_contract_is_refused_or_left_out(sinks: Sinks, tmp_path: Path) -> None:
-    ticks = recorded(23, 200).with_columns(mid=pl.lit(1.0))
-    bad = ticks.with_columns(mid=pl.when(pl.int_range(pl.len()) == 7).then(-1.0).otherwise("mid"))
+def test_invalid_ticks_are_refused_or_skipped(sinks: Sinks, tmp_path: Path) -> None:
+    ticks = recorded_ticks(23, 200).with_columns(mid=pl.lit(1.0))
+    invalid = ticks.with_columns(
+        mid=pl.when(pl.int_range(pl.len()) == 7).then(-1.0).otherwise("mid")
+    )
     path = tmp_path / "bad.parquet"
-    bad.write_parquet(path)
+    invalid.write_parquet(path)
     with pytest.raises(FeedError, match="breaks the contract"):
-        filled(sinks, path)
+        backfill(sinks, path)
     assert sinks.rows("stock_ticks_iceberg").is_empty()
-    filled(sinks, path, layout=Layout(skip=True))
+    backfill(sinks, path, layout=ColumnMapping(skip=True))
     assert sinks.rows("stock_ticks_iceberg").height == ticks.height - 1
 
 
@@ -138,17 +142,19 @@ def test_candles_of_another_engine_are_not_touched(sinks: Sinks, tmp_path: Path)
         sender.send(topic, [b"a", b"b", b"c", b"d"], [b"{}"] * 4)
     assert sender.flush(30) == 0
     path = tmp_path / "t.parquet"
-    recorded(24, 50).write_parquet(path)
+    recorded_ticks(24, 50).write_parquet(path)
     with pytest.raises(StateError, match="no committed offset"):
-        filled(sinks, path)
+        backfill(sinks, path)
 
 
-def test_a_series_is_placed_where_producers_would(bootstrap: str) -> None:
+def test_a_series_gets_the_partition_that_producers_choose(bootstrap: str) -> None:
     pipeline = Pipeline(bootstrap, partitions=7)
     names = [(f"S{n % 3}", f"é{n}" * (n % 9 + 1)) for n in range(60)]
     keys = [f"{source}:{symbol}".encode() for source, symbol in names]
     sender = Sender(pipeline.config)
     sender.send(pipeline.topics.ticks, keys, [b"x"] * len(keys))
     assert sender.flush(30) == 0
-    placed = {m.key(): m.partition() for m in pipeline.records(pipeline.topics.ticks)}
-    assert placed == {key: partition_of(*name, 7) for key, name in zip(keys, names, strict=True)}
+    partitions_of_keys = {m.key(): m.partition() for m in pipeline.records(pipeline.topics.ticks)}
+    assert partitions_of_keys == {
+        key: partition_of(*name, 7) for key, name in zip(keys, names, strict=True)
+    }

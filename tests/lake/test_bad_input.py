@@ -1,4 +1,4 @@
-"""What land refuses, in one sentence, and what it leaves out."""
+"""What `homma land` refuses, with a one-sentence error, and what it skips."""
 
 import json
 import subprocess
@@ -28,7 +28,7 @@ DAY = "2025-03-20T"
 
 
 def refused(argv: Sequence[str], status: int, env: dict[str, str], cwd: Path) -> str:
-    done = subprocess.run(
+    process = subprocess.run(
         [*argv, "--until-end"],
         capture_output=True,
         text=True,
@@ -37,52 +37,52 @@ def refused(argv: Sequence[str], status: int, env: dict[str, str], cwd: Path) ->
         timeout=200,
         env={"PATH": "/usr/bin:/bin", **env},
     )
-    assert done.returncode == status, done.stderr
-    [sentence] = [line for line in done.stderr.splitlines() if line.startswith("homma: ")]
-    assert "Traceback" not in done.stderr
+    assert process.returncode == status, process.stderr
+    [sentence] = [line for line in process.stderr.splitlines() if line.startswith("homma: ")]
+    assert "Traceback" not in process.stderr
     return sentence
 
 
 def test_credentials_and_addresses(sinks: Sinks, server: Weed, tmp_path: Path) -> None:
     argv = sinks.argv(sinks.properties)
-    said = refused(argv, 2, {}, tmp_path)
-    assert "AWS_ACCESS_KEY_ID" in said
-    assert ".homma/credentials.env" in said
+    sentence = refused(argv, 2, {}, tmp_path)
+    assert "AWS_ACCESS_KEY_ID" in sentence
+    assert ".homma/credentials.env" in sentence
     wrong = {**server.environment, "AWS_SECRET_ACCESS_KEY": "wrong-secret"}
-    said = refused(argv, 1, wrong, tmp_path)
-    assert "AWS_SECRET_ACCESS_KEY" in said
-    assert "wrong-secret" not in said
-    [nobody] = free_ports(1)
-    elsewhere = {**sinks.properties, "uri": f"http://127.0.0.1:{nobody}"}
-    said = refused(sinks.argv(elsewhere), 1, server.environment, tmp_path)
-    assert f"127.0.0.1:{nobody}" in said
-    assert "--catalog-uri" in said
+    sentence = refused(argv, 1, wrong, tmp_path)
+    assert "AWS_SECRET_ACCESS_KEY" in sentence
+    assert "wrong-secret" not in sentence
+    [unused_port] = free_ports(1)
+    wrong_address = {**sinks.properties, "uri": f"http://127.0.0.1:{unused_port}"}
+    sentence = refused(sinks.argv(wrong_address), 1, server.environment, tmp_path)
+    assert f"127.0.0.1:{unused_port}" in sentence
+    assert "--catalog-uri" in sentence
     assert sys.executable in argv[0]
 
 
-def test_another_schema_is_refused_and_nothing_is_made(sinks: Sinks) -> None:
+def test_another_schema_is_refused_and_no_table_is_created(sinks: Sinks) -> None:
     sinks.pipeline.send(tick(DAY + "12:00:00"))
     lake = Lake(sinks.properties, sinks.namespace)
     last = CANDLES[-1]
-    lake.make(replace(last, columns=last.columns[:7], cuts=()))
+    lake.ensure_table(replace(last, columns=last.columns[:7], partitions=()))
     with pytest.raises(TableMismatch, match=last.name):
         sinks.work_off()
-    assert not lake.fits(TICKS)
+    assert not lake.has_table(TICKS)
     lake.close()
 
 
-def deleted_before(pipeline: Pipeline, offset: int) -> None:
+def delete_before(pipeline: Pipeline, offset: int) -> None:
     client = AdminClient(pipeline.config)
-    place = TopicPartition(pipeline.topics.ticks, 0, offset)
-    client.delete_records([place])[place].result(30)
+    position = TopicPartition(pipeline.topics.ticks, 0, offset)
+    client.delete_records([position])[position].result(30)
 
 
-def test_ticks_that_kafka_no_longer_has(bootstrap: str, sinks: Sinks) -> None:
+def test_ticks_that_kafka_has_deleted(bootstrap: str, sinks: Sinks) -> None:
     sinks.pipeline = Pipeline(bootstrap)
     sinks.pipeline.send(*(tick(f"{DAY}12:00:{n:02}", number=n) for n in range(10)))
     sinks.work_off()
     sinks.pipeline.send(*(tick(f"{DAY}12:01:{n:02}", number=10 + n) for n in range(10)))
-    deleted_before(sinks.pipeline, 15)
+    delete_before(sinks.pipeline, 15)
     with pytest.raises(OffsetsLost, match=r"offsets 10 to 14 .* partition 0"):
         sinks.work_off()
     assert sinks.rows(TICKS.name).height == 10
@@ -90,24 +90,24 @@ def test_ticks_that_kafka_no_longer_has(bootstrap: str, sinks: Sinks) -> None:
     assert sorted(sinks.rows(TICKS.name)["kafka_offset"]) == [*range(10), *range(15, 20)]
 
 
-def test_ticks_that_kafka_deletes_before_a_running_sink_has_read_them(
+def test_ticks_that_kafka_deletes_before_a_running_sink_reads_them(
     bootstrap: str, sinks: Sinks
 ) -> None:
     sinks.pipeline = Pipeline(bootstrap)
     sinks.pipeline.send(*(tick(f"{DAY}12:00:{n:02}", number=n) for n in range(10)))
     sink = sinks.start()
-    until(lambda: sinks.held() == 10)
+    until(lambda: sinks.landed_offsets() == 10)
     sink.freeze()
-    # The broker answers what the sink has asked for before.
+    # The broker still answers the last request of the sink.
     time.sleep(2)
     sinks.pipeline.send(*(tick(f"{DAY}12:01:{n:02}", number=10 + n) for n in range(10)))
-    deleted_before(sinks.pipeline, 15)
+    delete_before(sinks.pipeline, 15)
     sink.thaw()
-    assert "offsets 10 to 14" in sink.ended_with_a_sentence()
+    assert "offsets 10 to 14" in sink.wait_failed()
     assert sinks.rows(TICKS.name).height == 10
 
 
-def test_a_topic_that_was_made_again(bootstrap: str, sinks: Sinks) -> None:
+def test_a_topic_that_was_created_again(bootstrap: str, sinks: Sinks) -> None:
     pipeline = sinks.pipeline = Pipeline(bootstrap)
     pipeline.send(tick(DAY + "12:00:00"))
     sinks.work_off()
@@ -116,14 +116,14 @@ def test_a_topic_that_was_made_again(bootstrap: str, sinks: Sinks) -> None:
     until(lambda: topic not in Admin(pipeline.config).partitions())
     Admin(pipeline.config).ensure(contract.specs(pipeline.topic_settings, 1), 1)
     pipeline.send(tick(DAY + "12:00:01"))
-    with pytest.raises(StateError, match="deleted and made again"):
+    with pytest.raises(StateError, match="deleted and created again"):
         sinks.work_off()
     assert sinks.rows(TICKS.name).height == 1
 
 
-def a_candle(symbol: str = "AAA", **more: Any) -> bytes:
+def candle_record(symbol: str = "AAA", **fields: Any) -> bytes:
     at = DAY + "12:00:00.000"
-    found = {
+    candle = {
         "source": "S",
         "symbol": symbol,
         "dateTime": at,
@@ -139,9 +139,9 @@ def a_candle(symbol: str = "AAA", **more: Any) -> bytes:
         "isFinal": False,
         "revision": 0,
         "updateDateTime": at,
-        **more,
+        **fields,
     }
-    return json.dumps(found).encode()
+    return json.dumps(candle).encode()
 
 
 def send(pipeline: Pipeline, *values: bytes, topic: int = 0) -> None:
@@ -152,11 +152,13 @@ def send(pipeline: Pipeline, *values: bytes, topic: int = 0) -> None:
 
 
 def test_a_series_in_two_partitions(sinks: Sinks) -> None:
-    # Keys by which the partitioner takes both partitions in turn, soon.
-    send(sinks.pipeline, *(a_candle(volume=n) for n in range(1, 20)))
+    # These keys put records into both partitions.
+    send(sinks.pipeline, *(candle_record(volume=n) for n in range(1, 20)))
     sender = Sender(sinks.pipeline.config)
     for n in range(20):
-        sender.send(sinks.pipeline.topics.candles[0], [str(n).encode()], [a_candle(volume=n + 1)])
+        sender.send(
+            sinks.pipeline.topics.candles[0], [str(n).encode()], [candle_record(volume=n + 1)]
+        )
     assert sender.flush(30) == 0
     with pytest.raises(SplitSeries, match="candles of S:AAA"):
         sinks.work_off()
@@ -164,18 +166,18 @@ def test_a_series_in_two_partitions(sinks: Sinks) -> None:
 
 
 def test_records_of_other_engines(sinks: Sinks) -> None:
-    """Some are no candles; some have neither revision nor isFinal."""
+    """Some are not candles; some have neither revision nor isFinal."""
     bare = {"isFinal": None, "revision": None, "updateDateTime": None}
     next_at = DAY + "12:01:30.000"
     send(
         sinks.pipeline,
-        a_candle("AAA", volume=5, **bare),
-        a_candle("AAA", volume=3, **bare),
+        candle_record("AAA", volume=5, **bare),
+        candle_record("AAA", volume=3, **bare),
         b"{",
         b"17",
-        a_candle("BBB", open=None),
-        a_candle("BBB", volume="many"),
-        a_candle("BBB"),
+        candle_record("BBB", open=None),
+        candle_record("BBB", volume="many"),
+        candle_record("BBB"),
     )
     sinks.work_off()
     rows = sinks.rows(CANDLES[0].name).sort("symbol")
@@ -183,13 +185,13 @@ def test_records_of_other_engines(sinks: Sinks) -> None:
         ("AAA", 5, False),
         ("BBB", 1, False),
     ]
-    later = a_candle("AAA", dateTime=DAY + "12:01:00.000", closeDateTime=next_at, **bare)
+    later = candle_record("AAA", dateTime=DAY + "12:01:00.000", closeDateTime=next_at, **bare)
     send(sinks.pipeline, later)
     sinks.work_off()
     rows = sinks.rows(CANDLES[0].name).filter(symbol="AAA").sort("date_time")
     assert rows["is_final"].to_list() == [True, False]
-    # Its state has expired: what it says is less than what it said.
-    send(sinks.pipeline, a_candle("AAA", volume=1, **bare))
+    # The state has expired: the new candle is smaller than the previous one.
+    send(sinks.pipeline, candle_record("AAA", volume=1, **bare))
     sinks.work_off()
     rows = sinks.rows(CANDLES[0].name).filter(symbol="AAA").sort("date_time")
     assert rows.select("volume", "is_final").rows() == [(5, True), (1, False)]
@@ -198,7 +200,7 @@ def test_records_of_other_engines(sinks: Sinks) -> None:
     assert value("homma_records_superseded_total", {"interval": "1min"}) == 2
 
 
-def test_a_tombstone_takes_a_candle_away(sinks: Sinks) -> None:
+def test_a_tombstone_deletes_a_candle(sinks: Sinks) -> None:
     sinks.pipeline.send(*(tick(f"{DAY}12:0{n}:00", number=n) for n in range(4)))
     sinks.pipeline.work_off()
     sinks.work_off()

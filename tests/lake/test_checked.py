@@ -1,4 +1,4 @@
-"""`homma verify`, `repair` and `backfill` as they are typed."""
+"""`homma verify`, `repair` and `backfill` on the command line."""
 
 import json
 from pathlib import Path
@@ -14,16 +14,16 @@ from tests.lake.sinks import Sinks
 from tests.lake.weed import Weed
 
 
-class Typed:
-    """A pipeline and its lake, asked by the command line."""
+class CommandLine:
+    """Runs commands on a pipeline and its lake."""
 
     def __init__(self, server: Weed, sinks: Sinks) -> None:
         self.server = server
         self.sinks = sinks
 
-    def __call__(self, verb: str, *words: str) -> Result:
+    def __call__(self, command: str, *args: str) -> Result:
         pipeline = self.sinks.pipeline
-        where = [
+        options = [
             "--namespace",
             self.sinks.namespace,
             "--catalog-uri",
@@ -41,79 +41,84 @@ class Typed:
             "--group",
             pipeline.settings.group,
         ]
-        said = CliRunner().invoke(homma, [verb, *where, *words], env=self.server.environment)
-        if said.exception is not None and not isinstance(said.exception, SystemExit):
-            raise said.exception
-        return said
+        result = CliRunner().invoke(homma, [command, *options, *args], env=self.server.environment)
+        if result.exception is not None and not isinstance(result.exception, SystemExit):
+            raise result.exception
+        return result
 
 
 @pytest.fixture
-def typed(
+def run(
     bootstrap: str, server: Weed, lake: dict[str, str], namespace: str, tmp_path: Path
-) -> Typed:
-    return Typed(server, Sinks(Pipeline(bootstrap), lake, namespace, tmp_path))
+) -> CommandLine:
+    return CommandLine(server, Sinks(Pipeline(bootstrap), lake, namespace, tmp_path))
 
 
-def test_late_ticks_are_told_mended_and_told_no_more(typed: Typed) -> None:
-    sinks = typed.sinks
+def test_late_ticks_are_reported_repaired_and_no_longer_reported(run: CommandLine) -> None:
+    sinks = run.sinks
     with Feed(sinks.pipeline, market(31, 3_000, 3), 0) as feed:
         feed.join()
     sinks.pipeline.work_off()
     sinks.work_off()
-    said = typed("verify", "--json")
-    assert said.exit_code == 1
-    told = json.loads(said.stdout)
-    wrong = sum(n for counts in told["topics"].values() for v, n in counts.items() if v != "equal")
-    assert told["wrong"] == 2 * wrong > 0
-    assert {one["verdict"] for one in told["examples"]["topics"]} <= {"missing", "different"}
-    text = typed("verify").stdout
-    assert "candles are wrong; `homma repair` mends them" in text
+    result = run("verify", "--json")
+    assert result.exit_code == 1
+    report = json.loads(result.stdout)
+    wrong = sum(
+        n for counts in report["topics"].values() for v, n in counts.items() if v != "equal"
+    )
+    assert report["wrong"] == 2 * wrong > 0
+    assert {example["verdict"] for example in report["examples"]["topics"]} <= {
+        "missing",
+        "different",
+    }
+    text = run("verify").stdout
+    assert "candles are wrong; run `homma repair`" in text
     assert "different: " in text
-    assert typed("verify", "--tables-only", "SYM0", "--from", "2025-03-20T13:00").exit_code in (
+    assert run("verify", "--tables-only", "SYM0", "--from", "2025-03-20T13:00").exit_code in (
         0,
         1,
     )
-    # Nothing is published where it is only asked.
-    assert "nothing was published" in typed("repair", "--dry-run").stdout
-    assert json.loads(typed("verify", "--json").stdout)["wrong"] == told["wrong"]
-    done = json.loads(typed("repair", "--late", "--json").stdout)
-    assert sum(done["published"].values()) == wrong
-    assert done["removed"] == {}
-    # The tables have not taken it yet, which is not wrong.
-    said = typed("verify", "--json")
-    assert (said.exit_code, json.loads(said.stdout)["wrong"]) == (0, 0)
-    behind = [counts.get("behind", 0) for counts in json.loads(said.stdout)["tables"].values()]
+    # A dry run publishes nothing.
+    assert "nothing was published" in run("repair", "--dry-run").stdout
+    assert json.loads(run("verify", "--json").stdout)["wrong"] == report["wrong"]
+    report = json.loads(run("repair", "--late", "--json").stdout)
+    assert sum(report["published"].values()) == wrong
+    assert report["removed"] == {}
+    # The tables are behind, which is not wrong.
+    result = run("verify", "--json")
+    assert (result.exit_code, json.loads(result.stdout)["wrong"]) == (0, 0)
+    behind = [counts.get("behind", 0) for counts in json.loads(result.stdout)["tables"].values()]
     assert sum(behind) == wrong
     sinks.work_off()
-    assert "all is right" in typed("verify").stdout
-    assert "all is right" in typed("repair").stdout
+    assert "no candle is wrong" in run("verify").stdout
+    assert "no candle is wrong" in run("repair").stdout
 
 
-def test_what_does_not_fit_is_one_sentence(typed: Typed) -> None:
-    sinks = typed.sinks
+def test_errors_are_one_sentence(run: CommandLine) -> None:
+    sinks = run.sinks
     with Feed(sinks.pipeline, market(32, 2_000, 2), 0) as feed:
         feed.join()
     sinks.pipeline.work_off()
     sinks.work_off()
-    with pytest.raises(StateError, match="the candles are made of mid, and --price says bid"):
-        typed("verify", "--price", "bid")
-    with pytest.raises(StateError, match="the candles are made of mid, and --price says ask"):
-        typed("repair", "--price", "ask")
-    with pytest.raises(SettingError, match="--from never is no instant"):
-        typed("repair", "--from", "never")
+    with pytest.raises(StateError, match="the candles are made of mid, but --price is bid"):
+        run("verify", "--price", "bid")
+    with pytest.raises(StateError, match="the candles are made of mid, but --price is ask"):
+        run("repair", "--price", "ask")
+    with pytest.raises(SettingError, match="--from never is not a time"):
+        run("repair", "--from", "never")
     with pytest.raises(StateError, match="has committed nothing"):
-        typed("repair", "--group", "nobody")
+        run("repair", "--group", "nobody")
 
 
-def test_a_file_becomes_candles(typed: Typed, tmp_path: Path) -> None:
+def test_backfill_of_a_file(run: CommandLine, tmp_path: Path) -> None:
     path = tmp_path / "ticks.csv"
     lines = [f"A,{n},{1 + n % 7},2025-03-20T12:00:{n % 60:02}.000" for n in range(200)]
     path.write_text("symbol,number,mid,dateTime\n" + "\n".join(lines))
-    told = json.loads(typed("backfill", str(path), "--source", "S", "--json").stdout)
-    assert (told["ticks"], told["skipped"], told["published"]) == (200, 0, 11)
-    typed.sinks.work_off()
-    assert typed("verify").exit_code == 0
-    again = json.loads(typed("backfill", str(path), "--source", "S", "--json").stdout)
+    report = json.loads(run("backfill", str(path), "--source", "S", "--json").stdout)
+    assert (report["ticks"], report["skipped"], report["published"]) == (200, 0, 11)
+    run.sinks.work_off()
+    assert run("verify").exit_code == 0
+    again = json.loads(run("backfill", str(path), "--source", "S", "--json").stdout)
     assert again["published"] == 0
-    candles = typed.sinks.rows("candle_1min_iceberg")
+    candles = run.sinks.rows("candle_1min_iceberg")
     assert candles["volume"].to_list() == [200]

@@ -1,4 +1,4 @@
-"""Whose table it is: a sink that was replaced gets nothing in, whatever it still had in hand."""
+"""Table ownership: commits of a replaced sink are refused, whatever is in flight."""
 
 from collections.abc import Iterator
 from types import MappingProxyType
@@ -6,8 +6,8 @@ from types import MappingProxyType
 import pytest
 
 from homma.errors import CommitUnknown, StaleSink
-from homma.failpoint import ignored
-from homma.lake.committing import Committer, Prepared, RetryPolicy
+from homma.failpoint import ignore_step
+from homma.lake.committing import Committer, PreparedCommit, RetryPolicy
 from homma.lake.offsets import Offsets
 from homma.lake.schema import TICKS
 from homma.lake.table import Lake
@@ -19,31 +19,33 @@ OFFSETS = Offsets("stock_ticks", "id", MappingProxyType({0: 1}))
 
 @pytest.fixture
 def lakes(lake: dict[str, str], namespace: str) -> Iterator[tuple[Lake, Lake]]:
-    both = Lake(lake, namespace), Lake(lake, namespace)
-    yield both
-    for one in both:
-        one.close()
+    lakes = Lake(lake, namespace), Lake(lake, namespace)
+    yield lakes
+    for client in lakes:
+        client.close()
 
 
 def committer(lake: Lake, outcomes: list[str]) -> Committer:
-    found = Committer(lake.make(TICKS), RetryPolicy(lambda: False), ignored, outcomes.append)
-    found.claim()
-    return found
+    sink = Committer(
+        lake.ensure_table(TICKS), RetryPolicy(lambda: False), ignore_step, outcomes.append
+    )
+    sink.claim()
+    return sink
 
 
 def put(sink: Committer, offset: int) -> None:
     rows = ticks(tick(offset))
-    sink.commit(lambda _: Prepared(sink.table.upload(rows)), OFFSETS.moved({0: offset}))
+    sink.commit(lambda _: PreparedCommit(sink.table.upload(rows)), OFFSETS.advanced({0: offset}))
 
 
-def test_who_was_replaced_gets_nothing_in_even_before_the_successors_first_rows(
+def test_a_replaced_sink_is_refused_before_the_first_rows_of_its_successor(
     lakes: tuple[Lake, Lake],
 ) -> None:
     outcomes: list[str] = []
     first = committer(lakes[0], outcomes)
     put(first, 1)
     second = committer(lakes[1], outcomes)
-    assert second.believed == OFFSETS
+    assert second.known_offsets == OFFSETS
     with pytest.raises(StaleSink, match="another sink has taken over"):
         put(first, 2)
     put(second, 3)
@@ -51,27 +53,31 @@ def test_who_was_replaced_gets_nothing_in_even_before_the_successors_first_rows(
     assert outcomes == ["committed", "refused", "committed"]
 
 
-def test_who_claims_a_table_that_moves_on_meanwhile_goes_on_from_there(
+def test_a_claim_during_a_commit_continues_after_that_commit(
     lakes: tuple[Lake, Lake],
 ) -> None:
     outcomes: list[str] = []
     first = committer(lakes[0], outcomes)
-    late = Committer(lakes[1].table(TICKS), RetryPolicy(lambda: False), ignored, outcomes.append)
+    late = Committer(
+        lakes[1].table(TICKS), RetryPolicy(lambda: False), ignore_step, outcomes.append
+    )
     put(first, 1)
     late.claim()
-    assert late.believed == OFFSETS
+    assert late.known_offsets == OFFSETS
     put(late, 2)
     assert lakes[0].table(TICKS).scan().height == 2
 
 
-def test_who_is_asked_to_stop_tries_once_more_and_then_says_what_failed(
+def test_a_stopping_sink_tries_once_more_and_then_reports_the_error(
     lakes: tuple[Lake, Lake], way: Way, namespace: str
 ) -> None:
     outcomes: list[str] = []
-    lakes[0].make(TICKS)
+    lakes[0].ensure_table(TICKS)
     lake = Lake(way.properties, namespace)
     fault = Fault(COMMIT, Effect.ERROR)
-    sink = Committer(lake.table(TICKS), RetryPolicy(fault.struck.is_set), ignored, outcomes.append)
+    sink = Committer(
+        lake.table(TICKS), RetryPolicy(fault.struck.is_set), ignore_step, outcomes.append
+    )
     sink.claim()
     way.faults.plan(fault)
     put(sink, 1)

@@ -1,4 +1,4 @@
-"""Which files are put together."""
+"""Which files are compacted."""
 
 from typing import Any
 
@@ -16,31 +16,31 @@ def part(number: int, partition: str, rows: int, hour: int) -> Part:
     return Part(f"f{number}", partition, rows, rows * 20, hour * HOUR_US, task)
 
 
-def some(count: int, partition: str, rows: int, hour: int) -> list[Part]:
+def parts_of(count: int, partition: str, rows: int, hour: int) -> list[Part]:
     return [part(hour * 1000 + n, partition, rows, hour) for n in range(count)]
 
 
-NOW = some(1, "day2", 100, 30)
+NOW = parts_of(1, "day2", 100, 30)
 
 
-def test_a_partition_that_is_over_is_put_together() -> None:
+def test_a_past_partition_is_compacted() -> None:
     assert compaction.next_group([]) == []
-    assert compaction.next_group(some(3, "day1", 100, 5) + NOW) == []
-    old = some(4, "day1", 100, 5)
+    assert compaction.next_group(parts_of(3, "day1", 100, 5) + NOW) == []
+    old = parts_of(4, "day1", 100, 5)
     assert set(compaction.next_group(old + NOW)) == set(old)
 
 
-def test_of_an_open_partition_only_what_is_old_and_many() -> None:
-    assert compaction.next_group(some(31, "day2", 100, 5) + NOW) == []
-    assert compaction.next_group(some(32, "day2", 100, 30) + NOW) == []
-    assert len(compaction.next_group(some(32, "day2", 100, 5) + NOW)) == 32
+def test_the_current_partition_is_compacted_only_if_files_are_old_and_many() -> None:
+    assert compaction.next_group(parts_of(31, "day2", 100, 5) + NOW) == []
+    assert compaction.next_group(parts_of(32, "day2", 100, 30) + NOW) == []
+    assert len(compaction.next_group(parts_of(32, "day2", 100, 5) + NOW)) == 32
 
 
-def test_a_large_file_is_not_written_again_for_a_few_rows() -> None:
-    large = some(1, "day1", 200_000, 5)
-    small = some(5, "day1", 100, 6)
+def test_a_large_file_is_not_rewritten_for_a_few_rows() -> None:
+    large = parts_of(1, "day1", 200_000, 5)
+    small = parts_of(5, "day1", 100, 6)
     assert set(compaction.next_group(large + small + NOW)) == set(small)
-    assert compaction.next_group(some(9, "day1", compaction.SMALL_ROWS, 5) + NOW) == []
+    assert compaction.next_group(parts_of(9, "day1", compaction.MAX_SMALL_ROWS, 5) + NOW) == []
 
 
 @settings(deadline=None, max_examples=60)
@@ -50,12 +50,12 @@ def test_a_large_file_is_not_written_again_for_a_few_rows() -> None:
         max_size=60,
     )
 )
-def test_it_comes_to_an_end_with_few_files(members: list[tuple[str, int, int]]) -> None:
+def test_compaction_ends_with_few_files(members: list[tuple[str, int, int]]) -> None:
     parts = [part(n, *member) for n, member in enumerate(members)]
     rows = sum(p.rows for p in parts)
     rounds = 0
     while group := compaction.next_group(parts):
-        assert sum(p.rows for p in group) <= compaction.GROUP_ROWS
+        assert sum(p.rows for p in group) <= compaction.MAX_GROUP_ROWS
         assert len({p.partition for p in group}) == 1
         merged = Part(
             f"m{rounds}",

@@ -1,4 +1,4 @@
-"""History out of a real lake: by series, interval, time, newest first looked for."""
+"""History from a real lake: by series, interval and time, and the newest rows."""
 
 from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
@@ -26,21 +26,21 @@ NOW_US = us(NOON + timedelta(days=2))
 
 
 @pytest.fixture
-def here(lake: dict[str, str], namespace: str) -> Iterator[Lake]:
-    lake_here = Lake(lake, namespace)
-    yield lake_here
-    lake_here.close()
+def lake_client(lake: dict[str, str], namespace: str) -> Iterator[Lake]:
+    client = Lake(lake, namespace)
+    yield client
+    client.close()
 
 
-def filled(here: Lake, spec: TableSpec, rows: list[dict[str, object]]) -> Table:
-    table = here.make(spec)
+def table_with(lake_client: Lake, spec: TableSpec, rows: list[dict[str, object]]) -> Table:
+    table = lake_client.ensure_table(spec)
     table.commit(table.upload(pl.DataFrame(rows, schema=spec.schema)))
     return table
 
 
 @pytest.fixture
-def minutes(here: Lake) -> Table:
-    """Ten minutes of three series, the third minute of which is missing, on two days."""
+def minutes(lake_client: Lake) -> Table:
+    """Ten minutes of three series on two days; the fourth minute is missing."""
     rows = [
         candle(
             symbol,
@@ -52,7 +52,7 @@ def minutes(here: Lake) -> Table:
         for (source, symbol), day, n in product(SERIES, (0, 1), range(10))
         if n != 3
     ]
-    return filled(here, CANDLES[0], rows)
+    return table_with(lake_client, CANDLES[0], rows)
 
 
 def keys(rows: pl.DataFrame) -> list[tuple[str, int]]:
@@ -61,10 +61,10 @@ def keys(rows: pl.DataFrame) -> list[tuple[str, int]]:
 
 
 def test_by_symbol_source_and_time(minutes: Table) -> None:
-    found = history.candles(
+    rows = history.candles(
         minutes, HistoryQuery("A", since_us=us(NOON + timedelta(hours=1))), NOW_US
     )
-    assert keys(found) == [(s, n) for s in ("SA", "TA") for n in range(10) if n != 3]
+    assert keys(rows) == [(s, n) for s in ("SA", "TA") for n in range(10) if n != 3]
     span = HistoryQuery("A", "T", us(NOON + 2 * MINUTE), us(NOON + 6 * MINUTE))
     assert keys(history.candles(minutes, span, NOW_US)) == [("TA", 2), ("TA", 4), ("TA", 5)]
     assert keys(history.candles(minutes, HistoryQuery(source="S", last=1), NOW_US)) == [
@@ -73,11 +73,11 @@ def test_by_symbol_source_and_time(minutes: Table) -> None:
     ]
 
 
-def test_the_newest_are_found_wherever_they_are(minutes: Table) -> None:
+def test_the_newest_rows_are_found(minutes: Table) -> None:
     for now_us in (us(NOON + timedelta(days=1, minutes=10)), NOW_US, us(NOON) * 2):
-        found = history.candles(minutes, HistoryQuery("B", last=3), now_us)
-        assert keys(found) == [("SB", 7), ("SB", 8), ("SB", 9)]
-        assert found["date_time"].min() == NOON + timedelta(days=1, minutes=7)
+        rows = history.candles(minutes, HistoryQuery("B", last=3), now_us)
+        assert keys(rows) == [("SB", 7), ("SB", 8), ("SB", 9)]
+        assert rows["date_time"].min() == NOON + timedelta(days=1, minutes=7)
     twelve = history.candles(minutes, HistoryQuery("B", last=12), NOW_US)
     assert twelve.height == 12
     assert twelve["date_time"].is_sorted()
@@ -87,27 +87,27 @@ def test_the_newest_are_found_wherever_they_are(minutes: Table) -> None:
 
 def test_the_last_close_is_carried_forward(minutes: Table) -> None:
     span = HistoryQuery("B", "S", us(NOON + 3 * MINUTE), us(NOON + 12 * MINUTE))
-    found = history.candles(minutes, span, NOW_US, fill=True)
-    assert found.columns == CANDLES[0].schema.names()
-    assert found["close"].to_list() == [2, 4, 5, 6, 7, 8, 9, 9, 9]
-    assert found["volume"].to_list() == [0, 1, 1, 1, 1, 1, 1, 0, 0]
-    assert found["open"].to_list()[0] == found["high"].to_list()[0] == 2
-    assert found["is_final"].all()
-    # Not into the future.
+    rows = history.candles(minutes, span, NOW_US, fill=True)
+    assert rows.columns == CANDLES[0].schema.names()
+    assert rows["close"].to_list() == [2, 4, 5, 6, 7, 8, 9, 9, 9]
+    assert rows["volume"].to_list() == [0, 1, 1, 1, 1, 1, 1, 0, 0]
+    assert rows["open"].to_list()[0] == rows["high"].to_list()[0] == 2
+    assert rows["is_final"].all()
+    # Gaps are not filled into the future.
     short = history.candles(minutes, span, us(NOON + 11 * MINUTE), fill=True)
     assert short["date_time"].max() == NOON + 10 * MINUTE
-    # The newest are counted after the gaps are filled.
+    # `last` counts filled candles too.
     last = history.candles(
         minutes, HistoryQuery("B", "S", last=8, until_us=span.until_us), NOW_US, fill=True
     )
     assert last["close"].to_list() == [4, 5, 6, 7, 8, 9, 9, 9]
 
 
-def test_months_are_filled_by_the_calendar(here: Lake) -> None:
+def test_months_are_filled_by_the_calendar(lake_client: Lake) -> None:
     starts = [datetime(2023, 11, 1, tzinfo=UTC), datetime(2024, 4, 1, tzinfo=UTC)]
-    table = filled(here, MONTHS, [candle("A", at, final=True) for at in starts])
-    found = history.candles(table, HistoryQuery("A"), NOW_US, fill=True)
-    assert found["date_time"].dt.strftime("%y-%m-%d").to_list() == [
+    table = table_with(lake_client, MONTHS, [candle("A", at, final=True) for at in starts])
+    rows = history.candles(table, HistoryQuery("A"), NOW_US, fill=True)
+    assert rows["date_time"].dt.strftime("%y-%m-%d").to_list() == [
         "23-11-01",
         "23-12-01",
         "24-01-01",
@@ -117,21 +117,21 @@ def test_months_are_filled_by_the_calendar(here: Lake) -> None:
     ]
 
 
-def test_ticks_come_with_their_copies_in_the_order_of_their_places(here: Lake) -> None:
+def test_ticks_include_duplicates_and_are_in_order(lake_client: Lake) -> None:
     at = NOON + timedelta(microseconds=1)
-    table = here.make(TICKS)
+    table = lake_client.ensure_table(TICKS)
     table.commit(table.upload(ticks(tick(3, at), tick(2), tick(9, NOON, number=2), tick(1))))
-    found = history.ticks(table, HistoryQuery("AAA", last=3), NOW_US)
-    assert found["number"].to_list() == [2, 2, 3]
-    told = history.texts(history.told(found, TICKS))
-    assert told["dateTime"].to_list() == [
+    rows = history.ticks(table, HistoryQuery("AAA", last=3), NOW_US)
+    assert rows["number"].to_list() == [2, 2, 3]
+    formatted = history.format_instants(history.to_record_fields(rows, TICKS))
+    assert formatted["dateTime"].to_list() == [
         "2025-03-20T12:00:00.000",
         "2025-03-20T12:00:00.000",
         "2025-03-20T12:00:00.000001",
     ]
-    assert "kafka_offset" not in told.columns
+    assert "kafka_offset" not in formatted.columns
 
 
-def test_what_is_not_there_is_nothing(minutes: Table) -> None:
+def test_an_unknown_symbol_has_no_rows(minutes: Table) -> None:
     for fill in (False, True):
         assert history.candles(minutes, HistoryQuery("NO"), NOW_US, fill=fill).is_empty()

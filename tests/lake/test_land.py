@@ -1,4 +1,4 @@
-"""Topics into tables, with the real servers."""
+"""`homma land` with real servers."""
 
 from pathlib import Path
 
@@ -25,7 +25,7 @@ def test_ticks_and_candles_are_landed_and_corrected(sinks: Sinks) -> None:
         assert sinks.check() > 0
 
 
-def test_candles_are_left_to_another_and_taken_back(sinks: Sinks) -> None:
+def test_candles_are_handed_over_and_taken_back(sinks: Sinks) -> None:
     with Feed(sinks.pipeline, market(2, 2_000, 4), 0) as feed:
         feed.join()
     sinks.pipeline.work_off()
@@ -44,12 +44,12 @@ def test_candles_are_left_to_another_and_taken_back(sinks: Sinks) -> None:
     assert sinks.table(CANDLES[0].name).properties["homma.sink"] != "trino"
 
 
-def test_whoever_landed_candles_ends_when_they_are_left_to_another(sinks: Sinks) -> None:
+def test_a_candle_sink_ends_when_candles_are_handed_over(sinks: Sinks) -> None:
     with at_work(sinks) as feed:
         sink = sinks.start()
-        until(lambda: sinks.held() > 1_000)
+        until(lambda: sinks.landed_offsets() > 1_000)
         sinks.work_off(candles_by="trino")
         status = sink.process.wait(120)
         feed.stop()
     assert status == 1
-    assert "another sink has taken over" in sink.said()
+    assert "another sink has taken over" in sink.output()

@@ -1,4 +1,4 @@
-"""A table stays small, and what is put together stays what it is."""
+"""Tables stay small, and compaction does not change rows."""
 
 import threading
 from collections.abc import Iterator
@@ -10,7 +10,7 @@ from typing import Any
 import polars as pl
 import pytest
 
-from homma.failpoint import ignored
+from homma.failpoint import ignore_step
 from homma.lake.candles import CandleSink
 from homma.lake.committing import RetryPolicy
 from homma.lake.newest import FinalityRules
@@ -25,27 +25,27 @@ from tests.lake.rows import NOON, candle, candles
 
 
 @pytest.fixture
-def here(lake: dict[str, str], namespace: str) -> Iterator[Lake]:
-    lake_here = Lake(lake, namespace)
-    yield lake_here
-    lake_here.close()
+def lake_client(lake: dict[str, str], namespace: str) -> Iterator[Lake]:
+    client = Lake(lake, namespace)
+    yield client
+    client.close()
 
 
 def sink(table: Table) -> CandleSink:
-    """One that tidies as soon as it is asked, and keeps no file that nobody needs."""
-    place = SinkContext(
+    """A sink that always maintains its table, and keeps no orphaned files."""
+    context = SinkContext(
         RetryPolicy(lambda: False),
         Metrics(LAND),
-        ignored,
-        keep_s=0.0,
+        ignore_step,
+        orphan_retention_s=0.0,
         maintain_every=1,
         now_s=lambda: 1e12,
     )
-    return CandleSink(table, SourceTopic("candle_1min", "id"), place, 1.0, FinalityRules(0, 0, 0))
+    return CandleSink(table, SourceTopic("candle_1min", "id"), context, 1.0, FinalityRules(0, 0, 0))
 
 
-def replaced(table: Table, number: int) -> None:
-    """A commit as the sink makes it: open rows anew, some final ones."""
+def replace_rows(table: Table, number: int) -> None:
+    """Commit like the sink: replace open rows, add final ones."""
     at = NOON + timedelta(minutes=number)
     rows = candles(
         candle("AAA", at, volume=number), candle("AAA", at - timedelta(minutes=1), final=True)
@@ -54,68 +54,68 @@ def replaced(table: Table, number: int) -> None:
     table.commit(table.upload(rows), table.parts(Where(final=False)), offsets, f"c{number}")
 
 
-def lie_there(table: Table) -> list[Any]:
-    return maintenance.stored(table._iceberg)
+def objects_of(table: Table) -> list[Any]:
+    return maintenance.list_objects(table._iceberg)
 
 
-def grown(here: Lake, commits: int, every: int) -> Iterator[tuple[int, int]]:
-    """Objects and bytes of a table after each `every` commits."""
-    table = here.make(CANDLES[0])
-    tidy = sink(table)
+def sizes_after_commits(lake_client: Lake, commits: int, every: int) -> Iterator[tuple[int, int]]:
+    """Yield number and bytes of a table's objects after each `every` commits."""
+    table = lake_client.ensure_table(CANDLES[0])
+    maintainer = sink(table)
     for number in range(commits):
-        replaced(table, number)
+        replace_rows(table, number)
         if (number + 1) % every == 0:
-            tidy.maintain()
-            there = lie_there(table)
-            yield len(there), sum(one.size for one in there)
+            maintainer.maintain()
+            objects = objects_of(table)
+            yield len(objects), sum(item.size for item in objects)
     assert table.scan(Where(final=True)).height == commits
     assert table.scan(Where(final=False)).height == 1
     assert table.offsets() == Offsets("candle_1min", "id", MappingProxyType({0: commits - 1}))
 
 
-def no_more_each_time(found: list[tuple[int, int]], of_files: int) -> None:
-    """Beyond the files of rows, which compaction bounds, nothing is left behind."""
-    objects = [count for count, _ in found]
+def check_bounded(sizes: list[tuple[int, int]], data_files: int) -> None:
+    """Check that only data files grow in number, which compaction bounds."""
+    objects = [count for count, _ in sizes]
     half = len(objects) // 2
-    assert max(objects[half:]) <= max(objects[:half]) + of_files
+    assert max(objects[half:]) <= max(objects[:half]) + data_files
 
 
-def test_nothing_is_left_behind(here: Lake) -> None:
-    found = list(grown(here, 60, 10))
-    # Two hours of minutes are not put together yet: a file a commit, and no more than that.
-    no_more_each_time(found, of_files=30)
+def test_no_files_are_left_behind(lake_client: Lake) -> None:
+    sizes = list(sizes_after_commits(lake_client, 60, 10))
+    # The last two hours are not compacted yet: one file per commit, and no more.
+    check_bounded(sizes, data_files=30)
 
 
 def on_disk(folder: Path) -> int:
-    """What the servers take of it, their own logs of changes and their index too."""
+    """The bytes that the servers use, including their change logs and indexes."""
     return sum(file.stat().st_blocks * 512 for file in folder.rglob("*") if file.is_file())
 
 
 @pytest.mark.stack
 @pytest.mark.timeout(1800)
-def test_a_thousand_commits_leave_what_a_hundred_do(tmp_path: Path, namespace: str) -> None:
+def test_a_thousand_commits_leave_as_much_as_a_hundred(tmp_path: Path, namespace: str) -> None:
     disk = []
-    found = []
-    with weed.mortal(tmp_path) as (server, _, seaweed):
-        here = Lake(server.properties, namespace)
-        for there in grown(here, 1000, 25):
-            found.append(there)
-            if len(found) % 5 == 0:
+    sizes = []
+    with weed.restartable(tmp_path) as (server, _, seaweed):
+        lake_client = Lake(server.properties, namespace)
+        for objects in sizes_after_commits(lake_client, 1000, 25):
+            sizes.append(objects)
+            if len(sizes) % 5 == 0:
                 # As `homma up` does every hour.
                 purge_log(seaweed, threading.Event())
                 disk.append(on_disk(seaweed.folder / "data"))
-        here.close()
-    no_more_each_time(found, of_files=60)
-    # A row is a hundred bytes or less; what grows is the rows.
-    (_, early), (_, late) = found[len(found) // 10], found[-1]
+        lake_client.close()
+    check_bounded(sizes, data_files=60)
+    # A row has a hundred bytes or less: only rows grow.
+    (_, early), (_, late) = sizes[len(sizes) // 10], sizes[-1]
     assert late < early + 900 * 200
-    # Deleted files go when enough of a volume is garbage: with every commit it would be twice.
+    # Deleted files are freed when enough of a volume is garbage, so usage may vary by half.
     half = len(disk) // 2
     assert max(disk[half:]) < 1.5 * max(disk[:half])
 
 
-def test_small_files_are_put_together_and_stay_what_they_are(here: Lake) -> None:
-    table = here.make(CANDLES[0])
+def test_compaction_of_small_files_keeps_rows_and_offsets(lake_client: Lake) -> None:
+    table = lake_client.ensure_table(CANDLES[0])
     written = []
     for number in range(6):
         rows = candles(
@@ -127,13 +127,13 @@ def test_small_files_are_put_together_and_stay_what_they_are(here: Lake) -> None
     written.append(later)
     offsets = Offsets("candle_1min", "id", MappingProxyType({0: 7}))
     table.commit(table.upload(later), (), offsets, "x")
-    tidy = sink(table)
-    tidy.maintain()
-    again = here.table(CANDLES[0])
-    assert len(again.parts()) == 2
+    maintainer = sink(table)
+    maintainer.maintain()
+    reopened = lake_client.table(CANDLES[0])
+    assert len(reopened.parts()) == 2
     key = ["source", "symbol", "date_time"]
-    assert again.scan().sort(key).equals(pl.concat(written).sort(key))
-    assert again.offsets() == offsets
-    # The sink goes on, on what it has made.
-    replaced(again, 1)
-    assert again.scan().height == 21
+    assert reopened.scan().sort(key).equals(pl.concat(written).sort(key))
+    assert reopened.offsets() == offsets
+    # Commits continue on the compacted table.
+    replace_rows(reopened, 1)
+    assert reopened.scan().height == 21

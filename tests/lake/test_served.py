@@ -1,4 +1,4 @@
-"""Older candles out of a real lake, joined with the newest: no gap, no repeat."""
+"""Older candles from a real lake, joined with the newest: no gaps, no duplicates."""
 
 import itertools
 from datetime import UTC, datetime, timedelta
@@ -18,7 +18,14 @@ from tests.faults.engines import Feed, flow
 from tests.lake.rows import candle
 from tests.lake.rows import candles as rows
 from tests.lake.sinks import Sinks
-from tests.serve.serving import Counting, candles, following, made, ready, running
+from tests.serve.serving import (
+    RecordSequence,
+    candle_topics,
+    get_candles,
+    make_server,
+    running,
+    wait_until_ready,
+)
 from tests.stack.waiting import until
 
 START = datetime(2025, 3, 20, 12, tzinfo=UTC)
@@ -29,33 +36,33 @@ def at(minute: int) -> datetime:
 
 
 def landed(lake: dict[str, str], namespace: str, minutes: range) -> None:
-    table = Lake(lake, namespace).make(CANDLES[0])
-    found = [candle("A", at(n), final=True, close=float(n)) for n in minutes]
-    table.commit(table.upload(rows(*found)))
+    table = Lake(lake, namespace).ensure_table(CANDLES[0])
+    candle_rows = [candle("A", at(n), final=True, close=float(n)) for n in minutes]
+    table.commit(table.upload(rows(*candle_rows)))
 
 
 def server(lake: dict[str, str], namespace: str, minutes: range) -> Server:
-    """One whose memory has these minutes of S:A."""
-    found = made(
+    """A server with these minutes of S:A in memory."""
+    serving = make_server(
         LakeClient(lambda: LakeReader(Lake(lake, namespace)), Metrics(SERVE)), keep_candles=10
     )
-    records = Counting()
+    records = RecordSequence()
     for n in minutes:
         start = at(n).isoformat()[:19] + ".000"
-        found.market.live.add(0, records.record(start, close=float(n)))
-    found.market.live.settle()
-    found.market.ready = True
-    return found
+        serving.market.live.add(0, records.record(start, close=float(n)))
+    serving.market.live.mark_backfilled()
+    serving.market.is_ready = True
+    return serving
 
 
 def closes(address: str, **query: object) -> list[float]:
-    return [found["close"] for found in candles(address, **query)]  # type: ignore[arg-type]
+    return [candle_json["close"] for candle_json in get_candles(address, **query)]  # type: ignore[arg-type]
 
 
-def test_memory_and_lake_are_one(lake: dict[str, str], namespace: str) -> None:
+def test_memory_and_lake_are_merged(lake: dict[str, str], namespace: str) -> None:
     landed(lake, namespace, range(60))
-    found = server(lake, namespace, range(50, 65))
-    with running(found) as address:
+    serving = server(lake, namespace, range(50, 65))
+    with running(serving) as address:
         for _ in range(2):
             assert closes(address) == [float(n) for n in range(65)]
             assert closes(address, limit=12) == [float(n) for n in range(53, 65)]
@@ -65,32 +72,32 @@ def test_memory_and_lake_are_one(lake: dict[str, str], namespace: str) -> None:
             around = {"from": at(45).isoformat()[:19], "to": at(63).isoformat()[:19]}
             assert closes(address, **around) == [float(n) for n in range(45, 63)]
             assert closes(address, **{"from": at(-9).isoformat()[:19]}, limit=4) == [0, 1, 2, 3]
-        # Of the lake alone.
+        # A symbol that only the lake could have.
         assert closes(address, symbol="Z") == []
 
 
-def test_without_an_answer_from_the_lake(lake: dict[str, str], namespace: str) -> None:
-    gone = {**lake, "uri": "http://127.0.0.1:1"}
-    with running(server(gone, namespace, range(50, 65))) as address:
+def test_an_unreachable_lake(lake: dict[str, str], namespace: str) -> None:
+    unreachable = {**lake, "uri": "http://127.0.0.1:1"}
+    with running(server(unreachable, namespace, range(50, 65))) as address:
         assert closes(address) == [float(n) for n in range(50, 65)]
 
 
 def of_the_engine(pipeline: Pipeline) -> dict[tuple[str, str], list[tuple[str, float, int]]]:
-    """The newest records of the topics: of each interval and symbol, oldest first."""
-    shown = pl.from_epoch("start_us", "us").dt.to_string("%Y-%m-%dT%H:%M:%S.000Z")
-    found = pipeline.candles().with_columns(at=shown).sort("start_us")
+    """The newest records of the topics by interval and symbol, oldest first."""
+    start_text = pl.from_epoch("start_us", "us").dt.to_string("%Y-%m-%dT%H:%M:%S.000Z")
+    candles = pipeline.candles().with_columns(at=start_text).sort("start_us")
     return {
-        (INTERVALS[code].code, symbol): list(one.select("at", "close", "volume").iter_rows())
-        for (code, symbol), one in found.group_by("interval", "symbol")
+        (INTERVALS[code].code, symbol): list(rows.select("at", "close", "volume").iter_rows())
+        for (code, symbol), rows in candles.group_by("interval", "symbol")
     }
 
 
 def as_served(address: str, interval: str, symbol: str) -> list[tuple[str, float, int]]:
-    found = candles(address, interval=interval, symbol=symbol, limit=10_000)
-    return [(c["dateTime"], c["close"], c["volume"]) for c in found]
+    served = get_candles(address, interval=interval, symbol=symbol, limit=10_000)
+    return [(c["dateTime"], c["close"], c["volume"]) for c in served]
 
 
-def test_what_engine_and_sink_make_is_served_whole(
+def test_all_candles_of_engine_and_sink_are_served(
     sinks: Sinks, lake: dict[str, str], namespace: str
 ) -> None:
     pipeline = sinks.pipeline
@@ -109,28 +116,26 @@ def test_what_engine_and_sink_make_is_served_whole(
     past = LakeClient(lambda: LakeReader(Lake(lake, namespace)), Metrics(SERVE))
     go_on(3000)
     sinks.work_off()
-    # Memory forgets some of the first part, and none of what the lake does not have yet.
-    server = made(past, following(pipeline), keep_candles=60)
+    # Memory drops candles of the first part, but none that the lake does not have yet.
+    server = make_server(past, candle_topics(pipeline), keep_candles=60)
     with running(server) as address:
-        ready(address)
-        until(lambda: server.market.live.settled)
+        wait_until_ready(address)
+        until(lambda: server.market.live.is_backfilled)
         assert same(address)
         minutes = of_the_engine(pipeline)["m1", "SYM0"]
         assert len(minutes) > 60 + server.market.live.keep
-        # More comes, corrections of old candles too, before the lake has any of it and after.
+        # More ticks and corrections of old candles, before and after the lake has them.
         go_on(800)
         until(lambda: same(address))
         sinks.work_off()
         assert same(address)
 
 
-def test_it_is_told_where_the_lake_is_behind_what_was_let_go(
-    lake: dict[str, str], namespace: str
-) -> None:
+def test_a_gap_between_lake_and_memory_is_reported(lake: dict[str, str], namespace: str) -> None:
     landed(lake, namespace, range(10))
-    # Of 100 that came after, memory has a few: what lies between is in Kafka alone.
+    # Memory has a few of the next 100 candles: those between are only in Kafka.
     with running(server(lake, namespace, range(10, 110))) as address:
         query = {"source": "S", "symbol": "A", "interval": "m1"}
-        found = httpx.get(f"{address}/api/candles", params=query, timeout=30).json()
-        assert found["complete"] is False
-        assert found["candles"][-1]["close"] == 109.0
+        answer = httpx.get(f"{address}/api/candles", params=query, timeout=30).json()
+        assert answer["complete"] is False
+        assert answer["candles"][-1]["close"] == 109.0

@@ -1,4 +1,4 @@
-"""What a commit takes away is found, whoever else looks at the same time."""
+"""A commit finds the files to remove, even if several threads evaluate manifests."""
 
 import threading
 from typing import Any
@@ -11,18 +11,18 @@ from pyiceberg.types import BooleanType, DateType, PrimitiveType
 
 from homma.lake.schema import CANDLES
 from homma.lake.table import definition
-from homma.lake.table.snapshots import one_at_a_time
+from homma.lake.table.snapshots import serialized
 
-#: Its types know no values.
+#: pyiceberg's types do not accept plain values.
 EQUAL: Any = EqualTo
 SCHEMA = definition.schema(CANDLES[0])
 SPEC = definition.partitioning(CANDLES[0], SCHEMA)
 
 
 def bounds(kind: PrimitiveType, value: Any) -> PartitionFieldSummary:
-    there = to_bytes(kind, value)
+    encoded = to_bytes(kind, value)
     return PartitionFieldSummary.from_args(
-        contains_null=False, contains_nan=False, lower_bound=there, upper_bound=there
+        contains_null=False, contains_nan=False, lower_bound=encoded, upper_bound=encoded
     )
 
 
@@ -35,25 +35,27 @@ def manifest(summaries: list[PartitionFieldSummary]) -> ManifestFile:
 
 
 class Interrupted(list[PartitionFieldSummary]):
-    """While it is looked at, another thread looks at another manifest."""
+    """While this manifest is evaluated, another thread evaluates another one."""
 
     def __init__(self, summaries: list[PartitionFieldSummary], other: threading.Thread) -> None:
         super().__init__(summaries)
         self._other = other
 
     def __getitem__(self, at: Any) -> Any:
-        found = super().__getitem__(at)
+        summary = super().__getitem__(at)
         if self._other.ident is None:
             self._other.start()
             self._other.join(0.5)
-        return found
+        return summary
 
 
-def test_a_manifest_is_judged_by_itself_while_another_is_looked_at() -> None:
-    wanted = And(EQUAL("is_final", False), EQUAL("date_time_day", 20_000))
-    may_hold = one_at_a_time(manifest_evaluator(SPEC, SCHEMA, wanted))
-    told: list[bool] = []
-    other = threading.Thread(target=lambda: told.append(may_hold(manifest(partitions(30_000)))))
-    assert may_hold(manifest(Interrupted(partitions(20_000), other)))
+def test_threads_evaluate_their_own_manifests() -> None:
+    condition = And(EQUAL("is_final", False), EQUAL("date_time_day", 20_000))
+    may_contain = serialized(manifest_evaluator(SPEC, SCHEMA, condition))
+    results: list[bool] = []
+    other = threading.Thread(
+        target=lambda: results.append(may_contain(manifest(partitions(30_000))))
+    )
+    assert may_contain(manifest(Interrupted(partitions(20_000), other)))
     other.join()
-    assert told == [False]
+    assert results == [False]

@@ -1,4 +1,4 @@
-"""Tables on a real catalog: made as they should be, committed to once, read as they are."""
+"""Tables in a real catalog: creation, commits, reads."""
 
 from collections.abc import Iterator
 from dataclasses import replace
@@ -20,29 +20,29 @@ OFFSETS = Offsets("stock_ticks", "id", MappingProxyType({0: 3, 1: 7}))
 
 
 @pytest.fixture
-def here(lake: dict[str, str], namespace: str) -> Iterator[Lake]:
-    lake_here = Lake(lake, namespace)
-    yield lake_here
-    lake_here.close()
+def lake_client(lake: dict[str, str], namespace: str) -> Iterator[Lake]:
+    client = Lake(lake, namespace)
+    yield client
+    client.close()
 
 
 def add(table: Table, rows: pl.DataFrame, offsets: Offsets | None = None, name: str = "") -> None:
     table.commit(table.upload(rows), (), offsets, name)
 
 
-def test_the_twelve_tables_are_made_as_the_contract_says(
-    lake: dict[str, str], namespace: str, here: Lake
+def test_the_twelve_tables_are_created_by_the_contract(
+    lake: dict[str, str], namespace: str, lake_client: Lake
 ) -> None:
     for spec in TABLES:
-        here.make(spec)
-        here.make(spec)
+        lake_client.ensure_table(spec)
+        lake_client.ensure_table(spec)
     catalog = load_catalog("theirs", type="rest", **lake)
     assert {name[-1] for name in catalog.list_tables(namespace)} == {s.name for s in TABLES}
     minutes = catalog.load_table((namespace, "candle_1min_iceberg"))
     assert minutes.metadata.format_version == 2
     assert [str(field.transform) for field in minutes.spec().fields] == ["identity", "day"]
     assert minutes.schema().identifier_field_names() == {"source", "symbol", "date_time"}
-    assert minutes.schema().find_field("volume").doc == "count of ticks"
+    assert minutes.schema().find_field("volume").doc == "number of ticks"
     assert [f.source_id for f in minutes.sort_order().fields] == [1, 2, 3]
     hours = catalog.load_table((namespace, "candle_4hour_iceberg"))
     assert [str(field.transform) for field in hours.spec().fields] == ["identity", "month"]
@@ -52,97 +52,99 @@ def test_the_twelve_tables_are_made_as_the_contract_says(
     assert ticks_there.schema().identifier_field_names() == {"kafka_partition", "kafka_offset"}
 
 
-def test_what_is_committed_is_read_again_with_its_offsets(here: Lake) -> None:
-    table = here.make(TICKS)
+def test_committed_rows_are_read_with_their_offsets(lake_client: Lake) -> None:
+    table = lake_client.ensure_table(TICKS)
     rows = ticks(tick(1), tick(2, NOON + timedelta(days=1), symbol="BBB"), tick(3))
     assert table.offsets() is None
     add(table, rows, OFFSETS, "one")
-    other = here.table(TICKS)
-    assert other.scan().sort("kafka_offset").equals(rows)
-    assert other.offsets() == OFFSETS
-    assert other.holds("one")
-    assert not other.holds("two")
-    of_bbb = other.scan(Where(series=(("S", "BBB"),)), ["kafka_offset"])
+    reopened = lake_client.table(TICKS)
+    assert reopened.scan().sort("kafka_offset").equals(rows)
+    assert reopened.offsets() == OFFSETS
+    assert reopened.has_commit("one")
+    assert not reopened.has_commit("two")
+    of_bbb = reopened.scan(Where(series=(("S", "BBB"),)), ["kafka_offset"])
     assert of_bbb.to_dicts() == [{"kafka_offset": 2}]
     day_us = 86_400_000_000
     start_us = int(NOON.timestamp()) * 1_000_000
-    assert other.scan(Where(since_us=start_us + 1, until_us=start_us + 2 * day_us)).height == 1
+    assert reopened.scan(Where(since_us=start_us + 1, until_us=start_us + 2 * day_us)).height == 1
 
 
-def test_the_offsets_survive_commits_of_others(here: Lake) -> None:
-    table = here.make(TICKS)
+def test_offsets_survive_commits_of_others(lake_client: Lake) -> None:
+    table = lake_client.ensure_table(TICKS)
     add(table, ticks(tick(1)), OFFSETS, "one")
     for _ in range(3):
         add(table, ticks(tick(9)))
-    again = here.table(TICKS)
-    assert again.offsets() == OFFSETS
-    assert again.holds("one")
+    reopened = lake_client.table(TICKS)
+    assert reopened.offsets() == OFFSETS
+    assert reopened.has_commit("one")
 
 
-def test_a_commit_on_an_old_snapshot_is_refused(here: Lake) -> None:
-    first, second = here.make(TICKS), here.table(TICKS)
+def test_a_commit_on_an_old_snapshot_is_refused(lake_client: Lake) -> None:
+    first, second = lake_client.ensure_table(TICKS), lake_client.table(TICKS)
     add(first, ticks(tick(1)), OFFSETS, "one")
     with pytest.raises(CommitRefused):
         add(second, ticks(tick(1)), OFFSETS, "two")
     second.refresh()
-    assert second.holds("one")
-    assert not second.holds("two")
-    add(second, ticks(tick(2)), OFFSETS.moved({0: 4}), "three")
-    assert here.table(TICKS).scan().height == 2
+    assert second.has_commit("one")
+    assert not second.has_commit("two")
+    add(second, ticks(tick(2)), OFFSETS.advanced({0: 4}), "three")
+    assert lake_client.table(TICKS).scan().height == 2
 
 
-def test_files_are_replaced_in_one_snapshot(here: Lake) -> None:
-    table = here.make(CANDLES[0])
+def test_files_are_replaced_in_one_snapshot(lake_client: Lake) -> None:
+    table = lake_client.ensure_table(CANDLES[0])
     add(table, candles(candle("AAA"), candle("BBB", final=True)))
     for volume in range(2, 30):
-        gone = table.parts(Where(final=False))
-        table.commit(table.upload(candles(candle("AAA", volume=volume))), gone)
-    again = here.table(CANDLES[0])
-    found = again.scan().select("symbol", "volume", "is_final").sort("symbol")
-    assert found.rows() == [("AAA", 29, False), ("BBB", 1, True)]
-    assert len(again.parts()) == 2
+        replaced = table.parts(Where(final=False))
+        table.commit(table.upload(candles(candle("AAA", volume=volume))), replaced)
+    reopened = lake_client.table(CANDLES[0])
+    rows = reopened.scan().select("symbol", "volume", "is_final").sort("symbol")
+    assert rows.rows() == [("AAA", 29, False), ("BBB", 1, True)]
+    assert len(reopened.parts()) == 2
 
 
-def test_rows_that_lack_what_is_required_are_not_written(here: Lake) -> None:
-    table = here.make(CANDLES[0])
+def test_rows_without_a_required_value_are_not_written(lake_client: Lake) -> None:
+    table = lake_client.ensure_table(CANDLES[0])
     with pytest.raises(LakeError, match="have no open"):
         table.upload(candles(candle(open=None)))
 
 
-def test_another_schema_is_refused(here: Lake) -> None:
-    here.make(replace(CANDLES[0], columns=CANDLES[0].columns[:8], cuts=(), name=TICKS.name))
-    for look in (here.make, here.table):
+def test_another_schema_is_refused(lake_client: Lake) -> None:
+    lake_client.ensure_table(
+        replace(CANDLES[0], columns=CANDLES[0].columns[:8], partitions=(), name=TICKS.name)
+    )
+    for open_table in (lake_client.ensure_table, lake_client.table):
         with pytest.raises(TableMismatch, match="stock_ticks_iceberg has another schema: it lacks"):
-            look(TICKS)
-    here.make(replace(CANDLES[1], cuts=()))
-    with pytest.raises(TableMismatch, match="partitioned otherwise"):
-        here.table(CANDLES[1])
+            open_table(TICKS)
+    lake_client.ensure_table(replace(CANDLES[1], partitions=()))
+    with pytest.raises(TableMismatch, match="has other partitions"):
+        lake_client.table(CANDLES[1])
 
 
-def test_a_missing_table_is_said(here: Lake) -> None:
+def test_a_missing_table_is_an_error(lake_client: Lake) -> None:
     with pytest.raises(TableMismatch, match="homma land"):
-        here.table(TICKS)
+        lake_client.table(TICKS)
 
 
-def test_wrong_credentials_and_addresses_are_said(lake: dict[str, str], namespace: str) -> None:
+def test_wrong_credentials_and_addresses_are_errors(lake: dict[str, str], namespace: str) -> None:
     with pytest.raises(LakeDenied, match="AWS_SECRET_ACCESS_KEY"):
         Lake({**lake, "credential": "some:body"}, namespace)
-    [nobody] = free_ports(1)
-    with pytest.raises(LakeUnreachable, match=f"127.0.0.1:{nobody}.*--catalog-uri"):
-        Lake({**lake, "uri": f"http://127.0.0.1:{nobody}"}, namespace)
+    [unused_port] = free_ports(1)
+    with pytest.raises(LakeUnreachable, match=f"127.0.0.1:{unused_port}.*--catalog-uri"):
+        Lake({**lake, "uri": f"http://127.0.0.1:{unused_port}"}, namespace)
     with pytest.raises(LakeDenied):
         Lake({**lake, "uri": lake["s3.endpoint"]}, namespace)
 
 
-def test_wrong_storage_is_said(lake: dict[str, str], namespace: str) -> None:
-    [nobody] = free_ports(1)
+def test_wrong_storage_is_an_error(lake: dict[str, str], namespace: str) -> None:
+    [unused_port] = free_ports(1)
     for wrong, error, word in (
         ({"s3.secret-access-key": "wrong"}, LakeDenied, "AWS_SECRET_ACCESS_KEY"),
-        ({"s3.endpoint": f"http://127.0.0.1:{nobody}"}, LakeUnreachable, "--s3-endpoint"),
+        ({"s3.endpoint": f"http://127.0.0.1:{unused_port}"}, LakeUnreachable, "--s3-endpoint"),
     ):
-        there = Lake({**lake, **wrong}, namespace)
-        table = there.make(TICKS)
+        wrong_lake = Lake({**lake, **wrong}, namespace)
+        table = wrong_lake.ensure_table(TICKS)
         with pytest.raises(error, match=word) as raised:
             table.upload(ticks(tick(1)))
         assert "wrong" not in str(raised.value)
-        there.close()
+        wrong_lake.close()

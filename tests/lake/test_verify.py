@@ -1,4 +1,4 @@
-"""`homma verify` on a real pipeline: nothing on a sound one, all that is wrong on a damaged one."""
+"""`homma verify` on a real pipeline, correct and damaged."""
 
 from pathlib import Path
 
@@ -30,9 +30,9 @@ def test_real_quotes_end_to_end(
     sinks.pipeline.send_frame(disturbed(real_ticks(), FOUR_MINUTES_US, 0.01, seed=3))
     sinks.pipeline.work_off(price=price)
     sinks.work_off()
-    report = verified(sinks, price=price, at_once=300_000)
-    made = sinks.pipeline.candles().height
-    assert counts(report) == ({"equal": made}, {"equal": made})
+    report = verified(sinks, price=price, max_ticks=300_000)
+    candle_count = sinks.pipeline.candles().height
+    assert counts(report) == ({"equal": candle_count}, {"equal": candle_count})
     rows = pl.concat(
         sinks.rows(f"candle_{name}_iceberg").with_columns(interval=pl.lit(code, pl.UInt8))
         for code, name in ((0, "1min"), (5, "1hour"), (8, "1day"))
@@ -41,39 +41,39 @@ def test_real_quotes_end_to_end(
     assert equal_bars(candles, price) == {"minute": 15_857, "hour": 268, "daily": 13}
 
 
-def late_and_copied(sinks: Sinks) -> None:
+def run_with_late_ticks(sinks: Sinks) -> None:
     with Feed(sinks.pipeline, market(5, 6_000, 4), 0) as feed:
         feed.join()
     sinks.pipeline.work_off()
     sinks.work_off()
 
 
-def test_late_ticks_are_missed_where_candles_lack_them(sinks: Sinks) -> None:
-    late_and_copied(sinks)
+def test_candles_without_their_late_ticks_are_wrong(sinks: Sinks) -> None:
+    run_with_late_ticks(sinks)
     report = verified(sinks)
     assert report.topic is not None
     late = len(sinks.pipeline.records(sinks.pipeline.topics.late))
     minutes = sum(report.topic.counts.get((0, v), 0) for v in ("missing", "different"))
     assert 0 < minutes <= late
     assert report.table.counts == report.topic.counts
-    assert report.table.of("extra") == 0
-    # In every interval, and each with examples that show what is and what must be.
+    assert report.table.count("extra") == 0
+    # In every interval, with examples that show actual and expected values.
     assert {code for code, verdict in report.table.counts if verdict == "different"} == set(
         range(11)
     )
     [example, *_] = report.table.examples["different"]
-    assert example["volume"] > example["found_volume"]
+    assert example["volume"] > example["actual_volume"]
 
 
-def test_what_is_damaged_is_found(sinks: Sinks) -> None:
-    with Feed(sinks.pipeline, market(6, 6_000, 4, spoiled=False), 0) as feed:
+def test_damaged_candles_are_found(sinks: Sinks) -> None:
+    with Feed(sinks.pipeline, market(6, 6_000, 4, noisy=False), 0) as feed:
         feed.join()
     sinks.pipeline.work_off()
     sinks.work_off()
     candles = sinks.pipeline.candles()
     assert counts(verified(sinks)) == ({"equal": candles.height}, {"equal": candles.height})
-    # In the topics: some are changed, some gone, some should not be.
-    its = [
+    # In the topics: some candles are changed, some missing, and one is extra.
+    partitions_of_series = [
         m.partition()
         for m in sinks.pipeline.records(sinks.pipeline.topics.candles[-1])
         if b'"SYM0"' in (m.value() or b"")
@@ -81,22 +81,22 @@ def test_what_is_damaged_is_found(sinks: Sinks) -> None:
     minutes = candles.filter((pl.col("interval") == 0) & (pl.col("symbol") == "SYM0"))
     wrong = minutes[2:5].with_columns(high=pl.col("high") + 1, revision=pl.col("revision") + 1)
     alien = minutes[:1].with_columns(start_us=pl.col("start_us") - 86_400_000_000)
-    forge(sinks, pl.concat([wrong, alien]), minutes[7:9], its[0] or 0)
+    forge(sinks, pl.concat([wrong, alien]), minutes[7:9], partitions_of_series[0] or 0)
     report = verified(sinks)
-    wanted = {"different": 3, "equal": candles.height - 5, "extra": 1, "missing": 2}
-    # The tables are as they should be, and will not be once this is landed.
-    assert counts(report) == ({"equal": candles.height}, wanted)
+    expected = {"different": 3, "equal": candles.height - 5, "extra": 1, "missing": 2}
+    # The tables are still correct, until the damage is landed.
+    assert counts(report) == ({"equal": candles.height}, expected)
     sinks.work_off()
-    assert counts(verified(sinks)) == (wanted, wanted)
-    # In the tables alone.
+    assert counts(verified(sinks)) == (expected, expected)
+    # Damage in the tables only.
     at = pl.col("date_time").dt.epoch("us")
-    place = (pl.col("symbol") == "SYM1") & (at < minutes["start_us"][20])
-    dropped = tamper(sinks, 0, place)
-    changed = tamper(sinks, 1, place, low=pl.col("low") - 1)
+    is_damaged = (pl.col("symbol") == "SYM1") & (at < minutes["start_us"][20])
+    dropped = tamper(sinks, 0, is_damaged)
+    changed = tamper(sinks, 1, is_damaged, low=pl.col("low") - 1)
     report = verified(sinks)
-    assert counts(report)[1] == wanted
-    assert report.table.of("missing") == 2 + dropped
-    assert report.table.of("different") == 3 + changed
+    assert counts(report)[1] == expected
+    assert report.table.count("missing") == 2 + dropped
+    assert report.table.count("different") == 3 + changed
     assert dropped
     assert changed
     # By series and range.
@@ -104,4 +104,4 @@ def test_what_is_damaged_is_found(sinks: Sinks) -> None:
     only = verified(sinks, series=SeriesFilter("SYM0", "S"), span=EventSpan(minutes["start_us"][5]))
     assert counts(only)[1]["missing"] == 2
     assert "different" not in counts(only)[1]
-    assert verified(sinks, topics=False).table.of("missing") == 2 + dropped
+    assert verified(sinks, topics=False).table.count("missing") == 2 + dropped

@@ -1,4 +1,4 @@
-"""A SeaweedFS of the tests' own: S3 and an Iceberg REST catalog, with credentials."""
+"""SeaweedFS for tests: S3 and an Iceberg REST catalog, with credentials."""
 
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -14,7 +14,7 @@ from tests.stack.waiting import seaweed_ports
 
 @dataclass(frozen=True)
 class Weed:
-    """Where it listens, and as whom one comes."""
+    """Ports and credentials."""
 
     s3_port: int
     catalog_port: int
@@ -26,7 +26,7 @@ class Weed:
         return self.through(self.catalog_port, self.s3_port)
 
     def through(self, catalog_port: int, s3_port: int) -> dict[str, str]:
-        """pyiceberg's properties, by way of other ports."""
+        """Properties for pyiceberg, through other ports."""
         return {
             "uri": f"http://127.0.0.1:{catalog_port}",
             "oauth2-server-uri": f"http://127.0.0.1:{catalog_port}/v1/oauth/tokens",
@@ -40,20 +40,20 @@ class Weed:
 
     @property
     def environment(self) -> dict[str, str]:
-        """The credentials as homma's verbs take them."""
+        """The credentials for homma's commands."""
         return {"AWS_ACCESS_KEY_ID": self.key, "AWS_SECRET_ACCESS_KEY": self.secret}
 
 
 @contextmanager
 def running(folder: Path) -> Iterator[Weed]:
-    """The server that `homma up` starts, with a login of its own."""
-    with mortal(folder) as (weed, _, _):
+    """Start the server of `homma up`, with its own credentials."""
+    with restartable(folder) as (weed, _, _):
         yield weed
 
 
 @contextmanager
-def mortal(folder: Path) -> Iterator[tuple[Weed, Process, Seaweed]]:
-    """The same, with its process, which is started again when it is killed, and its folders."""
+def restartable(folder: Path) -> Iterator[tuple[Weed, Process, Seaweed]]:
+    """Start the same, with its process, which restarts when killed, and its folders."""
     ports = seaweed_ports()
     with seaweed.running(folder, ports) as process:
         login = read_credentials(folder)

@@ -1,4 +1,4 @@
-"""What is rendered for dbt: a file for each interval, and a finer one that it is rolled up from."""
+"""The rendered dbt files: models for each interval, and a source for each table."""
 
 import yaml
 
@@ -7,14 +7,14 @@ from homma.lake.schema import TABLES
 from homma.rendered.dbt import files, split_name
 
 
-def test_names_say_how_long() -> None:
+def test_names_match_lengths() -> None:
     units = {"min": 1, "hour": 60, "day": 1440, "week": 10_080, "month": 44_640}
     for interval in INTERVALS:
         count, unit = split_name(interval)
         assert count * units[unit] * 60_000_000 == interval.longest_us
 
 
-def test_every_table_is_a_source_and_every_interval_has_its_models() -> None:
+def test_every_table_is_a_source_and_every_interval_has_models() -> None:
     rendered = files()
     sources = yaml.safe_load(rendered["deploy/dbt/models/sources.yml"])["sources"]
     lake = {table["name"]: table for table in sources[0]["tables"]}

@@ -1,4 +1,4 @@
-"""A server in a thread of this process, and what a client does with it."""
+"""A server in a thread of this process, and its clients."""
 
 import http.client
 import json
@@ -19,7 +19,7 @@ from homma.core.interval import INTERVALS
 from homma.serve import server, site
 from homma.serve.app import Parts, Server
 from homma.serve.candle_feed import CandleTopics
-from homma.serve.guard import rules
+from homma.serve.guard import access_rules
 from homma.serve.lake_client import LakeClient
 from homma.settings import ServeSettings
 from homma.topics.kafka.admin import Admin
@@ -31,9 +31,9 @@ NOW = datetime(2025, 3, 21, tzinfo=UTC)
 MINUTE = "2025-03-20T14:31:00.000"
 
 
-def value(start: str = MINUTE, source: str = "S", symbol: str = "A", **more: Any) -> bytes:
-    """A candle record's value."""
-    found = {
+def candle_value(start: str = MINUTE, source: str = "S", symbol: str = "A", **fields: Any) -> bytes:
+    """The value of a candle record; a field of ... is left out."""
+    values = {
         "source": source,
         "symbol": symbol,
         "dateTime": start,
@@ -44,83 +44,87 @@ def value(start: str = MINUTE, source: str = "S", symbol: str = "A", **more: Any
         "volume": 3,
         "isFinal": True,
         "revision": 1,
-        **more,
+        **fields,
     }
-    return json.dumps({k: v for k, v in found.items() if v is not ...}).encode()
+    return json.dumps({k: v for k, v in values.items() if v is not ...}).encode()
 
 
-def key(start: str = MINUTE, source: str = "S", symbol: str = "A") -> bytes:
-    """The same record's key."""
+def candle_key(start: str = MINUTE, source: str = "S", symbol: str = "A") -> bytes:
+    """The key of a candle record."""
     return f'{{"source":"{source}","symbol":"{symbol}","dateTime":"{start}"}}'.encode()
 
 
-class Counting:
-    """Records of one partition, one after the other."""
+class RecordSequence:
+    """Records of one partition, with consecutive offsets."""
 
     def __init__(self) -> None:
         self._offset = 0
 
-    def record(self, start: str = MINUTE, *, gone: bool = False, **more: Any) -> CandleRecord:
-        """The next one."""
+    def record(
+        self, start: str = MINUTE, *, is_deleted: bool = False, **fields: Any
+    ) -> CandleRecord:
+        """The next record; a tombstone if `is_deleted`."""
         self._offset += 1
-        names = {n: more[n] for n in ("source", "symbol") if n in more}
-        its = None if gone else value(start, **more)
-        return CandleRecord(0, self._offset, self._offset, key(start, **names), its)
+        names = {n: fields[n] for n in ("source", "symbol") if n in fields}
+        value = None if is_deleted else candle_value(start, **fields)
+        return CandleRecord(0, self._offset, self._offset, candle_key(start, **names), value)
 
 
-def made(
-    past: LakeClient | None = None,
-    source: CandleTopics | None = None,
+def make_server(
+    lake: LakeClient | None = None,
+    topics: CandleTopics | None = None,
     token: str | None = None,
-    built: Path | None = None,
+    static_dir: Path | None = None,
     now_s: Callable[[], float] = time.monotonic,
     **settings: Any,
 ) -> Server:
-    """A server that does not run yet."""
-    chosen = ServeSettings(**settings)
-    allowed = rules(chosen.serve_host, chosen.allowed_hosts, chosen.cors_origins, token)
+    """A server that is not running yet."""
+    serve_settings = ServeSettings(**settings)
+    rules = access_rules(
+        serve_settings.serve_host, serve_settings.allowed_hosts, serve_settings.cors_origins, token
+    )
     return Server(
         Parts(
-            chosen,
-            allowed,
+            serve_settings,
+            rules,
             "1.2.3",
             lambda: NOW,
-            source,
-            past,
-            built=built or site.BUILT,
+            topics,
+            lake,
+            static_dir=static_dir or site.STATIC_DIR,
             now_s=now_s,
         )
     )
 
 
-def filled(server: Server) -> Server:
-    """Two hours of S:A with a hole, and a candle of T:A, in every interval."""
-    records = Counting()
+def with_candles(server: Server) -> Server:
+    """Add two hours of S:A with a gap, and one candle of T:A, in every interval."""
+    records = RecordSequence()
     for interval in range(len(INTERVALS)):
         for n in range(120):
             if n in (100, 101):
                 continue
             start = f"2025-03-20T{12 + n // 60}:{n % 60:02}:00.000"
-            final: dict[str, Any] = {} if n < 119 else {"isFinal": False, "revision": 0}
-            server.market.live.add(interval, records.record(start, close=float(n), **final))
+            state: dict[str, Any] = {} if n < 119 else {"isFinal": False, "revision": 0}
+            server.market.live.add(interval, records.record(start, close=float(n), **state))
         server.market.live.add(interval, records.record(source="T", close=1.25))
-    server.market.live.settle()
-    server.market.ready = True
+    server.market.live.mark_backfilled()
+    server.market.is_ready = True
     return server
 
 
-def following(pipeline: Pipeline) -> CandleTopics:
+def candle_topics(pipeline: Pipeline) -> CandleTopics:
     """The candle topics of a pipeline."""
     return CandleTopics(pipeline.config, Admin(pipeline.config), pipeline.topics.candles)
 
 
 @contextmanager
-def running(found: Server, most: int = 100, port: int = 0) -> Iterator[str]:
-    """The address of a server, which runs for the length of the block."""
+def running(app: Server, max_connections: int = 100, port: int = 0) -> Iterator[str]:
+    """Run a server within the block; gives its address."""
     listener = server.listen("127.0.0.1", port, 20_000)
     address = f"http://127.0.0.1:{listener.getsockname()[1]}"
     stop = threading.Event()
-    arguments = (found.app, listener, most, stop.is_set, found.streams.close)
+    arguments = (app.app, listener, max_connections, stop.is_set, app.streams.close)
     thread = threading.Thread(target=server.run, args=arguments)
     thread.start()
     try:
@@ -131,26 +135,26 @@ def running(found: Server, most: int = 100, port: int = 0) -> Iterator[str]:
         assert not thread.is_alive()
 
 
-def ready(address: str) -> None:
-    """Wait until a server knows the newest candles."""
+def wait_until_ready(address: str) -> None:
+    """Wait until a server has read the newest candles."""
     until(lambda: httpx.get(f"{address}/health/ready").status_code == 200)
 
 
-def candles(
-    address: str, symbol: str = "A", source: str = "S", interval: str = "m1", **more: Any
+def get_candles(
+    address: str, symbol: str = "A", source: str = "S", interval: str = "m1", **query: Any
 ) -> list[dict[str, Any]]:
-    """What /api/candles lists."""
-    query = {"source": source, "symbol": symbol, "interval": interval, **more}
+    """The candles of /api/candles; empty if the series does not exist."""
+    query = {"source": source, "symbol": symbol, "interval": interval, **query}
     answer = httpx.get(f"{address}/api/candles", params=query, timeout=30)
     if answer.status_code == 404:
         return []
     assert answer.status_code == 200, answer.text
-    found: list[dict[str, Any]] = answer.json()["candles"]
-    return found
+    candles: list[dict[str, Any]] = answer.json()["candles"]
+    return candles
 
 
 @dataclass
-class Told:
+class StreamEvent:
     """One event of a stream."""
 
     kind: str
@@ -159,48 +163,50 @@ class Told:
 
 
 @dataclass
-class Listening:
-    """Events of a stream, in the order in which they came."""
+class StreamEvents:
+    """The events of a stream, in order of arrival."""
 
-    events: list[Told] = field(default_factory=list)
+    events: list[StreamEvent] = field(default_factory=list)
     last_id: str = ""
     ended: bool = False
 
-    def until(self, kind: str, **wanted: Any) -> Told:
-        """Wait for an event of a kind with such data."""
+    def until(self, kind: str, **data: Any) -> StreamEvent:
+        """Wait for an event of this kind that has this data."""
 
-        def fits(event: Told) -> bool:
-            return event.kind == kind and wanted.items() <= event.data.items()
+        def matches(event: StreamEvent) -> bool:
+            return event.kind == kind and data.items() <= event.data.items()
 
-        until(lambda: any(fits(event) for event in self.events))
-        return next(event for event in self.events if fits(event))
+        until(lambda: any(matches(event) for event in self.events))
+        return next(event for event in self.events if matches(event))
 
 
 @contextmanager
-def listening(
+def open_stream(
     address: str, last_id: str = "", headers: dict[str, str] | None = None, **query: Any
-) -> Iterator[Listening]:
-    """A stream that is listened to for the length of the block."""
-    heard = Listening()
-    more = {"Last-Event-ID": last_id} if last_id else {}
+) -> Iterator[StreamEvents]:
+    """Read a live stream within the block."""
+    stream = StreamEvents()
+    resume = {"Last-Event-ID": last_id} if last_id else {}
     host, _, port = address.removeprefix("http://").partition(":")
     connection = http.client.HTTPConnection(host, int(port))
-    connection.request("GET", f"/api/live?{urlencode(query)}", headers={**(headers or {}), **more})
+    connection.request(
+        "GET", f"/api/live?{urlencode(query)}", headers={**(headers or {}), **resume}
+    )
     sock, answer = connection.sock, connection.getresponse()
     assert answer.status == 200, answer.read()
-    thread = threading.Thread(target=_hear, args=(answer, heard))
+    thread = threading.Thread(target=_read_events, args=(answer, stream))
     thread.start()
     try:
-        until(lambda: heard.last_id or heard.events)
-        yield heard
+        until(lambda: stream.last_id or stream.events)
+        yield stream
     finally:
-        # A mere close would wait for the reading thread.
+        # Closing the connection alone would wait for the reading thread.
         sock.shutdown(socket.SHUT_RDWR)
         thread.join(30)
         connection.close()
 
 
-def _hear(answer: http.client.HTTPResponse, heard: Listening) -> None:
+def _read_events(answer: http.client.HTTPResponse, stream: StreamEvents) -> None:
     kind = ""
     try:
         while line := answer.readline().decode():
@@ -208,9 +214,9 @@ def _hear(answer: http.client.HTTPResponse, heard: Listening) -> None:
             if name == "event":
                 kind = text
             elif name == "id":
-                heard.last_id = text
+                stream.last_id = text
             elif name == "data":
-                heard.events.append(Told(kind, heard.last_id, json.loads(text)))
+                stream.events.append(StreamEvent(kind, stream.last_id, json.loads(text)))
     except (http.client.HTTPException, OSError):
         pass
-    heard.ended = True
+    stream.ended = True

@@ -1,4 +1,4 @@
-"""What the API answers, without Kafka or lake: candles are put in by hand."""
+"""The API, without Kafka or a lake: the tests add the candles to memory."""
 
 import io
 from collections.abc import Iterator
@@ -11,18 +11,25 @@ import pytest
 from homma.serve.api import ARROW
 from homma.serve.app import Server
 from homma.serve.openapi import document
-from tests.serve.serving import Counting, candles, filled, listening, made, running
+from tests.serve.serving import (
+    RecordSequence,
+    get_candles,
+    make_server,
+    open_stream,
+    running,
+    with_candles,
+)
 
 
 @pytest.fixture(scope="module")
 def server() -> Server:
-    return filled(made())
+    return with_candles(make_server())
 
 
 @pytest.fixture(scope="module")
 def address(server: Server) -> Iterator[str]:
-    with running(server) as found:
-        yield found
+    with running(server) as url:
+        yield url
 
 
 def get(
@@ -34,10 +41,10 @@ def get(
 # --- candles -----------------------------------------------------------------------------------
 
 
-def test_the_newest_come_last(address: str) -> None:
-    assert [c["close"] for c in candles(address, limit=3)] == [117.0, 118.0, 119.0]
-    [one] = candles(address, limit=1)
-    assert one == {
+def test_candles_are_sorted_oldest_first(address: str) -> None:
+    assert [c["close"] for c in get_candles(address, limit=3)] == [117.0, 118.0, 119.0]
+    [newest] = get_candles(address, limit=1)
+    assert newest == {
         "dateTime": "2025-03-20T13:59:00.000Z",
         "time": 1742479140,
         "open": 1.0,
@@ -50,46 +57,46 @@ def test_the_newest_come_last(address: str) -> None:
     }
 
 
-def test_a_range_begins_with_from_and_ends_before_to(address: str) -> None:
+def test_from_is_inclusive_and_to_is_exclusive(address: str) -> None:
     inside: dict[str, Any] = {"from": "2025-03-20T12:10:00Z", "to": "2025-03-20T12:13:00Z"}
-    assert [c["close"] for c in candles(address, **inside)] == [10.0, 11.0, 12.0]
-    assert [c["close"] for c in candles(address, **inside, limit=2)] == [10.0, 11.0]
+    assert [c["close"] for c in get_candles(address, **inside)] == [10.0, 11.0, 12.0]
+    assert [c["close"] for c in get_candles(address, **inside, limit=2)] == [10.0, 11.0]
     seconds: dict[str, Any] = {"from": 1742472600, "to": 1742472780}
-    assert candles(address, **seconds) == candles(address, **inside)
-    assert [c["close"] for c in candles(address, to=inside["to"], limit=2)] == [11.0, 12.0]
+    assert get_candles(address, **seconds) == get_candles(address, **inside)
+    assert [c["close"] for c in get_candles(address, to=inside["to"], limit=2)] == [11.0, 12.0]
 
 
-def test_the_last_close_is_carried_through_a_hole(address: str) -> None:
+def test_fill_repeats_the_last_close_in_a_gap(address: str) -> None:
     around: dict[str, Any] = {"from": "2025-03-20T13:40:00Z", "to": "2025-03-20T13:43:00Z"}
-    assert [c["close"] for c in candles(address, **around)] == [102.0]
-    full = candles(address, **around, fill="previous")
+    assert [c["close"] for c in get_candles(address, **around)] == [102.0]
+    full = get_candles(address, **around, fill="previous")
     assert [(c["close"], c["volume"]) for c in full] == [(99.0, 0), (99.0, 0), (102.0, 3)]
     # Up to `to`, but not into the future.
     end: dict[str, Any] = {"to": "2025-03-20T14:02:00Z", "limit": 3, "fill": "previous"}
-    assert [c["volume"] for c in candles(address, **end)] == [3, 0, 0]
-    last = candles(address, fill="previous", limit=30)
+    assert [c["volume"] for c in get_candles(address, **end)] == [3, 0, 0]
+    last = get_candles(address, fill="previous", limit=30)
     assert len(last) == 30
     assert last[-1]["close"] == 119.0
 
 
-def test_only_what_is_over(address: str) -> None:
-    assert [c["close"] for c in candles(address, final="true", limit=2)] == [117.0, 118.0]
+def test_only_final_candles(address: str) -> None:
+    assert [c["close"] for c in get_candles(address, final="true", limit=2)] == [117.0, 118.0]
 
 
-def test_what_is_over_where_the_engine_does_not_say_is_told_by_later_minutes() -> None:
-    server, records = made(), Counting()
-    bare: dict[str, Any] = {"isFinal": None, "revision": None}
+def test_later_candles_make_candles_final_if_the_engine_does_not_record_it() -> None:
+    server, records = make_server(), RecordSequence()
+    unrecorded: dict[str, Any] = {"isFinal": None, "revision": None}
     for n in range(5):
         start = f"2025-03-20T14:3{n}:00.000"
-        server.market.live.add(0, records.record(start, close=float(n), **bare))
+        server.market.live.add(0, records.record(start, close=float(n), **unrecorded))
     for start in ("2025-03-20T14:25:00.000", "2025-03-20T14:30:00.000"):
-        server.market.live.add(1, records.record(start, **bare))
-    server.market.live.settle()
-    server.market.ready = True
+        server.market.live.add(1, records.record(start, **unrecorded))
+    server.market.live.mark_backfilled()
+    server.market.is_ready = True
     with running(server) as address:
-        assert [c["close"] for c in candles(address, final="true")] == [0.0, 1.0, 2.0]
-        assert [c["isFinal"] for c in candles(address)] == [None] * 5
-        [five] = candles(address, interval="m5", final="true")
+        assert [c["close"] for c in get_candles(address, final="true")] == [0.0, 1.0, 2.0]
+        assert [c["isFinal"] for c in get_candles(address)] == [None] * 5
+        [five] = get_candles(address, interval="m5", final="true")
         assert five["dateTime"] == "2025-03-20T14:25:00.000Z"
 
 
@@ -98,12 +105,12 @@ def test_arrow(address: str) -> None:
     answer = get(address, "/api/candles", {"accept": ARROW}, **query)
     assert answer.headers["content-type"] == ARROW
     frame = pl.read_ipc_stream(io.BytesIO(answer.content))
-    listed = candles(address, limit=3)
+    listed = get_candles(address, limit=3)
     assert frame["close"].to_list() == [c["close"] for c in listed]
     assert frame["dateTime"].dt.epoch("s").to_list() == [c["time"] for c in listed]
 
 
-def test_what_is_closed_need_not_be_sent_twice(address: str, server: Server) -> None:
+def test_unchanged_final_candles_are_not_sent_twice(address: str, server: Server) -> None:
     query: dict[str, Any] = {
         "source": "S",
         "symbol": "A",
@@ -115,7 +122,7 @@ def test_what_is_closed_need_not_be_sent_twice(address: str, server: Server) -> 
     known = {"if-none-match": first.headers["etag"]}
     again = get(address, "/api/candles", known, **query)
     assert (again.status_code, again.content) == (304, b"")
-    correction = Counting().record("2025-03-20T12:11:00.000", close=77.0, revision=2)
+    correction = RecordSequence().record("2025-03-20T12:11:00.000", close=77.0, revision=2)
     changed = server.market.live.add(
         0, type(correction)(0, 10**6, 10**6, correction.key, correction.value)
     )
@@ -127,27 +134,23 @@ def test_what_is_closed_need_not_be_sent_twice(address: str, server: Server) -> 
 
 
 def test_overview(address: str) -> None:
-    found = get(address, "/api/overview", interval="h1", closes=2).json()
-    assert found["interval"] == "h1"
-    assert [(s["source"], s["symbol"]) for s in found["series"]] == [("S", "A"), ("T", "A")]
-    assert found["series"][0]["closes"] == [118.0, 119.0]
-    assert found["series"][0]["candle"]["close"] == 119.0
+    overview = get(address, "/api/overview", interval="h1", closes=2).json()
+    assert overview["interval"] == "h1"
+    assert [(s["source"], s["symbol"]) for s in overview["series"]] == [("S", "A"), ("T", "A")]
+    assert overview["series"][0]["closes"] == [118.0, 119.0]
+    assert overview["series"][0]["candle"]["close"] == 119.0
     assert get(address, "/api/overview", closes=0).json()["series"][1]["closes"] == []
 
 
-def test_a_stream_goes_on_where_an_answer_ends(address: str, server: Server) -> None:
-    told = get(address, "/api/overview").headers["last-event-id"]
-    assert (
-        told
-        == get(address, "/api/candles", source="S", symbol="A", interval="m1").headers[
-            "last-event-id"
-        ]
-    )
-    with listening(address, lastEventId=told) as heard:
-        assert not heard.events
+def test_a_stream_continues_from_an_answer(address: str, server: Server) -> None:
+    last_event_id = get(address, "/api/overview").headers["last-event-id"]
+    answer = get(address, "/api/candles", source="S", symbol="A", interval="m1")
+    assert answer.headers["last-event-id"] == last_event_id
+    with open_stream(address, lastEventId=last_event_id) as stream:
+        assert not stream.events
 
 
-# --- what is wrong -----------------------------------------------------------------------------
+# --- errors ------------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize(
@@ -174,16 +177,16 @@ def test_a_stream_goes_on_where_an_answer_ends(address: str, server: Server) -> 
         ("colour", "source=S&symbol=A&interval=m1&colour=red"),
     ],
 )
-def test_each_bad_parameter_is_named(address: str, parameter: str, query: str) -> None:
+def test_an_invalid_parameter_is_named(address: str, parameter: str, query: str) -> None:
     answer = httpx.get(f"{address}/api/candles?{query}")
     assert answer.status_code == 400
     assert answer.headers["content-type"] == "application/problem+json"
-    told = answer.json()
-    assert (told["status"], told["parameter"]) == (400, parameter)
-    assert told["detail"]
+    problem = answer.json()
+    assert (problem["status"], problem["parameter"]) == (400, parameter)
+    assert problem["detail"]
 
 
-def test_what_is_not_there(address: str) -> None:
+def test_unknown_series_and_paths_are_not_found(address: str) -> None:
     unknown = get(address, "/api/candles", source="S", symbol="Z", interval="m1")
     assert (unknown.status_code, unknown.json()["status"]) == (404, 404)
     assert get(address, "/api/nothing").status_code == 404
@@ -191,28 +194,28 @@ def test_what_is_not_there(address: str) -> None:
     assert get(address, "/api/live", series="A").json()["parameter"] == "series"
     # A range without candles is no mistake.
     long_ago: dict[str, Any] = {"from": "2001-01-01", "to": "2001-01-02"}
-    assert candles(address, **long_ago) == []
+    assert get_candles(address, **long_ago) == []
 
 
-def test_the_page_that_was_not_built(tmp_path: Any) -> None:
-    with running(made(built=tmp_path)) as address:
+def test_the_page_is_not_built(tmp_path: Any) -> None:
+    with running(make_server(static_dir=tmp_path)) as address:
         answer = get(address, "/")
         assert answer.status_code == 404
         assert "make page" in answer.text
         assert get(address, "/assets/../../app.py").status_code == 404
 
 
-def test_the_page_as_it_was_built(tmp_path: Any) -> None:
+def test_the_built_page_is_served(tmp_path: Any) -> None:
     (tmp_path / "assets").mkdir()
     (tmp_path / "index.html").write_text("<p>candles")
     (tmp_path / "assets" / "a-1.js").write_text("1")
-    with running(made(built=tmp_path)) as address:
+    with running(make_server(static_dir=tmp_path)) as address:
         assert get(address, "/").text == "<p>candles"
         assert "immutable" in get(address, "/assets/a-1.js").headers["cache-control"]
         assert get(address, "/assets/b.js").status_code == 404
 
 
-def test_the_page_to_try_it(address: str) -> None:
+def test_the_page_to_try_the_api(address: str) -> None:
     for path, kind in (("", "html"), ("/docs.js", "javascript"), ("/docs.css", "css")):
         answer = get(address, f"/api/docs{path}")
         assert answer.status_code == 200
@@ -225,7 +228,7 @@ def test_the_page_to_try_it(address: str) -> None:
 # --- TradingView -------------------------------------------------------------------------------
 
 
-def test_udf_tells_what_there_is(address: str) -> None:
+def test_udf_lists_resolutions_and_symbols(address: str) -> None:
     config = get(address, "/udf/config").json()
     assert config["supported_resolutions"] == [
         "1",
@@ -242,8 +245,8 @@ def test_udf_tells_what_there_is(address: str) -> None:
     ]
     symbol = get(address, "/udf/symbols", symbol="T:A").json()
     assert (symbol["ticker"], symbol["pricescale"], symbol["exchange"]) == ("T:A", 100, "T")
-    found = get(address, "/udf/search", query="a", limit=5, exchange="S").json()
-    assert [row["ticker"] for row in found] == ["S:A"]
+    rows = get(address, "/udf/search", query="a", limit=5, exchange="S").json()
+    assert [row["ticker"] for row in rows] == ["S:A"]
     assert int(get(address, "/udf/time").text) == 1742515200
     several = get(address, "/udf/symbols", symbol="A")
     assert (several.status_code, several.json()["s"]) == (400, "error")
@@ -253,14 +256,14 @@ def test_udf_tells_what_there_is(address: str) -> None:
 def test_udf_history(address: str) -> None:
     bars: dict[str, Any] = {"symbol": "S:A", "resolution": "1"}
     day: dict[str, Any] = {"from": 1742472600, "to": 1742472720}
-    found = get(address, "/udf/history", **bars, **day).json()
-    assert found == {
+    history = get(address, "/udf/history", **bars, **day).json()
+    assert history == {
         "s": "ok",
         "t": [1742472600, 1742472660],
         "o": [1.0, 1.0],
         "h": [2.0, 2.0],
         "l": [0.5, 0.5],
-        "c": found["c"],
+        "c": history["c"],
         "v": [3, 3],
     }
     counted = get(address, "/udf/history", **bars, **day, countback=7).json()
@@ -274,5 +277,5 @@ def test_udf_history(address: str) -> None:
     for resolution in ("D", "W", "M", "1D", "240"):
         answer = get(address, "/udf/history", symbol="S:A", resolution=resolution, **day)
         assert answer.json()["s"] == "ok"
-    wrong = get(address, "/udf/history", symbol="S:A", resolution="2", **day)
-    assert (wrong.status_code, wrong.json()["s"]) == (400, "error")
+    invalid = get(address, "/udf/history", symbol="S:A", resolution="2", **day)
+    assert (invalid.status_code, invalid.json()["s"]) == (400, "error")

@@ -1,4 +1,4 @@
-"""Which candles are over, where their engine does not say."""
+"""Which candles are final if their engine does not record it."""
 
 import asyncio
 from datetime import UTC, datetime, timedelta
@@ -9,14 +9,14 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from homma.core.interval import BY_CODE, INTERVALS
-from homma.serve.clocks import Clocks
-from homma.topics.latest import newest_tick
+from homma.serve.watermarks import SeriesWatermarks
+from homma.topics.latest import newest_tick_time
 from tests import oracle
-from tests.serve.serving import Counting, candles, made, running, value
+from tests.serve.serving import RecordSequence, candle_value, get_candles, make_server, running
 
 A, B = ("S", "A"), ("S", "B")
 WATERMARK_DELAY, IDLE_TIMEOUT = timedelta(seconds=2), timedelta(seconds=5)
-PLACES = {code: INTERVALS.index(interval) for code, interval in BY_CODE.items()}
+INDEXES = {code: INTERVALS.index(interval) for code, interval in BY_CODE.items()}
 
 
 def at(text: str) -> datetime:
@@ -24,40 +24,42 @@ def at(text: str) -> datetime:
 
 
 @pytest.fixture
-def clocks() -> Clocks:
-    return Clocks(WATERMARK_DELAY, IDLE_TIMEOUT)
+def watermarks() -> SeriesWatermarks:
+    return SeriesWatermarks(WATERMARK_DELAY, IDLE_TIMEOUT)
 
 
-def test_a_series_is_over_up_to_its_newest_tick_less_the_lateness(clocks: Clocks) -> None:
-    assert clocks.open_from(0, A) is None
-    clocks.saw(A, at("14:35:01.999999"), 1_000)
-    assert clocks.open_from(0, A) == at("14:34")
-    clocks.saw(A, at("14:35:02"), 1_000)
-    assert clocks.open_from(0, A) == at("14:35")
-    # A corrected candle does not take the clock back.
-    clocks.saw(A, at("14:20:00"), 2_000)
-    assert clocks.open_from(0, A) == at("14:35")
-    clocks.clear()
-    assert clocks.open_from(0, A) is None
+def test_the_watermark_is_the_newest_tick_minus_the_watermark_delay(
+    watermarks: SeriesWatermarks,
+) -> None:
+    assert watermarks.open_from(0, A) is None
+    watermarks.observe(A, at("14:35:01.999999"), 1_000)
+    assert watermarks.open_from(0, A) == at("14:34")
+    watermarks.observe(A, at("14:35:02"), 1_000)
+    assert watermarks.open_from(0, A) == at("14:35")
+    # A corrected candle does not move the watermark back.
+    watermarks.observe(A, at("14:20:00"), 2_000)
+    assert watermarks.open_from(0, A) == at("14:35")
+    watermarks.clear()
+    assert watermarks.open_from(0, A) is None
 
 
-def test_a_quiet_series_goes_on_with_what_comes_of_others(clocks: Clocks) -> None:
-    clocks.saw(A, at("14:34:58"), 100_000)
-    clocks.saw(B, at("09:00:00"), 104_999)
-    assert clocks.open_from(0, A) == at("14:34")
-    clocks.saw(B, at("09:00:01"), 105_000)
-    assert clocks.open_from(0, A) == at("14:35")
-    assert clocks.open_from(0, B) == at("08:59")
+def test_records_of_other_series_advance_an_idle_series(watermarks: SeriesWatermarks) -> None:
+    watermarks.observe(A, at("14:34:58"), 100_000)
+    watermarks.observe(B, at("09:00:00"), 104_999)
+    assert watermarks.open_from(0, A) == at("14:34")
+    watermarks.observe(B, at("09:00:01"), 105_000)
+    assert watermarks.open_from(0, A) == at("14:35")
+    assert watermarks.open_from(0, B) == at("08:59")
 
 
-def test_silence_counts_once_it_is_no_pause_between_checkpoints(clocks: Clocks) -> None:
-    clocks.saw(A, at("14:34:58"), 100_000)
-    clocks.silent(timedelta(seconds=9))
-    assert clocks.open_from(0, A) == at("14:34")
-    clocks.silent(timedelta(seconds=10))
-    assert clocks.open_from(0, A) == at("14:35")
-    clocks.saw(A, at("14:34:59"), 110_000)
-    assert clocks.open_from(0, A) == at("14:34")
+def test_only_silence_beyond_the_idle_timeout_counts(watermarks: SeriesWatermarks) -> None:
+    watermarks.observe(A, at("14:34:58"), 100_000)
+    watermarks.advance_idle(timedelta(seconds=9))
+    assert watermarks.open_from(0, A) == at("14:34")
+    watermarks.advance_idle(timedelta(seconds=10))
+    assert watermarks.open_from(0, A) == at("14:35")
+    watermarks.observe(A, at("14:34:59"), 110_000)
+    assert watermarks.open_from(0, A) == at("14:34")
 
 
 @given(
@@ -65,44 +67,52 @@ def test_silence_counts_once_it_is_no_pause_between_checkpoints(clocks: Clocks) 
     st.integers(0, 10_000_000),
     st.sampled_from(INTERVALS),
 )
-def test_what_starts_earlier_has_ended(tick: datetime, quiet_ms: int, interval: Any) -> None:
-    clocks = Clocks(WATERMARK_DELAY, IDLE_TIMEOUT)
-    clocks.saw(A, tick.replace(tzinfo=UTC), 1_000)
-    clocks.saw(B, tick.replace(tzinfo=UTC), 1_000 + quiet_ms)
-    found = clocks.open_from(INTERVALS.index(interval), A)
-    quiet = timedelta(milliseconds=quiet_ms)
-    reached = tick - WATERMARK_DELAY + (quiet if quiet >= IDLE_TIMEOUT else timedelta())
-    assert found == oracle.start_of(interval.name, reached).replace(tzinfo=UTC)
+def test_final_candles_end_before_the_watermark(
+    tick: datetime, idle_ms: int, interval: Any
+) -> None:
+    watermarks = SeriesWatermarks(WATERMARK_DELAY, IDLE_TIMEOUT)
+    watermarks.observe(A, tick.replace(tzinfo=UTC), 1_000)
+    watermarks.observe(B, tick.replace(tzinfo=UTC), 1_000 + idle_ms)
+    open_from = watermarks.open_from(INTERVALS.index(interval), A)
+    idle = timedelta(milliseconds=idle_ms)
+    watermark = tick - WATERMARK_DELAY + (idle if idle >= IDLE_TIMEOUT else timedelta())
+    assert open_from == oracle.start_of(interval.name, watermark).replace(tzinfo=UTC)
 
 
-def test_a_record_tells_its_newest_tick() -> None:
-    assert newest_tick(value(closeDateTime="2025-03-20T14:31:07.123456")) == at("14:31:07.123456")
-    assert newest_tick(b"\0\0\0\0\1" + value(closeDateTime="2025-03-20T14:31:07Z")) == at(
-        "14:31:07"
+def test_the_newest_tick_of_a_record() -> None:
+    assert newest_tick_time(candle_value(closeDateTime="2025-03-20T14:31:07.123456")) == at(
+        "14:31:07.123456"
     )
-    for none in (None, "soon", 5, "0001-01-01T00:00:00", "9999-12-31T23:59:59-01:00"):
-        assert newest_tick(value(closeDateTime=none)) is None
-    for none_at_all in (value(), b"[]", b"{"):
-        assert newest_tick(none_at_all) is None
+    assert newest_tick_time(
+        b"\0\0\0\0\1" + candle_value(closeDateTime="2025-03-20T14:31:07Z")
+    ) == at("14:31:07")
+    for invalid in (None, "soon", 5, "0001-01-01T00:00:00", "9999-12-31T23:59:59-01:00"):
+        assert newest_tick_time(candle_value(closeDateTime=invalid)) is None
+    for missing in (candle_value(), b"[]", b"{"):
+        assert newest_tick_time(missing) is None
 
 
-def test_a_quiet_market_closes_while_kafka_answers() -> None:
+def test_candles_of_an_idle_market_become_final_while_kafka_answers() -> None:
     now_s = [100.0]
-    server, records = made(now_s=lambda: now_s[0]), Counting()
-    bare: dict[str, Any] = {"isFinal": None, "revision": None}
-    minute = records.record("2025-03-20T14:34:00.000", closeDateTime="2025-03-20T14:34:55", **bare)
-    month = records.record("2025-03-01T00:00:00.000", closeDateTime="2025-03-20T14:34:55", **bare)
-    asyncio.run(server.market.arrived([(0, minute), (PLACES["M1"], month)]))
-    asyncio.run(server.market.on_backfilled(long=False))
+    server, records = make_server(now_s=lambda: now_s[0]), RecordSequence()
+    unrecorded: dict[str, Any] = {"isFinal": None, "revision": None}
+    minute = records.record(
+        "2025-03-20T14:34:00.000", closeDateTime="2025-03-20T14:34:55", **unrecorded
+    )
+    month = records.record(
+        "2025-03-01T00:00:00.000", closeDateTime="2025-03-20T14:34:55", **unrecorded
+    )
+    asyncio.run(server.market.add_live([(0, minute), (INDEXES["M1"], month)]))
+    asyncio.run(server.market.on_backfilled(reset=False))
     with running(server) as address:
-        assert candles(address, final="true") == []
+        assert get_candles(address, final="true") == []
         now_s[0] += 11.0
-        # Nobody has asked Kafka yet: there may be more.
-        assert candles(address, final="true") == []
+        # Kafka has not been read since: it may have more records.
+        assert get_candles(address, final="true") == []
         asyncio.run(server.market.on_heartbeat())
-        assert candles(address, final="true") == []
+        assert get_candles(address, final="true") == []
         now_s[0] += 1.0
         asyncio.run(server.market.on_heartbeat())
-        [over] = candles(address, final="true")
-        assert over["isFinal"] is None
-        assert candles(address, interval="M1", final="true") == []
+        [final] = get_candles(address, final="true")
+        assert final["isFinal"] is None
+        assert get_candles(address, interval="M1", final="true") == []

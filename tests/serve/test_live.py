@@ -1,4 +1,4 @@
-"""What is in memory, and when it is all there is."""
+"""Candles in memory, and when memory is complete; and events."""
 
 from collections.abc import Sequence
 from datetime import UTC, datetime, timedelta
@@ -6,11 +6,11 @@ from datetime import UTC, datetime, timedelta
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from homma.serve.clocks import Clocks
 from homma.serve.events import Events, Subscription
-from homma.serve.live import EVER, CandleRange, Live
+from homma.serve.live import EARLIEST, CandleRange, Live
+from homma.serve.watermarks import SeriesWatermarks
 from homma.topics.latest import Candle, DeletedCandle, read_candle
-from tests.serve.serving import Counting, value
+from tests.serve.serving import RecordSequence, candle_value
 
 SERIES = ("S", "A")
 START = datetime(2025, 3, 20, tzinfo=UTC)
@@ -21,13 +21,13 @@ def at(minute: int) -> str:
 
 
 def empty(keep: int) -> Live:
-    return Live(keep, Clocks(timedelta(seconds=2), timedelta(seconds=5)))
+    return Live(keep, SeriesWatermarks(timedelta(seconds=2), timedelta(seconds=5)))
 
 
 def candle(minute: int, close: float = 1.5) -> Candle:
-    found = read_candle(value(at(minute), close=close))
-    assert found is not None
-    return found
+    parsed = read_candle(candle_value(at(minute), close=close))
+    assert parsed is not None
+    return parsed
 
 
 def minutes(candles: Sequence[Candle] | None) -> list[int] | None:
@@ -47,10 +47,10 @@ def since(minute: int, count: int = 100, until: int | None = None) -> CandleRang
     return CandleRange(SERIES, START + timedelta(minutes=minute), span.until, count)
 
 
-def test_nothing_is_sure_before_the_lake_was_asked() -> None:
-    live, records = empty(10), Counting()
+def test_memory_is_not_authoritative_before_the_lake_was_read() -> None:
+    live, records = empty(10), RecordSequence()
     live.add(0, records.record(at(5)))
-    live.settle()
+    live.mark_backfilled()
     assert live.authoritative(0, newest(1)) is None
     assert minutes(live.merge_history(0, newest(3), [candle(3), candle(4)])) == [3, 4, 5]
     live.mark_complete(0, newest(3), live.merge_history(0, newest(3), [candle(3), candle(4)]))
@@ -61,43 +61,43 @@ def test_nothing_is_sure_before_the_lake_was_asked() -> None:
     assert live.authoritative(0, since(2)) is None
 
 
-def test_a_series_that_has_no_more_is_whole() -> None:
-    live, records = empty(10), Counting()
+def test_a_series_without_older_candles_is_complete() -> None:
+    live, records = empty(10), RecordSequence()
     live.add(0, records.record(at(5)))
-    live.settle()
+    live.mark_backfilled()
     live.mark_complete(0, newest(9), live.merge_history(0, newest(9), [candle(4)]))
     assert minutes(live.authoritative(0, newest(9))) == [4, 5]
     assert minutes(live.authoritative(0, since(-1_000))) == [4, 5]
 
 
-def test_while_topics_are_read_backwards_nothing_is_sure() -> None:
-    live, records = empty(10), Counting()
+def test_memory_is_not_authoritative_during_the_backfill() -> None:
+    live, records = empty(10), RecordSequence()
     live.add(0, records.record(at(5)))
     live.mark_complete(0, newest(1), live.merge_history(0, newest(1), []))
     assert live.authoritative(0, newest(1)) is None
 
 
-def test_a_range_that_ends_before_the_newest_says_nothing_about_the_newest() -> None:
-    live, records = empty(10), Counting()
+def test_a_range_before_the_newest_candle_does_not_complete_the_series() -> None:
+    live, records = empty(10), RecordSequence()
     live.add(0, records.record(at(5)))
-    live.settle()
+    live.mark_backfilled()
     live.mark_complete(
         0, newest(2, until=4), live.merge_history(0, newest(2, until=4), [candle(3)])
     )
     assert live.authoritative(0, newest(1)) is None
 
 
-def test_what_is_let_go_is_not_sure_any_more() -> None:
-    live, records = empty(2), Counting()
+def test_dropped_candles_are_no_longer_authoritative() -> None:
+    live, records = empty(2), RecordSequence()
     live.add(0, records.record(at(0)))
-    live.settle()
+    live.mark_backfilled()
     live.mark_complete(0, newest(9), live.merge_history(0, newest(9), []))
     assert minutes(live.authoritative(0, newest(9))) == [0]
     for minute in range(1, 100):
         live.add(0, records.record(at(minute)))
     assert live.authoritative(0, newest(50)) is None
     assert minutes(live.authoritative(0, newest(2))) == [98, 99]
-    # A late correction of one that was let go makes no hole look whole.
+    # A late correction of a dropped candle does not hide the gap around it.
     live.add(0, records.record(at(3), revision=2))
     assert live.authoritative(0, since(3)) is None
     assert minutes(live.merge_history(0, since(2, 3), [candle(2), candle(3), candle(4)])) == [
@@ -108,22 +108,22 @@ def test_what_is_let_go_is_not_sure_any_more() -> None:
 
 
 def test_memory_is_newer_than_the_lake() -> None:
-    live, records = empty(10), Counting()
+    live, records = empty(10), RecordSequence()
     live.add(0, records.record(at(5), close=9.0, revision=2))
-    live.settle()
+    live.mark_backfilled()
     assert [c.close for c in live.merge_history(0, newest(1), [candle(5, close=1.0)])] == [9.0]
     live.add(0, records.record(at(6), close=9.0, revision=None, volume=1))
-    # Another engine's that has lost ticks.
+    # From another engine, which has lost ticks.
     assert [c.close for c in live.merge_history(0, newest(1), [candle(6, close=1.0)])] == [1.0]
 
 
-def test_what_is_gone_does_not_come_back_from_the_lake() -> None:
-    live, records = empty(10), Counting()
-    live.settle()
+def test_a_deleted_candle_does_not_come_back_from_the_lake() -> None:
+    live, records = empty(10), RecordSequence()
+    live.mark_backfilled()
     live.add(0, records.record(at(5)))
-    assert isinstance(live.add(0, records.record(at(5), gone=True)), DeletedCandle)
-    # One that was never here: its key tells.
-    assert live.add(0, records.record(at(4), gone=True)) is None
+    assert isinstance(live.add(0, records.record(at(5), is_deleted=True)), DeletedCandle)
+    # A candle that was never in memory is identified by its key.
+    assert live.add(0, records.record(at(4), is_deleted=True)) is None
     assert live.merge_history(0, newest(9), [candle(4), candle(5)]) == []
     live.add(0, records.record(at(5)))
     assert minutes(live.merge_history(0, newest(9), [candle(4), candle(5)])) == [5]
@@ -131,32 +131,32 @@ def test_what_is_gone_does_not_come_back_from_the_lake() -> None:
 
 @settings(deadline=None)
 @given(st.data())
-def test_memory_and_lake_together_are_all_there_is(data: st.DataObject) -> None:
-    """Whatever was let go, corrected late, or asked before: as if all were in one place."""
-    live, records, truth = empty(3), Counting(), dict[int, float]()
-    live.settle()
+def test_memory_and_lake_together_are_complete(data: st.DataObject) -> None:
+    """Drops, late corrections and earlier reads do not change the merged candles."""
+    live, records, expected = empty(3), RecordSequence(), dict[int, float]()
+    live.mark_backfilled()
     lake: dict[int, float] = {}
     newest_minute = 0
     for close in range(data.draw(st.integers(1, 60))):
-        action = data.draw(st.sampled_from(["new", "new", "late", "land", "ask", "ask since"]))
+        action = data.draw(st.sampled_from(["new", "new", "late", "land", "read", "read since"]))
         if action in ("new", "late"):
             newest_minute += data.draw(st.integers(1, 3)) if action == "new" else 0
             minute = newest_minute if action == "new" else data.draw(st.integers(0, newest_minute))
             live.add(0, records.record(at(minute), close=float(close + 1)))
-            truth[minute] = float(close + 1)
+            expected[minute] = float(close + 1)
         elif action == "land":
-            lake = dict(truth)
+            lake = dict(expected)
         else:
-            _compare(live, data, truth, lake, newest_minute, oldest="since" in action)
-        # Kafka has lost what memory let go: the sink has landed it long before.
-        held = {minutes([c])[0] for c in live.held(0, newest(1000))}  # type: ignore[index]
-        lake |= {m: c for m, c in truth.items() if m not in held}
+            _compare(live, data, expected, lake, newest_minute, oldest="since" in action)
+        # Kafka no longer has candles that memory dropped: the sink has landed them before.
+        in_memory = {minutes([c])[0] for c in live.in_memory(0, newest(1000))}  # type: ignore[index]
+        lake |= {m: c for m, c in expected.items() if m not in in_memory}
 
 
 def _compare(
     live: Live,
     data: st.DataObject,
-    truth: dict[int, float],
+    expected: dict[int, float],
     lake: dict[int, float],
     last: int,
     *,
@@ -167,19 +167,19 @@ def _compare(
     span = (
         since(data.draw(st.integers(0, last + 1)), count, until) if oldest else newest(count, until)
     )
-    found = live.authoritative(0, span)
-    if found is None:
+    candles = live.authoritative(0, span)
+    if candles is None:
         older = [candle(m, c) for m, c in sorted(lake.items()) if _within(m, span)]
-        assert live.is_contiguous(0, span, span.of(older))
-        found = live.merge_history(0, span, span.of(older))
-        live.mark_complete(0, span, found)
-    wanted = span.of([candle(m, c) for m, c in sorted(truth.items()) if _within(m, span)])
-    assert [(c.start, c.close) for c in found] == [(c.start, c.close) for c in wanted]
+        assert live.is_contiguous(0, span, span.limit(older))
+        candles = live.merge_history(0, span, span.limit(older))
+        live.mark_complete(0, span, candles)
+    reference = span.limit([candle(m, c) for m, c in sorted(expected.items()) if _within(m, span)])
+    assert [(c.start, c.close) for c in candles] == [(c.start, c.close) for c in reference]
 
 
 def _within(minute: int, span: CandleRange) -> bool:
     start = START + timedelta(minutes=minute)
-    return (span.since or EVER) <= start and (span.until is None or start < span.until)
+    return (span.since or EARLIEST) <= start and (span.until is None or start < span.until)
 
 
 # --- events ------------------------------------------------------------------------------------
@@ -189,42 +189,42 @@ def closes(text: bytes) -> list[str]:
     return [part.split(b",")[0].decode().strip() for part in text.split(b'"close":')[1:]]
 
 
-def test_a_stream_that_lags_gets_the_newest_of_each_candle() -> None:
+def test_a_slow_stream_gets_the_newest_version_of_each_candle() -> None:
     events = Events("run", 100)
     for close in range(5):
-        events.changed(0, candle(1, close=float(close)))
-        events.changed(0, candle(2, close=float(close)))
-        events.changed(1, candle(1, close=99.0))
+        events.add_change(0, candle(1, close=float(close)))
+        events.add_change(0, candle(2, close=float(close)))
+        events.add_change(1, candle(1, close=99.0))
     assert closes(events.between(0, 15, Subscription(0))) == ["4.0", "4.0"]
     assert closes(events.between(0, 4, Subscription(0))) == ["0.0", "1.0"]
     assert events.between(15, 15, Subscription(0)) == b""
     assert events.between(0, 15, Subscription(0, frozenset({("S", "B")}))) == b""
 
 
-def test_who_was_away_for_too_long_loads_anew() -> None:
+def test_a_client_that_was_away_too_long_gets_a_reset() -> None:
     events = Events("run", 10)
     for close in range(100):
-        events.changed(0, candle(1, close=float(close)))
-    assert events.number("run-100") == 100
-    assert events.number("run-99") == 99
-    for stranger in ("run-1", "run-101", "run-", "run-x", "ran-100", "", "100", "run-٣"):
-        assert events.number(stranger) is None
+        events.add_change(0, candle(1, close=float(close)))
+    assert events.event_number("run-100") == 100
+    assert events.event_number("run-99") == 99
+    for unknown in ("run-1", "run-101", "run-", "run-x", "ran-100", "", "100", "run-٣"):
+        assert events.event_number(unknown) is None
     assert b"event: reset" in events.between(3, 100, Subscription(0))
 
 
-def test_numbers_grow_in_the_order_in_which_they_are_sent() -> None:
+def test_events_are_sent_in_order_of_their_numbers() -> None:
     events = Events("run", 100)
     for minute in (1, 2, 1, 3, 2):
-        events.changed(0, candle(minute))
+        events.add_change(0, candle(minute))
     sent = events.between(0, 5, Subscription(0)).split(b"id: run-")[1:]
     assert [int(part.split(b"\n")[0]) for part in sent] == [3, 4, 5]
 
 
-def test_after_a_reset_nothing_older_is_told() -> None:
+def test_no_older_events_are_sent_with_a_reset() -> None:
     events = Events("run", 100)
-    events.changed(0, candle(1))
-    events.replaced(0)
-    events.changed(0, candle(2, close=7.0))
-    told = events.between(0, 3, Subscription(0, frozenset({SERIES})))
-    assert told.startswith(b"event: reset")
-    assert closes(told) == ["7.0"]
+    events.add_change(0, candle(1))
+    events.add_reset(0)
+    events.add_change(0, candle(2, close=7.0))
+    frames = events.between(0, 3, Subscription(0, frozenset({SERIES})))
+    assert frames.startswith(b"event: reset")
+    assert closes(frames) == ["7.0"]

@@ -1,4 +1,4 @@
-"""A lake for tests of the stack: a SeaweedFS with a table of three rows in it, or more."""
+"""A lake for tests of the stack: SeaweedFS with a table of at least three rows."""
 
 from dataclasses import dataclass
 from pathlib import Path
@@ -15,8 +15,8 @@ ROWS = pl.DataFrame({"number": [1, 2, 3]}).to_arrow()
 
 
 @dataclass(frozen=True)
-class Running:
-    """A server that runs, with a table in it."""
+class RunningLake:
+    """A running server with a table."""
 
     server: Seaweed
     process: Process
@@ -43,7 +43,7 @@ def catalog(home: Path, ports: Ports) -> Catalog:
 
 
 def append(home: Path, ports: Ports) -> int:
-    """Append three rows to the table, and give how many it has then."""
+    """Append three rows to the table; return its number of rows."""
     lake = catalog(home, ports)
     lake.create_namespace_if_not_exists("space")
     table = lake.create_table_if_not_exists("space.table", schema=ROWS.schema)

@@ -1,7 +1,7 @@
-"""A parent to be killed: `parent.py LOG KIND ARGV…` runs ARGV and tells the pids as JSON.
+"""A parent process to kill: `parent.py LOG KIND ARGV…` runs ARGV and prints the pids as JSON.
 
-KIND is `plain`, or `fork`: then a fork of the parent, without exec, outlives it and holds every
-pipe of the parent open, until the file LOG.over appears.
+KIND is `plain`, or `fork`: then a fork of the parent, without exec, outlives it and keeps every
+pipe of the parent open until the file LOG.over exists.
 """
 
 import json

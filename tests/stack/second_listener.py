@@ -1,4 +1,4 @@
-"""A broker that listens at a second port, by other rules than at its own."""
+"""A broker with a second listener that has its own protocol and advertised port."""
 
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -7,14 +7,14 @@ from pathlib import Path
 
 import pytest
 
-from homma.cli.local import answers
+from homma.cli.local import is_reachable
 from homma.stack import kafka, kafka_settings
 from tests.stack.waiting import free_ports
 
 
 @dataclass(frozen=True)
 class Listener:
-    """A port of a broker; clients that ask there are told to come to `advertised`."""
+    """A port of a broker; its clients are directed to the port `advertised`."""
 
     name: str
     protocol: str
@@ -23,11 +23,11 @@ class Listener:
 
 
 @contextmanager
-def listening(folder: Path, jars: list[Path], second: Listener, *more: str) -> Iterator[str]:
-    """The broker's own address; `more` are lines of its server.properties."""
+def listening(folder: Path, jars: list[Path], second: Listener, *extra_lines: str) -> Iterator[str]:
+    """The address of the first listener; `extra_lines` are added to server.properties."""
     port, controller_port = free_ports(2)
     plain = kafka_settings.server_properties
-    also = {
+    additions = {
         "listeners": f",{second.name}://127.0.0.1:{second.port}",
         "advertised.listeners": f",{second.name}://127.0.0.1:{second.advertised}",
         "listener.security.protocol.map": f",{second.name}:{second.protocol}",
@@ -35,11 +35,11 @@ def listening(folder: Path, jars: list[Path], second: Listener, *more: str) -> I
 
     def with_second(data: Path, port: int, controller_port: int) -> str:
         lines = plain(data, port, controller_port).splitlines()
-        told = [line + also.get(line.split("=")[0], "") for line in lines]
-        return "\n".join([*told, *more]) + "\n"
+        extended = [line + additions.get(line.split("=")[0], "") for line in lines]
+        return "\n".join([*extended, *extra_lines]) + "\n"
 
     address = f"127.0.0.1:{port}"
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(kafka, "server_properties", with_second)
-        with kafka.running(folder, port, controller_port, jars, lambda: answers(address)):
+        with kafka.running(folder, port, controller_port, jars, lambda: is_reachable(address)):
             yield address

@@ -7,17 +7,17 @@ from pathlib import Path
 import pytest
 
 from homma.errors import JarChanged, StackError
-from homma.stack.archive import Archive, digest, read_archive, render, unpack, unpacked
+from homma.stack.archive import Archive, digest, ensure_unpacked, read_archive, render, unpack
 from homma.stack.jars import Jar
 
 KEEP = ("NOTICE", "lib/", "plugin/lake/")
 
 
 def packed(path: Path) -> bytes:
-    """A server's archive, in which one jar stands twice, once only by name."""
+    """A server's archive in which two entries are hard links to a jar."""
     with tarfile.open(path, "w:gz") as tar:
         for name, text in (
-            ("NOTICE", "whose it is"),
+            ("NOTICE", "the license"),
             ("bin/launcher", "not needed"),
             ("plugin/other/shared.jar", "of two plugins"),
             ("lib/core.jar", "the core"),
@@ -39,7 +39,7 @@ def locked(body: bytes, files_sha256: str) -> Archive:
 
 @pytest.fixture
 def archive(tmp_path: Path) -> Archive:
-    """Its lock; the archive itself is in the cache already, so that nobody is asked."""
+    """The lock of an archive that is already in the cache, so nothing is downloaded."""
     cache = tmp_path / "cache"
     target = cache / "jars" / "org/example/server/1/server-1.tar.gz"
     target.parent.mkdir(parents=True)
@@ -56,34 +56,30 @@ def files(folder: Path) -> dict[str, str]:
     }
 
 
-def test_only_what_is_kept_is_unpacked_and_links_lead_to_contents(
+def test_only_kept_parts_are_unpacked_and_links_are_resolved(
     archive: Archive, tmp_path: Path
 ) -> None:
-    folder = unpacked(archive, tmp_path / "cache")
+    folder = ensure_unpacked(archive, tmp_path / "cache")
     assert files(folder) == {
-        "NOTICE": "whose it is",
+        "NOTICE": "the license",
         "lib/core.jar": "the core",
         "lib/shared.jar": "of two plugins",
         "plugin/lake/shared.jar": "of two plugins",
     }
-    one, other = folder / "lib/shared.jar", folder / "plugin/lake/shared.jar"
-    assert one.stat().st_ino == other.stat().st_ino
+    jar, link = folder / "lib/shared.jar", folder / "plugin/lake/shared.jar"
+    assert jar.stat().st_ino == link.stat().st_ino
 
 
-def test_the_archive_is_forgotten_and_nobody_is_asked_again(
-    archive: Archive, tmp_path: Path
-) -> None:
+def test_the_archive_is_deleted_and_not_downloaded_again(archive: Archive, tmp_path: Path) -> None:
     cache = tmp_path / "cache"
-    folder = unpacked(archive, cache)
+    folder = ensure_unpacked(archive, cache)
     assert not (cache / "jars" / archive.jar.path).exists()
-    assert unpacked(archive, cache, base_url="http://127.0.0.1:1") == folder
+    assert ensure_unpacked(archive, cache, base_url="http://127.0.0.1:1") == folder
 
 
 @pytest.mark.parametrize("change", ["byte", "one more", "one less"])
-def test_a_changed_folder_stops_with_its_name(
-    archive: Archive, tmp_path: Path, change: str
-) -> None:
-    folder = unpacked(archive, tmp_path / "cache")
+def test_a_changed_folder_is_reported(archive: Archive, tmp_path: Path, change: str) -> None:
+    folder = ensure_unpacked(archive, tmp_path / "cache")
     if change == "byte":
         (folder / "lib/core.jar").write_text("the cord")
     elif change == "one more":
@@ -91,25 +87,27 @@ def test_a_changed_folder_stops_with_its_name(
     else:
         (folder / "lib/shared.jar").unlink()
     with pytest.raises(JarChanged, match=folder.name):
-        unpacked(archive, tmp_path / "cache")
+        ensure_unpacked(archive, tmp_path / "cache")
 
 
-def test_an_archive_of_other_contents_leaves_nothing(archive: Archive, tmp_path: Path) -> None:
+def test_an_archive_with_other_contents_leaves_nothing_behind(
+    archive: Archive, tmp_path: Path
+) -> None:
     other = replace(archive, files_sha256="0" * 64)
     with pytest.raises(JarChanged, match=r"server-1\.tar\.gz"):
-        unpacked(other, tmp_path / "cache")
+        ensure_unpacked(other, tmp_path / "cache")
     assert not other.folder(tmp_path / "cache").exists()
     assert not list((tmp_path / "cache").glob("*.part"))
 
 
-def test_what_a_killed_start_left_is_no_obstacle(archive: Archive, tmp_path: Path) -> None:
-    left = tmp_path / "cache" / ".server.part"
-    left.mkdir()
-    (left / "half").write_text("")
-    assert "half" not in files(unpacked(archive, tmp_path / "cache"))
+def test_leftovers_of_a_killed_start_are_replaced(archive: Archive, tmp_path: Path) -> None:
+    leftover = tmp_path / "cache" / ".server.part"
+    leftover.mkdir()
+    (leftover / "half").write_text("")
+    assert "half" not in files(ensure_unpacked(archive, tmp_path / "cache"))
 
 
-def test_a_link_that_leads_nowhere_is_an_error(tmp_path: Path) -> None:
+def test_a_dangling_link_is_an_error(tmp_path: Path) -> None:
     path = tmp_path / "server-1.tar.gz"
     with tarfile.open(path, "w:gz") as tar:
         member = tarfile.TarInfo("server-1/lib/a.jar")
@@ -119,7 +117,7 @@ def test_a_link_that_leads_nowhere_is_an_error(tmp_path: Path) -> None:
         unpack(path, KEEP, tmp_path / "target")
 
 
-def test_the_committed_lock_is_one_trino() -> None:
+def test_the_committed_lock_has_one_trino_version() -> None:
     trino = read_archive("trino")
     assert trino.jar.coordinate == f"io.trino:trino-server:{trino.version}:tar.gz"
     assert {"lib/", "plugin/iceberg/", "plugin/kafka/"} <= set(trino.keep)

@@ -19,7 +19,7 @@ from homma.stack.kafka import Broker, explain, running
 from homma.stack.kafka_settings import log4j2_properties, server_properties
 from homma.stack.ports import must_be_free
 from homma.stack.process import State
-from homma.stack.process_ids import alive
+from homma.stack.process_ids import is_alive
 from tests.stack.answering import answers
 from tests.stack.waiting import free_ports, until
 
@@ -67,14 +67,14 @@ def read(port: int, topic: str, count: int) -> list[bytes]:
     return values
 
 
-def test_everything_listens_on_this_machine_alone() -> None:
+def test_it_listens_on_the_loopback_address_only() -> None:
     rows = settings_of(server_properties(Path("/data"), 1234, 5678))
     assert rows["listeners"] == "PLAINTEXT://127.0.0.1:1234,CONTROLLER://127.0.0.1:5678"
     assert rows["advertised.listeners"] == "PLAINTEXT://127.0.0.1:1234"
     assert rows["controller.quorum.voters"] == "1@127.0.0.1:5678"
 
 
-def test_a_path_survives_javas_reader() -> None:
+def test_a_path_is_escaped_for_java() -> None:
     rows = settings_of(log4j2_properties(Path("/a\\b/\u00fc\U0001f4c8.log")))
     assert rows["appender.file.fileName"] == r"/a\\b/\u00fc\ud83d\udcc8.log"
 
@@ -117,11 +117,11 @@ def test_a_folder_that_kafka_would_misread_is_refused(tmp_path: Path, name: str)
         ),
     ],
 )
-def test_the_line_that_tells_why(lines: list[str], why: str | None) -> None:
+def test_the_line_that_says_why(lines: list[str], why: str | None) -> None:
     assert explain(lines) == ("NoClassError" if why is None else why)
 
 
-def test_a_broker_for_the_length_of_a_block(tmp_path: Path, jars: list[Path]) -> None:
+def test_a_broker_runs_during_a_with_block(tmp_path: Path, jars: list[Path]) -> None:
     port, controller = free_ports(2)
     with running(tmp_path / "kafka", port, controller, jars, lambda: answers(port)) as process:
         pid = process.status.pid
@@ -130,13 +130,13 @@ def test_a_broker_for_the_length_of_a_block(tmp_path: Path, jars: list[Path]) ->
         values = [f"value {number}".encode() for number in range(100)]
         write(port, "ticks", values)
         assert read(port, "ticks", 100) == values
-        # A producer's question makes a topic where brokers are set up for that.
+        # A producer's metadata request creates the topic if the broker allows it.
         Producer({"bootstrap.servers": f"127.0.0.1:{port}"}).list_topics("mistyped", 30)
         assert topics(port) == {"ticks", "__consumer_offsets", "__transaction_state"}
         addresses = [
-            one.laddr
-            for one in psutil.Process(pid).net_connections()
-            if one.status == psutil.CONN_LISTEN and one.laddr
+            item.laddr
+            for item in psutil.Process(pid).net_connections()
+            if item.status == psutil.CONN_LISTEN and item.laddr
         ]
         assert {address.ip for address in addresses} == {"127.0.0.1"}
         assert {address.port for address in addresses} == {port, controller}
@@ -146,10 +146,10 @@ def test_a_broker_for_the_length_of_a_block(tmp_path: Path, jars: list[Path]) ->
         socket.create_connection(("127.0.0.1", port), timeout=5)
 
 
-def test_a_restart_keeps_the_data_and_may_move_the_ports(
+def test_a_restart_keeps_the_data_and_may_change_the_ports(
     tmp_path_factory: pytest.TempPathFactory, jars: list[Path]
 ) -> None:
-    # Nor does it matter what the folder is called.
+    # The folder may have any name.
     tmp_path = tmp_path_factory.mktemp("data") / "my data #1 \u00fc\u4e16\U0001f4c8"
     port, controller, other_port, other_controller = free_ports(4)
     with running(tmp_path, port, controller, jars, lambda: answers(port)):
@@ -159,12 +159,12 @@ def test_a_restart_keeps_the_data_and_may_move_the_ports(
     with running(tmp_path, other_port, other_controller, jars, lambda: answers(other_port)):
         assert read(other_port, "ticks", 1) == [b"kept"]
     assert (tmp_path / "data" / "meta.properties").read_text() == formatted
-    # The log is the file's alone, with what happened at the end in it.
+    # Kafka logs to the file only, including its shutdown.
     assert "shut down completed" in (tmp_path / "server.log").read_text().lower()
     assert " INFO " not in (tmp_path / "out.log").read_text()
 
 
-def test_a_killed_broker_is_started_again_with_its_data(tmp_path: Path, jars: list[Path]) -> None:
+def test_a_killed_broker_is_restarted_with_its_data(tmp_path: Path, jars: list[Path]) -> None:
     port, controller = free_ports(2)
     with running(tmp_path, port, controller, jars, lambda: answers(port)) as process:
         make_topic(port, "ticks")
@@ -179,7 +179,7 @@ def test_a_killed_broker_is_started_again_with_its_data(tmp_path: Path, jars: li
 
 
 @pytest.mark.parametrize(("taken", "flag"), [(0, "--kafka-port"), (1, "--kafka-controller-port")])
-def test_a_port_in_use_is_named_with_what_moves_it(
+def test_a_port_in_use_is_reported_with_its_flag(
     tmp_path: Path, jars: list[Path], taken: int, flag: str
 ) -> None:
     ports = free_ports(2)
@@ -188,21 +188,21 @@ def test_a_port_in_use_is_named_with_what_moves_it(
             pytest.raises(PortInUse) as error,
             running(tmp_path, ports[0], ports[1], jars, lambda: True),
         ):
-            raise AssertionError("it started")
-        assert f"port {ports[taken]} on 127.0.0.1 is in use by" in error.value.what
-        assert f"(pid {os.getpid()})" in error.value.what
+            raise AssertionError("the broker started")
+        assert f"port {ports[taken]} on 127.0.0.1 is in use by" in error.value.problem
+        assert f"(pid {os.getpid()})" in error.value.problem
         assert flag in error.value.remedy
-    # Looked at before anything was written.
+    # Checked before anything is written.
     assert list(tmp_path.iterdir()) == []
 
 
-def test_a_port_of_all_addresses_is_in_use_here_too() -> None:
+def test_a_port_bound_on_all_addresses_is_in_use() -> None:
     with socket.create_server(("", 0)) as other, pytest.raises(PortInUse, match="--p"):
         must_be_free(other.getsockname()[1], "--p")
 
 
 @pytest.mark.parametrize(("taken", "flag"), [(0, "--kafka-port"), (1, "--kafka-controller-port")])
-def test_a_port_lost_after_the_look_is_told_as_well(
+def test_a_port_taken_after_the_check_is_reported_too(
     tmp_path: Path,
     jars: list[Path],
     monkeypatch: pytest.MonkeyPatch,
@@ -211,28 +211,30 @@ def test_a_port_lost_after_the_look_is_told_as_well(
 ) -> None:
     ports = free_ports(2)
     monkeypatch.setattr(kafka, "must_be_free", lambda *_: None)
-    # A stranger that would answer: it must not be taken for the broker that was started.
+    # Another program that answers must not be mistaken for the broker.
     with socket.create_server(("127.0.0.1", ports[taken])):
         with pytest.raises(PortInUse) as error:
             kafka.start(Broker(tmp_path, ports[0], ports[1], jars), lambda: True)
-        assert f"port {ports[taken]} " in error.value.what
+        assert f"port {ports[taken]} " in error.value.problem
         assert flag in error.value.remedy
 
 
-def test_a_broker_that_cannot_start_says_why_and_where(tmp_path: Path, jars: list[Path]) -> None:
+def test_a_broker_that_cannot_start_reports_why_and_the_log(
+    tmp_path: Path, jars: list[Path]
+) -> None:
     ports = free_ports(2)
     (tmp_path / "data").mkdir()
     (tmp_path / "data" / "meta.properties").write_text("version=1\nnode.id=7\ncluster.id=x\n")
     with pytest.raises(ServerFailed) as error:
         kafka.start(Broker(tmp_path, ports[0], ports[1], jars), lambda: True)
-    assert "kafka ended with exit status 1 before it was ready" in error.value.what
-    assert "node id 7 doesn't match" in error.value.what
+    assert "kafka ended with exit status 1 before it was ready" in error.value.problem
+    assert "node id 7 doesn't match" in error.value.problem
     assert error.value.remedy == f"see {tmp_path / 'server.log'}"
 
 
-def test_a_folder_that_cannot_be_prepared_says_why(tmp_path: Path, jars: list[Path]) -> None:
+def test_a_folder_that_cannot_be_formatted_says_why(tmp_path: Path, jars: list[Path]) -> None:
     ports = free_ports(2)
-    # Without Kafka's own jar there is no tool to prepare it with.
+    # Without Kafka's own jar there is no tool to format it with.
     with pytest.raises(ServerFailed, match=r"exit status 1\): ClassNotFound.*StorageTool; see"):
         kafka.start(Broker(tmp_path, ports[0], ports[1], jars[1:]), lambda: True)
 
@@ -269,7 +271,7 @@ def test_no_broker_is_left_behind(
     tmp_path: Path, jars: list[Path], kill: Callable[["subprocess.Popen[str]", int], None]
 ) -> None:
     if kill is kill_both and sys.platform != "linux":
-        pytest.skip("what two kills leave on other systems is ended by the next owner")
+        pytest.skip("on other systems the next owner ends servers left by two kills")
     port, controller = free_ports(2)
     command = [sys.executable, "-c", KAFKA_PARENT, str(tmp_path), str(port), str(controller)]
     with subprocess.Popen(
@@ -282,9 +284,9 @@ def test_no_broker_is_left_behind(
         pid, guard = json.loads(process.stdout.readline())
         server = (pid, psutil.Process(pid).create_time())
         watcher = (guard, psutil.Process(guard).create_time())
-        assert alive(*server)
-        assert alive(*watcher)
+        assert is_alive(*server)
+        assert is_alive(*watcher)
         kill(process, guard)
-        until(lambda: not alive(*server) and not alive(*watcher))
+        until(lambda: not is_alive(*server) and not is_alive(*watcher))
     with running(tmp_path, port, controller, jars, lambda: answers(port)):
         assert answers(port)

@@ -25,7 +25,8 @@ from homma.stack.process import State, Status
 folder, pid = claim(Path(sys.argv[1])), int(sys.argv[2])
 if pid:
     created = psutil.Process(pid).create_time()
-    folder.note(Status("kafka", State.RUNNING, time.time(), pid, created), {"broker": 9092})
+    status = Status("kafka", State.RUNNING, time.time(), pid, created)
+    folder.record_status(status, {"broker": 9092})
 print("owned", flush=True)
 time.sleep(600)
 """
@@ -48,7 +49,7 @@ def server() -> Iterator["subprocess.Popen[bytes]"]:
         process.kill()
 
 
-def test_the_folder_is_its_users_alone(tmp_path: Path) -> None:
+def test_only_the_owner_can_access_the_folder(tmp_path: Path) -> None:
     path = tmp_path / "a" / "data"
     with claim(path) as folder:
         assert folder.leftovers.owner is None
@@ -57,11 +58,11 @@ def test_the_folder_is_its_users_alone(tmp_path: Path) -> None:
     assert {stat.S_IMODE(file.stat().st_mode) for file in path.iterdir()} == {0o600}
 
 
-def test_a_second_owner_is_told_who_and_how(tmp_path: Path) -> None:
+def test_a_second_claim_names_the_owner_and_the_remedy(tmp_path: Path) -> None:
     with other_owner(tmp_path) as process:
         with pytest.raises(FolderInUse) as error:
             claim(tmp_path)
-        assert error.value.what == f"the folder {tmp_path} is in use by process {process.pid}"
+        assert error.value.problem == f"the folder {tmp_path} is in use by process {process.pid}"
         assert f"homma down --dir {tmp_path}" in error.value.remedy
         assert process.poll() is None
         owner = owner_of(tmp_path)
@@ -69,7 +70,7 @@ def test_a_second_owner_is_told_who_and_how(tmp_path: Path) -> None:
         assert owner.pid == process.pid
 
 
-def test_a_folder_given_back_can_be_had(tmp_path: Path) -> None:
+def test_a_released_folder_can_be_claimed(tmp_path: Path) -> None:
     with claim(tmp_path):
         assert owner_of(tmp_path) is not None
     assert read_record(tmp_path).owner is None
@@ -88,8 +89,8 @@ def test_a_dead_owners_lock_is_taken_over(tmp_path: Path) -> None:
             assert owner.pid == os.getpid()
 
 
-def test_a_lock_with_any_content_is_no_obstacle(tmp_path: Path) -> None:
-    (tmp_path / LOCK).write_text("not a lock of homma's")
+def test_the_content_of_the_lock_file_does_not_matter(tmp_path: Path) -> None:
+    (tmp_path / LOCK).write_text("not written by homma")
     assert owner_of(tmp_path) is None
     claim(tmp_path).release()
 
@@ -104,52 +105,54 @@ def test_a_dead_owners_servers_are_ended(tmp_path: Path, server: "subprocess.Pop
             assert read_record(tmp_path).entries == ()
 
 
-def test_a_number_that_went_to_another_process_is_left_alone(
+def test_a_process_that_reuses_a_pid_is_left_alone(
     tmp_path: Path, server: "subprocess.Popen[bytes]"
 ) -> None:
     with claim(tmp_path) as folder:
         created = psutil.Process(server.pid).create_time() - 3600
-        folder.note(Status("kafka", State.RUNNING, 0.0, server.pid, created), {})
+        folder.record_status(Status("kafka", State.RUNNING, 0.0, server.pid, created), {})
     with claim(tmp_path) as folder:
         assert folder.leftovers.ended == ()
     assert server.poll() is None
 
 
-def test_the_record_says_what_runs(tmp_path: Path) -> None:
-    one = Status("kafka", State.RUNNING, 5.0, 7, 4.0, restarts=1, last_exit=-9, trouble="x")
-    two = Status("weed", State.WAITING, 6.0)
+def test_the_record_lists_the_processes(tmp_path: Path) -> None:
+    kafka = Status("kafka", State.RUNNING, 5.0, 7, 4.0, restarts=1, last_exit=-9, trouble="x")
+    weed = Status("weed", State.WAITING, 6.0)
     with claim(tmp_path) as folder:
-        folder.note(one, {"broker": 9092, "controller": 9093})
-        folder.note(two, {})
+        folder.record_status(kafka, {"broker": 9092, "controller": 9093})
+        folder.record_status(weed, {})
         record = read_record(tmp_path)
         assert record.owner == Owner(os.getpid(), psutil.Process().create_time())
         assert [(entry.status, entry.ports) for entry in record.entries] == [
-            (one, {"broker": 9092, "controller": 9093}),
-            (two, {}),
+            (kafka, {"broker": 9092, "controller": 9093}),
+            (weed, {}),
         ]
         assert isinstance(record.entries[0].status.state, State)
 
 
-def test_a_reader_never_sees_half_a_record(tmp_path: Path) -> None:
-    over = threading.Event()
-    seen: list[int] = []
+def test_a_reader_never_sees_a_partial_record(tmp_path: Path) -> None:
+    stop = threading.Event()
+    counts: list[int] = []
 
     def read() -> None:
-        while not over.is_set():
-            seen.append(len(read_record(tmp_path).entries))
+        while not stop.is_set():
+            counts.append(len(read_record(tmp_path).entries))
 
     with claim(tmp_path) as folder:
         reader = threading.Thread(target=read)
         reader.start()
         for number in range(300):
-            folder.note(Status(f"p{number % 20}", State.RUNNING, float(number), 1, 2.0), {})
-        over.set()
+            folder.record_status(
+                Status(f"p{number % 20}", State.RUNNING, float(number), 1, 2.0), {}
+            )
+        stop.set()
         reader.join()
-    assert seen == sorted(seen)
+    assert counts == sorted(counts)
     assert {path.name for path in tmp_path.iterdir()} == {LOCK, NAME}
 
 
-def test_nobody_has_run_anything_in_a_new_folder(tmp_path: Path) -> None:
+def test_a_missing_folder_has_no_owner_and_no_processes(tmp_path: Path) -> None:
     path = tmp_path / "none"
     assert read_record(path).entries == ()
     assert owner_of(path) is None
@@ -157,42 +160,42 @@ def test_nobody_has_run_anything_in_a_new_folder(tmp_path: Path) -> None:
     assert not path.exists()
 
 
-def test_down_ends_the_owner_and_what_it_left(
+def test_down_ends_the_owner_and_its_servers(
     tmp_path: Path, server: "subprocess.Popen[bytes]"
 ) -> None:
     with other_owner(tmp_path, server.pid) as process:
-        # Somebody has to clear the killed process away, as its shell would.
+        # The killed process must be reaped, as its shell would do.
         threading.Thread(target=process.wait).start()
-        left = end_owner(tmp_path, grace_s=20.0)
-        assert left.owner == process.pid
-        assert [status.pid for status in left.ended] == [server.pid]
+        leftovers = end_owner(tmp_path, grace_s=20.0)
+        assert leftovers.owner == process.pid
+        assert [status.pid for status in leftovers.ended] == [server.pid]
         assert process.wait() == -signal.SIGTERM
         assert server.wait() == -signal.SIGTERM
     assert owner_of(tmp_path) is None
 
 
-def test_what_the_owner_starts_does_not_keep_the_folder(tmp_path: Path) -> None:
+def test_a_child_of_the_owner_does_not_hold_the_lock(tmp_path: Path) -> None:
     with claim(tmp_path):
-        other = subprocess.Popen(["sleep", "600"], close_fds=False)
-    with other:
+        child = subprocess.Popen(["sleep", "600"], close_fds=False)
+    with child:
         claim(tmp_path).release()
-        assert other.poll() is None
-        other.kill()
+        assert child.poll() is None
+        child.kill()
 
 
 @pytest.mark.parametrize(
     "text", ["", "{", "[]", '{"owner": null}', '{"owner": 3, "processes": []}']
 )
-def test_a_spoilt_record_is_named(tmp_path: Path, text: str) -> None:
+def test_a_corrupt_record_is_reported(tmp_path: Path, text: str) -> None:
     (tmp_path / NAME).write_text(text)
-    with pytest.raises(StackError, match=rf"{NAME} is not a record.*; delete it"):
+    with pytest.raises(StackError, match=rf"{NAME} is not a record.*; end the servers"):
         claim(tmp_path)
     assert owner_of(tmp_path) is None
     (tmp_path / NAME).unlink()
     claim(tmp_path).release()
 
 
-def test_a_folder_that_cannot_be_made_is_named(tmp_path: Path) -> None:
+def test_a_folder_that_cannot_be_created_is_reported(tmp_path: Path) -> None:
     (tmp_path / "file").touch()
     with pytest.raises(StackError, match=r"file/data cannot be used: .*; choose another"):
         claim(tmp_path / "file" / "data")

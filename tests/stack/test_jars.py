@@ -23,12 +23,12 @@ LOCK = Lock("parts", "1", tuple(jar_of(*item) for item in BODIES.items()))
 
 @dataclass
 class Repository:
-    """A Maven repository with faults to order."""
+    """A Maven repository that can return faults."""
 
     url: str
     files: dict[str, bytes]
-    asked: list[str] = field(default_factory=list)
-    # Answers to give, one a request, before the right ones: a status, or "cut".
+    requests: list[str] = field(default_factory=list)
+    # Faults for the next requests, one each: a status, or "cut".
     faults: list[int | str] = field(default_factory=list)
 
 
@@ -36,9 +36,9 @@ class Repository:
 def repository() -> Iterator[Repository]:
     class Handler(http.server.BaseHTTPRequestHandler):
         def do_GET(self) -> None:
-            made.asked.append(self.path)
-            fault = made.faults.pop(0) if made.faults else None
-            body = made.files.get(self.path)
+            maven.requests.append(self.path)
+            fault = maven.faults.pop(0) if maven.faults else None
+            body = maven.files.get(self.path)
             if isinstance(fault, int) or body is None:
                 self.send_error(fault if isinstance(fault, int) else 404)
                 return
@@ -51,10 +51,10 @@ def repository() -> Iterator[Repository]:
 
     server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), Handler)
     files = {f"/m2/{maven_path(coordinate)}": body for coordinate, body in BODIES.items()}
-    made = Repository(f"http://127.0.0.1:{server.server_port}/m2", files)
+    maven = Repository(f"http://127.0.0.1:{server.server_port}/m2", files)
     thread = threading.Thread(target=server.serve_forever)
     thread.start()
-    yield made
+    yield maven
     server.shutdown()
     thread.join()
     server.server_close()
@@ -70,52 +70,52 @@ def test_a_coordinate_has_its_maven_path() -> None:
     assert str(maven_path("a.b:c:1:jar:fixtures")) == "a/b/c/1/c-1-fixtures.jar"
 
 
-def test_the_committed_lock_is_one_kafka() -> None:
+def test_the_committed_lock_has_one_kafka_version() -> None:
     lock = read_lock("kafka")
     rows = [jar.coordinate.split(":") for jar in lock.jars]
     assert {version for group, _, version in rows if group == "org.apache.kafka"} == {lock.version}
     names = [(group, artifact) for group, artifact, _ in rows]
     assert len(set(names)) == len(names)
-    # Without a binding to slf4j Kafka logs nothing at all.
+    # Without an slf4j binding Kafka logs nothing.
     assert {("org.apache.logging.log4j", "log4j-slf4j-impl"), ("org.slf4j", "slf4j-api")} <= {
         *names
     }
     assert all(len(bytes.fromhex(jar.sha256)) == 32 and jar.size > 0 for jar in lock.jars)
 
 
-def test_a_lock_survives_being_written() -> None:
+def test_a_rendered_lock_parses_to_the_same_lock() -> None:
     assert parse_lock(render(LOCK)) == LOCK
 
 
-def test_fetch_brings_all_jars_and_says_how_far_it_is(
+def test_fetch_downloads_all_jars_and_reports_progress(
     repository: Repository, tmp_path: Path
 ) -> None:
-    told: list[tuple[int, int]] = []
-    paths = fetch(LOCK, tmp_path, lambda *one: told.append(one), repository.url)
+    progress: list[tuple[int, int]] = []
+    paths = fetch(LOCK, tmp_path, lambda *sizes: progress.append(sizes), repository.url)
     assert [path.read_bytes() for path in paths] == list(BODIES.values())
     total = sum(map(len, BODIES.values()))
-    assert told[-1] == (total, total)
-    assert told == sorted(told)
+    assert progress[-1] == (total, total)
+    assert progress == sorted(progress)
     assert set(files_in(tmp_path)) == {*paths}
 
 
-def test_a_warm_start_asks_nobody(repository: Repository, tmp_path: Path) -> None:
+def test_a_warm_start_sends_no_requests(repository: Repository, tmp_path: Path) -> None:
     paths = fetch(LOCK, tmp_path, base_url=repository.url)
-    asked = len(repository.asked)
+    count = len(repository.requests)
     assert fetch(LOCK, tmp_path, base_url=repository.url) == paths
-    assert len(repository.asked) == asked == len(BODIES)
+    assert len(repository.requests) == count == len(BODIES)
 
 
-def test_only_what_is_missing_is_brought(repository: Repository, tmp_path: Path) -> None:
+def test_only_missing_jars_are_downloaded(repository: Repository, tmp_path: Path) -> None:
     paths = fetch(LOCK, tmp_path, base_url=repository.url)
     paths[4].unlink()
-    repository.asked.clear()
+    repository.requests.clear()
     fetch(LOCK, tmp_path, base_url=repository.url)
-    assert repository.asked == [f"/m2/{LOCK.jars[4].path}"]
+    assert repository.requests == [f"/m2/{LOCK.jars[4].path}"]
 
 
 @pytest.mark.parametrize("change", ["byte", "length"])
-def test_a_changed_jar_in_the_cache_stops_with_its_name(
+def test_a_changed_jar_in_the_cache_is_reported(
     repository: Repository, tmp_path: Path, change: str
 ) -> None:
     paths = fetch(LOCK, tmp_path, base_url=repository.url)
@@ -125,36 +125,40 @@ def test_a_changed_jar_in_the_cache_stops_with_its_name(
     else:
         body += b"x"
     paths[7].write_bytes(body)
-    with pytest.raises(JarChanged, match=r"part7-1\.7\.jar is not the file.*; delete it") as error:
+    with pytest.raises(
+        JarChanged, match=r"part7-1\.7\.jar differs from the locked file.*; delete it"
+    ) as error:
         fetch(LOCK, tmp_path, base_url=repository.url)
-    assert str(paths[7]) in error.value.what
+    assert str(paths[7]) in error.value.problem
 
 
-def test_a_changed_jar_from_the_network_never_reaches_the_cache(
+def test_a_changed_jar_from_the_network_is_not_cached(
     repository: Repository, tmp_path: Path
 ) -> None:
     repository.files[f"/m2/{LOCK.jars[2].path}"] = b"x" * LOCK.jars[2].size
-    with pytest.raises(JarChanged, match=r"part2-1\.2\.jar is not the file"):
+    with pytest.raises(JarChanged, match=r"part2-1\.2\.jar differs from the locked file"):
         fetch(LOCK, tmp_path, base_url=repository.url)
     assert not (tmp_path / LOCK.jars[2].path).exists()
     assert all(path.suffix == ".jar" and path.name[0] != "." for path in files_in(tmp_path))
 
 
 @pytest.mark.parametrize("fault", [503, 429, "cut"])
-def test_a_passing_fault_is_tried_again(
+def test_a_transient_fault_is_retried(
     repository: Repository, tmp_path: Path, fault: int | str
 ) -> None:
     repository.faults = [fault, fault]
     waits: list[float] = []
-    told: list[tuple[int, int]] = []
+    progress: list[tuple[int, int]] = []
     lock = Lock("one", "1", LOCK.jars[:1])
-    paths = fetch(lock, tmp_path, lambda *one: told.append(one), repository.url, waits.append)
+    paths = fetch(
+        lock, tmp_path, lambda *sizes: progress.append(sizes), repository.url, waits.append
+    )
     assert paths[0].read_bytes() == next(iter(BODIES.values()))
     assert waits == [1.0, 2.0]
-    assert told[-1][0] == told[-1][1]
+    assert progress[-1][0] == progress[-1][1]
 
 
-def test_a_missing_jar_is_not_tried_again(repository: Repository, tmp_path: Path) -> None:
+def test_a_missing_jar_is_not_retried(repository: Repository, tmp_path: Path) -> None:
     repository.files.clear()
     waits: list[float] = []
     with pytest.raises(StackError, match=r"/m2/org/example/.*HTTP 404; check the network"):
@@ -163,7 +167,7 @@ def test_a_missing_jar_is_not_tried_again(repository: Repository, tmp_path: Path
     assert files_in(tmp_path) == []
 
 
-def test_a_repository_out_of_reach_is_named(tmp_path: Path) -> None:
+def test_an_unreachable_repository_is_reported(tmp_path: Path) -> None:
     waits: list[float] = []
     lock = Lock("one", "1", LOCK.jars[:1])
     with pytest.raises(StackError, match=r"http://127\.0\.0\.1:1/m2/.*could not be downloaded"):
@@ -171,12 +175,12 @@ def test_a_repository_out_of_reach_is_named(tmp_path: Path) -> None:
     assert len(waits) == 3
 
 
-def test_only_http_is_followed(tmp_path: Path) -> None:
+def test_only_http_urls_are_accepted(tmp_path: Path) -> None:
     with pytest.raises(StackError, match="not an http or https address"):
         fetch(LOCK, tmp_path, base_url="file:///etc")
 
 
-def test_an_interruption_leaves_nothing_half_done(repository: Repository, tmp_path: Path) -> None:
+def test_an_interruption_leaves_only_complete_jars(repository: Repository, tmp_path: Path) -> None:
     class Interrupted(Exception): ...
 
     def interrupt(done: int, _: int) -> None:
@@ -185,13 +189,13 @@ def test_an_interruption_leaves_nothing_half_done(repository: Repository, tmp_pa
 
     with pytest.raises(Interrupted):
         fetch(LOCK, tmp_path, interrupt, repository.url)
-    there = {path.relative_to(tmp_path).as_posix(): path for path in files_in(tmp_path)}
-    wanted = {str(jar.path): jar for jar in LOCK.jars}
-    assert set(there) < set(wanted)
-    assert all(path.stat().st_size == wanted[name].size for name, path in there.items())
+    cached = {path.relative_to(tmp_path).as_posix(): path for path in files_in(tmp_path)}
+    locked = {str(jar.path): jar for jar in LOCK.jars}
+    assert set(cached) < set(locked)
+    assert all(path.stat().st_size == locked[name].size for name, path in cached.items())
 
 
-def test_a_cache_that_cannot_be_written_is_named(repository: Repository, tmp_path: Path) -> None:
+def test_an_unwritable_cache_is_reported(repository: Repository, tmp_path: Path) -> None:
     blocked = tmp_path / "cache"
     blocked.write_text("a file")
     with pytest.raises(StackError, match=r"cache/org/example/.* cannot be written"):

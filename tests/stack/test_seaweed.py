@@ -14,13 +14,15 @@ from homma.stack.credentials import Credentials
 from homma.stack.process import Process, State
 from homma.stack.seaweed import Seaweed, explain, purge_log, running
 from homma.stack.seaweed_settings import Ports, arguments, environment, security_toml
-from tests.stack.lakes import Running, append, catalog
+from tests.stack.lakes import RunningLake, append, catalog
 from tests.stack.waiting import seaweed_ports, until
 
 
 def listeners(process: Process) -> set[tuple[str, int]]:
-    found = psutil.Process(process.status.pid).net_connections("tcp")
-    return {(c.laddr.ip, c.laddr.port) for c in found if c.status == psutil.CONN_LISTEN and c.laddr}
+    sockets = psutil.Process(process.status.pid).net_connections("tcp")
+    return {
+        (c.laddr.ip, c.laddr.port) for c in sockets if c.status == psutil.CONN_LISTEN and c.laddr
+    }
 
 
 def secrets_of(home: Path) -> dict[str, bytes]:
@@ -29,7 +31,7 @@ def secrets_of(home: Path) -> dict[str, bytes]:
     return {name: (home / name).read_bytes() for name in names}
 
 
-def test_it_listens_where_it_is_told_and_on_this_machine_alone(lake: Running) -> None:
+def test_it_listens_on_its_ports_of_the_loopback_address_only(lake: RunningLake) -> None:
     ports = set(lake.server.ports.all().values())
     assert listeners(lake.process) == {("127.0.0.1", port) for port in ports}
     assert len(ports) == 11
@@ -37,19 +39,19 @@ def test_it_listens_where_it_is_told_and_on_this_machine_alone(lake: Running) ->
         assert stat.S_IMODE(folder.stat().st_mode) == 0o700
 
 
-def test_nothing_of_it_lies_about_in_tmp_but_sockets(lake: Running) -> None:
-    found = psutil.Process(lake.process.status.pid)
-    opened = {Path(file.path) for file in found.open_files()}
+def test_it_creates_only_sockets_in_tmp(lake: RunningLake) -> None:
+    process = psutil.Process(lake.process.status.pid)
+    opened = {Path(file.path) for file in process.open_files()}
     ours = {file for file in opened if file.is_relative_to(lake.server.folder)}
     assert {file.parent.name for file in ours} > {"data", "log"}
-    # What the kernel tells of itself aside.
+    # Besides files of the kernel.
     assert {file.parts[1] for file in opened - ours} <= {"sys", "proc"}
-    sockets = {c.laddr for c in found.net_connections("unix") if c.laddr}
+    sockets = {c.laddr for c in process.net_connections("unix") if c.laddr}
     assert {"filer.sock", "s3.sock"} < sockets
     assert all("-grpc-" in name for name in sockets - {"filer.sock", "s3.sock"})
 
 
-def test_a_stop_and_a_start_on_other_ports_keep_data_and_secrets(tmp_path: Path) -> None:
+def test_a_restart_on_other_ports_keeps_data_and_secrets(tmp_path: Path) -> None:
     ports, others = seaweed_ports(), seaweed_ports()
     with running(tmp_path / "home", ports) as process:
         assert process.status.state is State.RUNNING
@@ -64,7 +66,7 @@ def test_a_stop_and_a_start_on_other_ports_keep_data_and_secrets(tmp_path: Path)
     assert secrets_of(tmp_path / "home") == before
 
 
-def test_a_killed_one_is_started_again_with_its_data(tmp_path: Path) -> None:
+def test_a_killed_server_is_restarted_with_its_data(tmp_path: Path) -> None:
     ports = seaweed_ports()
     with running(tmp_path, ports) as process:
         append(tmp_path, ports)
@@ -81,54 +83,54 @@ def test_a_killed_one_is_started_again_with_its_data(tmp_path: Path) -> None:
     ("taken", "flag"),
     [("s3", "--s3-port"), ("catalog", "--catalog-port"), ("admin gRPC", "--seaweed-port")],
 )
-def test_a_port_in_use_is_named_with_what_moves_it(tmp_path: Path, taken: str, flag: str) -> None:
+def test_a_port_in_use_is_reported_with_its_flag(tmp_path: Path, taken: str, flag: str) -> None:
     ports = seaweed_ports()
     port = ports.all()[taken]
     with socket.create_server(("127.0.0.1", port)), pytest.raises(PortInUse) as error:
         seaweed.start(Seaweed(tmp_path, ports))
-    assert f"port {port} on 127.0.0.1 is in use by" in error.value.what
+    assert f"port {port} on 127.0.0.1 is in use by" in error.value.problem
     assert flag in error.value.remedy
-    # Looked at before anything was written.
+    # Checked before anything is written.
     assert list(tmp_path.iterdir()) == []
 
 
 @pytest.mark.parametrize(
     ("taken", "flag"), [("catalog", "--catalog-port"), ("filer gRPC", "--seaweed-port")]
 )
-def test_a_port_lost_after_the_look_is_told_as_well(
+def test_a_port_taken_after_the_check_is_reported_too(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, taken: str, flag: str
 ) -> None:
     ports = seaweed_ports()
     monkeypatch.setattr(seaweed, "must_be_free", lambda *_: None)
-    # It looks for another port by itself, where nobody would look for it.
+    # SeaweedFS would choose another port by itself, which no client knows.
     monkeypatch.setattr(seaweed, "READY_WITHIN_S", 5.0)
     with socket.create_server(("127.0.0.1", ports.all()[taken])):
         with pytest.raises(PortInUse) as error:
             seaweed.start(Seaweed(tmp_path, ports))
-        assert f"port {ports.all()[taken]} " in error.value.what
+        assert f"port {ports.all()[taken]} " in error.value.problem
         assert flag in error.value.remedy
 
 
-def test_one_that_cannot_start_says_why_and_where(tmp_path: Path) -> None:
+def test_a_server_that_cannot_start_reports_why_and_the_log(tmp_path: Path) -> None:
     (tmp_path / "seaweed" / "data" / "filerldb2").mkdir(parents=True)
     (tmp_path / "seaweed" / "data" / "filerldb2" / "00").touch()
     with pytest.raises(ServerFailed) as error:
         seaweed.start(Seaweed(tmp_path, seaweed_ports()))
-    assert "seaweed ended with exit status" in error.value.what
-    assert "filerldb2" in error.value.what
+    assert "seaweed ended with exit status" in error.value.problem
+    assert "filerldb2" in error.value.problem
     assert error.value.remedy == f"see {tmp_path / 'seaweed' / 'out.log'}"
 
 
-def test_a_folder_that_cannot_be_written(tmp_path: Path) -> None:
+def test_an_unwritable_folder_is_reported(tmp_path: Path) -> None:
     (tmp_path / "seaweed").touch()
     with pytest.raises(StackError, match=r"seaweed cannot be written: .*--dir"):
         seaweed.start(Seaweed(tmp_path, seaweed_ports()))
 
 
-def test_what_it_is_told(tmp_path: Path) -> None:
-    told = arguments(Ports(1, 2, 10))
-    assert {"-ip=127.0.0.1", "-ip.bind=127.0.0.1", "-master.telemetry=false"} < set(told)
-    assert {"-s3.port=1", "-s3.port.iceberg=2", "-admin.port=10", "-s3.port.grpc=17"} < set(told)
+def test_flags_and_environment(tmp_path: Path) -> None:
+    flags = arguments(Ports(1, 2, 10))
+    assert {"-ip=127.0.0.1", "-ip.bind=127.0.0.1", "-master.telemetry=false"} < set(flags)
+    assert {"-s3.port=1", "-s3.port.iceberg=2", "-admin.port=10", "-s3.port.grpc=17"} < set(flags)
     outside = {"WEED_ADMIN_USER": "x", "S3_BUCKET": "x", "AWS_PROFILE": "x", "PATH": "/bin"}
     assert environment(outside, Credentials("a", "b"), {"WEED_X": "y"}) == {
         "PATH": "/bin",
@@ -152,15 +154,15 @@ def test_what_it_is_told(tmp_path: Path) -> None:
         ),
     ],
 )
-def test_the_line_that_tells_why(lines: list[str], why: str) -> None:
+def test_the_line_that_says_why(lines: list[str], why: str) -> None:
     assert explain(lines) == why
 
 
-def bytes_of(lake: Running) -> int:
+def bytes_of(lake: RunningLake) -> int:
     return sum(file.stat().st_size for file in (lake.server.folder / "data").glob("*.dat"))
 
 
-def test_its_log_of_changes_can_be_thrown_away_while_it_is_used(lake: Running) -> None:
+def test_the_change_log_can_be_purged_while_the_server_is_used(lake: RunningLake) -> None:
     home, ports = lake.server.home, lake.server.ports
     table = catalog(home, ports).load_table("space.table")
     before = bytes_of(lake)
@@ -180,10 +182,10 @@ def test_its_log_of_changes_can_be_thrown_away_while_it_is_used(lake: Running) -
     assert append(home, ports) == rows + 3
 
 
-def test_a_server_that_is_not_there_cannot_clear_up(tmp_path: Path) -> None:
-    over = threading.Event()
-    over.set()
+def test_a_purge_returns_once_it_is_stopped(tmp_path: Path) -> None:
+    stop = threading.Event()
+    stop.set()
     server = Seaweed(tmp_path, seaweed_ports())
     (tmp_path / "seaweed" / "log").mkdir(parents=True)
-    # Nor does anybody wait for it once all is to end.
-    purge_log(server, over)
+    # The server does not run, but that is no error once `stop` is set.
+    purge_log(server, stop)

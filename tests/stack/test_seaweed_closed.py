@@ -1,4 +1,4 @@
-"""What SeaweedFS does for somebody without a login: nothing, on any port or socket."""
+"""SeaweedFS serves nothing without a login, on any port or socket."""
 
 import http.client
 import json
@@ -18,10 +18,10 @@ from homma.stack.certificates import ensure_certificates
 from homma.stack.credentials import Credentials
 from homma.stack.seaweed import binary
 from homma.stack.seaweed_settings import CERTIFICATES, shell_arguments
-from homma.stack.signing import signed
-from tests.stack.lakes import Running, catalog
+from homma.stack.signing import sign_request
+from tests.stack.lakes import RunningLake, catalog
 
-#: Port, method and path; {file} is a data file of the table, {fid} the place of its bytes.
+#: Port, method and path; {file} is a data file of the table, {fid} the id of its chunk.
 REFUSED = [
     *(
         ("master", method, path)
@@ -137,8 +137,8 @@ REFUSED = [
     ),
     *((part, "GET", "/debug/pprof/") for part in ("master", "filer", "volume", "s3", "admin")),
 ]
-#: What is told to everybody: that it lives, statistics, and where the catalog's tables are.
-TOLD = [
+#: Public: health, statistics, and where the catalog's tables are.
+PUBLIC = [
     ("master", "/"),
     ("master", "/cluster/healthz"),
     ("master", "/cluster/status"),
@@ -151,16 +151,16 @@ TOLD = [
     ("catalog", "/v1/config?warehouse=s3%3A%2F%2Flake"),
 ]
 GRPC = ("master gRPC", "volume gRPC", "filer gRPC", "s3 gRPC", "admin gRPC")
-#: How HTTP/2 begins; whoever takes it answers with a frame of settings (kind 4).
+#: The start of an HTTP/2 connection; a server that accepts it answers with SETTINGS (type 4).
 PREFACE = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n" + bytes(3) + b"\x04" + bytes(5)
 
 
-def ask(lake: Running, part: str, method: str, path: str) -> tuple[int, bytes]:
-    """Ask as anybody could, whatever the method with a body that would make sense."""
+def request(lake: RunningLake, part: str, method: str, path: str) -> tuple[int, bytes]:
+    """Send a request without a login, with a plausible body for POST and PUT."""
     connection = http.client.HTTPConnection("127.0.0.1", lake.server.ports.all()[part], timeout=30)
-    kind = {"content-type": "application/json" if path.startswith("/v1") else "text/plain"}
+    headers = {"content-type": "application/json" if path.startswith("/v1") else "text/plain"}
     body = json.dumps({"namespace": ["new"], "name": "new"}) if method in ("POST", "PUT") else None
-    connection.request(method, path, body, kind if body else {})
+    connection.request(method, path, body, headers if body else {})
     answer = connection.getresponse()
     try:
         return answer.status, answer.read()
@@ -168,8 +168,8 @@ def ask(lake: Running, part: str, method: str, path: str) -> tuple[int, bytes]:
         connection.close()
 
 
-def shell(lake: Running, line: str) -> str:
-    """One line for SeaweedFS's own shell, which has a certificate."""
+def shell(lake: RunningLake, line: str) -> str:
+    """Run one line in SeaweedFS's own shell, which has a certificate."""
     command = [str(binary()), *shell_arguments(lake.server.ports)]
     return subprocess.run(
         command,
@@ -183,57 +183,57 @@ def shell(lake: Running, line: str) -> str:
 
 
 @pytest.fixture(scope="module")
-def place(lake: Running) -> dict[str, str]:
-    """Where the bytes of the table's first file are."""
+def data_file(lake: RunningLake) -> dict[str, str]:
+    """The path and chunk id of the table's first file."""
     table = catalog(lake.server.home, lake.server.ports).load_table("space.table")
     file = next(iter(table.scan().plan_files())).file.file_path.removeprefix("s3://lake/")
-    said = shell(lake, f"fs.meta.cat /buckets/lake/{file}")
-    found = json.JSONDecoder().raw_decode(said[said.index("{") :])[0]
-    return {"file": file, "fid": found["chunks"][0]["fileId"]}
+    output = shell(lake, f"fs.meta.cat /buckets/lake/{file}")
+    entry = json.JSONDecoder().raw_decode(output[output.index("{") :])[0]
+    return {"file": file, "fid": entry["chunks"][0]["fileId"]}
 
 
-def test_nobody_reads_writes_or_deletes_without_a_login(
-    lake: Running, place: dict[str, str]
+def test_reads_writes_and_deletes_need_a_login(
+    lake: RunningLake, data_file: dict[str, str]
 ) -> None:
     table = catalog(lake.server.home, lake.server.ports).load_table("space.table")
     before = table.scan().to_arrow()
-    answered = {
-        (part, method, path): ask(lake, part, method, path.format(**place))[0]
+    statuses = {
+        (part, method, path): request(lake, part, method, path.format(**data_file))[0]
         for part, method, path in REFUSED
     }
     assert {
-        asked: status
-        for asked, status in answered.items()
-        if status not in (400, 401, 403, 404, 405)
+        key: status for key, status in statuses.items() if status not in (400, 401, 403, 404, 405)
     } == {}
-    # These do exist, and want a login.
-    assert answered["volume", "GET", "/{fid}"] == 401
-    assert answered["volume", "DELETE", "/{fid}"] == 401
-    assert answered["s3", "GET", "/lake/{file}"] == 403
-    assert answered["catalog", "GET", "/v1/lake/namespaces"] == 403
-    known = catalog(lake.server.home, lake.server.ports)
-    assert known.list_namespaces() == [("space",)]
-    assert known.list_tables("space") == [("space", "table")]
-    assert known.load_table("space.table").scan().to_arrow() == before
+    # These exist and require a login.
+    assert statuses["volume", "GET", "/{fid}"] == 401
+    assert statuses["volume", "DELETE", "/{fid}"] == 401
+    assert statuses["s3", "GET", "/lake/{file}"] == 403
+    assert statuses["catalog", "GET", "/v1/lake/namespaces"] == 403
+    client = catalog(lake.server.home, lake.server.ports)
+    assert client.list_namespaces() == [("space",)]
+    assert client.list_tables("space") == [("space", "table")]
+    assert client.load_table("space.table").scan().to_arrow() == before
 
 
-def test_what_everybody_is_told_holds_no_secret(lake: Running) -> None:
-    kept = (lake.server.home / "credentials.env").read_text()
-    kept += (lake.server.folder / "keys.env").read_text()
-    secrets = [line.split("=", 1)[1].encode() for line in kept.splitlines()]
+def test_public_pages_contain_no_secret(lake: RunningLake) -> None:
+    text = (lake.server.home / "credentials.env").read_text()
+    text += (lake.server.folder / "keys.env").read_text()
+    secrets = [line.split("=", 1)[1].encode() for line in text.splitlines()]
     assert len(secrets) == 7
-    for part, path in TOLD:
-        status, body = ask(lake, part, "GET", path)
+    for part, path in PUBLIC:
+        status, body = request(lake, part, "GET", path)
         assert status == 200
         assert not [secret for secret in (*secrets, b"parquet") if secret in body]
 
 
-def test_a_wrong_login_is_refused(lake: Running) -> None:
+def test_a_wrong_login_is_refused(lake: RunningLake) -> None:
     url = f"{lake.server.s3}/lake?list-type=2"
 
     def status(login: Credentials, at_s: float) -> int:
         try:
-            with urllib.request.urlopen(signed("GET", url, login, "us-east-1", at_s)) as answer:
+            with urllib.request.urlopen(
+                sign_request("GET", url, login, "us-east-1", at_s)
+            ) as answer:
                 return int(answer.status)
         except urllib.error.HTTPError as error:
             with error:
@@ -243,7 +243,7 @@ def test_a_wrong_login_is_refused(lake: Running) -> None:
     assert status(lake.login, now) == 200
     assert status(replace(lake.login, secret_key="guessed"), now) == 403
     assert status(replace(lake.login, access_key="guessed"), now) == 403
-    # What somebody has overheard is of no use a day later.
+    # A recorded request cannot be replayed a day later.
     assert status(lake.login, now - 86_400) == 403
     body = f"grant_type=client_credentials&client_id={lake.login.access_key}&client_secret=guessed"
     connection = http.client.HTTPConnection("127.0.0.1", lake.server.ports.catalog)
@@ -253,23 +253,23 @@ def test_a_wrong_login_is_refused(lake: Running) -> None:
     connection.close()
 
 
-def answers(address: "tuple[str, int] | str", context: ssl.SSLContext | None) -> bool:
-    """Whether a gRPC server goes on after the greeting, in the clear or by TLS."""
+def accepts(address: "tuple[str, int] | str", context: ssl.SSLContext | None) -> bool:
+    """Whether a gRPC server accepts the connection, without or with TLS."""
     plain = socket.socket(socket.AF_UNIX if isinstance(address, str) else socket.AF_INET)
     plain.settimeout(30)
     try:
         with plain:
             plain.connect(address)
-            talk = context.wrap_socket(plain) if context else plain
-            with talk:
-                talk.sendall(PREFACE)
-                return talk.recv(9)[3:4] == b"\x04"
+            channel = context.wrap_socket(plain) if context else plain
+            with channel:
+                channel.sendall(PREFACE)
+                return channel.recv(9)[3:4] == b"\x04"
     except (ssl.SSLError, ConnectionError):
         return False
 
 
-def trusting(folder: Path | None) -> ssl.SSLContext:
-    """TLS that asks for nothing, with the certificate of that folder if there is one."""
+def tls_context(folder: Path | None) -> ssl.SSLContext:
+    """TLS without server verification, with the client certificate of the folder, if any."""
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
     context.check_hostname = False
     context.verify_mode = ssl.CERT_NONE
@@ -279,19 +279,21 @@ def trusting(folder: Path | None) -> ssl.SSLContext:
     return context
 
 
-def test_grpc_wants_a_certificate_on_every_port_and_socket(lake: Running) -> None:
-    own = trusting(lake.server.folder / CERTIFICATES)
+def test_grpc_needs_a_certificate_on_every_port_and_socket(lake: RunningLake) -> None:
+    own = tls_context(lake.server.folder / CERTIFICATES)
     ports = lake.server.ports.all()
     bound = psutil.Process(lake.process.status.pid).net_connections("unix")
     sockets = {c.laddr for c in bound if "-grpc-" in str(c.laddr)}
     assert len(sockets) == len(GRPC)
     for address in [*(("127.0.0.1", ports[name]) for name in GRPC), *sorted(sockets)]:
-        assert answers(address, own), address
-        assert not answers(address, None), address
-        assert not answers(address, trusting(None)), address
+        assert accepts(address, own), address
+        assert not accepts(address, None), address
+        assert not accepts(address, tls_context(None)), address
 
 
-def test_a_certificate_of_another_homma_is_none(lake: Running, tmp_path: Path) -> None:
+def test_a_certificate_of_another_data_folder_is_refused(lake: RunningLake, tmp_path: Path) -> None:
     ensure_certificates(tmp_path)
     for name in GRPC:
-        assert not answers(("127.0.0.1", lake.server.ports.all()[name]), trusting(tmp_path)), name
+        assert not accepts(("127.0.0.1", lake.server.ports.all()[name]), tls_context(tmp_path)), (
+            name
+        )

@@ -17,43 +17,43 @@ from homma.errors import ServerFailed
 from homma.stack.backoff import Backoff
 from homma.stack.log import KEEP_BYTES, lines_since, open_log
 from homma.stack.process import Process, Program, State, Status
-from homma.stack.process_ids import alive, end
+from homma.stack.process_ids import is_alive, terminate
 from tests.stack.waiting import NEVER_S, until
 
 Supervise = Callable[..., Process]
 SLEEPER = ["sleep", "600"]
-# Says that it is there before anybody can take it for ready.
+# Prints a line once its trap is set, which counts as ready.
 DEAF = ["sh", "-c", "trap '' TERM; echo deaf; while :; do sleep 0.05; done"]
 POLITE = ["sh", "-c", "trap 'echo bye; exit 0' TERM; echo here; while :; do sleep 0.05; done"]
 
-# The shell does not wait for what it has started.
+# The shell does not wait for its child.
 FAMILY = ["sh", "-c", "sleep 600 & echo $! started; exec sleep 600"]
 
 
 def pids(process: Process) -> tuple[int, int]:
-    """Give the server's and the guard's."""
+    """The pids of the server and of its guard."""
     child = process._child
     assert child is not None
     return child.pid, child.guard_pid
 
 
-def runs(pid: int) -> bool:
+def is_running(pid: int) -> bool:
     try:
         return psutil.Process(pid).status() != psutil.STATUS_ZOMBIE
     except psutil.NoSuchProcess:
         return False
 
 
-def says(log: Path, word: str) -> Callable[[], bool]:
+def logged(log: Path, word: str) -> Callable[[], bool]:
     return lambda: log.exists() and word in log.read_text()
 
 
-def test_waits_double_up_to_a_bound_and_then_end() -> None:
+def test_delays_double_up_to_a_limit_and_then_end() -> None:
     backoff = Backoff(first_s=0.5, most_s=4.0, healthy_s=60.0, attempts=6)
     assert [backoff.after(1.0) for _ in range(7)] == [0.5, 1.0, 2.0, 4.0, 4.0, 4.0, None]
 
 
-def test_a_long_run_forgives_the_crashes_before_it() -> None:
+def test_a_long_run_resets_the_count_of_crashes() -> None:
     backoff = Backoff(first_s=0.5, healthy_s=60.0, attempts=3)
     assert [backoff.after(ran) for ran in (1, 1, 59.9, 60.0, 1, 1, 1)] == [
         *(0.5, 1.0, 2.0),
@@ -62,22 +62,22 @@ def test_a_long_run_forgives_the_crashes_before_it() -> None:
     ]
 
 
-def test_a_process_starts_and_stops_in_order(supervise: Supervise, tmp_path: Path) -> None:
+def test_a_process_starts_and_stops_cleanly(supervise: Supervise, tmp_path: Path) -> None:
     log = tmp_path / "logs" / "polite.log"
-    told: list[Status] = []
+    statuses: list[Status] = []
     process = supervise(
-        Program("polite", POLITE, log, ready=says(log, "here")), on_change=told.append
+        Program("polite", POLITE, log, ready=logged(log, "here")), on_change=statuses.append
     )
     process.start()
     server, guard = pids(process)
     status = process.status
     assert (status.state, status.pid) == (State.RUNNING, server)
-    assert alive(server, status.created or 0)
+    assert is_alive(server, status.created or 0)
     process.stop()
     assert log.read_text() == "here\nbye\n"
-    assert not runs(server)
-    assert not runs(guard)
-    assert [status.state for status in told] == ["starting", "running", "stopping", "stopped"]
+    assert not is_running(server)
+    assert not is_running(guard)
+    assert [status.state for status in statuses] == ["starting", "running", "stopping", "stopped"]
     assert process.status.pid is None
     assert stat.S_IMODE(log.stat().st_mode) == 0o600
 
@@ -92,19 +92,19 @@ def test_it_can_be_started_again(supervise: Supervise, tmp_path: Path) -> None:
     assert process.status.pid != first
 
 
-def test_environment_and_folder_are_the_programs(supervise: Supervise, tmp_path: Path) -> None:
+def test_a_program_has_its_own_environment_and_folder(supervise: Supervise, tmp_path: Path) -> None:
     log = tmp_path / "log"
     argv = ["sh", "-c", "echo $WORD; pwd; exec sleep 600"]
-    environment = {"WORD": "given", "PATH": os.environ["PATH"]}
+    environment = {"WORD": "value", "PATH": os.environ["PATH"]}
     where = str(tmp_path.resolve())
     process = supervise(
-        Program("said", argv, log, env=environment, cwd=tmp_path, ready=says(log, where))
+        Program("printer", argv, log, env=environment, cwd=tmp_path, ready=logged(log, where))
     )
     process.start()
-    assert log.read_text() == f"given\n{where}\n"
+    assert log.read_text() == f"value\n{where}\n"
 
 
-# A guard whose server is slow to get from fork to exec.
+# A guard whose server needs half a second from fork to exec.
 SLOW_GUARD = """
 import sys, time
 from homma.stack import guard
@@ -123,35 +123,35 @@ def test_a_stop_right_after_the_start_is_not_lost() -> None:
         start_new_session=True,
     ) as guard:
         os.close(writer)
-        with os.fdopen(reader) as told:
-            assert told.readline().startswith("pid ")
+        with os.fdopen(reader) as lines:
+            assert lines.readline().startswith("pid ")
             assert guard.stdin is not None
             guard.stdin.close()
-            # Before the grace period of an hour is over.
-            ended = select.select([told], [], [], NEVER_S)[0]
-            said = told.readline() if ended else "nothing"
+            # Before the grace period of an hour ends.
+            ended = select.select([lines], [], [], NEVER_S)[0]
+            line = lines.readline() if ended else "nothing"
             os.killpg(guard.pid, signal.SIGKILL)
-        assert said == f"exit {-signal.SIGTERM}\n"
+        assert line == f"exit {-signal.SIGTERM}\n"
 
 
 def test_a_server_that_ignores_sigterm_is_killed(supervise: Supervise, tmp_path: Path) -> None:
     log = tmp_path / "log"
-    process = supervise(Program("deaf", DEAF, log, ready=says(log, "deaf"), stop_within_s=0.2))
+    process = supervise(Program("deaf", DEAF, log, ready=logged(log, "deaf"), stop_within_s=0.2))
     process.start()
     server, guard = pids(process)
     process.stop()
-    assert not runs(server)
-    assert not runs(guard)
+    assert not is_running(server)
+    assert not is_running(guard)
 
 
-def test_what_the_server_started_goes_with_it(supervise: Supervise, tmp_path: Path) -> None:
+def test_children_of_the_server_end_with_it(supervise: Supervise, tmp_path: Path) -> None:
     log = tmp_path / "log"
-    process = supervise(Program("family", FAMILY, log, ready=says(log, "started")))
+    process = supervise(Program("family", FAMILY, log, ready=logged(log, "started")))
     process.start()
     grandchild = int(log.read_text().split()[0])
-    assert runs(grandchild)
+    assert is_running(grandchild)
     process.stop()
-    until(lambda: not runs(grandchild))
+    until(lambda: not is_running(grandchild))
 
 
 def test_blocked_signals_are_not_passed_on(supervise: Supervise, tmp_path: Path) -> None:
@@ -167,13 +167,13 @@ def test_blocked_signals_are_not_passed_on(supervise: Supervise, tmp_path: Path)
     assert child.code == -signal.SIGTERM
 
 
-def test_a_crashed_server_is_started_again_and_that_shows(
+def test_a_crashed_server_is_restarted_and_its_status_shows_it(
     supervise: Supervise, tmp_path: Path
 ) -> None:
-    told: list[Status] = []
+    statuses: list[Status] = []
     process = supervise(
         Program("sleeper", SLEEPER, tmp_path / "log", restart=Backoff),
-        on_change=told.append,
+        on_change=statuses.append,
         wait=lambda event, _: event.is_set(),
     )
     process.start()
@@ -182,13 +182,13 @@ def test_a_crashed_server_is_started_again_and_that_shows(
     until(lambda: process.status.restarts == 1 and process.status.state is State.RUNNING)
     second, _ = pids(process)
     assert second != first
-    assert runs(second)
+    assert is_running(second)
     assert process.status.last_exit == -signal.SIGKILL
-    waiting = next(status for status in told if status.state is State.WAITING)
+    waiting = next(status for status in statuses if status.state is State.WAITING)
     assert (waiting.pid, waiting.trouble) == (None, "ended with signal 9")
 
 
-def test_it_gives_up_after_crashes_without_end(supervise: Supervise, tmp_path: Path) -> None:
+def test_it_gives_up_after_repeated_crashes(supervise: Supervise, tmp_path: Path) -> None:
     flag = tmp_path / "flag"
     flag.touch()
     argv = ["sh", "-c", f"while [ -e {flag} ]; do sleep 0.02; done; echo broken; exit 3"]
@@ -230,23 +230,23 @@ def test_a_stop_ends_the_wait_for_a_restart(supervise: Supervise, tmp_path: Path
     assert process.status.state is State.STOPPED
 
 
-def test_a_server_that_ends_before_it_is_ready_is_told_with_its_last_words(
+def test_a_server_that_ends_before_it_is_ready_is_reported_with_its_last_line(
     supervise: Supervise, tmp_path: Path
 ) -> None:
     argv = ["sh", "-c", "echo no money left; exit 3"]
     process = supervise(Program("poor", argv, tmp_path / "poor.log", ready=lambda: False))
     with pytest.raises(ServerFailed) as error:
         process.start()
-    assert error.value.what == "poor ended with exit status 3 before it was ready: no money left"
+    assert error.value.problem == "poor ended with exit status 3 before it was ready: no money left"
     assert error.value.remedy == f"see {tmp_path / 'poor.log'}"
     assert process.status.last_exit == 3
 
 
-def test_last_words_are_those_of_this_run(supervise: Supervise, tmp_path: Path) -> None:
+def test_the_last_line_is_from_this_run(supervise: Supervise, tmp_path: Path) -> None:
     log = tmp_path / "log"
-    log.write_text("an older sorrow\n")
+    log.write_text("an older error\n")
     process = supervise(Program("mute", ["false"], log, ready=lambda: False))
-    with pytest.raises(ServerFailed, match="and said nothing"):
+    with pytest.raises(ServerFailed, match="without any output"):
         process.start()
 
 
@@ -258,7 +258,7 @@ def test_a_server_that_is_not_ready_in_time_is_ended(supervise: Supervise, tmp_p
     )
     with pytest.raises(ServerFailed, match="slow was not ready within 7200 s"):
         process.start()
-    assert not runs(pids(process)[0])
+    assert not is_running(pids(process)[0])
 
 
 def test_a_broken_readiness_check_leaves_nothing_behind(
@@ -270,10 +270,10 @@ def test_a_broken_readiness_check_leaves_nothing_behind(
     process = supervise(Program("fine", SLEEPER, tmp_path / "log", ready=broken))
     with pytest.raises(ValueError, match="a bug"):
         process.start()
-    assert not runs(pids(process)[0])
+    assert not is_running(pids(process)[0])
 
 
-def test_a_program_that_is_not_there_is_named(supervise: Supervise, tmp_path: Path) -> None:
+def test_a_missing_program_is_reported(supervise: Supervise, tmp_path: Path) -> None:
     argv = [str(tmp_path / "nothing")]
     process = supervise(Program("nothing", argv, tmp_path / "log", ready=lambda: False))
     with pytest.raises(ServerFailed, match=r"/nothing cannot be run: No such file"):
@@ -292,17 +292,17 @@ def test_a_listener_that_fails_does_not_end_the_watch(supervise: Supervise, tmp_
     assert "disk full" in (process.status.trouble or "")
 
 
-@pytest.mark.skipif(sys.platform != "linux", reason="elsewhere the parent does it, if it lives")
-def test_a_killed_guard_takes_the_server_along_at_once(tmp_path: Path) -> None:
+@pytest.mark.skipif(sys.platform != "linux", reason="on other systems the parent ends the server")
+def test_the_server_of_a_killed_guard_is_killed_at_once(tmp_path: Path) -> None:
     with parent(tmp_path, "plain", DEAF) as (process, server, guard):
-        # Stopped, the parent cannot be the one that ends the server.
+        # While suspended, the parent cannot end the server.
         process.suspend()
         os.kill(guard, signal.SIGKILL)
-        until(lambda: not runs(server))
+        until(lambda: not is_running(server))
         process.resume()
 
 
-def test_a_server_is_started_again_after_its_guard_was_killed(
+def test_a_server_is_restarted_after_its_guard_was_killed(
     supervise: Supervise, tmp_path: Path
 ) -> None:
     program = Program("sleeper", SLEEPER, tmp_path / "log", restart=Backoff)
@@ -311,52 +311,52 @@ def test_a_server_is_started_again_after_its_guard_was_killed(
     server, guard = pids(process)
     os.kill(guard, signal.SIGKILL)
     until(lambda: process.status.restarts == 1 and process.status.state is State.RUNNING)
-    assert not runs(server)
-    assert runs(pids(process)[0])
+    assert not is_running(server)
+    assert is_running(pids(process)[0])
 
 
-def test_a_killed_guard_leaves_nothing_of_what_the_server_started(
+def test_a_killed_guard_leaves_no_children_of_the_server(
     supervise: Supervise, tmp_path: Path
 ) -> None:
     log = tmp_path / "log"
-    process = supervise(Program("family", FAMILY, log, ready=says(log, "started")))
+    process = supervise(Program("family", FAMILY, log, ready=logged(log, "started")))
     process.start()
     grandchild = int(log.read_text().split()[0])
     os.kill(pids(process)[1], signal.SIGKILL)
-    until(lambda: not runs(grandchild))
+    until(lambda: not is_running(grandchild))
 
 
-def test_a_killed_parent_leaves_nothing_of_what_the_server_started(tmp_path: Path) -> None:
+def test_a_killed_parent_leaves_no_children_of_the_server(tmp_path: Path) -> None:
     log = tmp_path / "server.log"
     with parent(tmp_path, "plain", FAMILY) as (process, _, _):
-        until(says(log, "started"))
+        until(logged(log, "started"))
         grandchild = int(log.read_text().split()[0])
         process.kill()
-        until(lambda: not runs(grandchild))
+        until(lambda: not is_running(grandchild))
 
 
-def test_a_terminated_guard_stops_its_server_in_order(supervise: Supervise, tmp_path: Path) -> None:
+def test_a_terminated_guard_stops_its_server_cleanly(supervise: Supervise, tmp_path: Path) -> None:
     log = tmp_path / "log"
-    process = supervise(Program("polite", POLITE, log, ready=says(log, "here")))
+    process = supervise(Program("polite", POLITE, log, ready=logged(log, "here")))
     process.start()
     server, guard = pids(process)
     os.kill(guard, signal.SIGTERM)
     until(lambda: process.status.state is State.FAILED)
-    assert says(log, "bye")()
-    assert not runs(server)
+    assert logged(log, "bye")()
+    assert not is_running(server)
 
 
 @contextmanager
 def parent(folder: Path, kind: str, argv: list[str]) -> Iterator[tuple[psutil.Process, int, int]]:
-    """Run parent.py; give it and the pids of server and guard."""
+    """Run parent.py; yield its process and the pids of server and guard."""
     script = Path(__file__).with_name("parent.py")
     log = folder / "server.log"
     command = [sys.executable, str(script), str(log), kind, *argv]
     with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as process:
         assert process.stdout is not None
-        told = json.loads(process.stdout.readline())
+        pids = json.loads(process.stdout.readline())
         try:
-            yield psutil.Process(process.pid), told["server"], told["guard"]
+            yield psutil.Process(process.pid), pids["server"], pids["guard"]
         finally:
             log.with_name("server.log.over").touch()
             process.kill()
@@ -368,41 +368,41 @@ def test_no_server_outlives_its_parent(
     tmp_path: Path, number: signal.Signals, argv: list[str]
 ) -> None:
     with parent(tmp_path, "plain", argv) as (process, server, guard):
-        assert runs(server)
-        assert runs(guard)
+        assert is_running(server)
+        assert is_running(guard)
         process.send_signal(number)
-        until(lambda: not runs(server) and not runs(guard))
+        until(lambda: not is_running(server) and not is_running(guard))
 
 
-def test_a_killed_parents_server_may_end_in_order(tmp_path: Path) -> None:
+def test_the_server_of_a_killed_parent_may_stop_cleanly(tmp_path: Path) -> None:
     with parent(tmp_path, "plain", POLITE) as (process, server, _):
-        until(says(tmp_path / "server.log", "here"))
+        until(logged(tmp_path / "server.log", "here"))
         process.kill()
-        until(lambda: not runs(server))
-    assert says(tmp_path / "server.log", "bye")()
+        until(lambda: not is_running(server))
+    assert logged(tmp_path / "server.log", "bye")()
 
 
-def test_no_server_outlives_its_parent_even_if_a_fork_holds_the_pipe(tmp_path: Path) -> None:
+def test_no_server_outlives_its_parent_even_if_a_fork_keeps_the_pipe_open(tmp_path: Path) -> None:
     with parent(tmp_path, "fork", SLEEPER) as (process, server, guard):
-        fork = until(lambda: [one for one in process.children() if one.pid != guard])[0]
+        fork = until(lambda: [child for child in process.children() if child.pid != guard])[0]
         process.kill()
-        until(lambda: not runs(server) and not runs(guard))
-        assert runs(fork.pid)
+        until(lambda: not is_running(server) and not is_running(guard))
+        assert is_running(fork.pid)
 
 
-def test_only_the_very_process_is_ended() -> None:
-    with subprocess.Popen(SLEEPER) as other:
-        created = psutil.Process(other.pid).create_time()
-        # The same number, but another process by the time of its start: left alone.
-        assert not alive(other.pid, created - 3600)
-        assert end(other.pid, created - 3600, grace_s=0.1)
-        assert other.poll() is None
-        assert alive(other.pid, created)
-        assert end(other.pid, created, grace_s=10)
-        assert other.wait() == -signal.SIGTERM
+def test_only_the_process_with_the_same_start_is_ended() -> None:
+    with subprocess.Popen(SLEEPER) as process:
+        created = psutil.Process(process.pid).create_time()
+        # The same pid with another start time is another process, and is left alone.
+        assert not is_alive(process.pid, created - 3600)
+        assert terminate(process.pid, created - 3600, grace_s=0.1)
+        assert process.poll() is None
+        assert is_alive(process.pid, created)
+        assert terminate(process.pid, created, grace_s=10)
+        assert process.wait() == -signal.SIGTERM
 
 
-def test_a_large_log_is_put_aside_at_the_next_start(tmp_path: Path) -> None:
+def test_a_large_log_is_rotated_at_the_next_start(tmp_path: Path) -> None:
     log = tmp_path / "log"
     log.write_bytes(b"x" * (KEEP_BYTES + 1))
     with open_log(log) as file:
@@ -411,7 +411,7 @@ def test_a_large_log_is_put_aside_at_the_next_start(tmp_path: Path) -> None:
     assert (tmp_path / "log.1").stat().st_size == KEEP_BYTES + 1
 
 
-def test_stack_frames_are_not_words(tmp_path: Path) -> None:
+def test_stack_frames_are_left_out(tmp_path: Path) -> None:
     log = tmp_path / "log"
     log.write_text("before\n")
     offset = log.stat().st_size

@@ -1,4 +1,4 @@
-"""Trino's settings and words; the server itself is started by `make test-stack`."""
+"""Trino's settings and messages; `make test-stack` starts the server itself."""
 
 import re
 from pathlib import Path
@@ -9,7 +9,7 @@ from homma.errors import PortInUse
 from homma.stack import trino
 from tests.stack.waiting import free_ports
 
-ASKED = re.compile(r"\$\{ENV:(\w+)\}")
+VARIABLE = re.compile(r"\$\{ENV:(\w+)\}")
 CATALOG = {
     "uri": "http://127.0.0.1:1",
     "warehouse": "s3://lake",
@@ -21,37 +21,37 @@ CATALOG = {
 
 
 def node(folder: Path, port: int) -> trino.Node:
-    told = trino.lake_environment(CATALOG) | {"HOMMA_BOOTSTRAP_SERVERS": "127.0.0.1:1"}
-    return trino.Node(folder, port, folder / "server", trino.settings_folder(), told)
+    environment = trino.lake_environment(CATALOG) | {"HOMMA_BOOTSTRAP_SERVERS": "127.0.0.1:1"}
+    return trino.Node(folder, port, folder / "server", trino.settings_folder(), environment)
 
 
-def test_all_that_the_settings_ask_for_is_told(tmp_path: Path) -> None:
+def test_every_variable_of_the_settings_is_set(tmp_path: Path) -> None:
     texts = [path.read_text("utf-8") for path in trino.settings_folder().rglob("*.properties")]
-    asked = {name for text in texts for name in ASKED.findall(text)}
-    assert asked
-    assert asked <= set(trino._environment(node(tmp_path, 1)))
+    names = {name for text in texts for name in VARIABLE.findall(text)}
+    assert names
+    assert names <= set(trino._environment(node(tmp_path, 1)))
 
 
-def test_it_is_told_to_be_reached_from_here_alone(tmp_path: Path) -> None:
-    told = trino._environment(node(tmp_path, 4321))
-    assert (told["TRINO_BIND_IP"], told["TRINO_PORT"]) == ("127.0.0.1", "4321")
+def test_it_listens_on_the_loopback_address_only(tmp_path: Path) -> None:
+    environment = trino._environment(node(tmp_path, 4321))
+    assert (environment["TRINO_BIND_IP"], environment["TRINO_PORT"]) == ("127.0.0.1", "4321")
     text = (trino.settings_folder() / "config.properties").read_text("utf-8")
     assert "node.bind-ip=${ENV:TRINO_BIND_IP}" in text
     assert "sql.forced-session-time-zone=UTC" in text
 
 
-def test_the_secret_is_in_no_command_line_and_no_error(tmp_path: Path) -> None:
-    one = node(tmp_path, 1)
-    assert "xyzzy" not in " ".join(trino._command(one))
-    assert "xyzzy" not in repr(one)
+def test_the_secret_is_not_in_the_command_line_or_repr(tmp_path: Path) -> None:
+    trino_node = node(tmp_path, 1)
+    assert "xyzzy" not in " ".join(trino._command(trino_node))
+    assert "xyzzy" not in repr(trino_node)
 
 
-def test_a_jvm_config_is_read_as_its_launcher_reads_it() -> None:
+def test_a_jvm_config_is_parsed_as_by_the_launcher() -> None:
     assert trino.jvm_options("-server\n\n# why\n -Xmx2G \n") == ["-server", "-Xmx2G"]
 
 
 @pytest.mark.parametrize(
-    ("said", "why"),
+    ("lines", "why"),
     [
         (
             ["Errors:", "1) Error: Configuration property 'x' was not used", "2) Error: other"],
@@ -64,15 +64,15 @@ def test_a_jvm_config_is_read_as_its_launcher_reads_it() -> None:
         (["something else", "at last"], "at last"),
     ],
 )
-def test_it_is_told_why_trino_ended(said: list[str], why: str) -> None:
-    assert trino.explain(said) == why
+def test_the_line_that_says_why(lines: list[str], why: str) -> None:
+    assert trino.explain(lines) == why
 
 
-def test_a_taken_port_is_named_with_its_flag(tmp_path: Path, bootstrap: str) -> None:
+def test_a_port_in_use_is_reported_with_its_flag(tmp_path: Path, bootstrap: str) -> None:
     port = int(bootstrap.rsplit(":", 1)[1])
     with pytest.raises(PortInUse, match="--trino-port"):
         trino.start(node(tmp_path, port))
 
 
-def test_nobody_there_is_no_trino() -> None:
-    assert not trino.started(free_ports(1)[0])
+def test_a_free_port_has_no_trino() -> None:
+    assert not trino.is_started(free_ports(1)[0])

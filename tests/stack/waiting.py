@@ -1,4 +1,4 @@
-"""Waiting for what must happen, without saying how fast."""
+"""Helpers that wait for a condition, and find free ports."""
 
 import contextlib
 import random
@@ -10,21 +10,21 @@ from typing import TypeVar
 from homma.stack.seaweed_settings import Ports
 
 T = TypeVar("T")
-# Far beyond what anything here takes: reached only when it never happens.
+# Far longer than anything here takes: reached only if the condition never becomes true.
 NEVER_S = 60.0
 
 
-def until(look: Callable[[], T]) -> T:
-    """Look again and again until there is something to see."""
+def until(condition: Callable[[], T]) -> T:
+    """Poll until the condition is truthy; return its value."""
     deadline = time.monotonic() + NEVER_S
-    while not (seen := look()):
-        assert time.monotonic() < deadline, "it never happened"
+    while not (value := condition()):
+        assert time.monotonic() < deadline, "the condition never became true"
         time.sleep(0.02)
-    return seen
+    return value
 
 
 def free_ports(count: int) -> list[int]:
-    """Give ports that nobody listens on now."""
+    """Return ports that are free now."""
     probes = [socket.socket() for _ in range(count)]
     for probe in probes:
         probe.bind(("127.0.0.1", 0))
@@ -35,23 +35,23 @@ def free_ports(count: int) -> list[int]:
 
 
 def ports_in_a_row(count: int) -> int:
-    """Give the first of ports that nobody listens on now, below what the system hands out."""
+    """Return the first of consecutive free ports, below the system's ephemeral range."""
     for _ in range(1000):
         first = random.randrange(12_000, 22_000)
-        with contextlib.suppress(OSError), contextlib.ExitStack() as held:
+        with contextlib.suppress(OSError), contextlib.ExitStack() as stack:
             for port in range(first, first + count):
-                held.enter_context(socket.create_server(("127.0.0.1", port)))
+                stack.enter_context(socket.create_server(("127.0.0.1", port)))
             return first
     raise AssertionError("no ports are free")
 
 
 def seaweed_ports() -> Ports:
-    """Give ports for a SeaweedFS, those between its parts below what the system hands out."""
+    """Return free ports for SeaweedFS, the internal ones below the ephemeral range."""
     s3, catalog = free_ports(2)
     for _ in range(1000):
         ports = Ports(s3, catalog, 10 * random.randrange(1_200, 2_200))
-        with contextlib.suppress(OSError), contextlib.ExitStack() as held:
+        with contextlib.suppress(OSError), contextlib.ExitStack() as stack:
             for port in set(ports.all().values()) - {s3, catalog}:
-                held.enter_context(socket.create_server(("127.0.0.1", port)))
+                stack.enter_context(socket.create_server(("127.0.0.1", port)))
             return ports
     raise AssertionError("no ports are free")

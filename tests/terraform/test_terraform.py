@@ -1,4 +1,4 @@
-"""Confluent Cloud's Terraform: it parses, is in form, and its names and rules are tested."""
+"""Terraform for Confluent Cloud: parsing, formatting, and tests of names and validation."""
 
 import json
 import re
@@ -20,8 +20,8 @@ PROGRAM = shutil.which("terraform")
 
 
 def parsed(path: Path) -> dict[str, Any]:
-    found: dict[str, Any] = hcl2.loads(path.read_text(encoding="utf-8"))
-    return found
+    contents: dict[str, Any] = hcl2.loads(path.read_text(encoding="utf-8"))
+    return contents
 
 
 @pytest.mark.parametrize("path", FILES, ids=lambda path: path.name)
@@ -46,30 +46,30 @@ def test_every_variable_has_a_type() -> None:
             assert re.search(r"^  type +=", block, re.MULTILINE), (path, block)
 
 
-def test_topics_and_tables_are_those_of_the_contract() -> None:
+def test_topics_and_tables_match_the_contract() -> None:
     names = contract.topics(TopicSettings())
     topics = json.loads((ROOT / "topics.json").read_text())
     assert [topic["name"] for topic in topics] == list(names.all())
     assert [t["name"] for t in topics if t["candles"]] == list(names.candles)
-    *tables, runs = json.loads((ROOT / "statements.json").read_text())["statements"]
+    *tables, insert = json.loads((ROOT / "statements.json").read_text())["statements"]
     assert [table["name"] for table in tables] == [f"candle-{i.name}" for i in INTERVALS]
     for topic in names.candles:
-        assert runs["text"].count(f"INSERT INTO `{topic}`") == 1
-    # Neither is there.
-    assert not re.search("PROCTIME|CREATE VIEW", runs["text"])
+        assert insert["text"].count(f"INSERT INTO `{topic}`") == 1
+    # Confluent Cloud has neither.
+    assert not re.search("PROCTIME|CREATE VIEW", insert["text"])
 
 
 @pytest.mark.skipif(PROGRAM is None, reason="terraform is not installed")
-def test_it_is_in_form_and_the_names_pass_their_tests(tmp_path: Path) -> None:
+def test_it_is_formatted_and_the_names_pass_their_tests(tmp_path: Path) -> None:
     assert PROGRAM is not None
     copy = tmp_path / "ksql"
     shutil.copytree(ROOT, copy, ignore=shutil.ignore_patterns(".terraform*"))
-    for folder, words in (
+    for folder, arguments in (
         (copy, ("fmt", "-check", "-recursive")),
         (copy / "modules" / "names", ("init", "-input=false")),
         (copy / "modules" / "names", ("test", "-no-color")),
     ):
-        done = subprocess.run(
-            [PROGRAM, *words], cwd=folder, capture_output=True, text=True, check=False
+        process = subprocess.run(
+            [PROGRAM, *arguments], cwd=folder, capture_output=True, text=True, check=False
         )
-        assert done.returncode == 0, done.stdout + done.stderr
+        assert process.returncode == 0, process.stdout + process.stderr

@@ -1,4 +1,4 @@
-"""Records and frames, against a strict reader in plain Python (tests/oracle.py)."""
+"""The codec, compared with a strict parser in plain Python (tests/oracle.py)."""
 
 import json
 import struct
@@ -14,14 +14,14 @@ from hypothesis import strategies as st
 from homma.core.candle import order_key
 from homma.core.interval import BY_NAME, INTERVALS
 from homma.core.tick import JSON_SCHEMA, check
-from homma.core.window import HELD
+from homma.core.window import PUBLISHED
 from homma.topics.codec import (
     CANDLE_JSON,
     NOT_AN_OBJECT,
-    candles_from,
-    candles_to,
-    ticks_from,
-    ticks_to,
+    decode_candles,
+    decode_ticks,
+    encode_candles,
+    encode_ticks,
 )
 from tests import oracle
 from tests.core.effort import effort
@@ -39,11 +39,11 @@ GOOD: dict[str, Any] = {
     "dateTime": "2025-03-20T14:31:28.000",
     "receiveDateTime": "2025-03-20T14:31:28.386",
 }
-FINE = json.dumps(GOOD).encode()
+VALID = json.dumps(GOOD).encode()
 
 
 def with_(**texts: str) -> bytes:
-    """The good tick with the JSON text of some fields replaced, or of unknown ones added."""
+    """The valid tick, with the JSON text of some fields replaced or of unknown fields added."""
     fields = {name: json.dumps(value) for name, value in GOOD.items()} | texts
     return ("{" + ",".join(f'"{name}":{text}' for name, text in fields.items()) + "}").encode()
 
@@ -52,9 +52,9 @@ def without(name: str) -> bytes:
     return json.dumps({key: value for key, value in GOOD.items() if key != name}).encode()
 
 
-#: Neighbours that send the reader down each of its ways.
+#: Neighbours in a batch that take the parser through each of its branches.
 NEIGHBOURS: tuple[bytes | None, ...] = (
-    FINE,
+    VALID,
     b"",
     None,
     b"x",
@@ -69,19 +69,19 @@ NEIGHBOURS: tuple[bytes | None, ...] = (
     with_(source="[]"),
     with_(other="[1"),
     with_(other='"\\u00e9"'),
-    FINE + FINE,
-    FINE + b"\n" + FINE,
-    FINE[:-1],
+    VALID + VALID,
+    VALID + b"\n" + VALID,
+    VALID[:-1],
     b"\xff",
-    b"\xef\xbb\xbf" + FINE,
+    b"\xef\xbb\xbf" + VALID,
     b"\x1f\x8b\x08",
-    b"[" + FINE + b"]",
+    b"[" + VALID + b"]",
 )
 
 
-def judged(values: Sequence[bytes | None]) -> list[dict[str, Any]]:
-    """The rows of `values`, judged at a timestamp at which no tick lies in the future."""
-    raw = ticks_from(values)
+def checked(values: Sequence[bytes | None]) -> list[dict[str, Any]]:
+    """The parsed and checked rows, with a timestamp at which no tick is in the future."""
+    raw = decode_ticks(values)
     assert raw.height == len(values)
     assert raw.columns == [*JSON_SCHEMA.names(), "error"]
     assert raw.schema == pl.Schema({**JSON_SCHEMA, "error": pl.String()})
@@ -89,27 +89,27 @@ def judged(values: Sequence[bytes | None]) -> list[dict[str, Any]]:
 
 
 def verdict(row: dict[str, Any]) -> str | dict[str, Any]:
-    """The fields of an accepted row, or the reason of a refused one."""
+    """The fields of a valid row, or the error of an invalid row."""
     if row["error"] is not None:
         return str(row["error"])
     return {name: row[name] for name in JSON_SCHEMA.names()}
 
 
-def same_double(one: float, other: float) -> bool:
-    return struct.pack("<d", one) == struct.pack("<d", other)
+def same_double(a: float, b: float) -> bool:
+    return struct.pack("<d", a) == struct.pack("<d", b)
 
 
 def assert_as_the_oracle(value: bytes | None) -> None:
-    row = judged([value])[0]
+    row = checked([value])[0]
     expected = oracle.read(value)
     if isinstance(expected, str):
-        assert row["error"] is not None, f"accepted, though its {expected} is wrong"
+        assert row["error"] is not None, f"accepted, but the {expected} is invalid"
         return
     assert row["error"] is None
-    for name, should in expected.items():
-        assert row[name] == should, name
-        if should and isinstance(should, float):  # a zero markup may lose its sign
-            assert same_double(row[name], should), name
+    for name, field in expected.items():
+        assert row[name] == field, name
+        if field and isinstance(field, float):  # a zero markup may lose its sign
+            assert same_double(row[name], field), name
 
 
 NUMBERS = [
@@ -157,7 +157,7 @@ NUMBERS = [
     "8.533e68",
     "1" + "0" * 38,
 ]
-NO_NUMBERS = [
+INVALID_NUMBERS = [
     "NaN",
     "Infinity",
     "-Infinity",
@@ -176,7 +176,7 @@ NO_NUMBERS = [
     "- 1",
     "1 2",
 ]
-OTHERS = [
+OTHER_TEXTS = [
     "null",
     "true",
     "false",
@@ -283,58 +283,58 @@ INSTANTS = [
     "",
 ]
 FIELDS = JSON_SCHEMA.names()
-TEXTS = [*NUMBERS, *NO_NUMBERS, *OTHERS, *(f'"{text}"' for text in INSTANTS)]
-#: A name written as a number, whose text is not how a printer of numbers would write it.
-UNUSUAL_NAMES = {"source", "symbol"}
+TEXTS = [*NUMBERS, *INVALID_NUMBERS, *OTHER_TEXTS, *(f'"{text}"' for text in INSTANTS)]
+#: Fields whose value may be a number. Its text may not be the usual spelling of the number.
+NAME_FIELDS = {"source", "symbol"}
 
 
 @pytest.mark.parametrize("field", FIELDS)
-def test_every_field_in_every_way(field: str) -> None:
-    """What the contract accepts is accepted with its exact value; what it forbids is refused."""
-    wrong = []
+def test_every_field_with_every_text(field: str) -> None:
+    """Valid values are accepted exactly, and invalid values are rejected."""
+    failures = []
     for text in TEXTS:
-        if field in UNUSUAL_NAMES and text in NUMBERS:
-            continue  # has a test of its own below
+        if field in NAME_FIELDS and text in NUMBERS:
+            continue  # tested below
         try:
             assert_as_the_oracle(with_(**{field: text}))
         except AssertionError as error:
-            wrong.append((text, str(error).split("\n")[0]))
-    assert wrong == []
+            failures.append((text, str(error).split("\n")[0]))
+    assert failures == []
 
 
 @pytest.mark.parametrize("field", ["source", "symbol"])
-def test_an_unusual_number_as_a_name_is_its_shortest_text(field: str) -> None:
-    """docs/semantics.md says so: 1.50 and 1.5 are one name."""
-    written = {"1.50": "1.5", "1e5": "100000", "-0": "0", "1.5": "1.5"}
-    made = [row[field] for row in judged([with_(**{field: text}) for text in written])]
-    assert made == list(written.values())
+def test_a_name_that_is_a_number_is_its_shortest_text(field: str) -> None:
+    """As in docs/semantics.md: 1.50 and 1.5 are one name."""
+    names = {"1.50": "1.5", "1e5": "100000", "-0": "0", "1.5": "1.5"}
+    actual = [row[field] for row in checked([with_(**{field: text}) for text in names])]
+    assert actual == list(names.values())
 
 
 @pytest.mark.parametrize("field", ["source", "symbol"])
-def test_a_usual_number_or_boolean_as_a_name_is_its_text(field: str) -> None:
+def test_a_name_that_is_a_usual_number_or_boolean_is_its_text(field: str) -> None:
     texts = ["0", "7", "-1", "700", "1.5", "0.25", "9007199254740993", "true", "false"]
-    made = [row[field] for row in judged([with_(**{field: text}) for text in texts])]
-    assert made == texts
+    actual = [row[field] for row in checked([with_(**{field: text}) for text in texts])]
+    assert actual == texts
 
 
 @pytest.mark.parametrize("field", FIELDS)
 def test_absent_and_null_are_the_same(field: str) -> None:
-    absent, null = judged([without(field), with_(**{field: "null"})])
+    absent, null = checked([without(field), with_(**{field: "null"})])
     assert absent == null
     assert (absent["error"] is None) == (field in oracle.OPTIONAL)
 
 
 @pytest.mark.parametrize("field", FIELDS)
-def test_of_a_repeated_key_the_first_counts(field: str) -> None:
+def test_the_first_of_a_repeated_key_counts(field: str) -> None:
     good = json.dumps(GOOD[field])
-    name = f'"\\u{ord(field[0]):04x}{field[1:]}"'
+    escaped = f'"\\u{ord(field[0]):04x}{field[1:]}"'
     for other in ('"OTHER"', "null", "[]", "3", "false", '"2031-01-01T00:00:00"'):
-        for key in (f'"{field}"', name):
-            last = FINE[:-1] + f",{key}:{other}}}".encode()
-            first = f"{{{key}:{other},".encode() + FINE[1:]
-            twice_good = FINE[:-1] + f",{key}:{good}}}".encode()
-            assert verdict(judged([last])[0]) == verdict(judged([FINE])[0])
-            assert verdict(judged([twice_good])[0]) == verdict(judged([FINE])[0])
+        for key in (f'"{field}"', escaped):
+            last = VALID[:-1] + f",{key}:{other}}}".encode()
+            first = f"{{{key}:{other},".encode() + VALID[1:]
+            twice_good = VALID[:-1] + f",{key}:{good}}}".encode()
+            assert verdict(checked([last])[0]) == verdict(checked([VALID])[0])
+            assert verdict(checked([twice_good])[0]) == verdict(checked([VALID])[0])
             assert_as_the_oracle(first)
 
 
@@ -357,37 +357,37 @@ def test_of_a_repeated_key_the_first_counts(field: str) -> None:
         b"7",
         b'"x"',
         b"{}{}",
-        FINE[:-1],
-        FINE[1:],
-        FINE + b"x",
-        FINE + b"}",
-        FINE + b",",
-        FINE + b"\x00",
-        b"\x00" + FINE,
-        FINE + FINE,
-        FINE + b" " + FINE,
-        FINE + b"\n" + FINE,
-        FINE + b"\r" + FINE,
-        b"[" + FINE + b"]",
-        FINE[:-1] + b",}",
-        b"\xef\xbb\xbf" + FINE,
-        b"\xff\xfe" + FINE,
-        b"\x0c" + FINE,
-        b"\x0b" + FINE,
-        b"\xc2\xa0" + FINE,
-        b"\xc2\x85" + FINE,
-        b"\x1f\x8b\x08" + FINE,
-        b"(\xb5/\xfd" + FINE,
-        FINE.replace(b'"', b"'"),
-        FINE[:-1] + b"/**/}",
-        FINE[:-1] + b"//\n}",
-        b"#\n" + FINE,
-        FINE.replace(b"SOURCE_1", b"\xff"),
-        FINE.replace(b"SOURCE_1", b"\xc0\xaf"),
-        FINE.replace(b"SOURCE_1", b"\xed\xa0\x80"),
-        FINE.replace(b"SOURCE_1", b"\xe2\x82"),
-        FINE.replace(b"SOURCE_1", b"\xf4\x90\x80\x80"),
-        FINE.decode().encode("utf-16"),
+        VALID[:-1],
+        VALID[1:],
+        VALID + b"x",
+        VALID + b"}",
+        VALID + b",",
+        VALID + b"\x00",
+        b"\x00" + VALID,
+        VALID + VALID,
+        VALID + b" " + VALID,
+        VALID + b"\n" + VALID,
+        VALID + b"\r" + VALID,
+        b"[" + VALID + b"]",
+        VALID[:-1] + b",}",
+        b"\xef\xbb\xbf" + VALID,
+        b"\xff\xfe" + VALID,
+        b"\x0c" + VALID,
+        b"\x0b" + VALID,
+        b"\xc2\xa0" + VALID,
+        b"\xc2\x85" + VALID,
+        b"\x1f\x8b\x08" + VALID,
+        b"(\xb5/\xfd" + VALID,
+        VALID.replace(b'"', b"'"),
+        VALID[:-1] + b"/**/}",
+        VALID[:-1] + b"//\n}",
+        b"#\n" + VALID,
+        VALID.replace(b"SOURCE_1", b"\xff"),
+        VALID.replace(b"SOURCE_1", b"\xc0\xaf"),
+        VALID.replace(b"SOURCE_1", b"\xed\xa0\x80"),
+        VALID.replace(b"SOURCE_1", b"\xe2\x82"),
+        VALID.replace(b"SOURCE_1", b"\xf4\x90\x80\x80"),
+        VALID.decode().encode("utf-16"),
         with_(other='"\xff"').decode().encode("latin-1"),
         with_(other="tru"),
         with_(other='"a\nb"'),
@@ -400,88 +400,88 @@ def test_of_a_repeated_key_the_first_counts(field: str) -> None:
         with_(other="NaN"),
     ],
 )
-def test_what_is_no_json_object_in_utf8(value: bytes | None) -> None:
+def test_other_values_than_json_objects_in_utf8(value: bytes | None) -> None:
     assert oracle.read(value) == oracle.NOT_JSON
-    assert str(judged([value])[0]["error"]).startswith(oracle.NOT_JSON)
+    assert str(checked([value])[0]["error"]).startswith(oracle.NOT_JSON)
 
 
 @pytest.mark.parametrize(
     "value",
     [
-        b" " + FINE + b" ",
-        b"\r\n\t " + FINE + b"\r\n",
-        FINE.replace(b", ", b",\n"),
-        FINE.replace(b": ", b"\n:\r\n"),
+        b" " + VALID + b" ",
+        b"\r\n\t " + VALID + b"\r\n",
+        VALID.replace(b", ", b",\n"),
+        VALID.replace(b": ", b"\n:\r\n"),
         json.dumps(GOOD, indent=2).encode(),
         with_(other='{"a":[1,{"b":null,"b":2}],"source":"no"}'),
         with_(other='""'),
         with_(other="123456789012345678901234567890"),
         with_(Source='"no"'),
         with_(ASK="[]"),
-        b'{"":1,' + FINE[1:],
-        b'{"\\n":1,' + FINE[1:],
+        b'{"":1,' + VALID[1:],
+        b'{"\\n":1,' + VALID[1:],
         with_(other='"{}[]\\\\"'),
         with_(other='"' + "x" * 1_000_000 + '"'),
         with_(other="[" * 100 + "]" * 100),
     ],
 )
-def test_what_is_ignored_changes_nothing(value: bytes) -> None:
-    assert verdict(judged([value])[0]) == verdict(judged([FINE])[0])
+def test_white_space_and_unknown_fields_are_ignored(value: bytes) -> None:
+    assert verdict(checked([value])[0]) == verdict(checked([VALID])[0])
 
 
-#: JSON numbers beyond the widest types: a double, and 128 bits.
+#: JSON numbers that exceed the widest types: a double and a 128-bit integer.
 HUGE = ["1e999", "-1e999", "9" * 40, "-" + "9" * 40, "1" + "0" * 400]
 
 
 @pytest.mark.parametrize("text", HUGE)
 @pytest.mark.parametrize("field", ["other", "ask"])
 def test_a_number_that_no_type_holds_is_not_json(field: str, text: str) -> None:
-    """docs/semantics.md says so: the parser reads every number, also those of unknown fields."""
-    assert judged([with_(**{field: text})])[0]["error"] == NOT_AN_OBJECT
+    """As in docs/semantics.md: the parser reads all numbers, even in unknown fields."""
+    assert checked([with_(**{field: text})])[0]["error"] == NOT_AN_OBJECT
 
 
 @pytest.mark.parametrize("text", ['"\\ud800"', '"a\\udc00b"', '"\\udc00\\ud800"', '"\\ud800x"'])
 @pytest.mark.parametrize("field", ["source", "symbol", "dateTime", "receiveDateTime"])
-def test_a_lone_surrogate_is_no_character(field: str, text: str) -> None:
-    assert judged([with_(**{field: text})])[0]["error"] is not None
+def test_a_lone_surrogate_is_invalid(field: str, text: str) -> None:
+    assert checked([with_(**{field: text})])[0]["error"] is not None
 
 
 @pytest.mark.parametrize("depth", [1_500, 100_000, 250_000])
 @pytest.mark.parametrize(("opening", "closing"), [("[", "]"), ('{"a":', "}"), ("[", ""), ("", "]")])
-def test_depth_stops_nobody(depth: int, opening: str, closing: str) -> None:
-    """However deep a value goes, it is one row, and its neighbours are not touched."""
+def test_deep_nesting_is_no_problem(depth: int, opening: str, closing: str) -> None:
+    """A deeply nested value is one row and does not affect its neighbours."""
     deep = with_(other=opening * depth + "1" + closing * depth)
-    rows = judged([FINE, deep, FINE])
-    assert verdict(rows[0]) == verdict(rows[2]) == verdict(judged([FINE])[0])
-    assert verdict(rows[1]) == verdict(judged([deep])[0]) == verdict(judged([deep, b"x"])[0])
+    rows = checked([VALID, deep, VALID])
+    assert verdict(rows[0]) == verdict(rows[2]) == verdict(checked([VALID])[0])
+    assert verdict(rows[1]) == verdict(checked([deep])[0]) == verdict(checked([deep, b"x"])[0])
 
 
-#: One text of every kind that a reader may treat in its own way.
+#: One text of each type that parsers may treat differently.
 TYPES = ['"1"', '"\\n"', "true", "[]", '{"a":1}', "1.5", "1e999"]
 
 
 @pytest.mark.parametrize("field", FIELDS)
 def test_neighbours_change_nothing(field: str) -> None:
-    """Alone, beside each neighbour, before and after it: the same row."""
-    wrong = []
+    """A value gives the same row alone and between any neighbours."""
+    failures = []
     for text in TYPES:
         value = with_(**{field: text})
-        alone = verdict(judged([value])[0])
+        alone = verdict(checked([value])[0])
         for neighbour in NEIGHBOURS:
-            rows = judged([neighbour, value, neighbour])
+            rows = checked([neighbour, value, neighbour])
             if verdict(rows[1]) != alone:
-                wrong.append((text, neighbour, alone, verdict(rows[1])))
-    assert wrong == []
+                failures.append((text, neighbour, alone, verdict(rows[1])))
+    assert failures == []
 
 
-def test_nothing_and_nobody() -> None:
-    assert judged([]) == []
+def test_an_empty_batch() -> None:
+    assert checked([]) == []
 
 
 def test_many_values_keep_their_order() -> None:
-    """Enough of them that a reader which splits its input has something to split."""
+    """Enough values that a parser that splits its input does so."""
     values = [with_(number=str(n)) if n % 7 else NEIGHBOURS[n % 22] for n in range(5_000)]
-    rows = judged(values)
+    rows = checked(values)
     for n, row in enumerate(rows):
         if n % 7:
             assert row["number"] == n
@@ -495,91 +495,91 @@ SPACE = st.sampled_from(["", "", "", " ", "\n", "\t", "\r", "\r\n", "\x0b", "\u0
 
 @st.composite
 def tick_like(draw: st.DrawFn) -> bytes:
-    """A tick with a few fields wrong, doubled, dropped or added, and odd white space."""
+    """A tick with some fields invalid, repeated, removed or added, and unusual white space."""
     fields = [(name, json.dumps(value)) for name, value in GOOD.items()]
     for _ in range(draw(st.integers(0, 3))):
-        at = draw(st.integers(0, len(fields) - 1))
+        index = draw(st.integers(0, len(fields) - 1))
         match draw(st.sampled_from(["drop", "text", "add", "unknown"])):
             case "drop" if len(fields) > 1:
-                fields.pop(at)
+                fields.pop(index)
             case "text":
-                fields[at] = (fields[at][0], draw(JSON_TEXT))
+                fields[index] = (fields[index][0], draw(JSON_TEXT))
             case "add":
-                fields.insert(at, (fields[at][0], draw(JSON_TEXT)))
+                fields.insert(index, (fields[index][0], draw(JSON_TEXT)))
             case _:
                 name = draw(st.sampled_from(["x", "", "a\\u0041", "é", "SOURCE", "\\ud83d\\ude00"]))
-                fields.insert(at, (name, draw(JSON_TEXT)))
+                fields.insert(index, (name, draw(JSON_TEXT)))
     pairs = [f'{draw(SPACE)}"{name}"{draw(SPACE)}:{text}' for name, text in fields]
     return (draw(SPACE) + "{" + ",".join(pairs) + "}" + draw(SPACE)).encode()
 
 
 @st.composite
 def mangled(draw: st.DrawFn) -> bytes:
-    """A tick with some of its bytes replaced, removed, doubled or put in."""
+    """A tick with some bytes replaced, removed, repeated or inserted."""
     value = bytearray(draw(tick_like()))
     for _ in range(draw(st.integers(1, 3))):
-        at = draw(st.integers(0, max(0, len(value) - 1)))
-        some = draw(
+        index = draw(st.integers(0, max(0, len(value) - 1)))
+        replacement = draw(
             st.binary(max_size=3)
             | st.sampled_from([b'"', b"{", b"}", b"[", b"]", b",", b":", b"\n", b"\\", b"0", b"e"])
         )
-        value[at : at + draw(st.integers(0, 3))] = some
+        value[index : index + draw(st.integers(0, 3))] = replacement
     return bytes(value)
 
 
 VALUES = tick_like() | mangled() | st.binary(max_size=20) | st.sampled_from(NEIGHBOURS)
 
 
-def _grey(value: bytes | None) -> bool:
-    """Whether the contract leaves open what becomes of a value, or a test above owns it."""
+def _is_unspecified(value: bytes | None) -> bool:
+    """Whether the contract does not define the result for a value, or a test above covers it."""
     parsed = oracle.json_object(value)
     if parsed is None:
         return False
     text = json.dumps(parsed, default=lambda number: f"#{number.text}")
-    beyond = [v for v in _numbers(parsed) if not abs(float(v.text)) < 1e38]
-    named = any(isinstance(parsed.get(name), oracle.Number) for name in UNUSUAL_NAMES)
-    return bool(beyond) or named or "\\ud" in text
+    too_large = [v for v in _numbers(parsed) if not abs(float(v.text)) < 1e38]
+    has_number_as_name = any(isinstance(parsed.get(name), oracle.Number) for name in NAME_FIELDS)
+    return bool(too_large) or has_number_as_name or "\\ud" in text
 
 
 def _numbers(value: Any) -> list[oracle.Number]:
     if isinstance(value, oracle.Number):
         return [value]
-    inner = value.values() if isinstance(value, dict) else value if isinstance(value, list) else ()
-    return [number for part in inner for number in _numbers(part)]
+    parts = value.values() if isinstance(value, dict) else value if isinstance(value, list) else ()
+    return [number for part in parts for number in _numbers(part)]
 
 
 @effort(8)
 @given(VALUES)
 def test_fuzz_agrees_with_the_oracle(value: bytes | None) -> None:
-    if _grey(value):
-        assert len(judged([value])) == 1
+    if _is_unspecified(value):
+        assert len(checked([value])) == 1
     else:
         assert_as_the_oracle(value)
 
 
 @effort(4)
 @given(st.lists(VALUES, min_size=1, max_size=8))
-@example([FINE + FINE, b""])
-@example([b"", FINE + b"\n" + FINE])
+@example([VALID + VALID, b""])
+@example([b"", VALID + b"\n" + VALID])
 @example([b"{}{}", None])
 @example([b"x", with_(source="[]")])
-def test_fuzz_a_batch_is_its_values(values: list[bytes | None]) -> None:
-    together = [verdict(row) for row in judged(values)]
-    assert together == [verdict(judged([value])[0]) for value in values]
+def test_fuzz_a_batch_equals_its_values_parsed_alone(values: list[bytes | None]) -> None:
+    batch = [verdict(row) for row in checked(values)]
+    assert batch == [verdict(checked([value])[0]) for value in values]
 
 
 @effort(8)
 @given(st.lists(st.floats(min_value=0, exclude_min=True, allow_infinity=False), min_size=3))
-def test_doubles_come_out_exact(prices: list[float]) -> None:
-    """Whatever the shortest text of a double, and a longer one, it is that double."""
-    texts = [form for price in prices for form in (repr(price), f"{price:.25e}")]
-    frame = ticks_from([with_(ask=text, askMarkup="-" + text) for text in texts])
+def test_doubles_are_exact(prices: list[float]) -> None:
+    """The shortest text of a double and a longer text both parse to that double."""
+    texts = [text for price in prices for text in (repr(price), f"{price:.25e}")]
+    frame = decode_ticks([with_(ask=text, askMarkup="-" + text) for text in texts])
     for text, ask, markup in zip(texts, frame["ask"], frame["askMarkup"], strict=True):
         assert same_double(ask, float(text))
         assert same_double(markup, -float(text))
 
 
-# --- ticks written ----------------------------------------------------------------------------
+# --- encoding ticks ---------------------------------------------------------------------------
 NAMES = st.text(
     st.characters(exclude_categories=["Cs", "Cc"], exclude_characters='"\\{}[]'),
     min_size=1,
@@ -590,7 +590,7 @@ PRICES = st.floats(min_value=0, exclude_min=True, allow_infinity=False)
 
 @effort(4)
 @given(st.lists(st.tuples(NAMES, NAMES, PRICES, st.integers(0, 2**63 - 1)), max_size=5))
-def test_ticks_written_read_back(rows: list[tuple[str, str, float, int]]) -> None:
+def test_encoded_ticks_decode_to_the_same_ticks(rows: list[tuple[str, str, float, int]]) -> None:
     ticks = pl.DataFrame(
         [
             GOOD | {"source": s, "symbol": y, "ask": price, "mid": price, "number": number}
@@ -598,23 +598,23 @@ def test_ticks_written_read_back(rows: list[tuple[str, str, float, int]]) -> Non
         ],
         schema=JSON_SCHEMA,
     )
-    keys, values = ticks_to(ticks)
+    keys, values = encode_ticks(ticks)
     assert keys == [f"{source}:{symbol}".encode() for source, symbol, _, _ in rows]
-    back = judged(values)
-    assert [row["error"] for row in back] == [None] * len(rows)
-    assert [verdict(row) for row in back] == ticks.rows(named=True)
+    decoded = checked(values)
+    assert [row["error"] for row in decoded] == [None] * len(rows)
+    assert [verdict(row) for row in decoded] == ticks.rows(named=True)
     assert [oracle.read(value) for value in values] == ticks.rows(named=True)
 
 
 # --- candles ----------------------------------------------------------------------------------
 def _us(text: str) -> int:
-    at = oracle.instant(text)
-    assert at is not None
-    return (at - oracle.EPOCH) // timedelta(microseconds=1)
+    instant = oracle.instant(text)
+    assert instant is not None
+    return (instant - oracle.EPOCH) // timedelta(microseconds=1)
 
 
-def held(rows: list[dict[str, Any]], interval: str) -> pl.DataFrame:
-    """Candles as the contract shows them, as the frame that the window publishes."""
+def candle_frame(rows: list[dict[str, Any]], interval: str) -> pl.DataFrame:
+    """Candles with the contract's fields, converted to the frame that the window publishes."""
     index = next(i for i, row in enumerate(INTERVALS) if row.name == interval)
     raw = pl.DataFrame(
         {
@@ -658,10 +658,10 @@ def held(rows: list[dict[str, Any]], interval: str) -> pl.DataFrame:
         end_us=BY_NAME[interval].next(pl.col("start_us")),
         open_order_key=order_key(pl.col("open_us"), pl.col("open_number")),
         close_order_key=order_key(pl.col("close_us"), pl.col("close_number")),
-    ).select("source", "symbol", *HELD.names())
+    ).select("source", "symbol", *PUBLISHED.names())
 
 
-ONE: dict[str, Any] = {
+CANDLE_ROW: dict[str, Any] = {
     "source": "SOURCE_1",
     "symbol": "BNBUSD",
     "dateTime": "2025-03-20T14:31:00.000",
@@ -680,10 +680,12 @@ ONE: dict[str, Any] = {
 
 
 def test_a_candle_record() -> None:
-    (key,), (value,) = candles_to(held([ONE], "1min"), _us("2025-03-20T14:32:02.000001"))
+    (key,), (value,) = encode_candles(
+        candle_frame([CANDLE_ROW], "1min"), _us("2025-03-20T14:32:02.000001")
+    )
     assert key == (b'{"source":"SOURCE_1","symbol":"BNBUSD","dateTime":"2025-03-20T14:31:00.000"}')
-    assert json.loads(value) == ONE | {"updateDateTime": "2025-03-20T14:32:02.000001"}
-    assert list(json.loads(value)) == [*ONE, "updateDateTime"] == CANDLE_JSON.names()
+    assert json.loads(value) == CANDLE_ROW | {"updateDateTime": "2025-03-20T14:32:02.000001"}
+    assert list(json.loads(value)) == [*CANDLE_ROW, "updateDateTime"] == CANDLE_JSON.names()
     assert b" " not in value
 
 
@@ -691,17 +693,20 @@ def test_a_candle_record() -> None:
     ("source", "symbol"), [("Börse", "€/日本"), ("\U0001f600", "\u2028"), ("a/b", "<&'>")]
 )
 def test_names_are_not_escaped(source: str, symbol: str) -> None:
-    one = ONE | {"source": source, "symbol": symbol}
-    (key,), (value,) = candles_to(held([one], "1month"), 0)
-    start = one["dateTime"]
+    row = CANDLE_ROW | {"source": source, "symbol": symbol}
+    (key,), (value,) = encode_candles(candle_frame([row], "1month"), 0)
+    start = row["dateTime"]
     assert key.decode() == f'{{"source":"{source}","symbol":"{symbol}","dateTime":"{start}"}}'
     assert f'"source":"{source}","symbol":"{symbol}"' in value.decode()
 
 
 def test_no_candles() -> None:
-    assert candles_to(held([], "1day"), 0) == ([], [])
-    assert candles_from([], 0).is_empty()
-    assert candles_from([], 0).columns == candles_from([json.dumps(ONE).encode()], 0).columns
+    assert encode_candles(candle_frame([], "1day"), 0) == ([], [])
+    assert decode_candles([], 0).is_empty()
+    assert (
+        decode_candles([], 0).columns
+        == decode_candles([json.dumps(CANDLE_ROW).encode()], 0).columns
+    )
 
 
 AT = st.datetimes(oracle.EPOCH, datetime(2100, 12, 31)).map(
@@ -728,52 +733,58 @@ CANDLES = st.fixed_dictionaries(
 
 @effort(5)
 @given(st.lists(CANDLES, max_size=4), st.sampled_from(oracle.NAMES))
-def test_candles_go_there_and_back(rows: list[dict[str, Any]], interval: str) -> None:
+def test_encoded_candles_decode_to_the_same_candles(
+    rows: list[dict[str, Any]], interval: str
+) -> None:
     for row in rows:
         start = oracle.start_of(interval, datetime.fromisoformat(row["openDateTime"]))
         row["dateTime"] = start.isoformat(timespec="milliseconds")
         if start < oracle.EPOCH:
             row["dateTime"] = "1970-01-05T00:00:00.000"
-    there = held(rows, interval)
+    candles = candle_frame(rows, interval)
     index = oracle.NAMES.index(interval)
-    keys, values = candles_to(there, 0)
+    keys, values = encode_candles(candles, 0)
     for row, key, value in zip(rows, keys, values, strict=True):
         names = {name: row[name] for name in ("source", "symbol", "dateTime")}
         assert key.decode() == json.dumps(names, ensure_ascii=False, separators=(",", ":"))
-        told = json.loads(value)
-        assert told == row | {"updateDateTime": "1970-01-01T00:00:00.000000"}
-        assert all(same_double(told[n], row[n]) for n in ("open", "high", "low", "close"))
-    back = candles_from(values, index)
-    assert back.rows(named=True) == there.select(back.columns).rows(named=True)
+        fields = json.loads(value)
+        assert fields == row | {"updateDateTime": "1970-01-01T00:00:00.000000"}
+        assert all(same_double(fields[n], row[n]) for n in ("open", "high", "low", "close"))
+    decoded = decode_candles(values, index)
+    assert decoded.rows(named=True) == candles.select(decoded.columns).rows(named=True)
 
 
 def test_another_engines_candle() -> None:
-    """It knows nothing of isFinal and revision, and writes its fields in its own order."""
-    theirs = {name: ONE[name] for name in reversed(ONE) if name not in ("isFinal", "revision")}
-    row = candles_from([json.dumps(theirs | {"more": [1]}).encode()], 0).row(0, named=True)
-    mine = candles_from([json.dumps(ONE).encode()], 0).row(0, named=True)
-    assert row == mine | {"is_final": None, "revision": None}
+    """Other engines write no isFinal and revision, and may write fields in another order."""
+    foreign = {
+        name: CANDLE_ROW[name]
+        for name in reversed(CANDLE_ROW)
+        if name not in ("isFinal", "revision")
+    }
+    row = decode_candles([json.dumps(foreign | {"more": [1]}).encode()], 0).row(0, named=True)
+    own = decode_candles([json.dumps(CANDLE_ROW).encode()], 0).row(0, named=True)
+    assert row == own | {"is_final": None, "revision": None}
 
 
 @pytest.mark.parametrize("value", [b"x", b"[]", b'"x"', b"{", b"{}{}", b"\xff"])
-@pytest.mark.parametrize("place_in_batch", [0, 1, 2])
-def test_what_is_no_candle_raises(value: bytes, place_in_batch: int) -> None:
-    values = [json.dumps(ONE).encode()] * 2
-    values.insert(place_in_batch, value)
+@pytest.mark.parametrize("index", [0, 1, 2])
+def test_invalid_candles_raise(value: bytes, index: int) -> None:
+    values = [json.dumps(CANDLE_ROW).encode()] * 2
+    values.insert(index, value)
     with pytest.raises(pl.exceptions.ComputeError):
-        candles_from(values, 0)
+        decode_candles(values, 0)
     with pytest.raises(pl.exceptions.ComputeError):
-        candles_from([value], 0)
+        decode_candles([value], 0)
 
 
 @pytest.mark.parametrize("blank", [b" ", b"\r", b"\n"])
-def test_a_blank_value_is_no_candle(blank: bytes) -> None:
-    """As many candles as values, or an error: the caller counts on their order."""
+def test_a_blank_value_is_not_a_candle(blank: bytes) -> None:
+    """Callers rely on one candle per value, in order."""
     with pytest.raises(pl.exceptions.ComputeError):
-        candles_from([json.dumps(ONE).encode(), blank], 0)
+        decode_candles([json.dumps(CANDLE_ROW).encode(), blank], 0)
 
 
-def test_the_frame_of_a_schema_registry_is_passed_over() -> None:
+def test_the_prefix_of_a_schema_registry_is_ignored() -> None:
     bare = b'{"source":"S","symbol":"A","dateTime":"2025-03-20T14:31:00.000","open":1.5}'
     framed = b"\0\0\0\1\x86" + bare
-    assert candles_from([framed, bare], 0).rows() == candles_from([bare, bare], 0).rows()
+    assert decode_candles([framed, bare], 0).rows() == decode_candles([bare, bare], 0).rows()

@@ -1,4 +1,4 @@
-"""Clients' configuration, and what librdkafka's errors become."""
+"""Client configuration, and the translation of librdkafka's errors."""
 
 from collections.abc import Callable
 
@@ -8,7 +8,13 @@ from confluent_kafka import KafkaException, Producer
 
 from homma.errors import Fenced, HommaError, KafkaError, SettingError, Unreachable
 from homma.settings import KafkaSettings
-from homma.topics.kafka.connection import calling, client_config, connection, create, explained
+from homma.topics.kafka.connection import (
+    call_kafka,
+    client_config,
+    connection,
+    create_client,
+    to_homma_error,
+)
 
 SERVERS = {"bootstrap.servers": "broker:9092"}
 
@@ -26,43 +32,43 @@ SERVERS = {"bootstrap.servers": "broker:9092"}
         (Code._FENCED, Fenced, "new owner"),
         (Code.INVALID_PRODUCER_EPOCH, Fenced, "new owner"),
         (Code.UNKNOWN_MEMBER_ID, Fenced, "new owner"),
-        # Somebody has joined the group: it is still a member, and tries again.
+        # The group is rebalancing: the client is still a member and tries again.
         (Code.ILLEGAL_GENERATION, KafkaError, "log"),
         (Code.TOPIC_AUTHORIZATION_FAILED, KafkaError, "log"),
     ],
 )
-def test_every_foreign_error_says_where_and_what_to_do(
+def test_translated_errors_name_the_servers_and_a_remedy(
     code: int, kind: type[HommaError], word: str
 ) -> None:
-    told = explained(KafkaException(Code(code, "its reason")), "reading ticks", SERVERS)
-    assert type(told) is kind
-    assert told.what.startswith("reading ticks at broker:9092 failed")
-    assert "its reason" in told.what
-    assert word in told.remedy
+    homma_error = to_homma_error(KafkaException(Code(code, "its reason")), "reading ticks", SERVERS)
+    assert type(homma_error) is kind
+    assert homma_error.problem.startswith("reading ticks at broker:9092 failed")
+    assert "its reason" in homma_error.problem
+    assert word in homma_error.remedy
 
 
 def failing(times: int, code: int) -> Callable[[], str]:
-    left = [times]
+    remaining = [times]
 
     def call() -> str:
-        if left[0]:
-            left[0] -= 1
+        if remaining[0]:
+            remaining[0] -= 1
             raise KafkaException(Code(code))
         return "done"
 
     return call
 
 
-def test_a_topic_that_is_just_being_made_is_waited_for() -> None:
-    assert calling("reading", SERVERS, failing(2, Code.NOT_LEADER_FOR_PARTITION)) == "done"
+def test_calls_are_retried_while_a_topic_is_being_created() -> None:
+    assert call_kafka("reading", SERVERS, failing(2, Code.NOT_LEADER_FOR_PARTITION)) == "done"
 
 
-def test_other_errors_are_not_waited_for() -> None:
+def test_other_errors_are_not_retried() -> None:
     with pytest.raises(Unreachable):
-        calling("reading", SERVERS, failing(1, Code._TRANSPORT))
+        call_kafka("reading", SERVERS, failing(1, Code._TRANSPORT))
 
 
-def test_a_login_comes_from_outside_the_settings() -> None:
+def test_the_login_is_not_a_setting() -> None:
     settings = KafkaSettings(security_protocol="SASL_SSL", bootstrap_servers="b:1")
     config = connection(settings, {}, "me", "secret")
     assert config["sasl.username"] == "me"
@@ -72,11 +78,11 @@ def test_a_login_comes_from_outside_the_settings() -> None:
         connection(settings, {}, "me", None)
 
 
-def test_without_sasl_a_login_is_left_out() -> None:
+def test_without_sasl_the_login_is_not_used() -> None:
     assert "sasl.password" not in connection(KafkaSettings(), {}, "me", "secret")
 
 
-def test_librdkafkas_own_names_win() -> None:
+def test_librdkafka_names_take_precedence() -> None:
     config = connection(
         KafkaSettings(), {"bootstrap.servers": "other:1", "linger.ms": "7"}, None, None
     )
@@ -84,6 +90,6 @@ def test_librdkafkas_own_names_win() -> None:
     assert client_config(config)["bootstrap.servers"] == "other:1"
 
 
-def test_a_property_that_librdkafka_does_not_know_is_named() -> None:
+def test_an_unknown_property_is_named() -> None:
     with pytest.raises(SettingError, match=r"no\.such\.property"):
-        create(Producer, {"no.such.property": "1"})
+        create_client(Producer, {"no.such.property": "1"})

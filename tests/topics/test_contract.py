@@ -7,7 +7,7 @@ import pytest
 from homma.core.interval import INTERVALS
 from homma.errors import SettingError
 from homma.settings import TopicSettings
-from homma.topics.contract import REFUSED_BYTES, TICK_BYTES, specs, topics
+from homma.topics.contract import REJECTED_BYTES, TICK_BYTES, specs, topics
 
 NAMES = [
     "candle_1min",
@@ -25,24 +25,24 @@ NAMES = [
 
 
 def test_the_names_of_the_contract() -> None:
-    named = topics(TopicSettings())
-    assert (named.ticks, named.dead, named.late) == (
+    names = topics(TopicSettings())
+    assert (names.ticks, names.dead, names.late) == (
         "stock_ticks",
         "stock_ticks_dead",
         "stock_ticks_late",
     )
-    assert list(named.candles) == NAMES
+    assert list(names.candles) == NAMES
 
 
 def test_no_two_names_differ_by_case_alone() -> None:
     assert len({name.lower() for name in topics(TopicSettings()).all()}) == 14
 
 
-def test_patterns_are_settings() -> None:
-    named = topics(TopicSettings(topic="t", candle_topic="x-{name}-y", dead_topic="bad"))
-    assert named.dead == "bad"
-    assert named.late == "t_late"
-    assert named.candles[0] == "x-1min-y"
+def test_name_patterns_are_settings() -> None:
+    names = topics(TopicSettings(topic="t", candle_topic="x-{name}-y", dead_topic="bad"))
+    assert names.dead == "bad"
+    assert names.late == "t_late"
+    assert names.candles[0] == "x-1min-y"
 
 
 @pytest.mark.parametrize(
@@ -53,23 +53,23 @@ def test_names_must_differ(settings: dict[str, str]) -> None:
         topics(TopicSettings(**settings))  # type: ignore[arg-type]
 
 
-def test_every_topic_has_the_partitions_of_the_ticks() -> None:
+def test_every_topic_has_the_partition_count_of_the_ticks() -> None:
     assert {spec.partitions for spec in specs(TopicSettings(), 7)} == {7}
 
 
 def test_retention_and_cleanup() -> None:
-    found = {spec.name: spec.config for spec in specs(TopicSettings(), 1)}
+    configs = {spec.name: spec.config for spec in specs(TopicSettings(), 1)}
     day_ms = timedelta(days=1) // timedelta(milliseconds=1)
-    assert found["stock_ticks"]["retention.ms"] == str(7 * day_ms)
-    assert found["stock_ticks"]["message.timestamp.type"] == "LogAppendTime"
-    days = [int(found[name]["retention.ms"]) // day_ms for name in NAMES]
+    assert configs["stock_ticks"]["retention.ms"] == str(7 * day_ms)
+    assert configs["stock_ticks"]["message.timestamp.type"] == "LogAppendTime"
+    days = [int(configs[name]["retention.ms"]) // day_ms for name in NAMES]
     assert days == [7] * 5 + [90] * 3 + [800] * 3
-    assert {found[name]["cleanup.policy"] for name in NAMES} == {"compact,delete"}
+    assert {configs[name]["cleanup.policy"] for name in NAMES} == {"compact,delete"}
     assert len(INTERVALS) == len(NAMES)
 
 
-def test_refused_ticks_fit_with_their_headers() -> None:
-    found = {spec.name: spec.config for spec in specs(TopicSettings(), 1)}
-    room = int(found["stock_ticks_dead"]["max.message.bytes"])
-    assert room - int(found["stock_ticks"]["max.message.bytes"]) == 64 * 1024
-    assert room == REFUSED_BYTES == TICK_BYTES + 64 * 1024
+def test_dead_and_late_topics_have_room_for_added_headers() -> None:
+    configs = {spec.name: spec.config for spec in specs(TopicSettings(), 1)}
+    max_bytes = int(configs["stock_ticks_dead"]["max.message.bytes"])
+    assert max_bytes - int(configs["stock_ticks"]["max.message.bytes"]) == 64 * 1024
+    assert max_bytes == REJECTED_BYTES == TICK_BYTES + 64 * 1024

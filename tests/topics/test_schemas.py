@@ -1,6 +1,6 @@
-"""The schemas against core's own verdict, and the AsyncAPI document against its specification.
+"""The schemas compared with the checks in core, and the AsyncAPI document with its specification.
 
-`asyncapi-3.0.0.schema.json.gz` is the specification's own JSON Schema, whole, from the npm package
+`asyncapi-3.0.0.schema.json.gz` is the complete JSON Schema of AsyncAPI, from the npm package
 @asyncapi/specs 6.11.1 (Apache-2.0, copyright AsyncAPI Initiative).
 """
 
@@ -20,17 +20,17 @@ from homma.core.interval import INTERVALS
 from homma.core.tick import FIELDS, JSON_SCHEMA, check
 from homma.settings import TopicSettings
 from homma.topics import asyncapi, contract, schemas
-from homma.topics.codec import CANDLE_JSON, ticks_from
+from homma.topics.codec import CANDLE_JSON, decode_ticks
 from homma.topics.offset_metadata import candle_headers
 from tests.aggregate.pipeline import Pipeline, tick
-from tests.topics.test_codec import NO_NUMBERS, NUMBERS, OTHERS, with_, without
+from tests.topics.test_codec import INVALID_NUMBERS, NUMBERS, OTHER_TEXTS, with_, without
 
 HERE = Path(__file__).parent
 GOLDEN = HERE.parent / "golden"
 TICK = Draft202012Validator(schemas.tick())
 CANDLE = Draft202012Validator(schemas.candle())
 KEY = Draft202012Validator(schemas.candle_key())
-#: What the schema of a golden tick cannot see, by words of its comment.
+#: Golden ticks with rules that a schema cannot express, by words of their comments.
 BEYOND_A_SCHEMA = (
     "number with a fraction",
     "number an exponent",
@@ -44,21 +44,21 @@ BEYOND_A_SCHEMA = (
 
 
 def parsed(value: bytes) -> Any:
-    """The value as JSON; ValueError where it is none."""
+    """The value as JSON. Raises ValueError if it is not JSON."""
 
-    def no_number(text: str) -> None:
+    def reject(text: str) -> None:
         raise ValueError(text)
 
-    return json.loads(value.decode(), parse_constant=no_number)
+    return json.loads(value.decode(), parse_constant=reject)
 
 
-def refused_by_core(value: bytes) -> bool:
-    raw = ticks_from([value]).with_columns(timestamp_us=pl.lit(1 << 60))
+def rejected_by_core(value: bytes) -> bool:
+    raw = decode_ticks([value]).with_columns(timestamp_us=pl.lit(1 << 60))
     return check(raw, 0)["error"][0] is not None
 
 
 def golden_ticks() -> Iterator[tuple[str, bytes, bool]]:
-    """Comment, value, and whether it must be refused."""
+    """Comment, value, and whether the tick must be rejected."""
     for path in sorted(GOLDEN.glob("*.json")):
         for case in json.loads(path.read_text("utf-8"))["cases"]:
             dead = {row["tick"] for row in case["expect"].get("dead", [])}
@@ -71,36 +71,36 @@ def golden_ticks() -> Iterator[tuple[str, bytes, bool]]:
                     yield step["comment"], base64.b64decode(step["base64"]), number in dead
 
 
-def test_all_are_schemas() -> None:
+def test_all_schemas_are_valid() -> None:
     for schema in (schemas.tick(), schemas.candle(), schemas.candle_key()):
         Draft202012Validator.check_schema(schema)
 
 
 def test_golden_ticks() -> None:
-    seen = {True: 0, False: 0}
+    counts = {True: 0, False: 0}
     for comment, value, dead in golden_ticks():
         try:
-            found = parsed(value)
+            fields = parsed(value)
         except (ValueError, UnicodeDecodeError):
             assert dead or "surrogate" in comment, comment
             continue
-        valid = TICK.is_valid(found)
+        valid = TICK.is_valid(fields)
         if any(words in comment for words in BEYOND_A_SCHEMA):
             continue
-        if not dead and "even where the second is wrong" in comment:
+        if not dead and "even if the second is invalid" in comment:
             continue
-        seen[dead] += 1
+        counts[dead] += 1
         assert valid is not dead, comment
-    assert seen[True] > 100
-    assert seen[False] > 100
+    assert counts[True] > 100
+    assert counts[False] > 100
 
 
 @pytest.mark.parametrize("field", [field.name for field in FIELDS])
-def test_core_refuses_what_the_schema_refuses(field: str) -> None:
+def test_core_rejects_all_ticks_that_the_schema_rejects(field: str) -> None:
     texts = [
         *NUMBERS,
-        *NO_NUMBERS,
-        *OTHERS,
+        *INVALID_NUMBERS,
+        *OTHER_TEXTS,
         '"2025-03-20T14:31:28"',
         '"2025-03-20T14:31:28Z"',
         '"2025-03-20T14:31:28\\n"',
@@ -115,21 +115,21 @@ def test_core_refuses_what_the_schema_refuses(field: str) -> None:
         '"' + "é" * 64 + '"',
         '"' + "x" * 65 + '"',
     ]
-    both = {True: 0, False: 0}
+    counts = {True: 0, False: 0}
     for value in (*(with_(**{field: text}) for text in texts), without(field)):
         try:
-            found = parsed(value)
+            fields = parsed(value)
         except (ValueError, UnicodeDecodeError):
             continue
-        valid = TICK.is_valid(found)
-        both[valid] += 1
+        valid = TICK.is_valid(fields)
+        counts[valid] += 1
         if not valid:
-            assert refused_by_core(value), f"core takes {value!r}"
-    assert both[True]
-    assert both[False]
+            assert rejected_by_core(value), f"core accepts {value!r}"
+    assert counts[True]
+    assert counts[False]
 
 
-def test_what_is_required_and_what_may_be_null() -> None:
+def test_required_and_nullable_fields() -> None:
     schema = schemas.tick()
     assert schema["required"] == [field.name for field in FIELDS if field.required]
     assert list(schema["properties"]) == JSON_SCHEMA.names()
@@ -138,7 +138,7 @@ def test_what_is_required_and_what_may_be_null() -> None:
     assert schema["additionalProperties"] is True
 
 
-def test_the_types_are_those_of_the_codecs_columns() -> None:
+def test_the_types_match_the_columns_of_the_codec() -> None:
     kinds = {
         pl.String: "string",
         pl.Float64: "number",
@@ -153,8 +153,8 @@ def test_the_types_are_those_of_the_codecs_columns() -> None:
             assert kinds[type(dtype)] in ([kind] if isinstance(kind, str) else kind), name
 
 
-def a_candle(**more: Any) -> dict[str, Any]:
-    """A final candle as the contract shows it."""
+def candle_value(**more: Any) -> dict[str, Any]:
+    """The value of a final candle."""
     return {
         "source": "S",
         "symbol": "A",
@@ -185,8 +185,8 @@ def a_candle(**more: Any) -> dict[str, Any]:
         {"more": [1]},
     ],
 )
-def test_candles_that_are(more: dict[str, Any]) -> None:
-    CANDLE.validate(a_candle(**more))
+def test_valid_candles(more: dict[str, Any]) -> None:
+    CANDLE.validate(candle_value(**more))
 
 
 @pytest.mark.parametrize(
@@ -208,15 +208,15 @@ def test_candles_that_are(more: dict[str, Any]) -> None:
         {"revision": 1 << 31},
     ],
 )
-def test_candles_that_are_none(more: dict[str, Any]) -> None:
-    assert not CANDLE.is_valid(a_candle(**more))
+def test_invalid_candles(more: dict[str, Any]) -> None:
+    assert not CANDLE.is_valid(candle_value(**more))
 
 
-def test_what_a_candle_must_have() -> None:
+def test_required_fields_of_a_candle() -> None:
     optional = {"isFinal", "revision", "updateDateTime"}
     for name in CANDLE_JSON:
-        less = {key: value for key, value in a_candle().items() if key != name}
-        assert CANDLE.is_valid(less) is (name in optional), name
+        fields = {key: value for key, value in candle_value().items() if key != name}
+        assert CANDLE.is_valid(fields) is (name in optional), name
 
 
 def test_candles_of_the_engine(bootstrap: str) -> None:
@@ -235,19 +235,21 @@ def test_candles_of_the_engine(bootstrap: str) -> None:
         value = json.loads(record.value() or b"")
         CANDLE.validate(value)
         KEY.validate(json.loads(record.key() or b""))
-        found: list[tuple[str, bytes]] = record.headers()  # type: ignore[assignment]
-        Draft202012Validator(headers).validate({name: text.decode() for name, text in found})
+        record_headers: list[tuple[str, bytes]] = record.headers()  # type: ignore[assignment]
+        Draft202012Validator(headers).validate(
+            {name: text.decode() for name, text in record_headers}
+        )
         states.add((value["isFinal"], min(value["revision"], 2)))
     assert states == {(False, 0), (True, 1), (True, 2)}
 
 
-def test_asyncapi_keeps_to_its_specification() -> None:
+def test_asyncapi_conforms_to_its_specification() -> None:
     specification = json.loads(
         gzip.decompress((HERE / "asyncapi-3.0.0.schema.json.gz").read_bytes())
     )
     document = asyncapi.document("1.2.3")
     Draft7Validator(specification).validate(document)
-    document["channels"]["stock_ticks"]["adress"] = "a slip of the pen"
+    document["channels"]["stock_ticks"]["adress"] = "a typo"
     assert not Draft7Validator(specification).is_valid(document)
 
 
@@ -261,37 +263,37 @@ def references(node: Any) -> Iterator[str]:
             yield from references(child)
 
 
-def test_asyncapi_refers_to_what_is_there() -> None:
+def test_asyncapi_references_exist() -> None:
     document = asyncapi.document("0")
-    found = set(references(document))
-    assert len(found) > 30
-    for reference in found:
+    all_references = set(references(document))
+    assert len(all_references) > 30
+    for reference in all_references:
         assert reference.startswith("#/")
         node = document
         for part in reference[2:].split("/"):
             node = node[part.replace("~1", "/").replace("~0", "~")]
 
 
-def test_asyncapi_knows_every_topic_as_it_is_made() -> None:
+def test_asyncapi_describes_every_topic_of_the_contract() -> None:
     document = asyncapi.document("0")
     specs = contract.specs(TopicSettings(), TopicSettings().partitions)
     assert list(document["channels"]) == [spec.name for spec in specs]
     for spec in specs:
         bound = document["channels"][spec.name]["bindings"]["kafka"]
         assert bound["partitions"] == spec.partitions
-        kept = bound["topicConfiguration"]
-        assert kept["retention.ms"] == int(spec.config["retention.ms"])
-        assert ",".join(kept["cleanup.policy"]) == spec.config["cleanup.policy"]
+        config = bound["topicConfiguration"]
+        assert config["retention.ms"] == int(spec.config["retention.ms"])
+        assert ",".join(config["cleanup.policy"]) == spec.config["cleanup.policy"]
     actions = {(o["action"], o["channel"]["$ref"]) for o in document["operations"].values()}
     for topic in contract.topics(TopicSettings()).candles:
         assert {("send", f"#/channels/{topic}"), ("receive", f"#/channels/{topic}")} <= actions
 
 
-def test_asyncapi_has_the_headers_that_are_written() -> None:
+def test_asyncapi_has_the_written_headers() -> None:
     messages = asyncapi.document("0")["components"]["messages"]
     written = dict(candle_headers("r", 1))
     assert set(messages["candle"]["headers"]["properties"]) == set(written)
-    refused = dict(RecordOrigin("t", 0, 1, None, []).refused("e"))
+    headers = dict(RecordOrigin("t", 0, 1, None, []).rejected_headers("e"))
     for name in ("deadTick", "lateTick"):
-        assert set(messages[name]["headers"]["properties"]) == set(refused)
-        Draft202012Validator(messages[name]["headers"]).validate(refused)
+        assert set(messages[name]["headers"]["properties"]) == set(headers)
+        Draft202012Validator(messages[name]["headers"]).validate(headers)

@@ -1,4 +1,4 @@
-"""dbt's views, marts and tests over the lake: each hour, and when candles were repaired."""
+"""Build dbt's views, marts and tests over the lake: hourly, and after a repair of candles."""
 
 from datetime import UTC, datetime
 

@@ -1,4 +1,4 @@
-"""The lake's files: put together, forgotten, deleted. Never what is younger than an hour."""
+"""Compact small files, expire snapshots and remove orphan files, if older than an hour."""
 
 from datetime import UTC, datetime
 
@@ -11,7 +11,7 @@ from programs import FILES, dbt
     start_date=datetime(2025, 1, 1, tzinfo=UTC),
     catchup=False,
     max_active_runs=1,
-    # A commit of `homma land` may come between; it is over in a moment.
+    # A commit of `homma land` may conflict; a retry succeeds.
     default_args={"retries": 3},
     params={"older_than": "1d"},
     tags=["homma"],

@@ -1,6 +1,6 @@
-"""Candles from Kafka into the lake by Trino, each minute, where HOMMA_CANDLES_BY is trino.
+"""Land candles from Kafka in the lake with Trino, every minute, if HOMMA_CANDLES_BY is trino.
 
-Otherwise `homma land` lands them, and this refuses to.
+Otherwise `homma land` lands the candles, and this DAG fails.
 """
 
 import os
@@ -10,11 +10,11 @@ from airflow.sdk import dag, task
 from airflow.sdk.exceptions import AirflowFailException
 from programs import CANDLES, dbt
 
-CHOSEN = os.environ.get("HOMMA_CANDLES_BY", "homma") == "trino"
+LANDS_BY_TRINO = os.environ.get("HOMMA_CANDLES_BY", "homma") == "trino"
 
 
 @dag(
-    schedule="* * * * *" if CHOSEN else None,
+    schedule="* * * * *" if LANDS_BY_TRINO else None,
     start_date=datetime(2025, 1, 1, tzinfo=UTC),
     catchup=False,
     # A table has one writer.
@@ -26,10 +26,10 @@ CHOSEN = os.environ.get("HOMMA_CANDLES_BY", "homma") == "trino"
 def land_by_trino() -> None:
     @task(outlets=[CANDLES])
     def land() -> None:
-        if not CHOSEN:
+        if not LANDS_BY_TRINO:
             raise AirflowFailException(
-                "`homma land` lands the candles here: set HOMMA_CANDLES_BY=trino for it and for "
-                "Airflow, so that not both do"
+                "`homma land` lands the candles: to land them with Trino, "
+                "set HOMMA_CANDLES_BY=trino for both `homma land` and Airflow"
             )
         dbt("run", "--select", "tag:land")
 

@@ -1,4 +1,4 @@
-"""Candles recomputed from the lake's ticks; where they differ, repaired and looked at again."""
+"""Recompute candles from the lake's ticks; repair and verify again if they differ."""
 
 from datetime import UTC, datetime
 from typing import Any
@@ -14,18 +14,18 @@ from programs import REPAIRED, homma
     catchup=False,
     max_active_runs=1,
     default_args={"retries": 2},
-    # As `homma verify --from` has it; empty: all there is.
+    # The value of `homma verify --from`; empty: everything.
     params={"since": "24h"},
     tags=["homma"],
     doc_md=__doc__,
 )
 def verify_candles() -> None:
-    def span(params: dict[str, str]) -> list[str]:
+    def from_flag(params: dict[str, str]) -> list[str]:
         return ["--from", params["since"]] if params["since"] else []
 
     @task
     def verify(params: dict[str, str]) -> int:
-        return int(homma("verify", *span(params))["wrong"])
+        return int(homma("verify", *from_flag(params))["wrong"])
 
     @task.short_circuit
     def differ(wrong: int) -> bool:
@@ -33,15 +33,15 @@ def verify_candles() -> None:
 
     @task(outlets=[REPAIRED])
     def repair(params: dict[str, str]) -> dict[str, Any]:
-        return homma("repair", *span(params))["published"]
+        return homma("repair", *from_flag(params))["published"]
 
     @task
     def verify_again(params: dict[str, str]) -> None:
-        found = homma("verify", *span(params))
-        if found["wrong"]:
+        result = homma("verify", *from_flag(params))
+        if result["wrong"]:
             raise AirflowFailException(
-                f"{found['wrong']} candles are wrong after a repair too, such as "
-                f"{found['examples']}"
+                f"{result['wrong']} candles are still wrong after a repair, for example "
+                f"{result['examples']}"
             )
 
     differ(verify()) >> repair() >> verify_again()

@@ -1,7 +1,7 @@
-"""homma and dbt as tasks of Airflow: each in an environment of its own, and its failures in words.
+"""Run homma and dbt in tasks of Airflow, each in its own environment, with readable errors.
 
-They are found where the project has them, and what they connect to is told by the environment:
-homma's own variables, and those that deploy/dbt/profiles.yml names.
+The programs are at their paths in the project. Environment variables set their connections: those
+of homma's settings and those in deploy/dbt/profiles.yml.
 """
 
 import json
@@ -18,10 +18,10 @@ from airflow.sdk.exceptions import AirflowException, AirflowFailException
 PROJECT = Path(__file__).resolve().parents[3]
 HOMMA = PROJECT / ".venv" / "bin" / "homma"
 DBT = PROJECT / "deploy" / "dbt"
-#: How much of a program's last words a failure repeats.
+#: Lines of a program's output in its error message.
 LAST_LINES = 15
 
-#: What has happened, for whoever wants to begin when it has.
+#: Assets that other DAGs can be scheduled on.
 CANDLES = Asset("homma://candles")
 REPAIRED = Asset("homma://candles/repaired")
 MARTS = Asset("homma://marts")
@@ -30,40 +30,44 @@ FILES = Asset("homma://lake/files")
 log = logging.getLogger(__name__)
 
 
-class Failed(AirflowException):
-    """A program that ended badly; it may be worth another try."""
+class ProgramError(AirflowException):
+    """A program failed; a retry may succeed."""
 
 
 def homma(*words: str) -> dict[str, Any]:
-    """What a verb of homma says with --json. Raises Failed when it says none."""
-    done = subprocess.run([HOMMA, *words, "--json"], capture_output=True, text=True, check=False)
-    log.info("%s", done.stdout or done.stderr)
+    """The JSON output of a command of homma. Raises ProgramError without JSON output."""
+    completed = subprocess.run(
+        [HOMMA, *words, "--json"], capture_output=True, text=True, check=False
+    )
+    log.info("%s", completed.stdout or completed.stderr)
     try:
-        said: dict[str, Any] = json.loads(done.stdout)
+        output: dict[str, Any] = json.loads(completed.stdout)
     except json.JSONDecodeError:
-        raise Failed(_ended(f"homma {words[0]}", done.returncode, done.stderr)) from None
-    return said
+        raise ProgramError(
+            _error_text(f"homma {words[0]}", completed.returncode, completed.stderr)
+        ) from None
+    return output
 
 
 def dbt(*words: str) -> None:
-    """Run dbt over the lake. What failed is named; a test that failed is not tried again."""
+    """Run dbt over the lake. The error names each failure; a failed test is not retried."""
     results = Path(os.environ.get("DBT_TARGET_PATH", DBT / "target")) / "run_results.json"
-    # Those of an earlier run would tell of other failures.
+    # Results of an earlier run would name other failures.
     results.unlink(missing_ok=True)
-    places = {"DBT_PROJECT_DIR": str(DBT), "DBT_PROFILES_DIR": str(DBT)}
-    status, text = _told([str(DBT / ".venv" / "bin" / "dbt"), *words], os.environ | places)
+    folders = {"DBT_PROJECT_DIR": str(DBT), "DBT_PROFILES_DIR": str(DBT)}
+    status, text = _run_logged([str(DBT / ".venv" / "bin" / "dbt"), *words], os.environ | folders)
     if status == 0:
         return
     failures = _failures(results)
     if not failures:
-        raise Failed(_ended(f"dbt {words[0]}", status, text))
+        raise ProgramError(_error_text(f"dbt {words[0]}", status, text))
     listed = "\n".join(f"  {name}: {message}" for _, name, message in failures)
-    error = AirflowFailException if all(kind == "fail" for kind, _, _ in failures) else Failed
-    raise error(f"dbt {words[0]}: {len(failures)} went wrong\n{listed}")
+    error = AirflowFailException if all(kind == "fail" for kind, _, _ in failures) else ProgramError
+    raise error(f"dbt {words[0]}: {len(failures)} failed\n{listed}")
 
 
-def _told(argv: Sequence[str], environment: dict[str, str]) -> tuple[int, str]:
-    """Run a program, its lines in the task's log as they come."""
+def _run_logged(argv: Sequence[str], environment: dict[str, str]) -> tuple[int, str]:
+    """Run a program with its output in the task's log. Returns the exit status and the output."""
     lines = []
     with subprocess.Popen(
         argv, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, env=environment
@@ -76,17 +80,17 @@ def _told(argv: Sequence[str], environment: dict[str, str]) -> tuple[int, str]:
 
 
 def _failures(results: Path) -> list[tuple[str, str, str]]:
-    """What did not go well: error or fail, whose, and why."""
+    """Status (`error` or `fail`), node name and message of each failure."""
     if not results.exists():
         return []
-    found = json.loads(results.read_text(encoding="utf-8"))["results"]
+    rows = json.loads(results.read_text(encoding="utf-8"))["results"]
     return [
         (row["status"], row["unique_id"].split(".")[2], " ".join(str(row["message"]).split()))
-        for row in found
+        for row in rows
         if row["status"] in ("error", "fail")
     ]
 
 
-def _ended(what: str, status: int, text: str) -> str:
+def _error_text(command: str, status: int, text: str) -> str:
     last = "\n".join(text.strip().splitlines()[-LAST_LINES:])
-    return f"{what} ended with status {status}:\n{last}"
+    return f"{command} ended with status {status}:\n{last}"

@@ -6,7 +6,7 @@
     {{ exceptions.raise_compiler_error("there is no interval " ~ name) }}
 {% endmacro %}
 
-{# Start of the interval that an instant lies in; instants carry the zone UTC. #}
+{# Start of the interval around an instant; instants have the zone UTC. #}
 {% macro start_of(name, instant) %}
     {%- set row = interval_named(name) -%}
     {%- if row.unit == "minute" -%}
@@ -17,26 +17,26 @@
     {%- endif -%}
 {% endmacro %}
 
-{# The start that follows a start. #}
+{# The start of the next interval. #}
 {% macro end_of(name, start) %}
     {%- set row = interval_named(name) -%}
     date_add('{{ row.unit }}', {{ row.count }}, {{ start }})
 {% endmacro %}
 
-{# From when on the tests look at a relation of an interval's candles. #}
+{# The earliest instant that the tests check in a relation of an interval's candles. #}
 {% macro checked_since(relation, name="1min") %}
     {%- set days = [var("checked_days"), 2 * interval_named(name).days] | max -%}
     coalesce((select max(date_time) from {{ relation }}), timestamp '1970-01-01 00:00:00 UTC')
         - interval '{{ (days * 1440) | int }}' minute
 {% endmacro %}
 
-{# From when on an incremental mart is worked out anew. #}
+{# The earliest instant that an incremental mart recomputes. #}
 {% macro look_back_since(unit="day") %}
     date_trunc('{{ unit }}', (select max(date_time) from {{ this }}))
         - interval '{{ var("look_back_days") }}' day
 {% endmacro %}
 
-{# Both relations hold what was written of a series up to here: each is a prefix of its topic. #}
+{# Up to which time a relation is complete, per series: each is a prefix of its topic. #}
 {% macro written_up_to(relation) %}
     select source, symbol, max(update_date_time) as written from {{ relation }} group by source, symbol
 {% endmacro %}

@@ -1,4 +1,4 @@
-{# Rendered by `homma render` from src/homma/rendered/dbt.py: change that. #}
+{# Rendered by `homma render` from src/homma/rendered/dbt.py: edit that file instead. #}
 {% macro intervals() %}
     {{ return([
         {'code': 'm1', 'name': '1min', 'unit': 'minute', 'count': 1, 'days': 1, 'finer': ''},

@@ -1,4 +1,4 @@
-{# A schema that a model names is meant as it stands. #}
+{# Use a model's schema name without a prefix. #}
 {% macro generate_schema_name(custom_schema_name, node) %}
     {{- custom_schema_name | trim if custom_schema_name else target.schema -}}
 {% endmacro %}

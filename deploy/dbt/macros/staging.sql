@@ -1,4 +1,4 @@
-{# The candles of an interval as the lake has them. #}
+{# The candles of an interval in the lake. #}
 {% macro candles_of(name) %}
 {%- if landed_by_trino() %}
 -- depends_on: {{ ref("land_candle_" ~ name) }}
@@ -7,7 +7,7 @@ select *, {{ end_of(name, "date_time") }} as end_date_time
 from {{ source("lake", "candle_" ~ name ~ "_iceberg") }}
 {% endmacro %}
 
-{# What the topic has got of an interval's candles in the last hour: deploy/trino/views.sql. #}
+{# The candles of an interval in the topic, last hour: deploy/trino/views.sql. #}
 {% macro live_candles_of(name) %}
 select *, {{ end_of(name, "date_time") }} as end_date_time
 from {{ source("live", "candle_" ~ name) }}

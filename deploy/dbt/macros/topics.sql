@@ -1,10 +1,10 @@
-{# In the catalog of the topics all is text: one odd record must not fail a query. #}
+{# In the catalog of the topics every column is text: an invalid record must not fail a query. #}
 {% macro instant(text) -%}
     try_cast(replace(trim(trailing 'Z' from {{ text }}), 'T', ' ') || ' UTC' as timestamp(6) with time zone)
 {%- endmacro %}
 
-{# The newest record of each key in a topic of candles, of those that meet a condition on Kafka's
-   columns. Of a tombstone only the key is there. What is no candle is left out. #}
+{# The newest record of each key in a candle topic, among the records that meet a condition on Kafka's
+   columns. A tombstone has only a key. Invalid candles are left out. #}
 {% macro newest_records(name, condition) %}
     select
         source, symbol, date_time, open, high, low, close, volume, open_date_time, open_number,
@@ -15,7 +15,7 @@
         from (
             select
                 _partition_offset as at,
-                _message_length = 0 as gone,
+                _message_length = 0 as is_tombstone,
                 -- The key of a tombstone is a candle without prices.
                 if(_message_length = 0, json_extract_scalar(_key, '$.source'), source) as source,
                 if(_message_length = 0, json_extract_scalar(_key, '$.symbol'), symbol) as symbol,
@@ -38,7 +38,7 @@
         where
             source is not null and symbol is not null and date_time is not null
             and (
-                gone
+                is_tombstone
                 or open is not null and high is not null and low is not null and close is not null
                 and volume > 0
             )

@@ -1,1 +1,1 @@
-"""`stock_ticks` to `candle_*`: the engine."""
+"""The engine: `stock_ticks` to `candle_*`."""

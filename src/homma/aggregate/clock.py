@@ -1,28 +1,31 @@
-"""A partition's clock: Kafka's time, which runs on at the partition's end only. Pure."""
+"""The partition clock: Kafka's time, which keeps running at the end of the partition. Pure."""
 
 from dataclasses import dataclass, replace
 
 
 @dataclass(frozen=True, slots=True)
 class PartitionClock:
-    """The largest Kafka timestamp read, microseconds; at the end also the time since.
+    """The largest Kafka timestamp read, plus the time since the end was reached; never goes back.
 
-    `ended_us` is the machine's monotonic clock when the end was reached, None before the end: a
-    backlog is worked off in its own time, however long that takes here. Never goes back.
+    `end_reached_us` is the machine's monotonic clock at the end of the partition, None before it:
+    in a backlog, time follows the timestamps, however long reading takes. All in microseconds.
     """
 
     largest_us: int = 0
-    ended_us: int | None = None
+    end_reached_us: int | None = None
 
-    def read(self, timestamp_us: int, monotonic_us: int) -> "PartitionClock":
-        """A record with this timestamp was read."""
+    def after_record(self, timestamp_us: int, monotonic_us: int) -> "PartitionClock":
+        """The clock after a record with this timestamp."""
         return PartitionClock(max(self.now_us(monotonic_us), timestamp_us))
 
     def at_end(self, monotonic_us: int) -> "PartitionClock":
-        """No record is left for now."""
-        return self if self.ended_us is not None else replace(self, ended_us=monotonic_us)
+        """The clock when no record is left for now."""
+        if self.end_reached_us is not None:
+            return self
+        return replace(self, end_reached_us=monotonic_us)
 
     def now_us(self, monotonic_us: int) -> int:
-        """What the clock says."""
-        gone_by = 0 if self.ended_us is None else max(0, monotonic_us - self.ended_us)
-        return self.largest_us + gone_by
+        """The current time of this clock."""
+        if self.end_reached_us is None:
+            return self.largest_us
+        return self.largest_us + max(0, monotonic_us - self.end_reached_us)

@@ -1,8 +1,8 @@
-"""The same candles in Confluent Cloud's Flink: the SQL of `flink.py` in its dialect. Pure.
+"""SQL for Flink in Confluent Cloud: the SQL of `flink.py` in another dialect. Pure.
 
-There a topic is a table. Ticks come as bare JSON, without a schema: a table of bytes. The candle
-topics are made by their tables, in the Schema Registry's frame. There is no processing time, so
-the order of arrival is that of the records' own timestamps. Nothing of this was run.
+In Confluent Cloud a topic is a table. Ticks are bare JSON without a schema: a table of bytes. The
+tables create the candle topics, in the Schema Registry's frame. There is no processing time, so the
+order of arrival is the order of the records' timestamps. This SQL was never run.
 """
 
 from collections.abc import Iterator
@@ -21,26 +21,26 @@ from homma.aggregate.views import (
 from homma.core.interval import INTERVALS, Interval
 from homma.topics.contract import Topics
 
-#: What a statement is told beside catalog and database.
+#: Properties of every statement, in addition to catalog and database.
 PROPERTIES: Final = {"sql.local-time-zone": "UTC"}
 _DOUBLES: Final = ("ask", "bid", "mid")
 _TEXTS: Final = ("askMarkup", "bidMarkup", "isTradable", "dateTime", "receiveDateTime")
 
 
 def statements(job: Job, partitions: int) -> Iterator[tuple[str, str]]:
-    """Names and texts: tables, which make their topics, and at last the statement that runs."""
+    """Names and texts: the tables, which create their topics, then the statement that runs."""
     for interval, topic in zip(INTERVALS, job.topics.candles, strict=True):
         yield f"candle-{interval.name}", _table(topic, partitions)
     yield "insert", _inserts(job)
 
 
 def properties(job: Job) -> dict[str, str]:
-    """Of every statement."""
+    """The properties of every statement."""
     return {**PROPERTIES, "sql.state-ttl": milliseconds(job.flink.dedupe_ttl)}
 
 
 def _ticks(topics: Topics) -> str:
-    """The fields of bare JSON; what is none comes out null, and breaks the rules."""
+    """The fields of bare JSON; an invalid field is null, which the view `valid` rejects."""
     value = "CAST(`val` AS STRING)"
     columns = [
         f"JSON_VALUE({value}, '$.source') AS `source`",
@@ -77,7 +77,7 @@ def _table(topic: str, partitions: int) -> str:
         "`updateDateTime` STRING",
         "PRIMARY KEY (`source`, `symbol`, `dateTime`) NOT ENFORCED",
     ]
-    told = {
+    table_options = {
         "changelog.mode": "upsert",
         "key.format": "json-registry",
         "value.format": "json-registry",
@@ -85,7 +85,9 @@ def _table(topic: str, partitions: int) -> str:
         "kafka.cleanup-policy": "delete-compact",
     }
     lines = ",\n".join(f"  {column}" for column in columns)
-    options = ",\n".join(f"  {quoted(name)} = {quoted(value)}" for name, value in told.items())
+    options = ",\n".join(
+        f"  {quoted(name)} = {quoted(value)}" for name, value in table_options.items()
+    )
     return (
         f"CREATE TABLE `{topic}` (\n{lines}\n)\n"
         f"DISTRIBUTED BY (`source`, `symbol`, `dateTime`) INTO {partitions} BUCKETS\n"
@@ -102,8 +104,8 @@ def _inserts(job: Job) -> str:
 
 
 def _insert(job: Job, interval: Interval, topic: str) -> str:
-    """One interval, all that it is made of written out: views would have to be made in turn."""
-    made = [
+    """The INSERT of one interval, with the views inlined: a view needs a statement of its own."""
+    views = [
         _ticks(job.topics),
         valid_view(job.settings),
         clocked_view(),
@@ -111,13 +113,13 @@ def _insert(job: Job, interval: Interval, topic: str) -> str:
         parts_view(job.settings, job.flink),
         candle_view(job.settings, job.flink, interval),
     ]
-    parts = ",\n".join(_named(view) for view in made)
+    parts = ",\n".join(_cte(view) for view in views)
     head, _, select = insert(interval).partition("\n")
     assert head == f"INSERT INTO `candle_{interval.name}`"
     return f"INSERT INTO `{topic}`\nWITH {parts}\n{select}"
 
 
-def _named(view: str) -> str:
-    """A view as a named part of a query."""
+def _cte(view: str) -> str:
+    """A view as a common table expression."""
     head, _, query = view.partition(" AS\n")
     return f"{head.removeprefix('CREATE VIEW ')} AS (\n{query}\n)"

@@ -1,6 +1,7 @@
-"""The same candles from Apache Flink: from the table of intervals and the settings to SQL. Pure.
+"""SQL for Apache Flink, generated from the table of intervals and the settings. Pure.
 
-One statement set, so that the ticks are read once: the tables in here, and the views of views.py.
+A single statement set, so that Flink reads the ticks once: the tables of this module, and the views
+of views.py.
 """
 
 from collections.abc import Iterator, Mapping, Sequence
@@ -18,25 +19,25 @@ from homma.aggregate.views import (
     valid_view,
 )
 from homma.core.interval import INTERVALS, Interval
-from homma.durations import duration_text
+from homma.durations import format_duration
 from homma.errors import SettingError
 from homma.settings import AggregateSettings, FlinkSettings
 from homma.topics.contract import Topics
 
-#: Where the packages of Kafka's clients are in Flink's connector.
+#: The package prefix of Kafka's clients in Flink's connector.
 SHADED: Final = "org.apache.flink.kafka.shaded."
-#: The longest that a broker allows unless told otherwise. What a crash leaves open longer is lost.
+#: The broker's default maximum. A transaction left open for longer after a crash is lost.
 TRANSACTION_TIMEOUT_MS: Final = 900_000
-#: So many records at most wait for the next emission: more than any machine reads meanwhile.
+#: Maximum records per mini-batch: more than any machine reads in one `emit_every`.
 _BATCH: Final = 1_000_000
 
 
 @dataclass(frozen=True, slots=True)
 class Job:
-    """What the SQL is made from.
+    """The settings of a Flink job.
 
-    `client` are the properties of Kafka's Java clients, `checkpoints` is a URI, and `restore` the
-    checkpoint to go on from, if any.
+    `client` has the properties of Kafka's Java clients, `checkpoints` is a URI, `restore` is the
+    checkpoint to restore, if any.
     """
 
     topics: Topics
@@ -47,29 +48,32 @@ class Job:
     restore: str | None = None
 
     def __post_init__(self) -> None:
-        """Refuse settings by which ticks would count twice, or that Flink cannot keep to."""
+        """Refuse settings that would count ticks twice, and settings unsupported by Flink."""
         if self.flink.dedupe_ttl < self.settings.allowed_lateness:
             raise SettingError(
-                f"dedupe_ttl is {duration_text(self.flink.dedupe_ttl)}, less than allowed_lateness "
-                f"({duration_text(self.settings.allowed_lateness)})",
-                "give it more: a copy may come as late as any tick",
+                f"dedupe_ttl is {format_duration(self.flink.dedupe_ttl)}, less than "
+                f"allowed_lateness ({format_duration(self.settings.allowed_lateness)})",
+                "increase dedupe_ttl: a duplicate can be as late as any other tick",
             )
         if self.settings.rekey:
-            raise SettingError("Flink does not need --rekey", "leave it out: it keys by itself")
+            raise SettingError(
+                "Flink does not need --rekey",
+                "leave out --rekey: Flink groups ticks by series itself",
+            )
 
     @property
     def name(self) -> str:
-        """What the job is called in Flink."""
+        """The name of the job in Flink."""
         return f"homma {self.settings.group} {self.topics.ticks}"
 
 
-def place_of(checkpoints: str, group: str, ticks: str) -> str:
-    """Where one job's state goes: jobs that share a place must not go on from one another's."""
+def state_folder(checkpoints: str, group: str, ticks: str) -> str:
+    """The folder of one job's state: jobs with the same `checkpoints` must not share state."""
     return f"{checkpoints.rstrip('/')}/{group}-{ticks}"
 
 
 def script(job: Job) -> str:
-    """The whole of it, as `sql-client.sh -f` takes it."""
+    """The whole script for `sql-client.sh -f`."""
     parts = [
         *(f"SET {quoted(name)} = {quoted(value)};" for name, value in options(job).items()),
         "",
@@ -80,21 +84,21 @@ def script(job: Job) -> str:
 
 
 def options(job: Job) -> dict[str, str]:
-    """Flink's own settings."""
-    found = {
+    """Flink's options by name."""
+    values = {
         "pipeline.name": job.name,
         "parallelism.default": str(job.flink.parallelism),
-        # Instants are UTC wherever it runs.
+        # Instants are UTC, whatever the machine's zone is.
         "table.local-time-zone": "UTC",
         "table.exec.state.ttl": milliseconds(job.flink.dedupe_ttl),
-        # What has changed is written every `emit_every`, each candle once.
+        # Every `emit_every` Flink writes the changed candles, each once.
         "table.exec.mini-batch.enabled": "true",
         "table.exec.mini-batch.allow-latency": milliseconds(job.settings.emit_every),
         "table.exec.mini-batch.size": str(_BATCH),
-        # Rows are handed on as they are, not copied for each of eleven intervals.
+        # Pass rows by reference instead of copying them for each of eleven intervals.
         "pipeline.object-reuse": "true",
         "state.backend.type": job.flink.state_backend,
-        # Nearly every tick is new: that it was not there before is told without a look at the disk.
+        # Nearly every tick is new: the filter shows this without reading the disk.
         "state.backend.rocksdb.use-bloom-filter": "true",
         "execution.checkpointing.interval": milliseconds(job.flink.checkpoint_every),
         "execution.checkpointing.dir": job.checkpoints,
@@ -106,14 +110,14 @@ def options(job: Job) -> dict[str, str]:
         "restart-strategy.type": "exponential-delay",
     }
     if job.restore is not None:
-        found["execution.state-recovery.path"] = job.restore
-        # Flink deletes it once it has newer ones of its own.
-        found["execution.state-recovery.claim-mode"] = "CLAIM"
-    return found
+        values["execution.state-recovery.path"] = job.restore
+        # Flink deletes the checkpoint after making newer ones.
+        values["execution.state-recovery.claim-mode"] = "CLAIM"
+    return values
 
 
 def definitions(job: Job) -> Iterator[str]:
-    """Tables and views, each after those that it reads."""
+    """Tables and views in order of dependency."""
     yield _ticks(job)
     yield _late(job)
     for interval, topic in zip(INTERVALS, job.topics.candles, strict=True):
@@ -127,15 +131,15 @@ def definitions(job: Job) -> Iterator[str]:
 
 
 def inserts(job: Job) -> str:
-    """The one statement that runs."""
+    """The statement set, the only statement that runs."""
     statements = [_insert_late(job), *(insert(interval) for interval in INTERVALS)]
     return "\n".join(["EXECUTE STATEMENT SET BEGIN", *(f"{s};" for s in statements), "END"])
 
 
 def _table(name: str, columns: Sequence[str], options: Mapping[str, str]) -> str:
     lines = ",\n".join(f"  {column}" for column in columns)
-    told = ",\n".join(f"  {quoted(key)} = {quoted(value)}" for key, value in options.items())
-    return f"CREATE TABLE `{name}` (\n{lines}\n) WITH (\n{told}\n)"
+    listed = ",\n".join(f"  {quoted(key)} = {quoted(value)}" for key, value in options.items())
+    return f"CREATE TABLE `{name}` (\n{lines}\n) WITH (\n{listed}\n)"
 
 
 def _client(job: Job) -> dict[str, str]:
@@ -149,7 +153,7 @@ def _ticks(job: Job) -> str:
         "`ask` DOUBLE",
         "`bid` DOUBLE",
         "`mid` DOUBLE",
-        # As texts, to tell what is absent from what has the wrong type.
+        # As text, to distinguish absent fields from fields of the wrong type.
         "`askMarkup` STRING",
         "`bidMarkup` STRING",
         "`isTradable` STRING",
@@ -161,34 +165,34 @@ def _ticks(job: Job) -> str:
         "`offset` BIGINT METADATA",
         "`arrived` AS PROCTIME()",
     ]
-    told = {
+    table_options = {
         "connector": "kafka",
         "topic": job.topics.ticks,
         **_client(job),
         "properties.group.id": job.settings.group,
         "properties.isolation.level": "read_committed",
-        # Where no checkpoint says otherwise: without its state it has to begin at the beginning.
+        # Without a checkpoint: without state, the job has to read from the beginning.
         "scan.startup.mode": "earliest-offset",
-        # Partitions that are added would move series away from their state.
+        # Added partitions would move series away from their state.
         "scan.topic-partition-discovery.interval": "0",
         "format": "json",
         "json.ignore-parse-errors": "true",
     }
-    return _table("ticks", columns, told)
+    return _table("ticks", columns, table_options)
 
 
 def _sink(job: Job, name: str) -> dict[str, str]:
-    told = {
+    table_options = {
         **_client(job),
         "properties.max.request.size": "2097152",
         "sink.delivery-guarantee": job.flink.delivery,
     }
     if job.flink.delivery == "exactly-once":
-        told |= {
+        table_options |= {
             "sink.transactional-id-prefix": f"homma-{job.settings.group}-{job.topics.ticks}-{name}",
             "properties.transaction.timeout.ms": str(TRANSACTION_TIMEOUT_MS),
         }
-    return told
+    return table_options
 
 
 def _candles(job: Job, interval: Interval, topic: str) -> str:
@@ -210,14 +214,14 @@ def _candles(job: Job, interval: Interval, topic: str) -> str:
         "`updateDateTime` STRING",
         "PRIMARY KEY (`source`, `symbol`, `dateTime`) NOT ENFORCED",
     ]
-    told = {
+    table_options = {
         "connector": "upsert-kafka",
         "topic": topic,
         **_sink(job, interval.name),
         "key.format": "json",
         "value.format": "json",
     }
-    return _table(f"candle_{interval.name}", columns, told)
+    return _table(f"candle_{interval.name}", columns, table_options)
 
 
 def _late(job: Job) -> str:
@@ -237,7 +241,7 @@ def _late(job: Job) -> str:
         "`headers` MAP<STRING NOT NULL, BYTES NOT NULL> METADATA",
         "`recorded` TIMESTAMP_LTZ(3) METADATA FROM 'timestamp'",
     ]
-    told = {
+    table_options = {
         "connector": "kafka",
         "topic": job.topics.late,
         **_sink(job, "late"),
@@ -247,7 +251,7 @@ def _late(job: Job) -> str:
         "value.fields-include": "EXCEPT_KEY",
         "value.json.encode.ignore-null-fields": "true",
     }
-    return _table("late", columns, told)
+    return _table("late", columns, table_options)
 
 
 def _insert_late(job: Job) -> str:

@@ -1,4 +1,4 @@
-"""The engine: what is done with partitions of ticks to make candles of them."""
+"""The engine's stage: makes candles of the ticks of each partition."""
 
 import logging
 import time
@@ -9,12 +9,12 @@ from datetime import UTC, datetime
 from homma.aggregate import restore
 from homma.aggregate.loop import Loop
 from homma.aggregate.partition import Partition
-from homma.aggregate.restore import RestoreContext, Restored
+from homma.aggregate.restore import RestoreContext, RestoredState
 from homma.aggregate.stage import LoopSettings, PartitionTask, TickTopics
 from homma.core.window import WindowRules
 from homma.durations import microseconds
 from homma.errors import SplitSeries
-from homma.failpoint import Reached, ignored
+from homma.failpoint import OnStep, ignore_step
 from homma.metrics import Metrics
 from homma.settings import AggregateSettings
 from homma.topics.kafka.reading import Committed, Reader
@@ -28,102 +28,107 @@ class CandleStage:
 
     def __init__(
         self,
-        sources: TickTopics,
+        topics: TickTopics,
         settings: AggregateSettings,
         metrics: Metrics,
-        raw: str | None,
-        reached: Reached,
+        source_topic: str | None,
+        on_step: OnStep,
     ) -> None:
-        self._sources = sources
+        self._topics = topics
         self._settings = settings
         self._metrics = metrics
-        self._raw = raw
-        self._reached = reached
+        self._source_topic = source_topic
+        self._on_step = on_step
         self._rules = WindowRules(
             price=settings.price,
             watermark_delay_us=microseconds(settings.watermark_delay),
             allowed_lateness_us=microseconds(settings.allowed_lateness),
             idle_timeout_us=microseconds(settings.idle_timeout),
         )
+        #: Partitions that `--rebuild` has already started again.
         self._rebuilt: set[int] = set()
+        #: The partition of each series, and by partition the number of series already checked.
         self._owners: dict[tuple[str, str], int] = {}
-        self._known: dict[int, int] = {}
+        self._checked: dict[int, int] = {}
 
     def on_assigned(
         self, number: int, committed: Committed | None, reader: Reader, transactions: Transactions
     ) -> PartitionTask:
-        """Restore what a partition's candles and identities were at the committed offset."""
-        source = RestoreContext(
+        """Restore the partition's candles and identities as of the committed offset."""
+        context = RestoreContext(
             reader=reader,
-            topics=self._sources.topics,
+            topics=self._topics.topics,
             partition=number,
             rules=self._rules,
             max_future_us=microseconds(self._settings.max_future),
-            topic_id=self._sources.topic_id,
-            feeds=self._feeds(number),
-            rekeyed=self._raw is not None,
-            reached=self._reached,
+            topic_id=self._topics.topic_id,
+            tick_partitions=self._tick_partitions(number),
+            is_rekeyed=self._source_topic is not None,
+            on_step=self._on_step,
         )
-        state = self._state(source, committed)
-        runs_on = not self._settings.until_end
-        return Partition(source, state, transactions, self._metrics, runs_on=runs_on)
+        state = self._restore(context, committed)
+        keeps_time = not self._settings.until_end
+        return Partition(context, state, transactions, self._metrics, keeps_time=keeps_time)
 
-    def _feeds(self, number: int) -> tuple[tuple[str, int], ...]:
-        keyed = (self._sources.topics.ticks, number)
-        if self._raw is None:
-            return (keyed,)
-        return (keyed, *((self._raw, n) for n in range(self._sources.partitions)))
+    def _tick_partitions(self, number: int) -> tuple[tuple[str, int], ...]:
+        partition = (self._topics.topics.ticks, number)
+        if self._source_topic is None:
+            return (partition,)
+        return (partition, *((self._source_topic, n) for n in range(self._topics.partitions)))
 
-    def _state(self, source: RestoreContext, committed: Committed | None) -> Restored:
+    def _restore(self, context: RestoreContext, committed: Committed | None) -> RestoredState:
         run = uuid.uuid4().hex[:12]
-        if self._settings.rebuild and source.partition not in self._rebuilt:
-            self._rebuilt.add(source.partition)
-            state = restore.rebuilt(source, run)
-            for code, start_us in restore.left_alone(state.window.rules.begin_us):
-                log.warning(
-                    "left alone, as ticks of it are gone: %s from %s, partition %d",
-                    self._sources.topics.candles[code],
-                    datetime.fromtimestamp(start_us / 1e6, UTC).strftime("%Y-%m-%dT%H:%M"),
-                    source.partition,
-                )
+        if self._settings.rebuild and context.partition not in self._rebuilt:
+            self._rebuilt.add(context.partition)
+            state = restore.start_rebuild(context, run)
+            self._log_incomplete(context.partition, state.window.rules.publish_from_us)
             return state
         if committed is None:
-            return restore.fresh(source, run)
-        return restore.restored(source, committed)
+            return restore.first_run(context, run)
+        return restore.restore_committed(context, committed)
 
-    def on_applied(self, work: PartitionTask) -> None:
-        """One series in two partitions would give two half candles of one key."""
-        assert isinstance(work, Partition)
-        series, known = work.series, self._known.get(work.number, 0)
-        for source, symbol in series.slice(known).select("source", "symbol").iter_rows():
-            owner = self._owners.setdefault((source, symbol), work.number)
-            if owner != work.number:
+    def _log_incomplete(self, partition: int, publish_from_us: int) -> None:
+        for code, start_us in restore.incomplete_candles(publish_from_us):
+            log.warning(
+                "not rebuilt, because some of its ticks were deleted: %s from %s, partition %d",
+                self._topics.topics.candles[code],
+                datetime.fromtimestamp(start_us / 1e6, UTC).strftime("%Y-%m-%dT%H:%M"),
+                partition,
+            )
+
+    def on_applied(self, task: PartitionTask) -> None:
+        """Raise SplitSeries if a series is in two partitions: each would make half its candles."""
+        assert isinstance(task, Partition)
+        series, checked = task.series, self._checked.get(task.number, 0)
+        for source, symbol in series.slice(checked).select("source", "symbol").iter_rows():
+            owner = self._owners.setdefault((source, symbol), task.number)
+            if owner != task.number:
                 raise SplitSeries(
-                    f"series {source}:{symbol} of {self._sources.topics.ticks} stands in "
-                    f"partitions {owner} and {work.number}",
-                    "key the records SOURCE:SYMBOL where they are produced, or start with "
+                    f"series {source}:{symbol} of {self._topics.topics.ticks} is in both "
+                    f"partition {owner} and partition {task.number}",
+                    "key the records SOURCE:SYMBOL in the producer, or start with "
                     "--rekey --rebuild",
                 )
-        self._known[work.number] = series.height
-        self._metrics.show("homma_series", len(self._owners))
+        self._checked[task.number] = series.height
+        self._metrics.set("homma_series", len(self._owners))
 
     def on_revoked(self, number: int) -> None:
-        """Its series are another process's now."""
-        self._known.pop(number, None)
+        """Forget the partition's series: another process owns them now."""
+        self._checked.pop(number, None)
         self._owners = {name: p for name, p in self._owners.items() if p != number}
 
 
-def engine(
-    sources: TickTopics,
+def candle_loop(
+    topics: TickTopics,
     settings: AggregateSettings,
     metrics: Metrics,
-    raw: str | None = None,
+    source_topic: str | None = None,
     monotonic_us: Callable[[], int] = lambda: time.monotonic_ns() // 1000,
-    reached: Reached = ignored,
+    on_step: OnStep = ignore_step,
 ) -> Loop:
-    """The loop that makes candles; `raw` is the topic that the ticks were in before --rekey."""
-    pace = LoopSettings(
+    """The loop that makes candles. With --rekey, `source_topic` is the topic before rekeying."""
+    loop_settings = LoopSettings(
         settings.group, settings.emit_every, settings.max_future, settings.until_end
     )
-    stage = CandleStage(sources, settings, metrics, raw, reached)
-    return Loop(sources, pace, stage, metrics, monotonic_us, reached)
+    stage = CandleStage(topics, settings, metrics, source_topic, on_step)
+    return Loop(topics, loop_settings, stage, metrics, monotonic_us, on_step)

@@ -1,4 +1,4 @@
-"""The candles in ksqlDB: a stream and a table an interval. Pure; its limits are in the text."""
+"""SQL for ksqlDB: a stream, and a table per interval. Pure. The SQL's header lists its limits."""
 
 from collections.abc import Iterator
 from typing import Final
@@ -9,19 +9,19 @@ from homma.settings import AggregateSettings
 from homma.topics.contract import Topics
 
 _LIMITS: Final = """\
--- Candles in ksqlDB, as far as it goes. Not run on a ksqlDB: see terraform/ksql/README.md.
--- What differs from homma's own engine and from Flink:
--- - Duplicates count again: ksqlDB cannot tell copies from ticks.
--- - isFinal and revision are missing; readers work finality out, as they do with Flink.
--- - Event time has milliseconds here: ticks that differ in less are told apart by number.
--- - dateTime must have three fractional digits and no Z; other ticks are left out, with an entry in
---   the processing log, and so are broken ones. There is no dead letter and no late topic.
--- - A tick counts in a window until the stream's time (that of its partition, all series together)
---   is GRACE PERIOD past the window's end: a series behind others may lose ticks.
--- - Weeks and months are groups, not windows: they take ticks of any age, and their state is kept.
--- - Keys of windows have eight binary bytes at the end. Readers go by the value.
--- Open and close go by event time: a text of fixed width holds time, number and price, and the
--- largest of it is the last tick; for the first, time and number are counted down.
+-- Candles in ksqlDB, with limits. Not run on ksqlDB: see terraform/ksql/README.md.
+-- Differences from homma's own engine and from Flink:
+-- - Duplicates count again: ksqlDB cannot recognise them.
+-- - isFinal and revision are missing; readers work out finality, as they do with Flink.
+-- - Event time has milliseconds: number orders ticks within a millisecond.
+-- - dateTime must have three fractional digits and no Z. Other ticks and invalid ticks are left
+--   out, with an entry in the processing log. There are no dead letters and no late topic.
+-- - A tick counts in a window until the stream time (of its partition, over all series) is
+--   GRACE PERIOD past the end of the window: a series behind the others may lose ticks.
+-- - Weeks and months are groups, not windows: they accept ticks of any age and keep their state.
+-- - Keys of windows end with eight binary bytes. Readers use the value.
+-- Open and close go by event time: the order key is a text of fixed width with time, number and
+-- price. The largest order key is the last tick; for the first tick, time and number count down.
 """
 _LAST_MS: Final = 9_999_999_999_999
 _LAST_NUMBER: Final = (1 << 63) - 1
@@ -30,7 +30,7 @@ _SECOND_US: Final = 1_000_000
 
 
 def script(topics: Topics, settings: AggregateSettings) -> str:
-    """All statements, in their order."""
+    """All statements in order."""
     parts = [
         _LIMITS,
         "SET 'auto.offset.reset' = 'earliest';\n",
@@ -67,7 +67,7 @@ def _text(milliseconds: str) -> str:
 
 
 def _order_key(price: str, *, first: bool) -> str:
-    """The largest text of time, number and price; of the first tick counted down."""
+    """The largest text of time, number and price; for the first tick, both numbers count down."""
     at = f"({_LAST_MS} - ROWTIME)" if first else "ROWTIME"
     number = f"({_LAST_NUMBER} - `number`)" if first else "`number`"
     parts = [f"LPAD(CAST({at} AS VARCHAR), 13, '0')", f"LPAD(CAST({number} AS VARCHAR), 19, '0')"]
@@ -83,8 +83,8 @@ def _tick(price: str, name: str, *, first: bool) -> list[str]:
     return [f"{_text(at)} AS `{name}DateTime`", f"{number} AS `{name}Number`"]
 
 
-def _grouped(interval: Interval) -> tuple[str, str]:
-    """Of an interval without a window: what it is grouped by, and its start in milliseconds."""
+def _group(interval: Interval) -> tuple[str, str]:
+    """For an interval without a window: SQL for the group and for the start in milliseconds."""
     if interval.longest_us > 7 * DAY_US:
         month = "FORMAT_TIMESTAMP(FROM_UNIXTIME(ROWTIME), 'yyyy-MM', 'UTC')"
         return month, ""
@@ -106,7 +106,7 @@ def _window(interval: Interval, settings: AggregateSettings) -> str:
 
 def _columns(interval: Interval, price: str) -> Iterator[str]:
     windowed = interval.longest_us <= DAY_US
-    group, start_ms = ("", "WINDOWSTART") if windowed else _grouped(interval)
+    group, start_ms = ("", "WINDOWSTART") if windowed else _group(interval)
     yield "`source` AS `keySource`"
     yield "`symbol` AS `keySymbol`"
     if not windowed:
@@ -129,7 +129,7 @@ def _table(interval: Interval, topic: str, settings: AggregateSettings) -> str:
     windowed = interval.longest_us <= DAY_US
     columns = ",\n  ".join(_columns(interval, settings.price))
     window = f"\n{_window(interval, settings)}" if windowed else ""
-    group = "" if windowed else f", {_grouped(interval)[0]}"
+    group = "" if windowed else f", {_group(interval)[0]}"
     return f"""\
 CREATE TABLE candle_{interval.name} WITH (
   KAFKA_TOPIC = {quoted(topic)},

@@ -1,4 +1,4 @@
-"""How long ticks took until their candles were committed, by columns. Pure."""
+"""The time from ticks to their committed candles, computed by columns. Pure."""
 
 from dataclasses import dataclass
 
@@ -9,22 +9,22 @@ from homma.metrics import SECONDS
 
 @dataclass(frozen=True, slots=True)
 class Arrivals:
-    """The Kafka timestamps (microseconds) of ticks that wait for their candles' commit."""
+    """The Kafka timestamps, in microseconds, of ticks whose candles are not committed yet."""
 
     timestamps: tuple[pl.Series, ...] = ()
 
-    def with_(self, timestamps_us: pl.Series) -> "Arrivals":
+    def add(self, timestamps_us: pl.Series) -> "Arrivals":
         """With more ticks."""
         return Arrivals((*self.timestamps, timestamps_us))
 
-    def since(self, now_us: int) -> tuple[list[int], float]:
-        """Counts by the buckets of the histogram, and the sum of seconds."""
+    def histogram(self, now_us: int) -> tuple[list[int], float]:
+        """The counts by histogram bucket, and the sum in seconds."""
         if not self.timestamps:
             return [0] * (len(SECONDS) + 1), 0.0
         seconds = (now_us - pl.concat(self.timestamps)).clip(0) / 1e6
         edges = pl.Series(SECONDS, dtype=pl.Float64)
-        found = edges.search_sorted(seconds, side="left").value_counts()
+        buckets = edges.search_sorted(seconds, side="left").value_counts()
         counts = [0] * (len(SECONDS) + 1)
-        for bucket, count in found.iter_rows():
+        for bucket, count in buckets.iter_rows():
             counts[bucket] = count
         return counts, float(seconds.sum())

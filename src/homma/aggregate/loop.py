@@ -1,9 +1,9 @@
-"""The loop of a stage that works within transactions: poll, apply, publish, commit.
+"""The loop of a stage that works in transactions: poll, apply, publish, commit.
 
-It decides nothing. A partition is opened when the group assigns it: its producer takes over the
-transactional id, which ends whatever a predecessor left open, and its Stage says how to go on. It
-is closed when it is revoked, after a last commit. Whatever goes wrong in between ends in opening
-it again.
+The loop decides nothing about ticks. When the group assigns a partition, a new producer takes over
+the partition's transactional id, which ends any transaction that a predecessor left open, and the
+stage restores the partition's task. When the partition is revoked, the loop commits once more and
+closes the task. After an error in between, the partition is restored again.
 """
 
 import logging
@@ -16,350 +16,359 @@ from typing import Final
 
 from homma.aggregate.stage import LoopSettings, PartitionTask, Stage, TickTopics
 from homma.durations import microseconds
-from homma.errors import Fenced, KafkaError, StateError, TopicMismatch, Unreachable
-from homma.failpoint import Reached, Step
+from homma.errors import Fenced, KafkaError, OutcomeUnknown, StateError, TopicMismatch, Unreachable
+from homma.failpoint import OnStep, Step
 from homma.metrics import Metrics
 from homma.topics.contract import transactional_id
 from homma.topics.kafka.reading import Committed, GroupReader, Message, Reader
-from homma.topics.kafka.writing import Indefinite, Transactions
+from homma.topics.kafka.writing import Transactions
 from homma.topics.ticks import ParsedBatch, parse_ticks
 
 log = logging.getLogger("homma.aggregate")
 
 _BATCH: Final = 10_000
-# So many are parsed at once: a step by columns costs much the same for few.
-_PARSED_AT_ONCE: Final = 20_000
-# So often meanwhile, so that a core parses while another reads and applies.
-_PARSED_MEANWHILE: Final = 1
+# Records per parse: a step by columns costs much the same for a few rows.
+_RECORDS_PER_PARSE: Final = 20_000
+# Parses in the background, so that one core parses while another one reads and applies.
+_BACKGROUND_PARSES: Final = 1
 _TRANSACTION_MS: Final = 10_000
 _SESSION_MS: Final = 6_000
-# Who was fenced waits this long for the group to say whether the partition is still its own.
-_FENCED_US: Final = (_SESSION_MS + 1_000) * 1000
-_AGAIN_US: Final = 1_000_000
-# No longer without asking whether to stop.
+# A fenced task waits until the group has decided whether the partition still belongs to it.
+_FENCED_RETRY_US: Final = (_SESSION_MS + 1_000) * 1000
+_RETRY_US: Final = 1_000_000
+# The longest poll, after which `stopped` is checked again.
 _POLL_US: Final = 200_000
-# No longer without asking for more ticks: the group wants to hear of its members.
-_AT_ONCE_US: Final = 1_000_000
-_GONE_US: Final = 10_000_000
-_SIDE_BY_SIDE: Final = 16
+# The longest time of publishing without a poll: the group expects its members to poll.
+_PUBLISH_US: Final = 1_000_000
+_TOPIC_GONE_US: Final = 10_000_000
+_THREADS: Final = 16
 
 
 @dataclass(slots=True)
 class PolledRecords:
     """Records of a partition that are not applied yet. Monotonic microseconds."""
 
-    began_us: int
+    polled_us: int
     messages: list[Message] = field(default_factory=list)
-    #: When the partition's end was reached, if it was.
-    ended_us: int | None = None
+    #: When the end of the partition was reached, if it was.
+    end_reached_us: int | None = None
 
 
 class Loop:
-    """Moves ticks through a stage, for the partitions that the group gives this process."""
+    """Moves ticks through a stage, for the partitions that the group assigns to this process."""
 
     def __init__(
         self,
-        sources: TickTopics,
-        pace: LoopSettings,
+        topics: TickTopics,
+        settings: LoopSettings,
         stage: Stage,
         metrics: Metrics,
         monotonic_us: Callable[[], int],
-        reached: Reached,
+        on_step: OnStep,
     ) -> None:
-        self._sources = sources
-        self._pace = pace
+        self._topics = topics
+        self._settings = settings
         self._stage = stage
         self._metrics = metrics
         self._now_us = monotonic_us
-        self._reached = reached
-        self._ticks = GroupReader(sources.config, pace.group, sources.topics.ticks, _SESSION_MS)
-        #: One a partition: they are read side by side.
+        self._on_step = on_step
+        self._ticks = GroupReader(topics.config, settings.group, topics.topics.ticks, _SESSION_MS)
+        #: One reader per partition, so that partitions are restored in parallel.
         self._readers: dict[int, Reader] = {}
-        self._pool = ThreadPoolExecutor(_SIDE_BY_SIDE, "partition")
-        #: Partitions that are read, those that want no more, and those to open, with when to try.
-        self._open: dict[int, PartitionTask] = {}
+        self._pool = ThreadPoolExecutor(_THREADS, "partition")
+        #: The open partitions, those of them that are paused, and those to open from a time on.
+        self._tasks: dict[int, PartitionTask] = {}
         self._paused: set[int] = set()
-        self._waiting: dict[int, int] = {}
-        self._taken: dict[int, PolledRecords] = {}
-        #: What is being parsed meanwhile, the oldest first.
+        self._open_from_us: dict[int, int] = {}
+        self._polled: dict[int, PolledRecords] = {}
+        #: Records that are being parsed in the background, oldest first.
         self._parsing: deque[tuple[dict[int, PolledRecords], Future[dict[int, ParsedBatch]]]] = (
             deque()
         )
-        self._gone_since_us: int | None = None
+        self._topic_gone_since_us: int | None = None
+        #: With `until_end`: the offsets to stop at, by partition.
         self._ends: dict[int, int] = {}
 
     def run(self, stopped: Callable[[], bool]) -> None:
-        """Work until `stopped`, or with `until_end` until all that was there is worked off."""
-        every_us = microseconds(self._pace.emit_every)
+        """Work until `stopped` or, with `until_end`, until all existing records are processed."""
+        every_us = microseconds(self._settings.emit_every)
         self._ticks.join(self._assigned, self._revoked, self._lost)
         due_us = self._now_us() + every_us
         try:
             while not stopped():
-                self._open_waiting()
+                self._open_due()
                 self._poll(max(0, due_us - self._now_us()))
                 if self._now_us() >= due_us:
                     self._publish_all()
-                    # At an even pace, unless that is more than can be kept.
+                    # Keep an even pace, unless publishing takes longer than that.
                     due_us = max(due_us + every_us, self._now_us())
-                if self._finished():
-                    # A commit that was put off or rolled back is made up for in the next round.
+                if self._at_ends():
+                    # A commit that was postponed or rolled back is repeated in the next round.
                     self._publish_all()
-                    if self._finished() and all(work.settled for work in self._open.values()):
+                    if self._at_ends() and all(t.is_committed for t in self._tasks.values()):
                         break
             self._publish_all()
         finally:
             self._close()
 
     @property
-    def reading(self) -> bool:
+    def is_reading(self) -> bool:
         """Whether a partition is open."""
-        return bool(self._open)
+        return bool(self._tasks)
 
     # --- the group -----------------------------------------------------------------------------
 
     def _assigned(self, partitions: Sequence[int]) -> None:
         log.info("assigned: partitions %s", list(partitions))
-        self._ticks.hold(partitions)
-        self._waiting.update(dict.fromkeys(partitions, 0))
+        self._ticks.pause(partitions)
+        self._open_from_us.update(dict.fromkeys(partitions, 0))
 
     def _revoked(self, partitions: Sequence[int]) -> None:
         log.info("revoked: partitions %s", list(partitions))
-        # None of them is open when the group is left: then there is nothing to commit.
-        if any(number in self._open for number in partitions):
+        # When this process leaves the group, its partitions are closed already.
+        if any(number in self._tasks for number in partitions):
             self._apply_all()
-            if self._same_topic():
-                self._publish([self._open[n] for n in partitions if n in self._open])
+            if self._is_same_topic():
+                self._publish([self._tasks[n] for n in partitions if n in self._tasks])
         self._lost(partitions)
 
     def _lost(self, partitions: Sequence[int]) -> None:
         for number in partitions:
-            self._waiting.pop(number, None)
-            self._drop(number)
+            self._open_from_us.pop(number, None)
+            self._close_task(number)
             if number in self._readers:
                 self._readers.pop(number).close()
 
-    def _drop(self, number: int) -> None:
-        work = self._open.pop(number, None)
-        self._taken.pop(number, None)
-        for taken, _ in self._parsing:
-            taken.pop(number, None)
+    def _close_task(self, number: int) -> None:
+        task = self._tasks.pop(number, None)
+        self._polled.pop(number, None)
+        for polled, _ in self._parsing:
+            polled.pop(number, None)
         self._paused.discard(number)
-        if work is not None:
-            work.close()
+        if task is not None:
+            task.close()
             self._stage.on_revoked(number)
 
     def _reopen(self, number: int, error: KafkaError, after_us: int) -> None:
         log.warning("partition %d: %s", number, error)
-        self._drop(number)
-        self._ticks.hold([number])
-        self._waiting[number] = self._now_us() + after_us
+        self._close_task(number)
+        self._ticks.pause([number])
+        self._open_from_us[number] = self._now_us() + after_us
 
-    def _open_waiting(self) -> None:
-        """Side by side: opening, too, is mostly waiting for the broker."""
+    def _open_due(self) -> None:
+        """Open partitions in parallel: most of the time goes into waiting for the broker."""
         now_us = self._now_us()
-        due = [number for number, from_us in self._waiting.items() if now_us >= from_us]
+        due = [number for number, from_us in self._open_from_us.items() if now_us >= from_us]
         for number in due:
-            if number >= self._sources.partitions:
+            if number >= self._topics.partitions:
                 raise TopicMismatch(
-                    f"{self._sources.topics.ticks} had {self._sources.partitions} partitions and "
-                    f"has now {number + 1} or more",
-                    "series have moved: make topics of candles with as many, then --rebuild",
+                    f"{self._topics.topics.ticks} had {self._topics.partitions} partitions and "
+                    f"now has {number + 1} or more",
+                    "series may have moved to other partitions: create candle topics with the "
+                    "same number of partitions and start with --rebuild",
                 )
-            self._readers.setdefault(number, Reader(self._sources.config))
-        ends = {number: self._pool.submit(self._opened, number) for number in due}
-        wait(ends.values())
-        for number, end in ends.items():
-            if end.exception() is None:
-                del self._waiting[number]
-                self._open[number] = end.result()
-        for number, end in ends.items():
-            self._start(number, end)
+            self._readers.setdefault(number, Reader(self._topics.config))
+        futures = {number: self._pool.submit(self._open, number) for number in due}
+        wait(futures.values())
+        for number, future in futures.items():
+            if future.exception() is None:
+                del self._open_from_us[number]
+                self._tasks[number] = future.result()
+        for number, future in futures.items():
+            self._start(number, future)
 
-    def _start(self, number: int, end: Future[PartitionTask]) -> None:
-        """Read an opened partition; one that could not be opened is tried again."""
+    def _start(self, number: int, opened: Future[PartitionTask]) -> None:
+        """Start reading an opened partition; if opening failed, schedule a retry."""
         try:
-            work = end.result()
+            task = opened.result()
         except KafkaError as error:
             log.warning("partition %d cannot be opened yet: %s", number, error)
-            self._waiting[number] = self._now_us() + _AGAIN_US
+            self._open_from_us[number] = self._now_us() + _RETRY_US
             return
-        self._stage.on_applied(work)
-        self._ticks.start(number, work.offset)
+        self._stage.on_applied(task)
+        self._ticks.start(number, task.offset)
 
-    def _opened(self, number: int) -> PartitionTask:
-        """Take the partition over: producer first, then offset and what belongs to it."""
+    def _open(self, number: int) -> PartitionTask:
+        """Take the partition over: first the producer, then the offset and the state."""
         started = time.perf_counter()
-        topic, reader = self._sources.topics.ticks, self._readers[number]
-        name = transactional_id(self._pace.group, topic, number)
-        config, reached = self._sources.config, self._reached
-        transactions = Transactions(config, name, _TRANSACTION_MS, reached=reached)
+        topic, reader = self._topics.topics.ticks, self._readers[number]
+        name = transactional_id(self._settings.group, topic, number)
+        config, on_step = self._topics.config, self._on_step
+        transactions = Transactions(config, name, _TRANSACTION_MS, on_step=on_step)
         try:
             transactions.init()
-            reached(Step.TAKEN_OVER)
+            on_step(Step.TAKEN_OVER)
             committed = self._committed(number, transactions)
-            reached(Step.OFFSET_READ)
-            work = self._stage.on_assigned(number, committed, reader, transactions)
-            if self._pace.until_end and number not in self._ends:
-                self._ends[number] = reader.kept(topic, number).end
+            on_step(Step.OFFSET_READ)
+            task = self._stage.on_assigned(number, committed, reader, transactions)
+            if self._settings.until_end and number not in self._ends:
+                self._ends[number] = reader.offset_range(topic, number).end
         except BaseException:
             transactions.close()
             raise
         seconds = time.perf_counter() - started
         self._metrics.observe("homma_restore_seconds", seconds)
         log.info(
-            "partition %d of %s: goes on at offset %d (restored in %.2f s)",
+            "partition %d of %s: continues at offset %d (restored in %.2f s)",
             number,
             topic,
-            work.offset,
+            task.offset,
             seconds,
         )
-        reached(Step.READY)
-        return work
+        on_step(Step.READY)
+        return task
 
     def _committed(self, number: int, transactions: Transactions) -> Committed | None:
         try:
             return self._ticks.committed(number)
         except Unreachable as error:
-            log.warning("partition %d: its offset is not to be had, settling: %s", number, error)
-            transactions.settle(self._sources.topics.ticks, number, self._ticks.owner())
+            log.warning(
+                "partition %d: cannot read the committed offset, clearing a pending one: %s",
+                number,
+                error,
+            )
+            topic, owner = self._topics.topics.ticks, self._ticks.group_metadata()
+            transactions.clear_pending_offset(topic, number, owner)
             return self._ticks.committed(number)
 
-    # --- the way of a tick ---------------------------------------------------------------------
+    # --- from record to commit -----------------------------------------------------------------
 
-    def _poll(self, most_us: int) -> None:
-        """Take what there is; it is applied when it is much, or when it is due."""
-        messages, ended = self._ticks.consume(_BATCH, min(most_us, _POLL_US) / 1e6)
+    def _poll(self, max_wait_us: int) -> None:
+        """Read records, and apply them when there are many or when they are due."""
+        messages, ended = self._ticks.consume(_BATCH, min(max_wait_us, _POLL_US) / 1e6)
         now_us = self._now_us()
         for number, batch in _by_partition(messages).items():
-            if number in self._open:
-                taken = self._taken.setdefault(number, PolledRecords(now_us))
-                taken.messages.extend(batch)
-                taken.ended_us = None
+            if number in self._tasks:
+                polled = self._polled.setdefault(number, PolledRecords(now_us))
+                polled.messages.extend(batch)
+                polled.end_reached_us = None
         for number in ended:
-            if number in self._open:
-                self._taken.setdefault(number, PolledRecords(now_us)).ended_us = now_us
-        much = sum(len(t.messages) for t in self._taken.values()) >= _PARSED_AT_ONCE
-        # Towards the end nothing may be left lying: what is due may be due in an hour.
-        last = self._pace.until_end and len(messages) < _BATCH
-        if much or last:
+            if number in self._tasks:
+                self._polled.setdefault(number, PolledRecords(now_us)).end_reached_us = now_us
+        count = sum(len(polled.messages) for polled in self._polled.values())
+        # Near the ends nothing may be left unapplied: the next publish may be an hour away.
+        is_near_end = self._settings.until_end and len(messages) < _BATCH
+        if count >= _RECORDS_PER_PARSE or is_near_end:
             self._parse()
-            self._apply(0 if last else _PARSED_MEANWHILE)
+            self._apply(0 if is_near_end else _BACKGROUND_PARSES)
 
     def _parse(self) -> None:
-        """Have what was taken parsed while more is read."""
-        taken, self._taken = self._taken, {}
-        if taken:
-            batches = {number: its.messages for number, its in taken.items() if its.messages}
-            max_future_us = microseconds(self._pace.max_future)
-            self._parsing.append((taken, self._pool.submit(parse_ticks, batches, max_future_us)))
+        """Start parsing the polled records in the background."""
+        polled, self._polled = self._polled, {}
+        if polled:
+            batches = {n: records.messages for n, records in polled.items() if records.messages}
+            max_future_us = microseconds(self._settings.max_future)
+            self._parsing.append((polled, self._pool.submit(parse_ticks, batches, max_future_us)))
 
     def _apply(self, leave: int) -> None:
-        """Apply what was parsed, in order, but for so many batches."""
+        """Apply parsed records in order, except for the newest `leave` parses."""
         while len(self._parsing) > leave:
-            taken, end = self._parsing.popleft()
-            found = end.result()
-            for number, its in taken.items():
-                self._apply_to(self._open[number], its, found.get(number))
+            polled, future = self._parsing.popleft()
+            batches = future.result()
+            for number, records in polled.items():
+                self._apply_to(self._tasks[number], records, batches.get(number))
 
     def _apply_to(
-        self, work: PartitionTask, taken: PolledRecords, found: ParsedBatch | None
+        self, task: PartitionTask, records: PolledRecords, batch: ParsedBatch | None
     ) -> None:
-        if found is not None:
-            work.take(found, taken.began_us)
-            self._stage.on_applied(work)
-        if taken.ended_us is None:
+        if batch is not None:
+            task.apply(batch, records.polled_us)
+            self._stage.on_applied(task)
+        if records.end_reached_us is None:
             return
-        work.at_end(taken.ended_us)
-        if self._pace.until_end:
-            self._ends[work.number] = min(self._ends[work.number], work.offset)
+        task.at_end(records.end_reached_us)
+        if self._settings.until_end:
+            self._ends[task.number] = min(self._ends[task.number], task.offset)
 
     def _apply_all(self) -> None:
         self._parse()
         self._apply(0)
 
-    def _same_topic(self) -> bool:
-        """Whether the ticks read are still those of the topic; StateError where it was made again.
+    def _is_same_topic(self) -> bool:
+        """Whether the tick topic is still the same; StateError if it was deleted or recreated.
 
-        Asked between reading and committing: what was read before is then the old topic's.
+        Checked between reading and committing: records read before belong to the old topic.
         """
         try:
-            now = self._sources.topic_id_now()
+            topic_id = self._topics.topic_id_now()
         except KafkaError as error:
-            log.warning("nothing is committed until Kafka answers: %s", error)
+            log.warning("nothing is committed until Kafka responds: %s", error)
             return False
-        if now == self._sources.topic_id:
-            self._gone_since_us = None
+        if topic_id == self._topics.topic_id:
+            self._topic_gone_since_us = None
             return True
-        topic = self._sources.topics.ticks
-        if now is not None:
+        topic = self._topics.topics.ticks
+        if topic_id is not None:
             raise StateError(
-                f"{topic} was deleted and made again",
-                "start with --rebuild to make all candles anew from the ticks that are there",
+                f"topic {topic} was deleted and created again",
+                "start with --rebuild to build all candles again from the ticks in the topic",
             )
         # A broker that has just started may not know its topics yet.
-        self._gone_since_us = self._gone_since_us or self._now_us()
-        if self._now_us() - self._gone_since_us > _GONE_US:
-            raise StateError(f"{topic} was deleted", "make it again, then start with --rebuild")
+        self._topic_gone_since_us = self._topic_gone_since_us or self._now_us()
+        if self._now_us() - self._topic_gone_since_us > _TOPIC_GONE_US:
+            raise StateError(
+                f"topic {topic} was deleted", "create it again, then start with --rebuild"
+            )
         return False
 
     def _publish_all(self) -> None:
         self._apply_all()
-        if not self._open or not self._same_topic():
+        if not self._tasks or not self._is_same_topic():
             return
-        until_us = self._now_us() + _AT_ONCE_US
+        until_us = self._now_us() + _PUBLISH_US
         while True:
-            self._publish(list(self._open.values()))
-            if self._now_us() > until_us or not any(work.more for work in self._open.values()):
+            self._publish(list(self._tasks.values()))
+            if self._now_us() > until_us or not any(t.has_more for t in self._tasks.values()):
                 break
-        for number, work in self._open.items():
-            self._hold_back(number, work)
+        for number, task in self._tasks.items():
+            self._pause_or_resume(number, task)
 
-    def _hold_back(self, number: int, work: PartitionTask) -> None:
-        if work.full and number not in self._paused:
+    def _pause_or_resume(self, number: int, task: PartitionTask) -> None:
+        if task.is_full and number not in self._paused:
             self._paused.add(number)
-            self._ticks.hold([number])
-        elif not work.full and number in self._paused:
+            self._ticks.pause([number])
+        elif not task.is_full and number in self._paused:
             self._paused.discard(number)
-            self._ticks.go_on(number)
+            self._ticks.resume(number)
 
-    def _publish(self, works: Sequence[PartitionTask]) -> None:
-        """Side by side: a transaction is mostly waiting for the broker."""
-        now_us, owner = self._now_us(), self._ticks.owner()
-        ends = [(work, self._pool.submit(work.publish, now_us, owner)) for work in works]
-        # All have ended before one is looked at, so that none is left at work by an error.
-        wait([end for _, end in ends])
-        for work, end in ends:
-            self._look(work, end)
-            self._show_lag(work)
+    def _publish(self, tasks: Sequence[PartitionTask]) -> None:
+        """Publish in parallel: most of a transaction is waiting for the broker."""
+        now_us, owner = self._now_us(), self._ticks.group_metadata()
+        futures = [(task, self._pool.submit(task.publish, now_us, owner)) for task in tasks]
+        # Wait for all of them first, so that an error does not leave one running.
+        wait([future for _, future in futures])
+        for task, future in futures:
+            self._on_published(task, future)
+            self._report_lag(task)
 
-    def _look(self, work: PartitionTask, end: Future[bool]) -> None:
+    def _on_published(self, task: PartitionTask, published: Future[bool]) -> None:
         try:
-            if not end.result():
-                log.warning("partition %d: rolled back, reads again", work.number)
-                self._ticks.start(work.number, work.offset)
-                self._paused.discard(work.number)
+            if not published.result():
+                log.warning("partition %d: rolled back, reading again", task.number)
+                self._ticks.start(task.number, task.offset)
+                self._paused.discard(task.number)
         except Fenced as error:
             self._metrics.count("homma_transactions", 1, "fenced")
-            self._reopen(work.number, error, _FENCED_US)
-        except Indefinite as error:
+            self._reopen(task.number, error, _FENCED_RETRY_US)
+        except OutcomeUnknown as error:
             self._metrics.count("homma_transactions", 1, "indefinite")
-            self._reopen(work.number, error, 0)
+            self._reopen(task.number, error, 0)
 
-    def _show_lag(self, work: PartitionTask) -> None:
-        end = self._ticks.end_seen(work.number)
+    def _report_lag(self, task: PartitionTask) -> None:
+        end = self._ticks.known_end(task.number)
         if end is not None:
-            lag = max(0, end - work.offset)
-            self._metrics.show("homma_lag_ticks", lag, str(work.number))
+            lag = max(0, end - task.offset)
+            self._metrics.set("homma_lag_ticks", lag, str(task.number))
 
-    def _finished(self) -> bool:
-        if not self._pace.until_end or self._waiting or not self._open:
+    def _at_ends(self) -> bool:
+        if not self._settings.until_end or self._open_from_us or not self._tasks:
             return False
-        return all(work.offset >= self._ends[number] for number, work in self._open.items())
+        return all(task.offset >= self._ends[number] for number, task in self._tasks.items())
 
     def _close(self) -> None:
         self._pool.shutdown()
         self._parsing.clear()
-        self._lost([*self._open, *self._waiting])
+        self._lost([*self._tasks, *self._open_from_us])
         self._ticks.close()
 
 

@@ -1,4 +1,4 @@
-"""Where a tick came from, told by the headers of the records it is passed on in. Pure."""
+"""The record that a tick came from, also after the tick was forwarded to another topic. Pure."""
 
 from dataclasses import dataclass
 from typing import Final
@@ -6,13 +6,13 @@ from typing import Final
 from homma.topics.contract import Headers
 from homma.topics.kafka.reading import Message
 
-#: What a tick that was keyed anew says of the record that it was: these are its last headers.
-_REKEYED: Final = ("rekeyedKey", "rekeyedTopic", "rekeyedPartition", "rekeyedOffset")
+#: The last headers of a rekeyed tick: the key and the position of the original record.
+_REKEY_HEADERS: Final = ("rekeyedKey", "rekeyedTopic", "rekeyedPartition", "rekeyedOffset")
 
 
 @dataclass(frozen=True, slots=True)
 class RecordOrigin:
-    """The record that a producer of ticks sent."""
+    """The record as the producer of the tick sent it."""
 
     topic: str
     partition: int
@@ -20,24 +20,24 @@ class RecordOrigin:
     key: bytes | None
     headers: Headers
 
-    def refused(self, error: str) -> Headers:
-        """The headers of a dead or late tick: its own, then why and where from."""
-        told = [
+    def rejected_headers(self, error: str) -> Headers:
+        """The headers of a dead letter or a dropped tick: the original ones, error and position."""
+        added = [
             ("error", error),
             ("topic", self.topic),
             ("partition", str(self.partition)),
             ("offset", str(self.offset)),
         ]
-        return [*self.headers, *told]
+        return [*self.headers, *added]
 
-    def rekeyed(self) -> Headers:
-        """The headers of a tick with another key: its own, then what `origin` reads back."""
-        told = (self.key, self.topic, str(self.partition), str(self.offset))
-        return [*self.headers, *zip(_REKEYED, told, strict=True)]
+    def rekeyed_headers(self) -> Headers:
+        """The headers of a rekeyed tick: the original ones, and those `rekeyed_origin` reads."""
+        added = (self.key, self.topic, str(self.partition), str(self.offset))
+        return [*self.headers, *zip(_REKEY_HEADERS, added, strict=True)]
 
 
 def origin(message: Message) -> RecordOrigin:
-    """Where a tick came from."""
+    """The origin of a tick that was not rekeyed: the record itself."""
     return RecordOrigin(
         topic=message.topic() or "",
         partition=message.partition() or 0,
@@ -47,16 +47,16 @@ def origin(message: Message) -> RecordOrigin:
     )
 
 
-def origin_of_rekeyed(message: Message) -> RecordOrigin:
-    """Where a tick came from that was keyed anew on its way."""
+def rekeyed_origin(message: Message) -> RecordOrigin:
+    """The origin of a rekeyed tick, from its headers."""
     headers = _headers(message)
-    (_, key), (_, topic), (_, partition), (_, offset) = headers[-len(_REKEYED) :]
+    (_, key), (_, topic), (_, partition), (_, offset) = headers[-len(_REKEY_HEADERS) :]
     return RecordOrigin(
         topic=_text(topic),
         partition=int(_text(partition)),
         offset=int(_text(offset)),
         key=key.encode() if isinstance(key, str) else key,
-        headers=headers[: -len(_REKEYED)],
+        headers=headers[: -len(_REKEY_HEADERS)],
     )
 
 

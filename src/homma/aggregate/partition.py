@@ -1,7 +1,7 @@
-"""One partition's way from records to candles: it holds the window, and writes what is due.
+"""One partition of the engine, from tick records to candle records.
 
-Everything between two commits lives in `_now`; `_then` is the state as of the last commit. A
-commit makes the one the other, an abort goes back.
+`_current` is the state after all records applied, `_committed` the state of the last commit. A
+commit makes the current state the committed one; an abort goes back to the committed state.
 """
 
 import logging
@@ -15,26 +15,29 @@ import polars as pl
 from homma.aggregate import restore
 from homma.aggregate.clock import PartitionClock
 from homma.aggregate.latency import Arrivals
-from homma.aggregate.origin import RecordOrigin, origin, origin_of_rekeyed
-from homma.aggregate.restore import RestoreContext, Restored
+from homma.aggregate.origin import RecordOrigin, origin, rekeyed_origin
+from homma.aggregate.restore import RestoreContext, RestoredState
 from homma.core.interval import INTERVALS
 from homma.core.series import BEFORE_ALL_US, NAMES
 from homma.core.window import Window
+from homma.errors import Aborted
 from homma.metrics import Metrics
 from homma.topics import codec
 from homma.topics.kafka.reading import Message
-from homma.topics.kafka.writing import Aborted, Transactions
+from homma.topics.kafka.writing import Transactions
 from homma.topics.offset_metadata import OffsetMetadata, candle_headers
 from homma.topics.ticks import ParsedBatch
 
 log = logging.getLogger("homma.aggregate")
 
-LATE: Final = "dateTime: its minute ended allowed_lateness or more behind its series' newest tick"
+DROPPED_AS_LATE: Final = (
+    "dateTime: the end of its minute is allowed_lateness or more behind the series' newest tick"
+)
 
 
 @dataclass(frozen=True, slots=True)
 class RejectedRecord:
-    """A record that goes to another topic, and why."""
+    """A record for the dead or late topic, with its error."""
 
     topic: str
     message: Message
@@ -43,13 +46,13 @@ class RejectedRecord:
 
 @dataclass(frozen=True, slots=True)
 class PartitionState:
-    """How far a partition is. Immutable."""
+    """The progress of a partition. Immutable."""
 
     window: Window
     offset: int
     clock: PartitionClock
     dormant: restore.Dormant
-    refused: tuple[RejectedRecord, ...] = ()
+    rejected: tuple[RejectedRecord, ...] = ()
     arrivals: Arrivals = field(default_factory=Arrivals)
     duplicates: int = 0
     read: int = 0
@@ -57,199 +60,204 @@ class PartitionState:
 
 
 class Partition:
-    """A partition of ticks that this process owns."""
+    """The task of a partition of ticks that this process owns."""
 
     def __init__(
         self,
-        source: RestoreContext,
-        start: Restored,
+        context: RestoreContext,
+        restored: RestoredState,
         transactions: Transactions,
         metrics: Metrics,
         *,
-        runs_on: bool,
+        keeps_time: bool,
         wall_us: Callable[[], int] = lambda: time.time_ns() // 1000,
     ) -> None:
-        self.number = source.partition
-        self._source = source
+        self.number = context.partition
+        self._context = context
         self._transactions = transactions
         self._metrics = metrics
-        #: Whether time goes by at the partition's end.
-        self._runs_on = runs_on
+        #: Whether the partition clock keeps running at the end of the partition.
+        self._keeps_time = keeps_time
         self._wall_us = wall_us
         self._origin: Callable[[Message], RecordOrigin] = (
-            origin_of_rekeyed if source.rekeyed else origin
+            rekeyed_origin if context.is_rekeyed else origin
         )
-        self._run = start.run
-        self._began = start.began
-        self._then = self._now = PartitionState(
-            start.window, start.offset, PartitionClock(start.clock_us), start.dormant
+        self._run = restored.run
+        self._run_starts = restored.run_starts
+        clock = PartitionClock(restored.clock_us)
+        self._committed = self._current = PartitionState(
+            restored.window, restored.offset, clock, restored.dormant
         )
 
     @property
     def offset(self) -> int:
-        """After the last tick applied."""
-        return self._now.offset
+        """The offset after the last record applied."""
+        return self._current.offset
 
     @property
-    def settled(self) -> bool:
-        """Whether all that was applied is committed."""
-        return self._now.offset == self._then.offset
+    def is_committed(self) -> bool:
+        """Whether all records applied are committed."""
+        return self._current.offset == self._committed.offset
 
     @property
     def series(self) -> pl.DataFrame:
-        """The series known (columns as in core/series.py)."""
-        return self._now.window.series
+        """The series seen so far (columns as in core/series.py)."""
+        return self._current.window.series
 
-    def take(self, found: ParsedBatch, monotonic_us: int) -> None:
-        """Apply records, in the order of their offsets."""
-        now = self._wake(found.valid)
-        window, applied = now.window.apply(found.valid)
-        topics, messages = self._source.topics, found.messages
-        refused = [
+    def apply(self, batch: ParsedBatch, monotonic_us: int) -> None:
+        """Apply records, in offset order."""
+        state = self._wake_series(batch.valid)
+        window, applied = state.window.apply(batch.valid)
+        topics, messages = self._context.topics, batch.messages
+        rejected = [
             *(
                 RejectedRecord(topics.dead, messages[row], error)
-                for row, error in found.bad.iter_rows()
+                for row, error in batch.bad.iter_rows()
             ),
             *(
-                RejectedRecord(topics.late, messages[row], LATE)
-                for row in applied.late["row"].to_list()
+                RejectedRecord(topics.late, messages[row], DROPPED_AS_LATE)
+                for row in applied.dropped_late["row"].to_list()
             ),
         ]
-        self._now = replace(
-            now,
+        self._current = replace(
+            state,
             window=window,
-            offset=found.end,
-            clock=now.clock.read(found.newest_us, monotonic_us),
-            refused=(*now.refused, *refused),
-            arrivals=now.arrivals.with_(found.valid["timestamp_us"]),
-            duplicates=now.duplicates + applied.duplicates,
-            read=now.read + len(messages),
-            counted=now.counted + applied.accepted,
+            offset=batch.end,
+            clock=state.clock.after_record(batch.newest_us, monotonic_us),
+            rejected=(*state.rejected, *rejected),
+            arrivals=state.arrivals.add(batch.valid["timestamp_us"]),
+            duplicates=state.duplicates + applied.duplicates,
+            read=state.read + len(messages),
+            counted=state.counted + applied.accepted,
         )
 
-    def _wake(self, ticks: pl.DataFrame) -> PartitionState:
-        """Take back the candles of dormant series that turn up."""
-        now = self._now
-        if not now.dormant:
-            return now
-        here = ticks.select(NAMES).unique().rows()
-        waking = {name: now.dormant[name] for name in here if name in now.dormant}
+    def _wake_series(self, ticks: pl.DataFrame) -> PartitionState:
+        """The current state with the dormant series that `ticks` has restored."""
+        state = self._current
+        if not state.dormant:
+            return state
+        names = ticks.select(NAMES).unique().rows()
+        waking = {name: state.dormant[name] for name in names if name in state.dormant}
         if not waking:
-            return now
-        window = restore.restore_dormant(self._source, now.window, waking, self._run, self._began)
-        asleep = {name: at for name, at in now.dormant.items() if name not in waking}
-        # What was read from the topics is committed: an abort need not go behind it.
-        return replace(now, window=window, dormant=asleep)
+            return state
+        window = restore.restore_dormant(
+            self._context, state.window, waking, self._run, self._run_starts
+        )
+        dormant = {name: at for name, at in state.dormant.items() if name not in waking}
+        return replace(state, window=window, dormant=dormant)
 
     @property
-    def full(self) -> bool:
-        """It takes all there is."""
+    def is_full(self) -> bool:
+        """Always false: a partition applies every record at once."""
         return False
 
     @property
-    def more(self) -> bool:
-        """It publishes all there is."""
+    def has_more(self) -> bool:
+        """Always false: a publish writes everything that is due."""
         return False
 
     def at_end(self, monotonic_us: int) -> None:
-        """No record is left for now: the partition's clock runs on with the machine's."""
-        if self._runs_on:
-            self._now = replace(self._now, clock=self._now.clock.at_end(monotonic_us))
+        """No record is left for now: the partition clock follows the machine's clock."""
+        if self._keeps_time:
+            clock = self._current.clock.at_end(monotonic_us)
+            self._current = replace(self._current, clock=clock)
 
     def publish(self, monotonic_us: int, owner: object) -> bool:
-        """Write what is due in one transaction; False if it was rolled back.
+        """Write what is due in one transaction; False if the transaction was rolled back.
 
-        Then the partition is as of the last commit, and its ticks have to be read again from
-        `offset`. Raises Fenced and Indefinite, after which this Partition is of no more use.
+        After a rollback, the partition is as of the last commit, and ticks have to be read again
+        from `offset`. After Fenced or OutcomeUnknown, this Partition can no longer be used.
         """
-        clock_us = self._now.clock.now_us(monotonic_us)
-        window, candles = self._now.window.publish(clock_us)
-        if candles.is_empty() and self._now.offset == self._then.offset:
+        current = self._current
+        clock_us = current.clock.now_us(monotonic_us)
+        window, candles = current.window.publish(clock_us)
+        if candles.is_empty() and self.is_committed:
             return True
         started = time.perf_counter()
-        # The clock goes on from what the candles were judged by.
-        clock = PartitionClock(clock_us, monotonic_us if self._now.clock.ended_us else None)
-        done = replace(self._now, window=window, clock=clock)
+        # The clock continues from the instant that decided which candles are final.
+        clock = PartitionClock(clock_us, monotonic_us if current.clock.end_reached_us else None)
+        state = replace(current, window=window, clock=clock)
         try:
             self._transactions.begin()
-            self._write(candles, done)
+            self._write(candles, state)
             self._transactions.commit(
-                self._source.topics.ticks,
+                self._context.topics.ticks,
                 self.number,
-                done.offset,
-                self._mark(done, clock_us).text(),
+                state.offset,
+                self._metadata(state, clock_us).text(),
                 owner,
             )
         except Aborted as error:
             log.warning("partition %d: %s", self.number, error)
             self._transactions.abort()
-            self._now = self._then
+            self._current = self._committed
             self._metrics.count("homma_transactions", 1, "aborted")
             return False
-        self._report(candles, done, time.perf_counter() - started)
-        self._then = self._now = replace(
-            done, refused=(), arrivals=Arrivals(), duplicates=0, read=0, counted=0
+        self._report(candles, state, time.perf_counter() - started)
+        self._committed = self._current = replace(
+            state, rejected=(), arrivals=Arrivals(), duplicates=0, read=0, counted=0
         )
         return True
 
-    def _write(self, candles: pl.DataFrame, done: PartitionState) -> None:
-        headers = candle_headers(self._run, done.offset)
+    def _write(self, candles: pl.DataFrame, state: PartitionState) -> None:
+        headers = candle_headers(self._run, state.offset)
         ordered = candles.sort("interval", maintain_order=True)
-        # All at once: a step by columns costs much the same for few rows as for many.
-        keys, values = codec.candles_to(ordered, self._wall_us())
+        # All intervals at once: a step by columns costs much the same for a few rows.
+        keys, values = codec.encode_candles(ordered, self._wall_us())
         timestamps_ms = (ordered["published_us"] // 1000).to_list()
         first = 0
         for code, count in ordered["interval"].rle().struct.unnest().select("value", "len").rows():
             part = slice(first, first + count)
             first += count
             self._transactions.send(
-                self._source.topics.candles[code],
+                self._context.topics.candles[code],
                 self.number,
                 keys[part],
                 values[part],
                 timestamps_ms[part],
                 [headers] * count,
             )
-        for refused in done.refused:
-            came = self._origin(refused.message)
+        for record in state.rejected:
+            sent = self._origin(record.message)
             self._transactions.send(
-                refused.topic,
+                record.topic,
                 self.number,
-                [came.key],
-                [refused.message.value()],
-                [refused.message.timestamp()[1]],
-                [came.refused(refused.error)],
+                [sent.key],
+                [record.message.value()],
+                [record.message.timestamp()[1]],
+                [sent.rejected_headers(record.error)],
             )
 
-    def _mark(self, done: PartitionState, clock_us: int) -> OffsetMetadata:
-        begin_us = done.window.rules.begin_us
+    def _metadata(self, state: PartitionState, clock_us: int) -> OffsetMetadata:
+        window = state.window
+        publish_from_us = window.rules.publish_from_us
         return OffsetMetadata(
             run=self._run,
-            lastTicksBefore=done.offset,
-            recallFrom=done.window.identities.recall_from(done.offset),
+            lastTicksBefore=state.offset,
+            recallFrom=window.identities.recall_from(state.offset),
             clock=clock_us,
-            candlesFrom=tuple(us // 1000 for us in done.window.candles_from_us),
-            began=self._began,
-            begin=None if begin_us == BEFORE_ALL_US else begin_us,
-            topicId=self._source.topic_id,
-            price=done.window.rules.price,
+            candlesFrom=tuple(us // 1000 for us in window.candles_from_us),
+            began=self._run_starts,
+            begin=None if publish_from_us == BEFORE_ALL_US else publish_from_us,
+            topicId=self._context.topic_id,
+            price=window.rules.price,
         )
 
-    def _report(self, candles: pl.DataFrame, done: PartitionState, seconds: float) -> None:
-        late = sum(r.topic == self._source.topics.late for r in done.refused)
+    def _report(self, candles: pl.DataFrame, state: PartitionState, seconds: float) -> None:
+        late = sum(record.topic == self._context.topics.late for record in state.rejected)
         metrics = self._metrics
-        metrics.count("homma_ticks_read", done.read)
-        metrics.count("homma_ticks_counted", done.counted)
-        metrics.count("homma_ticks_duplicate", done.duplicates)
+        metrics.count("homma_ticks_read", state.read)
+        metrics.count("homma_ticks_counted", state.counted)
+        metrics.count("homma_ticks_duplicate", state.duplicates)
         metrics.count("homma_ticks_dropped_late", late)
-        metrics.count("homma_ticks_dead", len(done.refused) - late)
+        metrics.count("homma_ticks_dead", len(state.rejected) - late)
         for code, count in candles.group_by("interval").len().iter_rows():
             metrics.count("homma_candles_written", count, INTERVALS[code].name)
         metrics.observe("homma_transaction_seconds", seconds)
         metrics.count("homma_transactions", 1, "committed")
-        counts, sum_s = done.arrivals.since(self._wall_us())
+        counts, sum_s = state.arrivals.histogram(self._wall_us())
         metrics.observe_all("homma_tick_to_candle_seconds", counts, sum_s)
 
     def close(self) -> None:
-        """Let go of the producer; what was not committed is nobody's."""
+        """Release the producer and discard whatever was not committed."""
         self._transactions.close()

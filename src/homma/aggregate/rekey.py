@@ -1,10 +1,10 @@
-"""Ticks through a topic keyed by series, for feeds that scatter a series over partitions.
+"""Forwards ticks to a topic keyed by series, for feeds that scatter a series over partitions.
 
-    stock_ticks ──▶ Rekey ──▶ stock_ticks_by_series ──▶ the engine
+    stock_ticks ──▶ RekeyStage ──▶ stock_ticks_by_series ──▶ CandleStage
 
-Exactly once, as the engine itself: a transaction carries the ticks and the offset they came from.
-Value, timestamp and headers stay as they are; headers that are added say where a tick came from,
-and what its key was. Broken ticks have no series: they go to the dead topic from here.
+Exactly once, like the engine itself: a transaction has both the ticks and their offset. Value,
+timestamp and headers stay the same; added headers have the original key and position. Records
+that break the contract have no series: they become dead letters here.
 """
 
 import logging
@@ -19,63 +19,63 @@ from typing import Final
 import polars as pl
 
 from homma.aggregate.loop import Loop
-from homma.aggregate.origin import origin, origin_of_rekeyed
+from homma.aggregate.origin import origin, rekeyed_origin
 from homma.aggregate.restore import check_offset
 from homma.aggregate.stage import LoopSettings, PartitionTask, TickTopics
 from homma.durations import microseconds
-from homma.errors import StateError
-from homma.failpoint import Reached, ignored
+from homma.errors import Aborted, StateError
+from homma.failpoint import OnStep, ignore_step
 from homma.metrics import Metrics
 from homma.settings import AggregateSettings
 from homma.topics.contract import Headers, Topics
 from homma.topics.kafka.reading import Committed, Message, Range, Reader
-from homma.topics.kafka.writing import ANY_PARTITION, Aborted, Transactions
+from homma.topics.kafka.writing import ANY_PARTITION, Transactions
 from homma.topics.offset_metadata import RekeyMetadata, read_rekey_metadata
 from homma.topics.ticks import ParsedBatch
 
 log = logging.getLogger("homma.aggregate")
 
-# Of a partition that is ahead of others so many ticks are held before it is asked to wait, and
-# with so few it is asked to go on.
-_MUCH: Final = 40_000
-_LITTLE: Final = 10_000
+# A partition ahead of others is paused once this many of its records wait, and resumed when only
+# a few do.
+_PAUSE_AT: Final = 40_000
+_RESUME_AT: Final = 10_000
 
 Run = Callable[[Callable[[], bool]], None]
-# Nothing readable for so long: an open transaction ends within its timeout of 10 s.
-_PATIENCE_S: Final = 30.0
+# An open transaction ends within its timeout of 10 s; then records become readable again.
+_IDLE_S: Final = 30.0
 
 
 class WatermarkAlignment:
-    """How far the partitions of this process are, in event time.
+    """Aligns the partitions of this process in event time.
 
-    The ticks of a series come from many partitions. While one of them is behind, the others wait
-    for it: else its ticks would be late behind theirs.
+    The ticks of a series come from many partitions. While one partition is behind, the others wait
+    for it; otherwise its ticks would be late.
     """
 
-    def __init__(self, ahead_us: int) -> None:
-        self._ahead_us = ahead_us
-        self._behind_us: dict[int, float] = {}
+    def __init__(self, max_drift_us: int) -> None:
+        self._max_drift_us = max_drift_us
+        self._progress_us: dict[int, float] = {}
 
     def advance(self, number: int, newest_us: float, oldest_us: float) -> None:
-        """A partition has been read up to an instant, and ticks from another one on wait.
+        """Set the newest event time read of a partition and the oldest one that still waits.
 
-        Infinity: it has been read to its end, or none waits.
+        `newest_us` is infinite at the end of the partition, `oldest_us` if no tick waits.
         """
-        self._behind_us[number] = min(newest_us, oldest_us)
+        self._progress_us[number] = min(newest_us, oldest_us)
 
     def forget(self, number: int) -> None:
-        """A partition is another's now."""
-        self._behind_us.pop(number, None)
+        """Remove a partition that was revoked."""
+        self._progress_us.pop(number, None)
 
     @property
     def limit_us(self) -> float:
-        """Ticks up to this instant may go on."""
-        return min(self._behind_us.values(), default=math.inf) + self._ahead_us
+        """Ticks up to this event time may be forwarded."""
+        return min(self._progress_us.values(), default=math.inf) + self._max_drift_us
 
 
 @dataclass(frozen=True, slots=True)
-class Moved:
-    """A record on its way to another topic."""
+class OutgoingRecord:
+    """A record to be written to another topic; `offset` is its offset in the tick topic."""
 
     topic: str
     partition: int
@@ -86,250 +86,258 @@ class Moved:
     offset: int
 
 
-class Rekeyed:
-    """A partition of scattered ticks."""
+class RekeyPartition:
+    """The task of a partition whose ticks are forwarded by series."""
 
     def __init__(
         self,
-        sources: TickTopics,
+        topics: TickTopics,
         number: int,
         offset: int,
         transactions: Transactions,
-        onto_id: str,
-        front: WatermarkAlignment,
+        target_id: str,
+        alignment: WatermarkAlignment,
         metrics: Metrics,
     ) -> None:
         self.number = number
-        self._topics: Topics = sources.topics
-        self._topic_id = sources.topic_id
-        self._onto_id = onto_id
+        self._topics: Topics = topics.topics
+        self._topic_id = topics.topic_id
+        self._target_id = target_id
         self._transactions = transactions
-        self._front = front
+        self._alignment = alignment
         self._metrics = metrics
-        #: After the last record taken, and after the last one committed.
-        self._taken = self._done = offset
-        self._waiting: list[Moved] = []
-        #: Of each waiting record the largest dateTime up to it.
-        self._stamps_us: list[int] = []
+        #: The offsets after the last record applied and after the last one committed.
+        self._applied = self._committed = offset
+        self._waiting: list[OutgoingRecord] = []
+        #: For each waiting record, the largest event time up to it.
+        self._event_times_us: list[int] = []
         self._newest_us = 0
-        self._ended = False
-        self._full = False
-        self._stand()
+        self._is_at_end = False
+        self._is_full = False
+        self._align()
 
     @property
     def offset(self) -> int:
-        """After the last tick taken."""
-        return self._taken
+        """The offset after the last record applied."""
+        return self._applied
 
     @property
-    def settled(self) -> bool:
-        """Whether all that was taken has gone on."""
-        return self._done == self._taken
+    def is_committed(self) -> bool:
+        """Whether all records applied are forwarded."""
+        return self._committed == self._applied
 
     @property
-    def full(self) -> bool:
-        """Whether too many wait for other partitions."""
-        self._full = len(self._waiting) > (_LITTLE if self._full else _MUCH)
-        return self._full
+    def is_full(self) -> bool:
+        """Whether too many records wait for other partitions."""
+        self._is_full = len(self._waiting) > (_RESUME_AT if self._is_full else _PAUSE_AT)
+        return self._is_full
 
     @property
-    def more(self) -> bool:
-        """Whether ticks wait that may go on now."""
-        return bool(self._stamps_us) and self._stamps_us[0] <= self._front.limit_us
+    def has_more(self) -> bool:
+        """Whether waiting records may be forwarded now."""
+        return bool(self._event_times_us) and self._event_times_us[0] <= self._alignment.limit_us
 
-    def _stand(self) -> None:
-        newest_us = math.inf if self._ended else self._newest_us
-        oldest_us = self._stamps_us[0] if self._stamps_us else math.inf
-        self._front.advance(self.number, newest_us, oldest_us)
+    def _align(self) -> None:
+        newest_us = math.inf if self._is_at_end else self._newest_us
+        oldest_us = self._event_times_us[0] if self._event_times_us else math.inf
+        self._alignment.advance(self.number, newest_us, oldest_us)
 
-    def take(self, found: ParsedBatch, monotonic_us: int) -> None:
-        """Find the series of records."""
+    def apply(self, batch: ParsedBatch, monotonic_us: int) -> None:
+        """Key records by their series."""
         del monotonic_us
-        errors: dict[int, str] = dict(found.bad.iter_rows())
+        errors: dict[int, str] = dict(batch.bad.iter_rows())
         key = pl.format("{}:{}", "source", "symbol").alias("key")
-        keys = {
-            row: (key, at) for row, key, at in found.valid.select("row", key, "event_us").rows()
+        ticks = {
+            row: (key, event_us)
+            for row, key, event_us in batch.valid.select("row", key, "event_us").rows()
         }
-        for row, message in enumerate(found.messages):
-            of_series, at_us = keys.get(row, (None, 0))
-            self._newest_us = max(self._newest_us, at_us)
-            self._waiting.append(self._moved(message, of_series, errors.get(row, "")))
-            self._stamps_us.append(self._newest_us)
-        self._taken = found.end
-        self._ended = False
-        self._stand()
-        self._metrics.count("homma_ticks_read", len(found.messages))
+        for row, message in enumerate(batch.messages):
+            series_key, event_us = ticks.get(row, (None, 0))
+            self._newest_us = max(self._newest_us, event_us)
+            self._waiting.append(self._outgoing(message, series_key, errors.get(row, "")))
+            self._event_times_us.append(self._newest_us)
+        self._applied = batch.end
+        self._is_at_end = False
+        self._align()
+        self._metrics.count("homma_ticks_read", len(batch.messages))
 
-    def _moved(self, message: Message, key: str | None, error: str) -> Moved:
-        came = origin(message)
-        if key is None:
-            onto, partition = self._topics.dead, self.number
+    def _outgoing(self, message: Message, series_key: str | None, error: str) -> OutgoingRecord:
+        sent = origin(message)
+        if series_key is None:
+            topic, partition = self._topics.dead, self.number
+            key, headers = sent.key, sent.rejected_headers(error)
         else:
-            onto, partition = self._topics.by_series, ANY_PARTITION
-        return Moved(
-            topic=onto,
+            topic, partition = self._topics.by_series, ANY_PARTITION
+            key, headers = series_key.encode(), sent.rekeyed_headers()
+        return OutgoingRecord(
+            topic=topic,
             partition=partition,
-            key=came.key if key is None else key.encode(),
+            key=key,
             value=message.value(),
             timestamp_ms=message.timestamp()[1],
-            headers=came.refused(error) if key is None else came.rekeyed(),
-            offset=came.offset,
+            headers=headers,
+            offset=sent.offset,
         )
 
     def at_end(self, monotonic_us: int) -> None:
-        """The others need not wait for this partition."""
+        """No record is left for now: the other partitions need not wait for this one."""
         del monotonic_us
-        self._ended = True
-        self._stand()
+        self._is_at_end = True
+        self._align()
 
     def publish(self, monotonic_us: int, owner: object) -> bool:
-        """Send on what need not wait, in one transaction; False if it was rolled back."""
+        """Forward what need not wait, in one transaction; False if it was rolled back."""
         del monotonic_us
-        due = bisect_right(self._stamps_us, self._front.limit_us)
+        due = bisect_right(self._event_times_us, self._alignment.limit_us)
         if due == 0:
             return True
-        going = self._waiting[:due]
-        offset = going[-1].offset + 1
-        mark = RekeyMetadata(lastTicksBefore=offset, topicId=self._topic_id, ontoId=self._onto_id)
+        records = self._waiting[:due]
+        offset = records[-1].offset + 1
+        metadata = RekeyMetadata(
+            lastTicksBefore=offset, topicId=self._topic_id, ontoId=self._target_id
+        )
         try:
             self._transactions.begin()
             for topic in (self._topics.dead, self._topics.by_series):
-                self._send([one for one in going if one.topic == topic])
-            self._transactions.commit(self._topics.ticks, self.number, offset, mark.text(), owner)
+                self._send([record for record in records if record.topic == topic])
+            self._transactions.commit(
+                self._topics.ticks, self.number, offset, metadata.text(), owner
+            )
         except Aborted as error:
             log.warning("partition %d: %s", self.number, error)
             self._transactions.abort()
-            self._waiting, self._stamps_us, self._taken = [], [], self._done
-            self._ended = False
-            self._stand()
+            self._waiting, self._event_times_us, self._applied = [], [], self._committed
+            self._is_at_end = False
+            self._align()
             self._metrics.count("homma_transactions", 1, "aborted")
             return False
-        self._waiting, self._stamps_us = self._waiting[due:], self._stamps_us[due:]
-        self._done = offset
-        self._stand()
+        self._waiting, self._event_times_us = self._waiting[due:], self._event_times_us[due:]
+        self._committed = offset
+        self._align()
         self._metrics.count("homma_transactions", 1, "committed")
-        self._metrics.count(
-            "homma_ticks_dead", sum(one.topic == self._topics.dead for one in going)
-        )
+        dead_count = sum(record.topic == self._topics.dead for record in records)
+        self._metrics.count("homma_ticks_dead", dead_count)
         return True
 
-    def _send(self, records: list[Moved]) -> None:
+    def _send(self, records: list[OutgoingRecord]) -> None:
         if records:
             self._transactions.send(
                 records[0].topic,
                 records[0].partition,
-                [one.key for one in records],
-                [one.value for one in records],
-                [one.timestamp_ms for one in records],
-                [one.headers for one in records],
+                [record.key for record in records],
+                [record.value for record in records],
+                [record.timestamp_ms for record in records],
+                [record.headers for record in records],
             )
 
     def close(self) -> None:
-        """Let go of the producer."""
+        """Release the producer."""
         self._transactions.close()
 
 
-class Rekey:
-    """What is done with partitions of scattered ticks."""
+class RekeyStage:
+    """Forwards the ticks of each partition, keyed by series."""
 
     def __init__(
-        self, sources: TickTopics, settings: AggregateSettings, onto_id: str, metrics: Metrics
+        self, topics: TickTopics, settings: AggregateSettings, target_id: str, metrics: Metrics
     ) -> None:
-        self._sources = sources
-        self._settings = settings
-        self._onto_id = onto_id
+        self._topics = topics
+        self._target_id = target_id
         self._metrics = metrics
-        # Far below allowed_lateness, so that none gets late by being overtaken.
-        self._front = WatermarkAlignment(microseconds(settings.allowed_lateness) // 10)
+        # Far less than allowed_lateness, so that no tick is dropped because another overtook it.
+        self._alignment = WatermarkAlignment(microseconds(settings.allowed_lateness) // 10)
 
     def on_assigned(
         self, number: int, committed: Committed | None, reader: Reader, transactions: Transactions
     ) -> PartitionTask:
-        """Go on after the last tick that was sent on."""
-        return Rekeyed(
-            self._sources,
+        """Continue after the last tick that was forwarded."""
+        return RekeyPartition(
+            self._topics,
             number,
-            self._start(number, committed, reader),
+            self._start_offset(number, committed, reader),
             transactions,
-            self._onto_id,
-            self._front,
+            self._target_id,
+            self._alignment,
             self._metrics,
         )
 
-    def _start(self, number: int, committed: Committed | None, reader: Reader) -> int:
-        topics = self._sources.topics
+    def _start_offset(self, number: int, committed: Committed | None, reader: Reader) -> int:
+        topics = self._topics.topics
         where = f"{topics.ticks} partition {number}"
-        anew = f"delete the topic {topics.by_series} and start with --rekey --rebuild"
-        ticks = reader.kept(topics.ticks, number)
+        remedy = f"delete the topic {topics.by_series} and start with --rekey --rebuild"
+        ticks = reader.offset_range(topics.ticks, number)
         if committed is None:
-            if self._sent_before(number, reader):
+            if self._has_forwarded(number, reader):
                 raise StateError(
-                    f"{topics.by_series} holds ticks of {where}, but the group has no committed "
-                    f"offset for them (it was reset, or {topics.ticks} made again)",
-                    anew,
+                    f"{topics.by_series} has ticks of {where}, but the group has no committed "
+                    "offset for them: the group was reset, or "
+                    f"{topics.ticks} was deleted and created again",
+                    remedy,
                 )
             return ticks.start
-        mark = read_rekey_metadata(committed.metadata, where)
-        if mark.ontoId != self._onto_id:
-            # What was sent on is gone with the topic it was sent to.
+        metadata = read_rekey_metadata(committed.metadata, where)
+        if metadata.ontoId != self._target_id:
+            # The ticks forwarded so far were deleted together with their topic.
             return ticks.start
-        same = mark.topicId == self._sources.topic_id
-        check_offset(where, committed.offset, mark.lastTicksBefore, ticks, same, anew)
+        is_same_topic = metadata.topicId == self._topics.topic_id
+        check_offset(
+            where, committed.offset, metadata.lastTicksBefore, ticks, is_same_topic, remedy
+        )
         return committed.offset
 
-    def _sent_before(self, number: int, reader: Reader) -> bool:
-        """Whether a tick of the partition has been sent on; looks at all of them if need be."""
-        topics = self._sources.topics
-        for partition in range(self._sources.partitions):
-            wanted: dict[str, Range] = {topics.by_series: reader.kept(topics.by_series, partition)}
-            for batch in reader.read(partition, wanted, _PATIENCE_S):
-                if any(origin_of_rekeyed(message).partition == number for message in batch):
+    def _has_forwarded(self, number: int, reader: Reader) -> bool:
+        """Whether a tick of the partition has been forwarded; may read all forwarded ticks."""
+        topic = self._topics.topics.by_series
+        for partition in range(self._topics.partitions):
+            ranges: dict[str, Range] = {topic: reader.offset_range(topic, partition)}
+            for batch in reader.read(partition, ranges, _IDLE_S):
+                if any(rekeyed_origin(message).partition == number for message in batch):
                     return True
         return False
 
-    def on_applied(self, work: PartitionTask) -> None:
-        """Nothing to look at."""
+    def on_applied(self, task: PartitionTask) -> None:
+        """Nothing to check."""
 
     def on_revoked(self, number: int) -> None:
-        """The others need not wait for it."""
-        self._front.forget(number)
+        """The other partitions need not wait for this one any more."""
+        self._alignment.forget(number)
 
 
-def rekeying(
-    sources: TickTopics,
+def rekey_loop(
+    topics: TickTopics,
     settings: AggregateSettings,
-    onto_id: str,
+    target_id: str,
     metrics: Metrics,
     monotonic_us: Callable[[], int] = lambda: time.monotonic_ns() // 1000,
-    reached: Reached = ignored,
+    on_step: OnStep = ignore_step,
 ) -> Loop:
-    """The loop that keys ticks by their series; `onto_id` is the id of the topic they go to."""
-    pace = LoopSettings(
+    """The loop that forwards ticks by series; `target_id` is the id of the topic they go to."""
+    loop_settings = LoopSettings(
         f"{settings.group}-rekey", settings.emit_every, settings.max_future, settings.until_end
     )
-    stage = Rekey(sources, settings, onto_id, metrics)
-    return Loop(sources, pace, stage, metrics, monotonic_us, reached)
+    stage = RekeyStage(topics, settings, target_id, metrics)
+    return Loop(topics, loop_settings, stage, metrics, monotonic_us, on_step)
 
 
-def beside(first: Run, second: Run, stopped: Callable[[], bool]) -> None:
-    """Run both until `stopped`; when one fails the other ends too, and its error is raised."""
-    over = Event()
-    failed: list[BaseException] = []
+def run_together(first: Run, second: Run, stopped: Callable[[], bool]) -> None:
+    """Run both until `stopped`; when one fails, stop the other and raise the error."""
+    is_over = Event()
+    errors: list[BaseException] = []
 
     def run_first() -> None:
         try:
-            first(lambda: over.is_set() or stopped())
+            first(lambda: is_over.is_set() or stopped())
         except BaseException as error:  # noqa: BLE001  raised in the caller's thread
-            failed.append(error)
+            errors.append(error)
         finally:
-            over.set()
+            is_over.set()
 
     thread = Thread(target=run_first, name="rekey")
     thread.start()
     try:
-        second(lambda: over.is_set() or stopped())
+        second(lambda: is_over.is_set() or stopped())
     finally:
-        over.set()
+        is_over.set()
         thread.join()
-    if failed:
-        raise failed[0]
+    if errors:
+        raise errors[0]

@@ -1,9 +1,10 @@
-"""A partition's window out of the topics: at assignment, and when a dormant series wakes.
+"""Restores a partition's window from the topics: at assignment, and when a dormant series wakes.
 
-At assignment the month topic is read whole: it names every series and gives its event clock. The
-finer ones are read from where the mark says, which covers all open candles and every candle that
-a tick of an active series may still correct. A series that has been quiet is **dormant**: what of
-it could still be corrected may lie weeks back, so it is read only when a tick of it turns up.
+At assignment the month topic is read completely: it has every series and its largest event time.
+The other candle topics are read from the points given by the offset metadata. That covers all open
+candles and every candle that a tick of an active series may still correct. A series without recent
+ticks is **dormant**: its correctable candles may be weeks back in the topics, so they are read only
+when the series has a new tick.
 """
 
 from collections.abc import Iterable, Mapping
@@ -16,20 +17,21 @@ from homma.core.interval import COARSEST, INTERVALS, MINUTE_US
 from homma.core.series import BEFORE_ALL_US, NAMES
 from homma.core.window import Window, WindowRules
 from homma.errors import StateError
-from homma.failpoint import Reached, Step
+from homma.failpoint import OnStep, Step
 from homma.topics import codec
 from homma.topics.contract import Topics
 from homma.topics.kafka.reading import Committed, Message, Range, Reader
 from homma.topics.offset_metadata import RUN, TICKS_BEFORE, OffsetMetadata, read_offset_metadata
 from homma.topics.ticks import parse_ticks
 
-# Nothing readable for so long: an open transaction ends within its timeout of 10 s.
-_PATIENCE_S: Final = 30.0
+# An open transaction ends within its timeout of 10 s; then records become readable again.
+_IDLE_S: Final = 30.0
+_REBUILD: Final = "start with --rebuild to build all candles again from the ticks in the topic"
 
 
 @dataclass(frozen=True, slots=True)
 class RestoreContext:
-    """Where a partition's state comes from, and by which rules."""
+    """The partition to restore, where to read its state, and the rules for its window."""
 
     reader: Reader
     topics: Topics
@@ -37,217 +39,241 @@ class RestoreContext:
     rules: WindowRules
     max_future_us: int
     topic_id: str
-    #: Every (topic, partition) that its ticks come through, itself included.
-    feeds: tuple[tuple[str, int], ...]
-    #: Whether its ticks have been keyed anew (aggregate/rekey.py).
-    rekeyed: bool
-    reached: Reached
+    #: Every (topic, partition) that the ticks come through, this partition included.
+    tick_partitions: tuple[tuple[str, int], ...]
+    #: Whether the ticks were rekeyed (aggregate/rekey.py).
+    is_rekeyed: bool
+    on_step: OnStep
 
     @property
     def where(self) -> str:
-        """The partition in words."""
+        """The partition, for error messages."""
         return f"{self.topics.ticks} partition {self.partition}"
 
 
-#: Dormant series (source, symbol) and the input offset before which all their ticks are.
+#: Dormant series (source, symbol) and the input offset that all their ticks are before.
 Dormant = Mapping[tuple[str, str], int]
 
 
 @dataclass(frozen=True, slots=True)
-class Restored:
-    """A partition to go on with."""
+class RestoredState:
+    """The state from which a partition continues."""
 
     window: Window
     offset: int
     clock_us: int
     run: str
-    began: tuple[int, ...]
+    #: By interval: the offset in the candle partition at which the run began.
+    run_starts: tuple[int, ...]
     dormant: Dormant
 
 
-def fresh(source: RestoreContext, run: str) -> Restored:
-    """A first run, at the oldest tick kept; StateError where there are candles already."""
-    kept = _candles_kept(source)
-    for code, records in _records(source, dict(enumerate(kept))):
+def first_run(context: RestoreContext, run: str) -> RestoredState:
+    """A first run, from the oldest tick in the topic. Raises StateError if candles exist."""
+    ranges = _candle_ranges(context)
+    for code, records in _records(context, dict(enumerate(ranges))):
         raise StateError(
-            f"{source.topics.candles[code]} partition {source.partition} holds {len(records)} or "
-            "more candles, but the group has no committed offset for them (it was reset, "
-            f"or {source.topics.ticks} made again)",
-            "name the --group that made them, or another --candle-topic, or start with --rebuild",
+            f"{context.topics.candles[code]} partition {context.partition} has {len(records)} or "
+            "more candles, but the group has no committed offset for them: the group was reset, "
+            f"or {context.topics.ticks} was deleted and created again",
+            "use the --group that wrote the candles or another --candle-topic, or start with "
+            "--rebuild",
         )
-    return Restored(
-        window=Window(source.rules),
-        offset=source.reader.kept(source.topics.ticks, source.partition).start,
-        clock_us=0,
-        run=run,
-        began=tuple(span.end for span in kept),
-        dormant={},
-    )
+    return _new_run(context, context.rules, run, ranges)
 
 
-def rebuilt(source: RestoreContext, run: str) -> Restored:
-    """A new run at the oldest tick kept, whatever candles and offsets there are.
+def start_rebuild(context: RestoreContext, run: str) -> RestoredState:
+    """A new run from the oldest tick in the topic, whatever candles and offsets exist.
 
-    Where older ticks are gone, candles that begin before the oldest tick kept would lack them:
-    those are left alone.
+    If older ticks were deleted, candles that start before the oldest remaining tick would lack
+    them, so the new run does not publish those.
     """
-    kept = _candles_kept(source)
-    rules = source.rules
-    if any(span.start < span.end for span in kept):
-        rules = replace(rules, begin_us=_complete_from_us(source))
-    return Restored(
+    ranges = _candle_ranges(context)
+    rules = context.rules
+    if any(span.start < span.end for span in ranges):
+        rules = replace(rules, publish_from_us=_complete_from_us(context))
+    return _new_run(context, rules, run, ranges)
+
+
+def _new_run(
+    context: RestoreContext, rules: WindowRules, run: str, candle_ranges: list[Range]
+) -> RestoredState:
+    return RestoredState(
         window=Window(rules),
-        offset=source.reader.kept(source.topics.ticks, source.partition).start,
+        offset=_tick_range(context).start,
         clock_us=0,
         run=run,
-        began=tuple(span.end for span in kept),
+        run_starts=tuple(span.end for span in candle_ranges),
         dormant={},
     )
 
 
-def left_alone(begin_us: int) -> list[tuple[int, int]]:
-    """Which candles a rebuild leaves alone: the place in INTERVALS and the start, microseconds."""
-    if begin_us == BEFORE_ALL_US:
+def incomplete_candles(publish_from_us: int) -> list[tuple[int, int]]:
+    """The candles a rebuild cannot build completely: interval code and start in microseconds."""
+    if publish_from_us == BEFORE_ALL_US:
         return []
-    at = pl.select(pl.lit(begin_us, pl.Int64).alias("at"))
+    at = pl.select(pl.lit(publish_from_us, pl.Int64).alias("at"))
     starts = [int(at.select(interval.floor(pl.col("at"))).item()) for interval in INTERVALS]
-    return [(code, start) for code, start in enumerate(starts) if start < begin_us]
+    return [(code, start) for code, start in enumerate(starts) if start < publish_from_us]
 
 
-def restored(source: RestoreContext, committed: Committed) -> Restored:
-    """The state as of a committed offset; StateError where the two don't belong together."""
-    mark = read_offset_metadata(committed.metadata, source.where)
-    ticks = source.reader.kept(source.topics.ticks, source.partition)
-    _check(source, mark, committed, ticks)
-    begin_us = BEFORE_ALL_US if mark.begin is None else mark.begin
-    window = Window(replace(source.rules, begin_us=begin_us), clock_us=mark.clock)
-    spans = {
-        code: _since(source, code, 0 if code == COARSEST else mark.candlesFrom[code], mark)
+def restore_committed(context: RestoreContext, committed: Committed) -> RestoredState:
+    """The state as of a committed offset. Raises StateError if offset and candles do not match."""
+    metadata = read_offset_metadata(committed.metadata, context.where)
+    ticks = _tick_range(context)
+    _check(context, metadata, committed, ticks)
+    publish_from_us = BEFORE_ALL_US if metadata.begin is None else metadata.begin
+    rules = replace(context.rules, publish_from_us=publish_from_us)
+    window = Window(rules, clock_us=metadata.clock)
+    ranges = {
+        code: _range_from(
+            context,
+            code,
+            0 if code == COARSEST else metadata.candlesFrom[code],
+            metadata.began[code],
+        )
         for code in range(len(INTERVALS))
     }
-    candles = _candles(source, spans, mark.run, committed.offset)
-    source.reached(Step.CANDLES_READ)
+    candles = _candles(context, ranges, metadata.run, committed.offset)
+    context.on_step(Step.CANDLES_READ)
     window = window.restore_candles(candles)
-    dormant = _dormant(candles, mark.clock - source.rules.allowed_lateness_us)
-    for batch in _ticks(source, Range(max(mark.recallFrom, ticks.start), committed.offset)):
+    dormant = _dormant(candles, metadata.clock - context.rules.allowed_lateness_us)
+    recalled = Range(max(metadata.recallFrom, ticks.start), committed.offset)
+    for batch in _ticks(context, recalled):
         window = window.restore_identities(batch)
-    source.reached(Step.TICKS_RECALLED)
-    return Restored(window, committed.offset, mark.clock, mark.run, mark.began, dormant)
+    context.on_step(Step.TICKS_RECALLED)
+    return RestoredState(
+        window, committed.offset, metadata.clock, metadata.run, metadata.began, dormant
+    )
 
 
 def restore_dormant(
-    source: RestoreContext, window: Window, waking: Dormant, run: str, began: tuple[int, ...]
+    context: RestoreContext,
+    window: Window,
+    waking: Dormant,
+    run: str,
+    run_starts: tuple[int, ...],
 ) -> Window:
-    """The window with all that it may need of series that were dormant.
+    """The window with the candles and identities of series that were dormant.
 
-    A tick's dateTime is at most `max_future` after its Kafka timestamp, and a candle carries the
-    partition's clock, so neither can lie further back in Kafka than the event clock says.
+    A tick's dateTime is at most `max_future` after its Kafka timestamp, and a candle's timestamp
+    is the partition clock. So none of these records has a timestamp much before the largest event
+    time of the series.
     """
     names = pl.DataFrame(list(waking), schema=dict.fromkeys(NAMES, pl.String()), orient="row")
-    clocks = names.join(window.series, on=NAMES, how="left")
-    oldest_us = int(clocks.select(pl.col("clock_us").min()).item()) - source.max_future_us
-    oldest_us -= source.rules.allowed_lateness_us
-    spans = {
-        code: _after(source, code, (oldest_us - interval.longest_us) // 1000, began[code])
+    series = names.join(window.series, on=NAMES, how="left")
+    oldest_us = int(series.select(pl.col("max_event_us").min()).item()) - context.max_future_us
+    oldest_us -= context.rules.allowed_lateness_us
+    ranges = {
+        code: _range_from(
+            context, code, (oldest_us - interval.longest_us) // 1000, run_starts[code]
+        )
         for code, interval in enumerate(INTERVALS)
-        # Its months were taken back at assignment, and their timestamps are not the clock's.
+        # Months were restored at assignment, and their timestamps are not the partition clock.
         if code != COARSEST
     }
-    found = _candles(source, spans, run, None).join(names, on=NAMES, how="semi")
-    source.reached(Step.WAKING_CANDLES_READ)
-    window = window.restore_candles(found)
-    kept = source.reader.kept(source.topics.ticks, source.partition)
-    first = source.reader.since(
-        source.topics.ticks, source.partition, max(0, (oldest_us - MINUTE_US) // 1000)
+    candles = _candles(context, ranges, run, None).join(names, on=NAMES, how="semi")
+    context.on_step(Step.WAKING_CANDLES_READ)
+    window = window.restore_candles(candles)
+    ticks = _tick_range(context)
+    first = context.reader.offset_for_time(
+        context.topics.ticks, context.partition, max(0, (oldest_us - MINUTE_US) // 1000)
     )
-    span = Range(kept.start if first is None else first, min(max(waking.values()), kept.end))
-    for batch in _ticks(source, span):
+    recalled = Range(ticks.start if first is None else first, min(max(waking.values()), ticks.end))
+    for batch in _ticks(context, recalled):
         window = window.restore_identities(batch.join(names, on=NAMES, how="semi"))
-    source.reached(Step.AWAKE)
-    return _refuse_lost(window, clocks, found)
+    context.on_step(Step.AWAKE)
+    return _drop_incomplete(window, series, candles)
 
 
-def _refuse_lost(window: Window, clocks: pl.DataFrame, found: pl.DataFrame) -> Window:
-    """Retention may have taken a candle that a tick would change: such ticks are too late."""
-    for row in clocks.iter_rows(named=True):
-        its = found.filter(
+def _drop_incomplete(window: Window, series: pl.DataFrame, candles: pl.DataFrame) -> Window:
+    """Drop ticks as late if retention may have deleted a candle that they would change."""
+    for row in series.iter_rows(named=True):
+        restored = candles.filter(
             (pl.col("source") == row["source"])
             & (pl.col("symbol") == row["symbol"])
-            & (pl.col("end_us") > row["clock_us"])
+            & (pl.col("end_us") > row["max_event_us"])
         )
-        there = {*its["interval"].to_list(), COARSEST}
-        at = pl.select(pl.lit(row["clock_us"], pl.Int64).alias("at"))
+        codes = {*restored["interval"].to_list(), COARSEST}
+        at = pl.select(pl.lit(row["max_event_us"], pl.Int64).alias("at"))
         for code, interval in enumerate(INTERVALS):
             start = interval.floor(pl.col("at"))
             start_us, end_us = at.select(start.alias("s"), interval.next(start).alias("e")).row(0)
-            if code not in there and start_us >= window.rules.begin_us:
-                window = window.refuse_before(row["source"], row["symbol"], int(end_us))
+            if code not in codes and start_us >= window.rules.publish_from_us:
+                window = window.raise_floor(row["source"], row["symbol"], int(end_us))
     return window
 
 
 def _check(
-    source: RestoreContext, mark: OffsetMetadata, committed: Committed, ticks: Range
+    context: RestoreContext, metadata: OffsetMetadata, committed: Committed, ticks: Range
 ) -> None:
-    """Refuse an offset that does not belong to the ticks that are there, or to the settings."""
-    anew = "start with --rebuild to make all candles anew from the ticks that are kept"
-    same = mark.topicId == source.topic_id
-    check_offset(source.where, committed.offset, mark.lastTicksBefore, ticks, same, anew)
-    if mark.price != source.rules.price:
+    """Raise StateError if a committed offset does not match the ticks or the settings."""
+    is_same_topic = metadata.topicId == context.topic_id
+    check_offset(
+        context.where,
+        committed.offset,
+        metadata.lastTicksBefore,
+        ticks,
+        is_same_topic,
+        _REBUILD,
+    )
+    if metadata.price != context.rules.price:
         raise StateError(
-            f"the candles are made of {mark.price}, and --price says {source.rules.price}",
-            f"use --price {mark.price}, or other topics and another --group, or {anew}",
+            f"the candles are built from {metadata.price}, but --price is {context.rules.price}",
+            f"use --price {metadata.price}, or other topics and another --group, or {_REBUILD}",
         )
 
 
 def check_offset(
-    where: str, committed: int, marked: int, ticks: Range, same_topic: bool, anew: str
+    where: str, committed: int, expected: int, ticks: Range, is_same_topic: bool, remedy: str
 ) -> None:
-    """Refuse a committed offset that does not belong to the ticks that are there.
+    """Raise StateError if a committed offset does not match the ticks in the topic.
 
-    `marked` is the offset that the metadata speaks of, `ticks` what the partition keeps, and
-    `anew` the remedy.
+    `expected` is the offset in the metadata, `ticks` the offsets that the partition still has.
     """
-    if marked != committed:
+    if expected != committed:
         raise StateError(
-            f"the group's offset for {where} is {committed}, but what was made of the ticks is "
-            f"that of those before {marked}",
-            f"set it back to that, or {anew}",
+            f"the committed offset of {where} is {committed}, but its results include the ticks "
+            f"before {expected}",
+            f"set the offset back to {expected}, or {remedy}",
         )
-    if not same_topic or committed > ticks.end:
-        raise StateError(f"the topic of {where} was deleted and made again", anew)
+    if not is_same_topic or committed > ticks.end:
+        raise StateError(f"the topic of {where} was deleted and created again", remedy)
     if committed < ticks.start:
         raise StateError(
             f"{ticks.start - committed} ticks of {where} were deleted by retention before they "
             "were read",
-            f"raise --tick-retention, and {anew}",
+            f"raise --tick-retention, and {remedy}",
         )
 
 
-def _candles_kept(source: RestoreContext) -> list[Range]:
-    return [source.reader.kept(topic, source.partition) for topic in source.topics.candles]
+def _tick_range(context: RestoreContext) -> Range:
+    return context.reader.offset_range(context.topics.ticks, context.partition)
 
 
-def _since(source: RestoreContext, code: int, timestamp_ms: int, mark: OffsetMetadata) -> Range:
-    return _after(source, code, timestamp_ms, mark.began[code])
+def _candle_ranges(context: RestoreContext) -> list[Range]:
+    reader = context.reader
+    return [reader.offset_range(topic, context.partition) for topic in context.topics.candles]
 
 
-def _after(source: RestoreContext, code: int, timestamp_ms: int, began: int) -> Range:
-    """The records of an interval from a timestamp, and of this run only."""
-    topic = source.topics.candles[code]
-    kept = source.reader.kept(topic, source.partition)
-    first: int | None = kept.start
+def _range_from(context: RestoreContext, code: int, timestamp_ms: int, run_start: int) -> Range:
+    """The candle records of an interval from a timestamp on, of this run only."""
+    topic = context.topics.candles[code]
+    offsets = context.reader.offset_range(topic, context.partition)
+    first: int | None = offsets.start
     if timestamp_ms > 0:
-        first = source.reader.since(topic, source.partition, timestamp_ms)
-    return Range(max(kept.end if first is None else first, began, kept.start), kept.end)
+        first = context.reader.offset_for_time(topic, context.partition, timestamp_ms)
+    start = offsets.end if first is None else first
+    return Range(max(start, run_start, offsets.start), offsets.end)
 
 
 def _records(
-    source: RestoreContext, spans: Mapping[int, Range]
+    context: RestoreContext, ranges: Mapping[int, Range]
 ) -> Iterable[tuple[int, list[Message]]]:
-    """Records by interval, in the order of their offsets."""
-    codes = {topic: code for code, topic in enumerate(source.topics.candles)}
-    wanted = {source.topics.candles[code]: span for code, span in spans.items()}
-    for batch in source.reader.read(source.partition, wanted, _PATIENCE_S):
+    """Records by interval, in offset order."""
+    codes = {topic: code for code, topic in enumerate(context.topics.candles)}
+    by_name = {context.topics.candles[code]: span for code, span in ranges.items()}
+    for batch in context.reader.read(context.partition, by_name, _IDLE_S):
         by_topic: dict[str, list[Message]] = {}
         for message in batch:
             by_topic.setdefault(str(message.topic()), []).append(message)
@@ -256,14 +282,14 @@ def _records(
 
 
 def _candles(
-    source: RestoreContext, spans: Mapping[int, Range], run: str, offset: int | None
+    context: RestoreContext, ranges: Mapping[int, Range], run: str, offset: int | None
 ) -> pl.DataFrame:
-    """The newest candle of each key (columns as `Window.adopt` takes them, and ticks_before)."""
+    """The newest candle of each key (the columns of `Window.restore_candles`, ticks_before)."""
     frames: list[pl.DataFrame] = []
-    for code, messages in _records(source, spans):
-        frames.append(_frame(source, code, messages, run, offset))
+    for code, messages in _records(context, ranges):
+        frames.append(_frame(context, code, messages, run, offset))
     if not frames:
-        return _frame(source, COARSEST, [], run, offset)
+        return _frame(context, COARSEST, [], run, offset)
     newest = pl.concat(frames).unique(
         (*NAMES, "interval", "start_us"), keep="last", maintain_order=True
     )
@@ -271,70 +297,70 @@ def _candles(
 
 
 def _frame(
-    source: RestoreContext, code: int, messages: list[Message], run: str, offset: int | None
+    context: RestoreContext, code: int, messages: list[Message], run: str, offset: int | None
 ) -> pl.DataFrame:
-    """The candles of records of one interval; a tombstone's volume is null."""
-    topic = source.topics.candles[code]
+    """The candles of records of one interval; the volume of a tombstone is null."""
+    topic = context.topics.candles[code]
     before: list[int] = []
     for message in messages:
         headers = dict(message.headers() or ())
         if headers.get(RUN) != run.encode():
             raise StateError(
-                f"{topic} partition {source.partition} holds candles of another run or engine "
+                f"{topic} partition {context.partition} has candles of another run or engine "
                 f"(offset {message.offset()})",
-                "stop the other engine, or start with --rebuild to make all candles anew",
+                f"stop the other engine, or {_REBUILD}",
             )
         before.append(int(headers.get(TICKS_BEFORE) or 0))
     if offset is not None and before and max(before) > offset:
         raise StateError(
-            f"{topic} partition {source.partition} holds candles of ticks before {max(before)}, "
-            f"but the group's offset is {offset}",
-            "start with --rebuild to make all candles anew from the ticks that are kept",
+            f"{topic} partition {context.partition} has candles with ticks before offset "
+            f"{max(before)}, but the group's committed offset is {offset}",
+            _REBUILD,
         )
-    # A tombstone's key is a candle's value without its other fields, which come out null.
+    # The key of a tombstone is parsed as a candle, whose other fields are null.
     values = [message.value() or message.key() or b"{}" for message in messages]
-    return codec.candles_from(values, code).with_columns(
+    return codec.decode_candles(values, code).with_columns(
         published_us=pl.Series([m.timestamp()[1] * 1000 for m in messages], dtype=pl.Int64),
         ticks_before=pl.Series(before, dtype=pl.Int64),
     )
 
 
 def _dormant(candles: pl.DataFrame, since_us: int) -> dict[tuple[str, str], int]:
-    """The series that have shown no tick since; as `Window.active` counts it."""
+    """The series without a tick since then, decided as in `Window.active_series`."""
     months = (
         candles.filter(pl.col("interval") == COARSEST)
         .group_by(NAMES)
         .agg(pl.col("published_us").max(), pl.col("ticks_before").max())
     )
-    quiet = months.filter(pl.col("published_us") < since_us)
-    return {(source, symbol): before for source, symbol, _, before in quiet.iter_rows()}
+    dormant = months.filter(pl.col("published_us") < since_us)
+    return {(source, symbol): before for source, symbol, _, before in dormant.iter_rows()}
 
 
-def _ticks(source: RestoreContext, span: Range) -> Iterable[pl.DataFrame]:
-    """The valid ticks of a range, as they were when they were first read."""
-    return _valid(source, source.topics.ticks, source.partition, span)
+def _ticks(context: RestoreContext, span: Range) -> Iterable[pl.DataFrame]:
+    """The valid ticks of a range, parsed exactly as when they were first read."""
+    return _valid_ticks(context, context.topics.ticks, context.partition, span)
 
 
-def _valid(
-    source: RestoreContext, topic: str, partition: int, span: Range
+def _valid_ticks(
+    context: RestoreContext, topic: str, partition: int, span: Range
 ) -> Iterable[pl.DataFrame]:
-    for batch in source.reader.read(partition, {topic: span}, _PATIENCE_S):
-        yield parse_ticks({partition: batch}, source.max_future_us)[partition].valid
+    for batch in context.reader.read(partition, {topic: span}, _IDLE_S):
+        yield parse_ticks({partition: batch}, context.max_future_us)[partition].valid
 
 
-def _complete_from_us(source: RestoreContext) -> int:
-    """From which instant no tick has been deleted; BEFORE_ALL_US where none has at all."""
+def _complete_from_us(context: RestoreContext) -> int:
+    """The event time from which no tick was deleted; BEFORE_ALL_US if none was deleted at all."""
     complete_us = BEFORE_ALL_US
-    for topic, partition in source.feeds:
-        kept = source.reader.kept(topic, partition)
-        if kept.start > 0:
-            first_us = _first_event_us(_valid(source, topic, partition, kept))
+    for topic, partition in context.tick_partitions:
+        offsets = context.reader.offset_range(topic, partition)
+        if offsets.start > 0:
+            first_us = _first_event_us(_valid_ticks(context, topic, partition, offsets))
             complete_us = max(complete_us, first_us)
     return complete_us
 
 
 def _first_event_us(batches: Iterable[pl.DataFrame]) -> int:
-    """The dateTime of the oldest valid tick; BEFORE_ALL_US where there is none."""
+    """The event time of the first valid tick; BEFORE_ALL_US if there is none."""
     for batch in batches:
         if not batch.is_empty():
             return int(batch["event_us"][0])

@@ -1,20 +1,20 @@
-"""Values as SQL writes them. Pure."""
+"""Literals of SQL. Pure."""
 
 from datetime import timedelta
 
 
 def quoted(text: str) -> str:
-    """A text as SQL writes it."""
+    """A text as an SQL literal."""
     return "'" + text.replace("'", "''") + "'"
 
 
 def milliseconds(value: timedelta) -> str:
-    """A duration as Flink's settings and hints take it."""
+    """A duration for Flink's options and hints."""
     return f"{value // timedelta(milliseconds=1)} ms"
 
 
 def interval_literal(value: timedelta) -> str:
-    """A duration as SQL adds it to an instant."""
+    """A duration as an SQL interval literal."""
     seconds, rest = divmod(value % timedelta(days=1), timedelta(seconds=1))
     minutes, hours = seconds // 60 % 60, seconds // 3600
     clock = f"{hours:02}:{minutes:02}:{seconds % 60:02}.{rest // timedelta(milliseconds=1):03}"

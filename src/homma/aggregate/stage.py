@@ -1,6 +1,6 @@
-"""What a stage is to the loop that drives it: where it works, how often, and with what.
+"""The interface between the loop (`aggregate/loop.py`) and the stages that it runs.
 
-A stage decides what becomes of ticks; `aggregate/loop.py` moves them.
+The loop reads records and commits; a stage decides what becomes of the ticks.
 """
 
 from collections.abc import Callable
@@ -19,29 +19,31 @@ from homma.topics.ticks import ParsedBatch
 
 @dataclass(frozen=True, slots=True)
 class TickTopics:
-    """Where a stage reads and writes."""
+    """The topics that a stage reads and writes."""
 
     config: Connection
     topics: Topics
-    #: The topic of ticks as it was found.
+    #: The id of the tick topic when the stage started.
     topic_id: str
     partitions: int
-    #: Its id now, None where there is no such topic.
+    #: The id of the tick topic now; None if there is no such topic.
     topic_id_now: Callable[[], str | None]
 
 
-def sources(config: Connection, topics: Topics, admin: Admin) -> TickTopics:
-    """The sources as they are found now; KafkaError where there is no topic of ticks."""
+def tick_topics(config: Connection, topics: Topics, admin: Admin) -> TickTopics:
+    """Look up the tick topic. Raises KafkaError if it does not exist."""
     partitions = admin.require(topics.ticks)
     topic_id = admin.topic_id(topics.ticks)
     if topic_id is None:
-        raise KafkaError(f"topic {topics.ticks} has just been deleted", "make it, and start again")
+        raise KafkaError(
+            f"topic {topics.ticks} has just been deleted", "create the topic and start again"
+        )
     return TickTopics(config, topics, topic_id, partitions, lambda: admin.topic_id(topics.ticks))
 
 
 @dataclass(frozen=True, slots=True)
 class LoopSettings:
-    """Who works, and how often."""
+    """The consumer group, how often to commit, and when to stop."""
 
     group: str
     emit_every: timedelta
@@ -50,53 +52,53 @@ class LoopSettings:
 
 
 class PartitionTask(Protocol):
-    """What a stage does with one partition."""
+    """A stage's work on one partition."""
 
     number: int
 
     @property
     def offset(self) -> int:
-        """After the last tick applied."""
+        """The offset after the last record applied."""
 
     @property
-    def settled(self) -> bool:
-        """Whether all that was taken is committed."""
+    def is_committed(self) -> bool:
+        """Whether all records applied are committed."""
 
     @property
-    def full(self) -> bool:
-        """Whether it wants no more for now."""
+    def is_full(self) -> bool:
+        """Whether the task takes no more records for now."""
 
     @property
-    def more(self) -> bool:
-        """Whether there is something left to publish at once."""
+    def has_more(self) -> bool:
+        """Whether another `publish` is due at once."""
 
-    def take(self, found: ParsedBatch, monotonic_us: int) -> None:
-        """Apply records, in the order of their offsets."""
+    def apply(self, batch: ParsedBatch, monotonic_us: int) -> None:
+        """Apply records, in offset order."""
 
     def at_end(self, monotonic_us: int) -> None:
         """No record is left for now."""
 
     def publish(self, monotonic_us: int, owner: object) -> bool:
-        """Write what is due in one transaction; False if it was rolled back.
+        """Write what is due in one transaction; False if the transaction was rolled back.
 
-        Then ticks have to be read again from `offset`. After Fenced and Indefinite it is of no
-        more use.
+        After a rollback, records have to be read again from `offset`. After Fenced or
+        OutcomeUnknown, the task can no longer be used.
         """
 
     def close(self) -> None:
-        """Let go of it; what was not committed is nobody's."""
+        """Release the producer and discard whatever was not committed."""
 
 
 class Stage(Protocol):
-    """What is done with the partitions."""
+    """Creates and tracks the tasks of partitions."""
 
     def on_assigned(
         self, number: int, committed: Committed | None, reader: Reader, transactions: Transactions
     ) -> PartitionTask:
-        """A partition to go on with. Raises StateError where it cannot be gone on with."""
+        """The task of a partition. Raises StateError if its state does not fit."""
 
-    def on_applied(self, work: PartitionTask) -> None:
-        """A partition has been opened, or has taken ticks."""
+    def on_applied(self, task: PartitionTask) -> None:
+        """A task has been created or has applied records."""
 
     def on_revoked(self, number: int) -> None:
-        """A partition is not this process's any more."""
+        """A partition no longer belongs to this process."""

@@ -1,4 +1,4 @@
-"""`homma aggregate`: the engine, against any Kafka."""
+"""`homma aggregate`: the engine that builds candles, on any Kafka."""
 
 import os
 import signal
@@ -6,16 +6,16 @@ from dataclasses import replace
 
 import click
 
-from homma.aggregate.job import engine
-from homma.aggregate.rekey import beside, rekeying
-from homma.aggregate.stage import sources
+from homma.aggregate.job import candle_loop
+from homma.aggregate.rekey import rekey_loop, run_together
+from homma.aggregate.stage import tick_topics
 from homma.cli import flink_run
-from homma.cli.clock import end_when_set_back
-from homma.cli.gc_tuning import collect_seldom
-from homma.cli.options import FAILPOINT, takes
+from homma.cli.clock import exit_when_set_back
+from homma.cli.gc_tuning import collect_rarely
+from homma.cli.options import FAILPOINT, with_settings
 from homma.cli.signals import stop_on_signals
 from homma.errors import SettingError
-from homma.failpoint import Reached, at, ignored
+from homma.failpoint import OnStep, failpoint, ignore_step
 from homma.metrics import AGGREGATE, Metrics
 from homma.settings import (
     AggregateSettings,
@@ -31,7 +31,7 @@ from homma.topics.kafka.connection import Connection
 
 
 @click.command()
-@takes(
+@with_settings(
     KafkaSettings, TopicSettings, AggregateSettings, MetricsSettings, EngineSettings, FlinkSettings
 )
 def aggregate(
@@ -39,49 +39,51 @@ def aggregate(
     topics: TopicSettings,
     settings: AggregateSettings,
     metrics: MetricsSettings,
-    which: EngineSettings,
+    engine: EngineSettings,
     flink: FlinkSettings,
 ) -> None:
-    """Make candles of the ticks in Kafka, exactly once.
+    """Build candles from the ticks in Kafka, exactly once.
 
     \b
     Example:
       homma aggregate --bootstrap.servers broker:9092 --price bid
-      homma aggregate --until-end          work off what is there, then exit
-      homma aggregate --rekey              where ticks are not keyed SOURCE:SYMBOL
-      homma aggregate --engine flink       the same candles from Apache Flink
+      homma aggregate --until-end          process the ticks that exist now, then exit
+      homma aggregate --rekey              if ticks are not keyed SOURCE:SYMBOL
+      homma aggregate --engine flink       build the same candles with Apache Flink
     """
-    end_when_set_back()
-    collect_seldom()
-    reached, names = _failpoint(), contract.topics(topics)
+    exit_when_set_back()
+    collect_rarely()
+    on_step, names = _failpoint(), contract.topics(topics)
     admin = Admin(kafka)
     partitions = admin.require(names.ticks)
     admin.ensure(contract.specs(topics, partitions), topics.replication_factor)
-    if which.engine == "flink":
+    if engine.engine == "flink":
         if metrics.metrics_port:
-            raise SettingError("Flink has metrics of its own", "leave --metrics-port out")
-        flink_run.run(kafka, names, settings, flink, which, stop_on_signals())
+            raise SettingError("Flink serves its own metrics", "omit --metrics-port")
+        flink_run.run(kafka, names, settings, flink, engine, stop_on_signals())
         return
-    measured = Metrics(AGGREGATE)
-    measured.serve(metrics.metrics_host, metrics.metrics_port)
-    found = sources(kafka, names, admin)
+    stage_metrics = Metrics(AGGREGATE)
+    stage_metrics.serve(metrics.metrics_host, metrics.metrics_port)
+    raw = tick_topics(kafka, names, admin)
     if not settings.rekey:
-        engine(found, settings, measured, reached=reached).run(stop_on_signals())
+        candle_loop(raw, settings, stage_metrics, on_step=on_step).run(stop_on_signals())
         return
     by_series = contract.by_series_spec(topics, partitions)
     admin.ensure([by_series], topics.replication_factor)
-    keyed = sources(kafka, replace(names, ticks=names.by_series), admin)
-    first = rekeying(found, settings, keyed.topic_id, measured, reached=reached)
-    candles = engine(keyed, settings, measured, raw=names.ticks, reached=reached)
+    keyed = tick_topics(kafka, replace(names, ticks=names.by_series), admin)
+    rekeying = rekey_loop(raw, settings, keyed.topic_id, stage_metrics, on_step=on_step)
+    candles = candle_loop(keyed, settings, stage_metrics, source_topic=names.ticks, on_step=on_step)
     stopped = stop_on_signals()
     if settings.until_end:
-        first.run(stopped)
+        rekeying.run(stopped)
         candles.run(stopped)
     else:
-        beside(first.run, candles.run, stopped)
+        run_together(rekeying.run, candles.run, stopped)
 
 
-def _failpoint() -> Reached:
-    """Where a test wants this process to end, as suddenly as a power cut."""
+def _failpoint() -> OnStep:
+    """The step at which a test kills this process, as abruptly as a power cut."""
     text = os.environ.get(FAILPOINT)
-    return ignored if text is None else at(text, lambda: os.kill(os.getpid(), signal.SIGKILL))
+    if text is None:
+        return ignore_step
+    return failpoint(text, lambda: os.kill(os.getpid(), signal.SIGKILL))

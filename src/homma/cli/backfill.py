@@ -1,4 +1,4 @@
-"""`homma backfill`: recorded ticks straight into the lake, and their candles."""
+"""`homma backfill`: load recorded ticks into the lake, and build their candles."""
 
 import json
 import sys
@@ -12,18 +12,18 @@ from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 
 from homma.cli.catalog import Catalog
-from homma.cli.checking import opened
-from homma.cli.options import takes
+from homma.cli.comparison import open_lake_and_engine
+from homma.cli.options import with_settings
 from homma.core.recompute import Slice
 from homma.durations import microseconds
 from homma.errors import FeedError
-from homma.feed.recorded import Layout
+from homma.feed.recorded import ColumnMapping
 from homma.feed.replay import Recording
-from homma.feed.sources import columns_of, one_byte
-from homma.lake.backfill import Loaded, beginning, load
+from homma.feed.sources import parse_columns, parse_separator
+from homma.lake.backfill import LoadedTicks, initial_state, load
 from homma.lake.correction import CorrectionRules
 from homma.lake.engine import Engine
-from homma.lake.repair import Repaired, repair
+from homma.lake.repair import RepairReport, repair
 from homma.lake.schema import CANDLES
 from homma.lake.table import Lake
 from homma.lake.verify import Scope
@@ -32,16 +32,16 @@ from homma.topics import contract
 from homma.topics.kafka.admin import Admin
 from homma.topics.kafka.connection import Connection
 
-Show = Callable[[str, int], None]
+ShowProgress = Callable[[str, int], None]
 
 
 @click.command()
-@takes(KafkaSettings, TopicSettings, LakeSettings, BackfillSettings)
+@with_settings(KafkaSettings, TopicSettings, LakeSettings, BackfillSettings)
 @click.argument("file", nargs=-1, required=True, type=click.Path(path_type=Path))
 @click.option(
-    "--column", multiple=True, metavar="FIELD=COLUMN", help="what the files call a tick's field"
+    "--column", multiple=True, metavar="FIELD=COLUMN", help="name of a tick's field in the files"
 )
-@click.option("--json", "as_json", is_flag=True, help="say at the end in JSON what was done")
+@click.option("--json", "as_json", is_flag=True, help="print the result as JSON")
 def backfill(
     kafka: Connection,
     topics: TopicSettings,
@@ -51,55 +51,58 @@ def backfill(
     column: tuple[str, ...],
     as_json: bool,
 ) -> None:
-    """Put recorded ticks into the lake and their candles into the topics, and so into the tables.
+    """Load recorded ticks into the lake, and publish their candles.
 
-    Parquet, CSV or NDJSON, the last two also .gz or .zst, in any order. The ticks do not pass
-    through Kafka. Candles that were there already are made anew with them, as `homma repair` does.
-    `homma land` takes the candles from the topics into the tables.
+    The files are Parquet, CSV or NDJSON, the last two also as .gz or .zst, in any order. The ticks
+    do not go through Kafka. Existing candles are rebuilt to include them, as in `homma repair`.
+    `homma land` writes the published candles to the tables.
 
     \b
     Example:
       homma backfill 2024.parquet 2025.parquet
       homma backfill quotes.csv.gz --column mid=price --source LSE --symbol VOD
     """
-    layout = Layout(
-        columns=columns_of(column),
+    mapping = ColumnMapping(
+        columns=parse_columns(column),
         source=settings.source,
         symbol=settings.symbol,
         unit=settings.time_unit,
         skip=settings.skip_invalid_rows,
     )
-    recording = Recording(file, layout, one_byte(settings.separator))
+    recording = Recording(file, mapping, parse_separator(settings.separator))
     names, admin = contract.topics(topics), Admin(kafka)
     partitions = admin.partitions().get(names.ticks, topics.partitions)
     admin.ensure(contract.specs(topics, partitions), topics.replication_factor)
-    began_s = time.monotonic()
-    with opened(kafka, names, catalog, settings.group) as (lake, engine), _shown(recording) as show:
+    start_s = time.monotonic()
+    with (
+        open_lake_and_engine(kafka, names, catalog, settings.group) as (lake, engine),
+        _progress_bar(recording) as show,
+    ):
         for spec in CANDLES:
-            lake.make(spec)
+            lake.ensure_table(spec)
         loaded = load(
             recording.frames(),
             lake,
             time.time_ns() // 1000,
-            skip_bad=settings.skip_invalid_rows,
-            on_ticks=lambda count: show("ticks into the lake", count),
+            skip_invalid=settings.skip_invalid_rows,
+            on_ticks=lambda count: show("loading ticks", count),
         )
         if not loaded.ticks:
-            raise FeedError("there are no ticks in the files", "name files that have some")
+            raise FeedError("the files contain no ticks", "name files that do")
         topic_id = admin.topic_id(names.ticks) or ""
-        done = _candles(lake, engine, settings, loaded, topic_id, show)
-    skipped = recording.skipped + loaded.bad
-    _say(loaded, done, skipped, time.monotonic() - began_s, as_json=as_json)
+        repaired = _publish_candles(lake, engine, settings, loaded, topic_id, show)
+    skipped = recording.skipped + loaded.skipped
+    _print_result(loaded, repaired, skipped, time.monotonic() - start_s, as_json=as_json)
 
 
-def _candles(
+def _publish_candles(
     lake: Lake,
     engine: Engine,
     settings: BackfillSettings,
-    loaded: Loaded,
+    loaded: LoadedTicks,
     topic_id: str,
-    show: Show,
-) -> Repaired:
+    show: ShowProgress,
+) -> RepairReport:
     def now_us() -> int:
         return time.time_ns() // 1000
 
@@ -108,7 +111,7 @@ def _candles(
     def on_slice(piece: Slice) -> None:
         nonlocal counted
         counted += piece.ticks.height
-        show("candles of them", counted)
+        show("building candles", counted)
 
     return repair(
         lake,
@@ -118,17 +121,17 @@ def _candles(
             microseconds(settings.watermark_delay), microseconds(settings.allowed_lateness)
         ),
         now_us,
-        first=beginning(engine, topic_id, settings.price, now_us()),
-        clocks=loaded.clocks,
+        initial_state=initial_state(engine, topic_id, settings.price, now_us()),
+        newest_times=loaded.newest_times,
         on_slice=on_slice,
     )
 
 
 @contextmanager
-def _shown(recording: Recording) -> Iterator[Show]:
-    """A bar on a terminal."""
+def _progress_bar(recording: Recording) -> Iterator[ShowProgress]:
+    """Show a progress bar on a terminal."""
     if not sys.stderr.isatty():
-        yield lambda _what, _count: None
+        yield lambda _step, _count: None
         return
     with Progress(
         TextColumn("{task.description}"),
@@ -139,24 +142,26 @@ def _shown(recording: Recording) -> Iterator[Show]:
         transient=True,
     ) as bar:
         task = bar.add_task("", total=recording.count())
-        yield lambda what, count: bar.update(task, description=what, completed=count)
+        yield lambda step, count: bar.update(task, description=step, completed=count)
 
 
-def _say(loaded: Loaded, done: Repaired, skipped: int, seconds: float, *, as_json: bool) -> None:
-    published, removed = sum(done.published.values()), sum(done.removed.values())
+def _print_result(
+    loaded: LoadedTicks, repaired: RepairReport, skipped: int, seconds: float, *, as_json: bool
+) -> None:
+    published, removed = sum(repaired.published.values()), sum(repaired.removed.values())
     if as_json:
-        said = {
+        result = {
             "ticks": loaded.ticks,
             "skipped": skipped,
             "published": published,
             "removed": removed,
             "seconds": round(seconds, 3),
         }
-        click.echo(json.dumps(said))
+        click.echo(json.dumps(result))
         return
-    left = f", {skipped:,} left out" if skipped else ""
+    skipped_text = f" ({skipped:,} skipped)" if skipped else ""
     click.echo(
-        f"{loaded.ticks:,} ticks into the lake{left}, {published:,} candles published, in "
-        f"{seconds:,.1f} s",
+        f"loaded {loaded.ticks:,} ticks into the lake{skipped_text} and published "
+        f"{published:,} candles in {seconds:,.1f} s",
         err=True,
     )

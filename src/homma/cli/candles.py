@@ -1,20 +1,20 @@
-"""`homma candles`: history from the lake."""
+"""`homma candles`: candles from the lake."""
 
 from typing import Any
 
 import click
 
 from homma.cli.catalog import Catalog
-from homma.cli.history_options import HistoryRequest, asks
-from homma.cli.intervals import of_code
-from homma.cli.options import takes
+from homma.cli.history_options import HistoryRequest, with_history_options
+from homma.cli.intervals import parse_interval
+from homma.cli.options import with_settings
 from homma.core.interval import INTERVALS
 from homma.lake import history
 from homma.lake.schema import CANDLES
 from homma.lake.table import Lake
 from homma.settings import LakeSettings
 
-_SHOWN = {
+_COLUMNS = {
     "source": "source",
     "symbol": "symbol",
     "dateTime": "start",
@@ -29,21 +29,21 @@ _SHOWN = {
 
 
 @click.command()
-@takes(LakeSettings)
+@with_settings(LakeSettings)
 @click.argument("code", metavar="INTERVAL")
 @click.argument("symbol", metavar="[SYMBOL]", required=False, default="")
-@asks
+@with_history_options
 @click.option(
     "--fill",
     type=click.Choice(["none", "previous"]),
     default="none",
-    help="previous: carry the last close through intervals without a tick",
+    help="previous: fill intervals without ticks with the previous close  [none]",
 )
-def candles(lake: Catalog, code: str, fill: str, **asked: Any) -> None:
-    """Show candles out of the lake.
+def candles(lake: Catalog, code: str, fill: str, **options: Any) -> None:
+    """Show candles from the lake.
 
-    INTERVAL is one of m1 m5 m10 m15 m30 h1 h3 h4 D1 W1 M1. JSON (a line each), CSV and Parquet
-    have the fields that candles have in Kafka.
+    INTERVAL is one of m1 m5 m10 m15 m30 h1 h3 h4 D1 W1 M1. JSON (one line per candle), CSV and
+    Parquet have the same fields as candles in Kafka.
 
     \b
     Example:
@@ -52,8 +52,8 @@ def candles(lake: Catalog, code: str, fill: str, **asked: Any) -> None:
       homma candles D1 --from 2025-01-01 --output days.parquet
       homma candles m5 BNBUSD --from 4h --fill previous --json
     """
-    question = HistoryRequest(**asked)
-    spec = CANDLES[INTERVALS.index(of_code(code))]
+    request = HistoryRequest(**options)
+    spec = CANDLES[INTERVALS.index(parse_interval(code))]
     table = Lake(lake.properties, lake.namespace).table(spec)
-    rows = history.candles(table, question.wanted, question.now_us, fill=fill == "previous")
-    question.answer(rows, spec, _SHOWN)
+    rows = history.candles(table, request.query, request.now_us, fill=fill == "previous")
+    request.write(rows, spec, _COLUMNS)

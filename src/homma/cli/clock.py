@@ -1,9 +1,8 @@
-"""A machine's clock that is set back under a running program.
+"""Exit if the machine's clock is set back while homma runs.
 
-librdkafka waits until a time of day. Once the clock is set back by an hour, each of its waits that
-is under way lasts an hour longer (its issue 2145): nothing is read or committed, and nothing can
-be ended in order. A new process does not know the old hour; what the old one had not committed is
-taken up again.
+librdkafka waits until a time of day (its issue 2145). If the clock is set back by an hour, every
+wait in progress lasts an hour longer: nothing is read or committed, and no clean shutdown is
+possible. A new process is not affected, and it repeats the work that was not committed.
 """
 
 import os
@@ -11,41 +10,41 @@ import threading
 import time
 from typing import Final
 
-from homma.cli.exit_codes import told
+from homma.cli.exit_codes import report_error
 from homma.errors import ClockSetBack
 
-# Shorter ones pass like any other pause.
-_MOST_S: Final = 10.0
-_LOOK_S: Final = 1.0
+# A smaller step only makes a wait a little longer.
+_TOLERANCE_S: Final = 10.0
+_CHECK_EVERY_S: Final = 1.0
 
 
-class SetBack:
-    """Compares the time of day with a clock that only goes on. Seconds."""
+class ClockComparison:
+    """Compares the time of day with the monotonic clock, in seconds."""
 
     def __init__(self, wall_s: float, monotonic_s: float) -> None:
         self._ahead_s = wall_s - monotonic_s
 
-    def by(self, wall_s: float, monotonic_s: float) -> float:
-        """How far the time of day was set back since the last look; less than 0: forward."""
+    def set_back_s(self, wall_s: float, monotonic_s: float) -> float:
+        """How far the time of day was set back since the last call; negative if set forward."""
         before_s, self._ahead_s = self._ahead_s, wall_s - monotonic_s
         return before_s - self._ahead_s
 
 
-def end_when_set_back() -> None:
-    """Look at the clock from a thread, and end the program with a sentence."""
+def exit_when_set_back() -> None:
+    """Watch the clock from a thread, and exit with an error if it is set back."""
     threading.Thread(target=_watch, name="clock", daemon=True).start()
 
 
 def _watch() -> None:
-    clock = SetBack(time.time(), time.monotonic())
+    clock = ClockComparison(time.time(), time.monotonic())
     while True:
-        time.sleep(_LOOK_S)
-        by_s = clock.by(time.time(), time.monotonic())
-        if by_s > _MOST_S:
+        time.sleep(_CHECK_EVERY_S)
+        set_back_s = clock.set_back_s(time.time(), time.monotonic())
+        if set_back_s > _TOLERANCE_S:
             error = ClockSetBack(
-                f"the machine's clock was set back by {by_s:.0f} s, which the Kafka client would "
-                "wait for",
-                "start again: the work is taken up from the last commit",
+                f"the machine's clock was set back by {set_back_s:.0f} s, and the Kafka client "
+                "would wait that long",
+                "start again: homma continues from the last commit",
             )
-            # Not sys.exit: the thread that would have to end hangs.
-            os._exit(told(error))
+            # sys.exit would wait for the main thread, which hangs.
+            os._exit(report_error(error))

@@ -1,4 +1,4 @@
-"""`homma doctor`: what is missing or misconfigured, and the remedy."""
+"""`homma doctor`: find problems of this machine and Kafka, with their remedies."""
 
 import json
 import sys
@@ -12,7 +12,7 @@ from rich.table import Table
 
 from homma.cli import checks, kafka_checks
 from homma.cli.checks import Finding
-from homma.cli.options import takes
+from homma.cli.options import with_settings
 from homma.settings import AggregateSettings, KafkaSettings, TopicSettings, UpSettings
 from homma.topics.kafka.connection import Connection
 
@@ -20,8 +20,8 @@ _COLOURS: Final = {"ok": "green", "warning": "yellow", "failure": "red"}
 
 
 @click.command()
-@takes(UpSettings, KafkaSettings, TopicSettings, AggregateSettings)
-@click.option("--json", "as_json", is_flag=True, help="in machine form")
+@with_settings(UpSettings, KafkaSettings, TopicSettings, AggregateSettings)
+@click.option("--json", "as_json", is_flag=True, help="print JSON")
 def doctor(
     up: UpSettings,
     kafka: Connection,
@@ -29,9 +29,10 @@ def doctor(
     settings: AggregateSettings,
     as_json: bool,
 ) -> None:
-    """Check this machine and Kafka. Exit status 1 if anything fails, warnings aside.
+    """Check this machine and Kafka.
 
-    It changes nothing, and downloads nothing. Give it the flags that you give the other verbs.
+    Use the same flags as for the other commands. Nothing is changed or downloaded. The exit status
+    is 1 if there are failures; warnings do not count.
 
     \b
     Example:
@@ -39,14 +40,14 @@ def doctor(
       homma doctor --dir /data/homma --kafka-port 19092 --bootstrap.servers 127.0.0.1:19092
       homma doctor --json | jq '.[] | select(.status != "ok")'
     """
-    where = kafka_checks.CheckedCluster(
+    target = kafka_checks.CheckedCluster(
         kafka=kafka,
         topics=topics,
         group=settings.group,
         own_port=checks.broker_port(up.dir),
         now_ms=lambda: time.time_ns() // 1_000_000,
     )
-    findings = list(_all(up, where))
+    findings = list(_findings(up, target))
     if as_json:
         click.echo(json.dumps(checks.table(findings), indent=2))
     else:
@@ -55,10 +56,10 @@ def doctor(
         sys.exit(1)
 
 
-def _all(up: UpSettings, where: kafka_checks.CheckedCluster) -> Iterator[Finding]:
+def _findings(up: UpSettings, target: kafka_checks.CheckedCluster) -> Iterator[Finding]:
     for check in checks.machine(up):
         yield from check()
-    yield from kafka_checks.cluster(where)
+    yield from kafka_checks.cluster(target)
 
 
 def _print(findings: list[Finding]) -> None:
@@ -66,18 +67,18 @@ def _print(findings: list[Finding]) -> None:
     table = Table(box=None, pad_edge=False)
     table.add_column("check", no_wrap=True)
     table.add_column("")
-    table.add_column("found, and what to do about it", overflow="fold")
-    for one in findings:
-        colour = _COLOURS[one.status]
-        table.add_row(one.check, f"[{colour}]{one.status}[/]", _plain(one.found))
-        if one.remedy:
-            table.add_row("", "", f"→ {_plain(one.remedy)}", style="bold")
+    table.add_column("finding and remedy", overflow="fold")
+    for finding in findings:
+        colour = _COLOURS[finding.status]
+        table.add_row(finding.check, f"[{colour}]{finding.status}[/]", _escape(finding.detail))
+        if finding.remedy:
+            table.add_row("", "", f"→ {_escape(finding.remedy)}", style="bold")
     console.print(table)
-    counts = {s: sum(one.status == s for one in findings) for s in ("failure", "warning")}
-    said = [f"{n} {s}{'s' if n > 1 else ''}" for s, n in counts.items() if n]
-    console.print(", ".join(said) or "all is well")
+    counts = {s: sum(f.status == s for f in findings) for s in ("failure", "warning")}
+    summary = [f"{n} {s}{'s' if n > 1 else ''}" for s, n in counts.items() if n]
+    console.print(", ".join(summary) or "no problems")
 
 
-def _plain(text: str) -> str:
-    """A text in which square brackets are not rich's markup."""
+def _escape(text: str) -> str:
+    """Escape square brackets, which are markup in rich."""
     return text.replace("[", r"\[")

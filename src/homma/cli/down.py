@@ -1,24 +1,27 @@
-"""`homma down`: end what `homma up --detach` has started."""
+"""`homma down`: stop what `homma up --detach` has started."""
 
 import click
 
-from homma.cli.options import takes
+from homma.cli.options import with_settings
 from homma.settings import UpSettings
 from homma.stack.folder import end_owner
 
 
 @click.command()
-@takes(UpSettings)
+@with_settings(UpSettings)
 def down(settings: UpSettings) -> None:
-    """Stop the homma that owns a folder, and whatever it left running.
+    """Stop the homma that owns a data folder.
+
+    This also stops processes left over from an earlier one.
 
     \b
     Example:
       homma down --dir .homma
     """
-    ended = end_owner(settings.dir)
-    if ended.owner is None and not ended.ended:
+    stopped = end_owner(settings.dir)
+    if stopped.owner is None and not stopped.ended:
         click.echo(f"nothing runs in {settings.dir}")
         return
-    left = f", and {', '.join(s.name for s in ended.ended)} left behind" if ended.ended else ""
-    click.echo(f"stopped process {ended.owner}{left}" if ended.owner else f"stopped{left}")
+    names = [] if stopped.owner is None else [f"process {stopped.owner}"]
+    names += [f"{status.name} (left over)" for status in stopped.ended]
+    click.echo(f"stopped {', '.join(names)}")

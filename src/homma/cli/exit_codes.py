@@ -1,4 +1,4 @@
-"""Exit statuses, and what an error says at the end."""
+"""Exit statuses, and the message of an error."""
 
 from typing import Final
 
@@ -11,7 +11,7 @@ WRONG_USAGE: Final = 2
 INTERRUPTED: Final = 130
 
 
-def told(error: HommaError) -> int:
-    """Say it on stderr, in one sentence; the exit status that goes with it."""
+def report_error(error: HommaError) -> int:
+    """Print the error to stderr in one sentence, and return the exit status."""
     click.echo(f"homma: {error}", err=True)
     return WRONG_USAGE if isinstance(error, SettingError) else FAILED

@@ -1,10 +1,10 @@
-"""`homma flink`: what Apache Flink is given to run."""
+"""`homma flink`: the SQL that Apache Flink runs."""
 
 import click
 
 from homma.aggregate.flink import SHADED, Job, script
 from homma.cli.flink_state import checkpoints_uri
-from homma.cli.options import takes
+from homma.cli.options import with_settings
 from homma.settings import (
     AggregateSettings,
     EngineSettings,
@@ -20,19 +20,19 @@ from homma.topics.kafka.connection import Connection
 @click.group()
 @click.pass_context
 def flink(context: click.Context) -> None:
-    """The same candles from Apache Flink.
+    """Build the same candles with Apache Flink.
 
     \b
     Example:
-      homma flink sql                       what Flink is given to run
+      homma flink sql                       print the SQL that Flink runs
       homma aggregate --engine flink        run it
     """
-    # Settings of homma.toml are those of a verb; here the verb has verbs of its own.
+    # click passes homma.toml to this group, which has to pass it on to its subcommands.
     context.default_map = dict.fromkeys(flink.commands, context.default_map or {})
 
 
 @flink.command()
-@takes(KafkaSettings, TopicSettings, AggregateSettings, FlinkSettings, EngineSettings)
+@with_settings(KafkaSettings, TopicSettings, AggregateSettings, FlinkSettings, EngineSettings)
 def sql(
     kafka: Connection,
     topics: TopicSettings,
@@ -40,20 +40,20 @@ def sql(
     flink_settings: FlinkSettings,
     engine: EngineSettings,
 ) -> None:
-    """Print the SQL that makes the candles in Flink: `sql-client.sh -f` takes it as it is.
+    """Print the SQL that builds the candles, which `sql-client.sh -f` can run.
 
-    It holds no secret: Flink reads KAFKA_SASL_USERNAME and KAFKA_SASL_PASSWORD itself.
+    It contains no secrets: Flink itself reads KAFKA_SASL_USERNAME and KAFKA_SASL_PASSWORD.
 
     \b
     Example:
       homma flink sql --bootstrap.servers broker:9092 --checkpoints s3://bucket/flink
     """
-    named = contract.topics(topics)
+    names = contract.topics(topics)
     job = Job(
-        topics=named,
+        topics=names,
         settings=settings,
         flink=flink_settings,
         client=java_properties(kafka, SHADED),
-        checkpoints=checkpoints_uri(flink_settings, engine, settings.group, named.ticks),
+        checkpoints=checkpoints_uri(flink_settings, engine, settings.group, names.ticks),
     )
     click.echo(script(job), nl=False)

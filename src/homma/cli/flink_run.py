@@ -1,4 +1,4 @@
-"""`homma aggregate --engine flink`: has Flink make candles, and starts it anew after a crash."""
+"""`homma aggregate --engine flink`: run the job in Flink, and restart it after a crash."""
 
 import logging
 import time
@@ -9,15 +9,15 @@ from typing import Final
 
 from homma.aggregate.flink import SHADED, Job, script
 from homma.cli.flink_state import (
-    Ticks,
-    begin,
+    TickGroup,
     checkpoints_uri,
     home_of,
-    lies_here,
+    is_local,
     newest_checkpoint,
-    note,
-    noted,
     path_of,
+    prepare_state,
+    store_checkpoint,
+    stored_checkpoint,
 )
 from homma.errors import HommaError, ServerFailed, SettingError, StateError
 from homma.settings import AggregateSettings, EngineSettings, FlinkSettings
@@ -35,10 +35,10 @@ from homma.topics.kafka.connection import Connection
 
 log = logging.getLogger("homma.flink")
 
-_LOOK_S: Final = 0.2
-_SAVE_WITHIN_S: Final = 120.0
-#: A cluster's JobManager may be starting anew.
-_ABSENT_S: Final = 60.0
+_POLL_S: Final = 0.2
+_SAVE_TIMEOUT_S: Final = 120.0
+#: A cluster's JobManager may be restarting.
+_MISSING_TIMEOUT_S: Final = 60.0
 
 Stopped = Callable[[], bool]
 
@@ -51,7 +51,7 @@ def run(
     engine: EngineSettings,
     stopped: Stopped,
 ) -> None:
-    """Run until `stopped`, or with until_end until what is there now is worked off."""
+    """Run until `stopped`, or with until_end until the ticks that exist now are processed."""
     home = home_of(engine, settings.group, topics.ticks)
     job = Job(
         topics=topics,
@@ -62,51 +62,52 @@ def run(
     )
     with folder.claim(home):
         cluster = _cluster(home, job, engine)
-        if settings.rebuild and isinstance(cluster, _There):
+        if settings.rebuild and isinstance(cluster, _RemoteFlink):
             _must_not_run(cluster, job)
-        ticks = Ticks(kafka, topics, settings.group)
+        ticks = TickGroup(kafka, topics, settings.group)
         try:
-            begin(home, job, ticks, cluster.restore())
-            worked_off = ticks.until_end() if settings.until_end else lambda: False
-            _follow(cluster, job, worked_off, stopped)
+            prepare_state(home, job, ticks, cluster.restore())
+            is_done = ticks.until_end() if settings.until_end else lambda: False
+            _supervise(cluster, job, is_done, stopped)
         finally:
             ticks.close()
 
 
-def _must_not_run(cluster: "_There", job: Job) -> None:
-    """A rebuild of what is being made would be its second writer."""
+def _must_not_run(cluster: "_RemoteFlink", job: Job) -> None:
+    """Reject a rebuild while the job runs: both would write the same candles."""
     running = cluster.rest.job(job.name)
     if running is not None and running.state not in ENDED:
         raise StateError(
-            f"{job.name} runs on {cluster.rest.address}", "end it there, then start with --rebuild"
+            f"{job.name} runs on {cluster.rest.address}",
+            "cancel it first, then use --rebuild",
         )
 
 
-def _cluster(home: Path, job: Job, engine: EngineSettings) -> "_Here | _There":
-    if not engine.jobmanager and not lies_here(job.checkpoints):
+def _cluster(home: Path, job: Job, engine: EngineSettings) -> "_LocalFlink | _RemoteFlink":
+    if not engine.jobmanager and not is_local(job.checkpoints):
         raise SettingError(
-            f"the Flink on this machine cannot write to {job.flink.checkpoints}",
-            "name a folder by --checkpoints, or a cluster by --jobmanager",
+            f"Flink on this machine cannot write to {job.flink.checkpoints}",
+            "name a folder with --checkpoints, or a cluster with --jobmanager",
         )
     jars = fetch(read_lock("flink"), engine.cache.expanduser() / "jars", base_url=engine.maven)
     flink = Flink(home, jars, engine.flink_port, engine.flink_memory, job.flink.parallelism)
     if engine.jobmanager:
-        return _There(flink, job, engine.jobmanager)
+        return _RemoteFlink(flink, job, engine.jobmanager)
     must_be_free(engine.flink_port, "--flink-port")
-    return _Here(flink, job)
+    return _LocalFlink(flink, job)
 
 
-def _lying_there(job: Job) -> str | None:
-    """The newest checkpoint of a job, where its place can be looked into from here."""
-    return newest_checkpoint(path_of(job.checkpoints)) if lies_here(job.checkpoints) else None
+def _local_checkpoint(job: Job) -> str | None:
+    """Return the newest checkpoint of a job, if its checkpoints are in a local folder."""
+    return newest_checkpoint(path_of(job.checkpoints)) if is_local(job.checkpoints) else None
 
 
 class _StopRequested(Exception):
-    """Somebody wants it to end while it is starting."""
+    """The process was told to stop while Flink was starting."""
 
 
-class _Here:
-    """Flink in a process of ours."""
+class _LocalFlink:
+    """Flink in a child process."""
 
     def __init__(self, flink: Flink, job: Job) -> None:
         self._flink = flink
@@ -115,42 +116,42 @@ class _Here:
         self._process: Process | None = None
 
     def restore(self) -> str | None:
-        """The newest checkpoint in the folder."""
-        return _lying_there(self._job)
+        """Return the newest checkpoint in the folder."""
+        return _local_checkpoint(self._job)
 
     def start(self, text: str, stopped: Stopped) -> None:
-        """Start it, and wait until the job's tasks all run."""
+        """Start Flink, and wait until all tasks of the job run."""
         server.write(self._flink, text)
 
         def ready() -> bool:
             if stopped():
                 raise _StopRequested
-            # Who asks a port that nobody listens on may get hold of it, and answer to themselves.
+            # A client that connects to a free local port can be given that port and answer itself.
             pid = process.status.pid
             if pid is None or not listens(pid, self._flink.port):
                 return False
             job = self.rest.job(self._job.name)
-            return job is not None and job.working
+            return job is not None and job.is_running
 
         process = self._process = server.cluster(self._flink, ready)
         process.start()
 
-    def ended(self) -> str | None:
-        """Why it ended by itself; empty where it was told to by somebody else, None: it runs."""
+    def exit_reason(self) -> str | None:
+        """Return why it failed; an empty text if someone else ended it, None while it runs."""
         assert self._process is not None
         status = self._process.status
         if status.state is State.RUNNING:
             return None
-        return "" if status.last_exit == 0 else status.trouble or "it ended"
+        return "" if status.last_exit == 0 else status.trouble or "it exited"
 
-    def over(self) -> None:
-        """Nothing of it is left running."""
+    def close(self) -> None:
+        """Stop Flink."""
         if self._process is not None:
             self._process.stop()
 
 
-class _There:
-    """Flink on a cluster: the job is handed over, and looked after."""
+class _RemoteFlink:
+    """Flink on a cluster: the job is submitted to it and monitored."""
 
     def __init__(self, flink: Flink, job: Job, jobmanager: str) -> None:
         self._flink = flink
@@ -160,19 +161,19 @@ class _There:
         self._missing_since: float | None = None
 
     def restore(self) -> str | None:
-        """The newest checkpoint of the job that the cluster knows, or that is known here."""
+        """Return the newest checkpoint of the job, from the cluster or from this machine."""
         job = self.rest.job(self._job.name)
-        found = self.rest.checkpoint(job.number) if job is not None else None
-        if found is not None:
-            return found.path
-        # What was noted may have been replaced while nothing of homma ran.
-        return _lying_there(self._job) or noted(self._flink.folder)
+        checkpoint = self.rest.checkpoint(job.job_id) if job is not None else None
+        if checkpoint is not None:
+            return checkpoint.path
+        # The stored path is used last, because it may have been replaced while homma did not run.
+        return _local_checkpoint(self._job) or stored_checkpoint(self._flink.folder)
 
     def start(self, text: str, stopped: Stopped) -> None:
-        """Hand it over, unless the cluster has it already."""
-        if not self.rest.answers():
+        """Submit the job, unless the cluster already runs it."""
+        if not self.rest.is_reachable():
             raise ServerFailed(
-                f"no JobManager answers at {self._jobmanager}", "start it, or mend --jobmanager"
+                f"no JobManager answers at {self._jobmanager}", "start it, or correct --jobmanager"
             )
         job = self.rest.job(self._job.name)
         if job is None or job.state in ENDED:
@@ -180,99 +181,99 @@ class _There:
             client = server.submission(self._flink, self._jobmanager)
             client.start()
             while client.status.state is State.RUNNING and not stopped():
-                time.sleep(_LOOK_S)
+                time.sleep(_POLL_S)
             client.stop()
             if stopped():
                 raise _StopRequested
             if client.status.last_exit != 0:
                 raise ServerFailed(
-                    f"{self._jobmanager} did not take the job: {client.status.trouble}",
+                    f"{self._jobmanager} did not accept the job: {client.status.trouble}",
                     f"see {self._flink.out}",
                 )
-        log.info("job %s is on %s", self._job.name, self._jobmanager)
+        log.info("job %s runs on %s", self._job.name, self._jobmanager)
 
-    def ended(self) -> str | None:
-        """As of `_Here`; what its newest checkpoint is, is noted meanwhile."""
+    def exit_reason(self) -> str | None:
+        """As in `_LocalFlink`. Also stores the path of the newest checkpoint."""
         job = self.rest.job(self._job.name)
         if job is None:
             self._missing_since = self._missing_since or time.monotonic()
-            gone = time.monotonic() - self._missing_since > _ABSENT_S
-            return f"{self._jobmanager} knows it no more" if gone else None
+            is_lost = time.monotonic() - self._missing_since > _MISSING_TIMEOUT_S
+            return f"{self._jobmanager} no longer knows the job" if is_lost else None
         self._missing_since = None
-        found = self.rest.checkpoint(job.number)
-        if found is not None:
-            note(self._flink.folder, found.path)
+        checkpoint = self.rest.checkpoint(job.job_id)
+        if checkpoint is not None:
+            store_checkpoint(self._flink.folder, checkpoint.path)
         if job.state not in ENDED:
             return None
-        return self.rest.failure(job.number) if job.state == "FAILED" else ""
+        return self.rest.failure(job.job_id) if job.state == "FAILED" else ""
 
-    def over(self) -> None:
-        """The cluster keeps it."""
+    def close(self) -> None:
+        """Do nothing: the job keeps running on the cluster."""
 
 
-def _follow(
-    cluster: _Here | _There, job: Job, worked_off: Callable[[], bool], stopped: Stopped
+def _supervise(
+    cluster: _LocalFlink | _RemoteFlink, job: Job, is_done: Callable[[], bool], stopped: Stopped
 ) -> None:
-    """Start the job, anew after each crash, until it is to end."""
-    backoff, fresh = Backoff(), job.settings.rebuild
+    """Start the job, and restart it after each crash, until it is stopped."""
+    backoff, discard_state = Backoff(), job.settings.rebuild
     while not stopped():
-        began_s = time.monotonic()
-        restored = None if fresh else cluster.restore()
-        fresh = False
-        log.info("starting Flink, from %s", restored or "the oldest tick kept")
+        start_s = time.monotonic()
+        checkpoint = None if discard_state else cluster.restore()
+        discard_state = False
+        log.info("starting Flink from %s", checkpoint or "the oldest tick in Kafka")
         try:
-            cluster.start(script(replace(job, restore=restored)), stopped)
-            log.info("Flink runs: http://%s", cluster.rest.address)
-            why = _watch(cluster, job, worked_off, stopped)
+            cluster.start(script(replace(job, restore=checkpoint)), stopped)
+            log.info("Flink runs at http://%s", cluster.rest.address)
+            reason = _watch(cluster, job, is_done, stopped)
         except _StopRequested:
             return
         except ServerFailed as error:
-            why = str(error)
-            trouble: HommaError = error
+            reason = str(error)
+            failure: HommaError = error
         else:
-            if why is None:
+            if reason is None:
                 return
-            trouble = ServerFailed(f"Flink ended: {why}", "see its log in --dir")
+            failure = ServerFailed(f"Flink exited: {reason}", "see its log in --dir")
         finally:
-            cluster.over()
-        delay_s = backoff.after(time.monotonic() - began_s)
+            cluster.close()
+        delay_s = backoff.after(time.monotonic() - start_s)
         if delay_s is None or stopped():
-            raise trouble
-        log.warning("%s; Flink is started again in %g s", why, delay_s)
+            raise failure
+        log.warning("%s; restarting Flink in %g s", reason, delay_s)
         _pause(delay_s, stopped)
 
 
 def _watch(
-    cluster: _Here | _There, job: Job, worked_off: Callable[[], bool], stopped: Stopped
+    cluster: _LocalFlink | _RemoteFlink, job: Job, is_done: Callable[[], bool], stopped: Stopped
 ) -> str | None:
-    """Wait for the end: None where it was wanted, else what was in the way."""
+    """Wait for the end: return None if it was requested, or else the reason."""
     while True:
-        why = cluster.ended()
-        if why is not None:
-            if not why:
-                log.warning("the job was ended in Flink, not from here")
-            return why or None
-        if stopped() or worked_off():
+        reason = cluster.exit_reason()
+        if reason is not None:
+            if not reason:
+                log.warning("the job was cancelled in Flink, not by homma")
+            return reason or None
+        if stopped() or is_done():
             _save(cluster, job)
             return None
-        time.sleep(_LOOK_S)
+        time.sleep(_POLL_S)
 
 
-def _save(cluster: _Here | _There, job: Job) -> None:
-    """End the job with its state saved, candles of all ticks read so far committed."""
+def _save(cluster: _LocalFlink | _RemoteFlink, job: Job) -> None:
+    """Stop the job after it saves its state and commits the candles of all ticks read."""
     running = cluster.rest.job(job.name)
     if running is None or running.state in ENDED:
         return
-    request = cluster.rest.stop(running.number, job.checkpoints)
-    until_s = time.monotonic() + _SAVE_WITHIN_S
+    request = cluster.rest.stop(running.job_id, job.checkpoints)
+    until_s = time.monotonic() + _SAVE_TIMEOUT_S
     while time.monotonic() < until_s:
-        if _is_over(cluster.rest.job(job.name)) or cluster.ended() is not None:
+        if _is_over(cluster.rest.job(job.name)) or cluster.exit_reason() is not None:
             return
-        cluster.rest.saved(running.number, request)
-        time.sleep(_LOOK_S)
+        cluster.rest.savepoint_path(running.job_id, request)
+        time.sleep(_POLL_S)
     raise ServerFailed(
-        f"Flink has not saved its state within {_SAVE_WITHIN_S:g} s",
-        "see its log; the next start goes on from its last checkpoint",
+        f"Flink has not saved its state within {_SAVE_TIMEOUT_S:g} s",
+        "see its log; the next start continues from its last checkpoint",
     )
 
 
@@ -283,4 +284,4 @@ def _is_over(job: FlinkJob | None) -> bool:
 def _pause(seconds: float, stopped: Stopped) -> None:
     until_s = time.monotonic() + seconds
     while time.monotonic() < until_s and not stopped():
-        time.sleep(_LOOK_S)
+        time.sleep(_POLL_S)

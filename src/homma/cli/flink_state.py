@@ -1,7 +1,7 @@
-"""What Flink's state belongs to, and where its newest checkpoint is.
+"""The origin of Flink's state, and the path of its newest checkpoint.
 
-Flink's state is in its checkpoints. Beside them stands what they belong to: the topic of ticks, by
-its id, the price, and the form of the SQL, which another version of homma may have in another way.
+Flink's state is in its checkpoints. A file next to them records their origin: the id of the topic
+of ticks, the price, and a hash of the SQL, which may differ in another version of homma.
 """
 
 import json
@@ -13,7 +13,7 @@ from typing import Final
 from urllib.parse import unquote, urlsplit
 
 from homma.aggregate import views
-from homma.aggregate.flink import Job, place_of
+from homma.aggregate.flink import Job, state_folder
 from homma.errors import SettingError, StateError
 from homma.settings import EngineSettings, FlinkSettings
 from homma.topics.contract import Topics
@@ -22,42 +22,42 @@ from homma.topics.kafka.connection import Connection
 from homma.topics.kafka.reading import GroupReader, Range, Reader
 
 _SESSION_MS: Final = 6_000
-_PATIENCE_S: Final = 30.0
-#: So far before a partition's end its last record is looked for.
-_BACK: Final = 100
+_READ_TIMEOUT_S: Final = 30.0
+#: The last record of a partition is searched for among this many offsets before its end.
+_TAIL_OFFSETS: Final = 100
 _METADATA: Final = "_metadata"
 
 
 def home_of(engine: EngineSettings, group: str, ticks: str) -> Path:
-    """The folder of one job's data."""
+    """Return the folder of a job's data."""
     return engine.dir.absolute() / "flink" / f"{group}-{ticks}"
 
 
 def checkpoints_uri(flink: FlinkSettings, engine: EngineSettings, group: str, ticks: str) -> str:
-    """Where one job's state goes, as Flink takes it."""
-    given = flink.checkpoints
-    if not given:
+    """Return the URI of the folder of a job's state."""
+    root = flink.checkpoints
+    if not root:
         if engine.jobmanager:
             raise SettingError(
-                "a cluster's checkpoints need a place that all of it reaches",
-                "name it by --checkpoints, such as s3://bucket/flink",
+                "a cluster needs a folder for checkpoints that all its machines can reach",
+                "name it with --checkpoints, such as s3://bucket/flink",
             )
         return (home_of(engine, group, ticks) / "checkpoints").as_uri()
-    place = given if "://" in given else Path(given).absolute().as_uri()
-    return place_of(place, group, ticks)
+    uri = root if "://" in root else Path(root).absolute().as_uri()
+    return state_folder(uri, group, ticks)
 
 
 @dataclass(frozen=True, slots=True)
 class StateOrigin:
-    """What the state belongs to."""
+    """The topic, price and SQL that Flink's state was built with."""
 
-    topicId: str  # noqa: N815  as in the marks of homma's own engine
+    topicId: str  # noqa: N815  as in the offset metadata of homma's own engine
     price: str
     sql: str
 
 
-class Ticks:
-    """The topic of ticks and the group that reads it, looked at from outside."""
+class TickGroup:
+    """The topic of ticks, and the offsets that Flink commits for its group."""
 
     def __init__(self, kafka: Connection, topics: Topics, group: str) -> None:
         self._kafka = kafka
@@ -68,97 +68,101 @@ class Ticks:
         self._reader = Reader(kafka)
         self._offsets = GroupReader(kafka, group, topics.ticks, _SESSION_MS)
 
-    def basis(self, price: str) -> StateOrigin:
-        """What candles made now would belong to."""
-        return StateOrigin(self._admin.topic_id(self._topics.ticks) or "", price, views.form())
+    def origin(self, price: str) -> StateOrigin:
+        """Return the origin of a state that is built now."""
+        return StateOrigin(self._admin.topic_id(self._topics.ticks) or "", price, views.sql_hash())
 
-    def forget(self) -> None:
-        """Have the group begin anew."""
-        self._admin.forget_group(self._group)
+    def delete_offsets(self) -> None:
+        """Delete the group, so that it starts again from the oldest tick."""
+        self._admin.delete_group(self._group)
 
-    def must_be_new(self, *, begun: bool) -> None:
-        """Refuse where an engine has been at work whose state is not here.
+    def must_be_new(self, *, was_started: bool) -> None:
+        """Raise StateError if an engine has run whose state is not here.
 
-        `begun`: this one was, but has not come as far as a checkpoint, nor to committing offsets.
+        `was_started`: this engine has, but without reaching a checkpoint or committing offsets.
         """
         committed = [self._offsets.committed(p) is not None for p in range(self._partitions)]
-        written = not begun and any(
-            self._reader.kept(topic, p).end
+        written = not was_started and any(
+            self._reader.offset_range(topic, p).end
             for topic in self._topics.candles
             for p in range(self._partitions)
         )
         if any(committed) or written:
-            what = "candles" if written else "an offset"
+            output = "candles have" if written else "an offset has"
             raise StateError(
-                f"there are {what} of group {self._group} and {self._topics.ticks}, and no "
-                "checkpoint of Flink's here",
-                "start with --rebuild to make the candles anew of the oldest tick kept, or name "
-                "the --dir that has the checkpoints",
+                f"{output} been written by group {self._group} from {self._topics.ticks}, but "
+                "there is no checkpoint of Flink here",
+                "start with --rebuild to build all candles again from the oldest tick in Kafka, "
+                "or use the --dir with the checkpoints",
             )
 
     def until_end(self) -> Callable[[], bool]:
-        """What says whether the ticks that are there now are in the candles."""
+        """Return a function that tells whether the ticks that exist now are in the candles."""
         ends = {p: self._last(p) for p in range(self._partitions)}
 
-        def worked_off() -> bool:
-            found = {p: self._offsets.committed(p) for p in ends}
+        def is_done() -> bool:
+            committed = {p: self._offsets.committed(p) for p in ends}
             return all(
-                end == 0 or (at is not None and at.offset >= end)
-                for at, end in ((found[p], end) for p, end in ends.items())
+                end == 0 or (position is not None and position.offset >= end)
+                for position, end in ((committed[p], end) for p, end in ends.items())
             )
 
-        return worked_off
+        return is_done
 
     def _last(self, partition: int) -> int:
-        """The offset after the last record: transactions leave marks beyond it."""
-        kept = self._reader.kept(self._topics.ticks, partition)
-        wanted = {self._topics.ticks: Range(max(kept.start, kept.end - _BACK), kept.end)}
+        """Return the offset after the last record, which transaction markers may follow."""
+        available = self._reader.offset_range(self._topics.ticks, partition)
+        ranges = {
+            self._topics.ticks: Range(
+                max(available.start, available.end - _TAIL_OFFSETS), available.end
+            )
+        }
         last = 0
-        for batch in self._reader.read(partition, wanted, _PATIENCE_S):
+        for batch in self._reader.read(partition, ranges, _READ_TIMEOUT_S):
             last = max(last, *((message.offset() or 0) + 1 for message in batch))
         return last
 
     def close(self) -> None:
-        """Let go of the connections."""
+        """Close the connections."""
         self._reader.close()
         self._offsets.close()
 
 
-def begin(home: Path, job: Job, ticks: Ticks, checkpoint: str | None) -> None:
-    """Make sure that state, ticks and settings belong together, and write down what does."""
-    path, basis = home / "basis.json", ticks.basis(job.settings.price)
+def prepare_state(home: Path, job: Job, ticks: TickGroup, checkpoint: str | None) -> None:
+    """Check that state, ticks and settings belong together, and store the origin."""
+    path, origin = home / "basis.json", ticks.origin(job.settings.price)
     if job.settings.rebuild:
-        if lies_here(job.checkpoints):
+        if is_local(job.checkpoints):
             shutil.rmtree(path_of(job.checkpoints), ignore_errors=True)
         (home / "checkpoint").unlink(missing_ok=True)
-        ticks.forget()
+        ticks.delete_offsets()
     elif checkpoint is None:
-        ticks.must_be_new(begun=path.exists())
+        ticks.must_be_new(was_started=path.exists())
     elif path.exists():
-        _must_match(json.loads(path.read_text(encoding="utf-8")), basis, job)
-    path.write_text(json.dumps(asdict(basis)), encoding="utf-8")
+        _must_match(json.loads(path.read_text(encoding="utf-8")), origin, job)
+    path.write_text(json.dumps(asdict(origin)), encoding="utf-8")
 
 
-def _must_match(found: Mapping[str, str], basis: StateOrigin, job: Job) -> None:
-    if found["price"] != basis.price:
+def _must_match(stored: Mapping[str, str], origin: StateOrigin, job: Job) -> None:
+    if stored["price"] != origin.price:
         raise StateError(
-            f"the candles are made of {found['price']}, and --price says {basis.price}",
-            f"use --price {found['price']}, or start with --rebuild",
+            f"the candles are made of {stored['price']}, but --price is {origin.price}",
+            f"use --price {stored['price']}, or start with --rebuild",
         )
-    if found["topicId"] != basis.topicId:
+    if stored["topicId"] != origin.topicId:
         raise StateError(
-            f"topic {job.topics.ticks} has been deleted and made again since the last checkpoint",
+            f"topic {job.topics.ticks} was deleted and created again after the last checkpoint",
             "start with --rebuild",
         )
-    if found.get("sql") != basis.sql:
+    if stored.get("sql") != origin.sql:
         raise StateError(
-            "the checkpoints are another version of homma's, whose state this one cannot take over",
-            "start with --rebuild to make the candles anew, or go on with that version",
+            "the checkpoints are from another version of homma, and this version cannot use them",
+            "start with --rebuild to build all candles again, or use that version",
         )
 
 
 def newest_checkpoint(checkpoints: Path) -> str | None:
-    """The newest complete checkpoint or savepoint below a folder, as Flink takes it."""
+    """Return the URI of the newest complete checkpoint or savepoint below a folder."""
     complete = [
         *checkpoints.glob(f"*/chk-*/{_METADATA}"),
         *checkpoints.glob(f"savepoint-*/{_METADATA}"),
@@ -167,23 +171,23 @@ def newest_checkpoint(checkpoints: Path) -> str | None:
     return None if newest is None else newest.parent.as_uri()
 
 
-def lies_here(uri: str) -> bool:
-    """Whether it is a folder, which can be looked into from here if it is shared."""
+def is_local(uri: str) -> bool:
+    """Whether a URI is that of a folder on this machine."""
     return uri.startswith("file:")
 
 
 def path_of(uri: str) -> Path:
-    """The folder that a file URI names."""
+    """Return the folder of a file URI."""
     return Path(unquote(urlsplit(uri).path))
 
 
-def note(home: Path, path: str) -> None:
-    """Keep in mind where a cluster's newest checkpoint is."""
+def store_checkpoint(home: Path, path: str) -> None:
+    """Store the path of a cluster's newest checkpoint."""
     (home / "checkpoint").write_text(path, encoding="utf-8")
 
 
-def noted(home: Path) -> str | None:
-    """What was noted last."""
+def stored_checkpoint(home: Path) -> str | None:
+    """Return the path that was stored last."""
     try:
         return (home / "checkpoint").read_text(encoding="utf-8") or None
     except FileNotFoundError:

@@ -1,10 +1,10 @@
-"""Python's search for cycles, for programs through which records pass by the million."""
+"""Garbage collection for programs that process millions of records."""
 
 import gc
 
 
-def collect_seldom() -> None:
-    """Records come and go and none is part of a cycle: look for cycles seldom."""
+def collect_rarely() -> None:
+    """Search for reference cycles rarely: records are never part of one."""
     gc.collect()
     gc.freeze()
     gc.set_threshold(50_000, 20, 50)

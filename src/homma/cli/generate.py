@@ -1,10 +1,10 @@
-"""`homma generate`: made-up ticks into Kafka."""
+"""`homma generate`: send synthetic ticks to Kafka."""
 
 import time
 
 import click
 
-from homma.cli.options import takes
+from homma.cli.options import with_settings
 from homma.cli.sending import send
 from homma.feed.sources import synthetic
 from homma.settings import GenerateSettings, KafkaSettings, MetricsSettings, TopicSettings
@@ -12,8 +12,8 @@ from homma.topics.kafka.connection import Connection
 
 
 @click.command()
-@takes(KafkaSettings, TopicSettings, GenerateSettings, MetricsSettings)
-@click.option("--json", "as_json", is_flag=True, help="say at the end in JSON what was sent")
+@with_settings(KafkaSettings, TopicSettings, GenerateSettings, MetricsSettings)
+@click.option("--json", "as_json", is_flag=True, help="print the result as JSON")
 def generate(
     kafka: Connection,
     topics: TopicSettings,
@@ -21,7 +21,7 @@ def generate(
     metrics: MetricsSettings,
     as_json: bool,
 ) -> None:
-    """Make up ticks and send them to Kafka, until Ctrl-C.
+    """Send synthetic ticks to Kafka until Ctrl-C.
 
     \b
     Example:

@@ -1,14 +1,14 @@
-"""Intervals as they are typed."""
+"""Intervals as users type them."""
 
 from homma.core.interval import BY_CODE, Interval
 from homma.errors import SettingError
 
 
-def of_code(code: str) -> Interval:
-    """The interval of a code; SettingError where there is none."""
+def parse_interval(code: str) -> Interval:
+    """Return the interval of a code; SettingError if there is none."""
     if code not in BY_CODE:
         raise SettingError(
-            f"{code} is no interval",
-            f"choose one of {' '.join(BY_CODE)} (m1 is a minute, M1 a month)",
+            f"{code} is not an interval",
+            f"choose one of {' '.join(BY_CODE)} (m1 is one minute, M1 one month)",
         )
     return BY_CODE[code]

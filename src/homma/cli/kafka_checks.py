@@ -1,4 +1,4 @@
-"""What `homma doctor` asks Kafka: whether topics and offsets are as the engine needs them."""
+"""The checks of `homma doctor` on Kafka: topics, offsets and clocks."""
 
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
@@ -16,12 +16,12 @@ from homma.topics.offset_metadata import read_offset_metadata
 
 _REACH_S: Final = 5.0
 _SESSION_MS: Final = 6_000
-#: A broker's clock that is further ahead of ours than this would make finality come early.
+#: If a broker's clock is further ahead than this, candles become final too early.
 _AHEAD_MS: Final = 2_000
-#: What has to be as the contract says, and the setting that says it where there is one.
+#: Topic configurations that the contract sets, and a hint on the setting, if there is one.
 _COMPARED: Final = {
     "cleanup.policy": "",
-    "retention.ms": "or set the retention settings to what you want",
+    "retention.ms": "or change the retention settings",
     "message.timestamp.type": "",
     "max.message.bytes": "",
 }
@@ -29,7 +29,7 @@ _COMPARED: Final = {
 
 @dataclass(frozen=True, slots=True)
 class CheckedCluster:
-    """Where to ask and what for; `own_port` is the port of a broker that runs in our folder."""
+    """The cluster to check; `own_port` is the port of a broker that runs in the data folder."""
 
     kafka: Connection
     topics: TopicSettings
@@ -38,86 +38,92 @@ class CheckedCluster:
     now_ms: Callable[[], int]
 
 
-def cluster(where: CheckedCluster) -> Iterator[Finding]:
-    """All checks of a Kafka cluster; only the first where it is out of reach."""
-    servers = where.kafka["bootstrap.servers"]
+def cluster(target: CheckedCluster) -> Iterator[Finding]:
+    """Run all checks of a Kafka cluster; only the first if no broker answers."""
+    servers = target.kafka["bootstrap.servers"]
     try:
-        # What librdkafka logs on its way to giving up is said in the finding.
-        found = Admin({"log_level": "0", **where.kafka}).partitions(_REACH_S)
+        # The finding says why no broker answered, so librdkafka need not log it.
+        partitions = Admin({"log_level": "0", **target.kafka}).partitions(_REACH_S)
     except HommaError as error:
-        yield _unreachable(where, servers, error)
+        yield _unreachable(target, servers, error)
         return
-    yield Finding("Kafka", "ok", f"{servers} answers, {len(found)} topics")
+    yield Finding("Kafka", "ok", f"{servers} answers and has {len(partitions)} topics")
     try:
-        yield from topics(where, found)
-        if where.topics.topic in found:
-            yield from offsets(where, found[where.topics.topic])
-            yield from clock(where, found[where.topics.topic])
+        yield from topics(target, partitions)
+        if target.topics.topic in partitions:
+            yield from offsets(target, partitions[target.topics.topic])
+            yield from clock(target, partitions[target.topics.topic])
     except HommaError as error:
-        yield Finding("Kafka", "failure", error.what, error.remedy)
+        yield Finding("Kafka", "failure", error.problem, error.remedy)
 
 
-def _unreachable(where: CheckedCluster, servers: str, error: HommaError) -> Finding:
-    if where.own_port is not None:
-        ours = f"127.0.0.1:{where.own_port}"
-        if servers != ours:
-            remedy = f"`homma up` runs one here: name it with --bootstrap.servers {ours}"
-            return Finding("Kafka", "failure", error.what, remedy)
+def _unreachable(target: CheckedCluster, servers: str, error: HommaError) -> Finding:
+    if target.own_port is not None:
+        own = f"127.0.0.1:{target.own_port}"
+        if servers != own:
+            remedy = f"`homma up` runs one here: use --bootstrap.servers {own}"
+            return Finding("Kafka", "failure", error.problem, remedy)
     elif servers.startswith(("127.0.0.1:", "localhost:")):
-        # The state of a machine on which nothing has been started yet is no fault of it.
-        return Finding("Kafka", "warning", f"none at {servers}", "start one with `homma up`")
-    return Finding("Kafka", "failure", error.what, error.remedy)
+        # A machine on which nothing has been started yet has no fault.
+        return Finding("Kafka", "warning", f"no broker at {servers}", "start one with `homma up`")
+    return Finding("Kafka", "failure", error.problem, error.remedy)
 
 
-def topics(where: CheckedCluster, found: Mapping[str, int]) -> Iterator[Finding]:
-    """Whether the topics are as the contract says; one finding where all are."""
-    ticks = where.topics.topic
-    specs = contract.specs(where.topics, found.get(ticks, where.topics.partitions))
-    there = [spec for spec in specs if spec.name in found]
-    missing = [spec.name for spec in specs if spec.name not in found]
-    differing = [finding for spec in there for finding in _partitions(spec, found)]
-    configs = Admin(where.kafka).configs([spec.name for spec in there])
-    differing += [finding for spec in there for finding in _config(spec, configs[spec.name], ticks)]
+def topics(target: CheckedCluster, partitions: Mapping[str, int]) -> Iterator[Finding]:
+    """Check that the topics match the contract; a single finding if all do."""
+    ticks = target.topics.topic
+    specs = contract.specs(target.topics, partitions.get(ticks, target.topics.partitions))
+    present = [spec for spec in specs if spec.name in partitions]
+    missing = [spec.name for spec in specs if spec.name not in partitions]
+    differing = [
+        finding for spec in present for finding in _partitions(spec, partitions[spec.name])
+    ]
+    configs = Admin(target.kafka).configs([spec.name for spec in present])
+    differing += [
+        finding for spec in present for finding in _config(spec, configs[spec.name], ticks)
+    ]
     if missing:
         yield Finding(
             "topics",
             "warning",
             f"missing: {', '.join(missing)}",
-            "`homma up`, `homma generate` and `homma aggregate` make them, and so may you, "
-            "as docs/reference/topics.md says",
+            "`homma up`, `homma generate` and `homma aggregate` create them; "
+            "docs/reference/topics.md says how to create them yourself",
         )
     yield from differing
-    if there and not differing:
-        yield Finding("topics", "ok", f"{len(there)} of {len(specs)} there, as they should be")
+    if present and not differing:
+        yield Finding(
+            "topics", "ok", f"{len(present)} of {len(specs)} exist and match the contract"
+        )
 
 
-def _partitions(spec: TopicSpec, found: Mapping[str, int]) -> Iterator[Finding]:
-    count = found[spec.name]
+def _partitions(spec: TopicSpec, count: int) -> Iterator[Finding]:
     if count != spec.partitions:
         yield Finding(
             f"topic {spec.name}",
             "failure",
-            f"{count} partitions where {spec.partitions} are needed, as many as the ticks have",
-            "delete it, or choose another name for it with --candle-topic, --dead-topic or "
-            "--late-topic",
+            f"{count} partitions instead of {spec.partitions}, the number of the topic of ticks",
+            "delete it, or use another name with --candle-topic, --dead-topic or --late-topic",
         )
 
 
 def _config(spec: TopicSpec, config: Mapping[str, str], ticks: str) -> Iterator[Finding]:
     for name, hint in _COMPARED.items():
-        wanted, found = spec.config.get(name), config.get(name)
-        if wanted is None or _parts(wanted) == _parts(found or ""):
+        expected, actual = spec.config.get(name), config.get(name)
+        if expected is None or _parts(expected) == _parts(actual or ""):
             continue
-        # Compaction would keep one tick of each series and drop the others.
-        loses = spec.name == ticks and name == "cleanup.policy" and "compact" in (found or "")
+        # Compaction would keep one tick of each series and delete the others.
+        loses_ticks = (
+            spec.name == ticks and name == "cleanup.policy" and "compact" in (actual or "")
+        )
         remedy = (
-            f"kafka-configs --alter --topic {spec.name} --add-config {name}=[{wanted}]"
+            f"kafka-configs --alter --topic {spec.name} --add-config {name}=[{expected}]"
             f"{', ' if hint else ''}{hint}"
         )
         yield Finding(
             f"topic {spec.name}",
-            "failure" if loses else "warning",
-            f"{name} is {found}, not {wanted}",
+            "failure" if loses_ticks else "warning",
+            f"{name} is {actual}, not {expected}",
             remedy,
         )
 
@@ -126,68 +132,72 @@ def _parts(text: str) -> set[str]:
     return set(text.split(","))
 
 
-def offsets(where: CheckedCluster, partitions: int) -> Iterator[Finding]:
-    """Whether the engine's committed offsets are its own and its ticks still there."""
-    ticks = where.topics.topic
-    topic_id = Admin(where.kafka).topic_id(ticks)
-    reader, group = Reader(where.kafka), GroupReader(where.kafka, where.group, ticks, _SESSION_MS)
+def offsets(target: CheckedCluster, partitions: int) -> Iterator[Finding]:
+    """Check that homma committed the offsets, and that the ticks to read next still exist."""
+    ticks = target.topics.topic
+    topic_id = Admin(target.kafka).topic_id(ticks)
+    reader, group = (
+        Reader(target.kafka),
+        GroupReader(target.kafka, target.group, ticks, _SESSION_MS),
+    )
     try:
-        behind, troubled, known = 0, False, 0
+        lag, has_problems, committed_count = 0, False, 0
         for partition in range(partitions):
-            committed, kept = group.committed(partition), reader.kept(ticks, partition)
+            committed, available = group.committed(partition), reader.offset_range(ticks, partition)
             if committed is None:
                 continue
-            known += 1
-            behind += max(0, kept.end - committed.offset)
-            at = f"{ticks} partition {partition}"
-            for finding in _offset(at, committed.offset, committed.metadata, kept.start, topic_id):
-                troubled = True
+            committed_count += 1
+            lag += max(0, available.end - committed.offset)
+            name = f"{ticks} partition {partition}"
+            for finding in _offset(
+                name, committed.offset, committed.metadata, available.start, topic_id
+            ):
+                has_problems = True
                 yield finding
     finally:
         group.close()
         reader.close()
-    if not known:
-        yield Finding("offsets", "ok", f"group {where.group} has read nothing of {ticks} yet")
-    elif not troubled:
-        found = (
-            f"group {where.group}: {known} of {partitions} partitions, {behind:,} offsets behind"
-        )
-        yield Finding("offsets", "ok", found)
+    if not committed_count:
+        yield Finding("offsets", "ok", f"group {target.group} has not read {ticks} yet")
+    elif not has_problems:
+        read = f"{committed_count} of {partitions} partitions"
+        yield Finding("offsets", "ok", f"group {target.group}: {read}, {lag:,} offsets behind")
 
 
 def _offset(
-    at: str, offset: int, metadata: str, oldest: int, topic_id: str | None
+    name: str, offset: int, metadata: str, oldest: int, topic_id: str | None
 ) -> Iterator[Finding]:
-    anew = "start `homma aggregate --rebuild`"
+    rebuild = "start `homma aggregate --rebuild`"
     if offset < oldest:
         yield Finding(
             "offsets",
             "failure",
-            f"{oldest - offset} offsets of {at} were deleted by retention before they were read",
-            f"raise --tick-retention, and {anew}",
+            f"retention deleted {oldest - offset} offsets of {name} before they were read",
+            f"raise --tick-retention, and {rebuild}",
         )
     try:
-        mark = read_offset_metadata(metadata, at)
+        origin = read_offset_metadata(metadata, name)
     except StateError as error:
-        yield Finding("offsets", "failure", error.what, error.remedy)
+        yield Finding("offsets", "failure", error.problem, error.remedy)
         return
-    if mark.topicId != topic_id:
-        what = f"the committed offset of {at} belongs to an earlier topic of that name"
-        yield Finding("offsets", "failure", what, f"{anew}, or name another --group")
+    if origin.topicId != topic_id:
+        detail = f"the committed offset of {name} belongs to an earlier topic of the same name"
+        yield Finding("offsets", "failure", detail, f"{rebuild}, or use another --group")
 
 
-def clock(where: CheckedCluster, partitions: int) -> Iterator[Finding]:
-    """Whether the broker, which dates the ticks, is ahead of this machine."""
-    ticks, ahead_ms = where.topics.topic, where.now_ms() + _AHEAD_MS
-    reader = Reader(where.kafka)
+def clock(target: CheckedCluster, partitions: int) -> Iterator[Finding]:
+    """Check that the clock of the broker, which dates the records, is not ahead of this machine."""
+    ticks, ahead_ms = target.topics.topic, target.now_ms() + _AHEAD_MS
+    reader = Reader(target.kafka)
     try:
         ahead = any(
-            reader.since(ticks, partition, ahead_ms) is not None for partition in range(partitions)
+            reader.offset_for_time(ticks, partition, ahead_ms) is not None
+            for partition in range(partitions)
         )
     finally:
         reader.close()
     if ahead:
-        what = f"{ticks} has records dated more than {_AHEAD_MS / 1000:g} s ahead of this machine"
-        yield Finding("clock", "warning", what, "set the clocks of brokers and machines by NTP")
+        detail = f"{ticks} has records dated more than {_AHEAD_MS / 1000:g} s ahead of this machine"
+        yield Finding("clock", "warning", detail, "synchronise the clocks of all machines by NTP")
     else:
-        yield Finding("clock", "ok", "no record is ahead of this machine's clock")
+        yield Finding("clock", "ok", "no record is dated ahead of this machine's clock")

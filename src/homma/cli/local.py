@@ -15,7 +15,7 @@ from typing import Any, Final
 
 from prometheus_client.parser import text_string_to_metric_families
 
-from homma.durations import duration_text
+from homma.durations import format_duration
 from homma.errors import HommaError, KafkaError, SettingError
 from homma.rendered import prometheus
 from homma.settings import GenerateSettings, TopicSettings, UpSettings
@@ -32,38 +32,38 @@ from homma.topics import contract
 from homma.topics.kafka.admin import Admin
 
 HOST: Final = "127.0.0.1"
-#: The engine commits once more before it ends, and may have to wait for the broker.
+#: The engine commits once more before it exits, and may have to wait for the broker.
 _STAGE_STOP_S: Final = 20.0
 _LOGIN: Final = (ACCESS_KEY, SECRET_KEY)
-#: SeaweedFS's log of changes grows by half a gigabyte in that time, with all tables at work.
+#: In this time SeaweedFS's change log grows by half a gigabyte if all tables are written to.
 _PURGE_EVERY_S: Final = 3600.0
 TRINO: Final = "trino"
-#: Told (what, bytes, of bytes) while something is downloaded.
+#: Called with (name, bytes so far, total bytes) during a download.
 OnFetch = Callable[[str, int, int], None]
 
 
 @dataclass(frozen=True, slots=True)
 class StageProgram:
-    """One of homma's own programs, and where its metrics are; `flags` include where they are."""
+    """One of homma's own programs; `flags` include the port of its metrics."""
 
     name: str
     metrics_port: int
     port_flag: str
     flags: tuple[str, ...]
-    #: Whether people come to that port.
-    for_people: bool = False
+    #: Whether the same port serves a web page.
+    has_page: bool = False
 
     @property
     def ports(self) -> dict[str, int]:
-        """What it listens on."""
+        """The ports it listens on, by purpose."""
         return {"metrics": self.metrics_port} | (
-            {"page": self.metrics_port} if self.for_people else {}
+            {"page": self.metrics_port} if self.has_page else {}
         )
 
 
 @dataclass(frozen=True, slots=True)
-class Local:
-    """What runs, and how to ask it; `lake` is None where it was not wanted."""
+class RunningPipeline:
+    """The running processes and their addresses; `lake` is None with --no-lake."""
 
     bootstrap: str
     lake: Seaweed | None
@@ -72,54 +72,57 @@ class Local:
 
 
 def stages(up: UpSettings, topics: TopicSettings, ticks: GenerateSettings) -> list[StageProgram]:
-    """Homma's own programs, consumers first, so that no tick has to wait for them."""
-    named, wanted = flags(topics), lake(up)
-    found = [_measured("aggregate", up.aggregate_metrics_port, *named)]
-    if wanted is not None:
-        flush = ("--commit-every", duration_text(up.commit_every))
-        where = _of_lake(up, wanted)
-        found.append(_measured("land", up.land_metrics_port, *named, *where, *flush))
-    if not up.no_serve:
-        where = ("--without-lake",) if wanted is None else _of_lake(up, wanted)
-        port = ("--serve-port", str(up.serve_port))
-        found.append(
-            StageProgram("serve", up.serve_port, "--serve-port", (*port, *named, *where), True)
+    """Return homma's own programs, consumers first, so that no tick waits for them."""
+    topic_flags, server = as_flags(topics), lake_server(up)
+    programs = [_with_metrics("aggregate", up.aggregate_metrics_port, *topic_flags)]
+    if server is not None:
+        commit_flags = ("--commit-every", format_duration(up.commit_every))
+        lake_flags = _lake_flags(up, server)
+        programs.append(
+            _with_metrics("land", up.land_metrics_port, *topic_flags, *lake_flags, *commit_flags)
         )
+    if not up.no_serve:
+        lake_flags = ("--without-lake",) if server is None else _lake_flags(up, server)
+        flags = ("--serve-port", str(up.serve_port), *topic_flags, *lake_flags)
+        programs.append(StageProgram("serve", up.serve_port, "--serve-port", flags, has_page=True))
     if not up.no_generate:
-        found.append(_measured("generate", up.generate_metrics_port, *named, *flags(ticks)))
-    return found
+        tick_flags = as_flags(ticks)
+        programs.append(
+            _with_metrics("generate", up.generate_metrics_port, *topic_flags, *tick_flags)
+        )
+    return programs
 
 
-def _measured(name: str, port: int, *more: str) -> StageProgram:
-    metrics = ("--metrics-port", str(port), "--metrics-host", HOST)
-    return StageProgram(name, port, f"--{name}-metrics-port", (*metrics, *more))
+def _with_metrics(name: str, port: int, *flags: str) -> StageProgram:
+    metric_flags = ("--metrics-port", str(port), "--metrics-host", HOST)
+    return StageProgram(name, port, f"--{name}-metrics-port", (*metric_flags, *flags))
 
 
-def flags(settings: Any) -> tuple[str, ...]:
-    """Settings as flags, those with their default left out."""
-    given: list[str] = []
+def as_flags(settings: Any) -> tuple[str, ...]:
+    """Return the settings that differ from their defaults as flags."""
+    flags: list[str] = []
     for row in fields(settings):
         value = getattr(settings, row.name)
         if value != row.default:
-            given.append("--" + row.name.replace("_", "-"))
+            flags.append("--" + row.name.replace("_", "-"))
             if not isinstance(value, bool):
-                given.append(duration_text(value) if isinstance(value, timedelta) else str(value))
-    return tuple(given)
+                flags.append(format_duration(value) if isinstance(value, timedelta) else str(value))
+    return tuple(flags)
 
 
-def lake(up: UpSettings) -> Seaweed | None:
-    """Where SeaweedFS is to be, if it is wanted."""
+def lake_server(up: UpSettings) -> Seaweed | None:
+    """Return the folder and ports of SeaweedFS; None with --no-lake."""
     ports = Ports(up.s3_port, up.catalog_port, up.seaweed_port)
     return None if up.no_lake else Seaweed(up.dir, ports)
 
 
-def _of_lake(up: UpSettings, wanted: Seaweed) -> tuple[str, ...]:
-    """Where a stage finds the lake, and its login."""
+def _lake_flags(up: UpSettings, server: Seaweed) -> tuple[str, ...]:
+    """Return the flags with the addresses of the lake and the folder of its login."""
     return (
         "--catalog-uri",
-        f"http://{HOST}:{wanted.ports.catalog}",
+        f"http://{HOST}:{server.ports.catalog}",
         "--s3-endpoint",
-        f"http://{HOST}:{wanted.ports.s3}",
+        f"http://{HOST}:{server.ports.s3}",
         "--dir",
         str(up.dir),
     )
@@ -134,50 +137,50 @@ def running(
     config: Path | None,
     on_fetch: OnFetch,
     say: Callable[[str], None],
-) -> Iterator[Local]:
-    """Have the pipeline for the length of a with block; stops it in reverse order.
+) -> Iterator[RunningPipeline]:
+    """Run the pipeline for the duration of a with block, and stop it in reverse order.
 
-    `extras` are servers that are started only when they are asked for: TRINO. `say` is told what
-    goes on. Raises StackError and its kin; nothing is left running then.
+    `extras` are optional servers: TRINO. `say` is called with a line for each step. Raises
+    HommaError, after stopping everything.
     """
     if TRINO in extras and up.no_lake:
-        raise SettingError("Trino reads the lake, and there is to be none", "leave --no-lake out")
+        raise SettingError("Trino needs the lake", "omit --no-lake")
     with ExitStack() as cleanup:
         home = cleanup.enter_context(folder.claim(up.dir))
-        for left in home.leftovers.ended:
-            say(f"ended {left.name}, left behind by an earlier run")
-        # All of them, before what takes its time is started for nothing.
+        for orphan in home.leftovers.ended:
+            say(f"stopped {orphan.name}, left over from an earlier run")
+        # Check all ports first: downloads and servers take time.
         for port, flag in _ports(up, topics, ticks, extras).items():
             must_be_free(port, flag)
         started = _Started(home, cleanup, say)
         class_path = jars.fetch(
             jars.read_lock("kafka"), _cache(up) / "jars", partial(on_fetch, "Kafka"), up.maven
         )
-        trino_server = _fetched_trino(up, on_fetch) if TRINO in extras else None
+        trino_server = _fetch_trino(up, on_fetch) if TRINO in extras else None
         bootstrap = _kafka(up, started, class_path)
         admin = Admin({"bootstrap.servers": bootstrap})
-        found = admin.partitions().get(topics.topic, topics.partitions)
-        admin.ensure(contract.specs(topics, found), topics.replication_factor)
-        wanted = lake(up)
-        if wanted is not None:
-            _seaweed(wanted, started)
-        wanted_stages = stages(up, topics, ticks)
-        _tell_prometheus(up.dir, wanted_stages)
-        for stage in wanted_stages:
+        partitions = admin.partitions().get(topics.topic, topics.partitions)
+        admin.ensure(contract.specs(topics, partitions), topics.replication_factor)
+        server = lake_server(up)
+        if server is not None:
+            _seaweed(server, started)
+        programs = stages(up, topics, ticks)
+        _write_prometheus_targets(up.dir, programs)
+        for stage in programs:
             say(f"starting {stage.name}")
             process = Process(
                 _program(up.dir, stage, bootstrap, config),
-                started.noted(stage.name, stage.ports),
+                started.recorder(stage.name, stage.ports),
             )
             started.add(process)
             process.start()
-        if wanted is not None and trino_server is not None:
-            _trino(up, wanted, bootstrap, trino_server, started)
-        yield Local(bootstrap, wanted, tuple(started.processes), started.ports)
+        if server is not None and trino_server is not None:
+            _trino(up, server, bootstrap, trino_server, started)
+        yield RunningPipeline(bootstrap, server, tuple(started.processes), started.ports)
 
 
 class _Started:
-    """What has been started so far, to be stopped in reverse order and recorded meanwhile."""
+    """The processes started so far, to be recorded, and stopped in reverse order."""
 
     def __init__(self, home: Folder, cleanup: ExitStack, say: Callable[[str], None]) -> None:
         self.home = home
@@ -186,13 +189,13 @@ class _Started:
         self.processes: list[Process] = []
         self.ports: dict[str, dict[str, int]] = {}
 
-    def noted(self, name: str, ports: dict[str, int]) -> Callable[[Status], None]:
-        """Give what records how that process stands."""
+    def recorder(self, name: str, ports: dict[str, int]) -> Callable[[Status], None]:
+        """Return a function that records the status of a process in the data folder."""
         self.ports[name] = ports
-        return lambda status: self.home.note(status, ports)
+        return lambda status: self.home.record_status(status, ports)
 
     def add(self, process: Process) -> None:
-        """Have it stopped before those that were added earlier."""
+        """Stop this process before the ones that were added earlier."""
         self.cleanup.callback(process.stop)
         self.processes.append(process)
 
@@ -200,12 +203,12 @@ class _Started:
 def _ports(
     up: UpSettings, topics: TopicSettings, ticks: GenerateSettings, extras: Collection[str]
 ) -> dict[int, str]:
-    """Every port that will be needed, and the flag that moves it."""
-    wanted = lake(up)
+    """Return every port that will be used, with its flag."""
+    server = lake_server(up)
     return {
         up.kafka_port: "--kafka-port",
         up.kafka_controller_port: "--kafka-controller-port",
-        **(wanted.flags if wanted else {}),
+        **(server.flags if server else {}),
         **({up.trino_port: "--trino-port"} if TRINO in extras else {}),
         **{stage.metrics_port: stage.port_flag for stage in stages(up, topics, ticks)},
     }
@@ -216,86 +219,86 @@ def _cache(up: UpSettings) -> Path:
 
 
 def _kafka(up: UpSettings, started: _Started, class_path: list[Path]) -> str:
-    """Start Kafka; give its address."""
+    """Start Kafka, and return its address."""
     started.say("starting Kafka")
     broker = Broker(up.dir / "kafka", up.kafka_port, up.kafka_controller_port, class_path)
     bootstrap = f"{HOST}:{up.kafka_port}"
     ports = {"broker": up.kafka_port, "controller": up.kafka_controller_port}
-    started.add(kafka.start(broker, lambda: answers(bootstrap), started.noted("kafka", ports)))
+    started.add(
+        kafka.start(broker, lambda: is_reachable(bootstrap), started.recorder("kafka", ports))
+    )
     return bootstrap
 
 
-def _seaweed(wanted: Seaweed, started: _Started) -> None:
-    """Start SeaweedFS, and clear up after it from time to time."""
+def _seaweed(server: Seaweed, started: _Started) -> None:
+    """Start SeaweedFS, and purge its change log from time to time."""
     started.say("starting SeaweedFS")
-    started.add(seaweed.start(wanted, started.noted("seaweed", wanted.ports.all())))
+    started.add(seaweed.start(server, started.recorder("seaweed", server.ports.all())))
 
-    def told(error: HommaError) -> None:
+    def report(error: HommaError) -> None:
         started.say(str(error))
 
-    def purge(over: threading.Event) -> None:
-        seaweed.purge_log(wanted, over)
+    def purge(stop: threading.Event) -> None:
+        seaweed.purge_log(server, stop)
 
-    started.cleanup.enter_context(periodic.every(_PURGE_EVERY_S, purge, told))
-
-
-def _fetched_trino(up: UpSettings, on_fetch: OnFetch) -> Path:
-    locked = archive.read_archive(TRINO)
-    return archive.unpacked(locked, _cache(up), partial(on_fetch, "Trino"), up.maven)
+    started.cleanup.enter_context(periodic.every(_PURGE_EVERY_S, purge, report))
 
 
-def _trino(
-    up: UpSettings, wanted: Seaweed, bootstrap: str, server: Path, started: _Started
-) -> None:
-    """Start Trino over that lake and those topics."""
-    started.say("starting Trino, which takes a while")
+def _fetch_trino(up: UpSettings, on_fetch: OnFetch) -> Path:
+    lock = archive.read_archive(TRINO)
+    return archive.ensure_unpacked(lock, _cache(up), partial(on_fetch, "Trino"), up.maven)
+
+
+def _trino(up: UpSettings, lake: Seaweed, bootstrap: str, server: Path, started: _Started) -> None:
+    """Start Trino on the lake and the topics."""
+    started.say("starting Trino, which takes about half a minute")
     login = ensure_credentials(up.dir)
-    told = trino.lake_environment(
+    environment = trino.lake_environment(
         {
-            "uri": wanted.catalog,
+            "uri": lake.catalog,
             "warehouse": f"s3://{BUCKET}",
-            "s3.endpoint": wanted.s3,
+            "s3.endpoint": lake.s3,
             "s3.region": REGION,
             "s3.access-key-id": login.access_key,
             "s3.secret-access-key": login.secret_key,
         }
     )
-    told |= {"HOMMA_BOOTSTRAP_SERVERS": bootstrap}
-    node = trino.Node(up.dir / TRINO, up.trino_port, server, trino.settings_folder(), told)
-    started.add(trino.start(node, started.noted(TRINO, {"http": up.trino_port})))
-    trino.make_views(node)
+    environment |= {"HOMMA_BOOTSTRAP_SERVERS": bootstrap}
+    node = trino.Node(up.dir / TRINO, up.trino_port, server, trino.settings_folder(), environment)
+    started.add(trino.start(node, started.recorder(TRINO, {"http": up.trino_port})))
+    trino.create_views(node)
 
 
 def _program(home: Path, stage: StageProgram, bootstrap: str, config: Path | None) -> Program:
-    chosen = ["--config", str(config)] if config else []
+    config_flag = ["--config", str(config)] if config else []
     return Program(
         name=stage.name,
         argv=[
             sys.executable,
             "-m",
             "homma",
-            *chosen,
+            *config_flag,
             stage.name,
             "--bootstrap.servers",
             bootstrap,
             *stage.flags,
         ],
         log=home / f"{stage.name}.log",
-        # The login of the lake that is started here, not that of another.
+        # The stage reads the login of this lake from the data folder, not from the environment.
         env={name: value for name, value in os.environ.items() if name not in _LOGIN},
-        ready=lambda: measured(stage.metrics_port) is not None,
+        ready=lambda: scrape(stage.metrics_port) is not None,
         stop_within_s=_STAGE_STOP_S,
         restart=Backoff,
     )
 
 
-def _tell_prometheus(home: Path, stages: list[StageProgram]) -> None:
-    """Write where the metrics are: deploy/prometheus/prometheus.yml looks there."""
-    places = {stage.name: f"{HOST}:{stage.metrics_port}" for stage in stages}
-    (home / "targets.json").write_text(prometheus.targets(places), encoding="utf-8")
+def _write_prometheus_targets(home: Path, stages: list[StageProgram]) -> None:
+    """Write the addresses of the metrics, which deploy/prometheus/prometheus.yml reads."""
+    addresses = {stage.name: f"{HOST}:{stage.metrics_port}" for stage in stages}
+    (home / "targets.json").write_text(prometheus.targets(addresses), encoding="utf-8")
 
 
-def answers(bootstrap: str) -> bool:
+def is_reachable(bootstrap: str) -> bool:
     """Whether a broker answers a metadata request."""
     try:
         Admin({"bootstrap.servers": bootstrap, "log_level": "0"}).partitions(2)
@@ -304,11 +307,11 @@ def answers(bootstrap: str) -> bool:
     return True
 
 
-def measured(port: int) -> dict[str, float] | None:
-    """The metrics of a stage by name, summed over their labels; None where nobody answers."""
+def scrape(port: int) -> dict[str, float] | None:
+    """Return the metrics of a stage by name, summed over labels; None if it does not answer."""
     try:
-        with urllib.request.urlopen(f"http://{HOST}:{port}/metrics", timeout=1) as answer:
-            text = answer.read().decode()
+        with urllib.request.urlopen(f"http://{HOST}:{port}/metrics", timeout=1) as response:
+            text = response.read().decode()
     except (urllib.error.URLError, OSError):
         return None
     sums: dict[str, float] = {}

@@ -1,4 +1,4 @@
-"""`homma`: verbs, and how errors become one sentence and an exit status."""
+"""`homma`: its commands, and the message and exit status of an error."""
 
 import logging
 import os
@@ -9,15 +9,15 @@ from typing import Final
 
 import click
 
-from homma.cli.exit_codes import INTERRUPTED, told
+from homma.cli.exit_codes import INTERRUPTED, report_error
+from homma.cli.lazy_commands import LazyCommands
 from homma.cli.options import check_environment, read_file
-from homma.cli.verbs import Verbs
 from homma.errors import HommaError, SettingError
 from homma.renamed_settings import current_flag
 
 DEFAULT_FILE: Final = Path("homma.toml")
-#: Each is a module of this package and a command in it.
-VERBS: Final = (
+#: Each name is a module of this package and the command in that module.
+COMMANDS: Final = (
     "up",
     "down",
     "status",
@@ -38,8 +38,10 @@ VERBS: Final = (
 )
 
 
-@click.group(commands=Verbs(VERBS), context_settings={"help_option_names": ["-h", "--help"]})
-@click.option("--config", type=click.Path(path_type=Path), help="settings, default homma.toml")
+@click.group(
+    commands=LazyCommands(COMMANDS), context_settings={"help_option_names": ["-h", "--help"]}
+)
+@click.option("--config", type=click.Path(path_type=Path), help="file of settings  [homma.toml]")
 @click.version_option(package_name="homma")
 @click.pass_context
 def homma(context: click.Context, config: Path | None) -> None:
@@ -47,8 +49,8 @@ def homma(context: click.Context, config: Path | None) -> None:
 
     \b
     Example:
-      homma up                 all of it on this machine
-      homma tail m1 BNBUSD     the newest candles in the terminal
+      homma up                 run the whole pipeline on this machine
+      homma tail m1 BNBUSD     show the newest candles in the terminal
     """
     check_environment(os.environ)
     path = config or (DEFAULT_FILE if DEFAULT_FILE.exists() else None)
@@ -58,13 +60,13 @@ def homma(context: click.Context, config: Path | None) -> None:
 
 
 def main() -> None:
-    """Run, and end with the status that the contract names."""
+    """Run a command, and exit with 0, 1, 2 or 130 as docs/reference/commands.md says."""
     logging.basicConfig(
         level=logging.INFO, stream=sys.stderr, format="%(asctime)s %(name)s: %(message)s"
     )
-    # What librdkafka complains of it mends itself, or it comes as an exception.
+    # librdkafka recovers from what it logs, or homma gets an exception.
     logging.getLogger("homma.kafka").setLevel(logging.CRITICAL)
-    # It tells of each table that it opens.
+    # pyiceberg logs each table that it opens.
     logging.getLogger("pyiceberg").setLevel(logging.WARNING)
     warnings.filterwarnings("ignore", "Producer abort_transaction failed during close")
     try:
@@ -72,8 +74,8 @@ def main() -> None:
     except click.NoSuchOption as error:
         current = current_flag(error.option_name)
         if current:
-            former = f"{error.option_name} has a new name"
-            sys.exit(told(SettingError(former, f"write {current} instead")))
+            problem = f"{error.option_name} has been renamed"
+            sys.exit(report_error(SettingError(problem, f"use {current} instead")))
         error.show()
         sys.exit(error.exit_code)
     except click.ClickException as error:
@@ -82,4 +84,4 @@ def main() -> None:
     except (click.Abort, KeyboardInterrupt):
         sys.exit(INTERRUPTED)
     except HommaError as error:
-        sys.exit(told(error))
+        sys.exit(report_error(error))

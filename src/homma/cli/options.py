@@ -1,13 +1,13 @@
-"""Settings as flags: how a verb says what it takes.
+"""Settings as flags: how a command declares the settings that it needs.
 
     @click.command()
-    @takes(KafkaSettings, TopicSettings, AggregateSettings)
+    @with_settings(KafkaSettings, TopicSettings, AggregateSettings)
     def aggregate(kafka, topics, settings): ...
 
-A verb is handed one frozen value a class, in the order named. For each of their fields there is
-a flag, a HOMMA_ variable and an entry in homma.toml, and they count in that order. A name that is
-not in the tables is an error wherever it stands. Instead of KafkaSettings a verb is handed the
-Connection that they make with `-X`, instead of LakeSettings the Catalog that they make with `-C`.
+A command receives one frozen value per class, in this order. Each field has a flag, a HOMMA_
+variable and an entry in homma.toml, in this order of precedence. An unknown name is an error in
+all three places. In place of KafkaSettings a command receives a Connection, which includes the
+properties of `-X`; in place of LakeSettings, a Catalog, which includes those of `-C`.
 """
 
 import difflib
@@ -22,34 +22,34 @@ from typing import Any, Final, get_args
 import click
 
 from homma.cli.catalog import catalog
-from homma.durations import duration_text
+from homma.durations import format_duration
 from homma.errors import SettingError
 from homma.renamed_settings import RENAMED
 from homma.settings import KafkaSettings, LakeSettings, UpSettings, all_settings, has_default, parse
 from homma.topics.kafka.connection import connection
 
 PREFIX: Final = "HOMMA_"
-#: Not a setting, but for whoever works on homma: where the engine is to die.
+#: Not a setting: developers of homma use it to kill the engine at a given step.
 FAILPOINT: Final = PREFIX + "FAILPOINT"
-#: No setting either, but a secret: flags and files are seen by others.
+#: Not a setting: a secret, and other users can see flags and files.
 SERVE_TOKEN: Final = PREFIX + "SERVE_TOKEN"
-#: What has names of its own: a flag, and a table of homma.toml.
-FOREIGN: Final = {
+#: Settings that come with properties of a client: a flag, a table of homma.toml, the client.
+CLIENT_PROPERTIES: Final = {
     KafkaSettings: ("-X", "kafka", "librdkafka"),
-    LakeSettings: ("-C", "catalog", "pyiceberg's catalogs"),
+    LakeSettings: ("-C", "catalog", "pyiceberg"),
 }
 _DIR: Final = "dir"
 
 
 class SettingType(click.ParamType[Any]):
-    """A click type that parses as the setting's row says."""
+    """A click type that parses the text of a setting."""
 
     def __init__(self, row: Field[Any]) -> None:
         self._row = row
         self.name = _kind(row)
 
     def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Any:
-        """The value, or click's usage error, which names the flag."""
+        """Return the value, or raise click's usage error, which names the flag."""
         if not isinstance(value, str | int | float) or isinstance(value, bool):
             return value
         try:
@@ -58,37 +58,37 @@ class SettingType(click.ParamType[Any]):
             self.fail(str(error), param, ctx)
 
 
-def takes(*stages: type) -> Callable[[Callable[..., None]], Callable[..., None]]:
-    """Give a verb the flags of these settings, and the settings as its first arguments."""
+def with_settings(*stages: type) -> Callable[[Callable[..., None]], Callable[..., None]]:
+    """Add the flags of these settings to a command; it gets the settings as first arguments."""
 
-    def decorate(verb: Callable[..., None]) -> Callable[..., None]:
-        def run(**given: Any) -> None:
-            extra = {
-                stage: _foreign(flag, table, given.pop(f"{table}_properties"))
-                for stage, (flag, table, _) in FOREIGN.items()
+    def decorate(command: Callable[..., None]) -> Callable[..., None]:
+        def run(**arguments: Any) -> None:
+            properties = {
+                stage: _properties(flag, table, arguments.pop(f"{table}_properties"))
+                for stage, (flag, table, _) in CLIENT_PROPERTIES.items()
                 if stage in stages
             }
-            home = given.pop(_DIR) if _brings_dir(stages) else given.get(_DIR)
+            data_dir = arguments.pop(_DIR) if _adds_dir(stages) else arguments.get(_DIR)
             values = [
-                stage(**{row.name: given.pop(row.name) for row in fields(stage)})
+                stage(**{row.name: arguments.pop(row.name) for row in fields(stage)})
                 for stage in stages
             ]
-            verb(*(_whole(value, extra, home) for value in values), **given)
+            command(*(_resolve(value, properties, data_dir) for value in values), **arguments)
 
-        run.__name__, run.__doc__ = verb.__name__, verb.__doc__
-        # A verb's own options stand on it already.
-        run.__click_params__ = getattr(verb, "__click_params__", [])  # type: ignore[attr-defined]
+        run.__name__, run.__doc__ = command.__name__, command.__doc__
+        # The command's own options have been added to it already.
+        run.__click_params__ = getattr(command, "__click_params__", [])  # type: ignore[attr-defined]
         decorated: Callable[..., None] = run
-        for stage, (flag, table, whose) in FOREIGN.items():
+        for stage, (flag, table, client) in CLIENT_PROPERTIES.items():
             if stage in stages:
                 decorated = click.option(
                     flag,
                     f"{table}_properties",
                     multiple=True,
                     metavar="NAME=VALUE",
-                    help=f"any other property of {whose}",
+                    help=f"any other property of {client}",
                 )(decorated)
-        if _brings_dir(stages):
+        if _adds_dir(stages):
             [row] = [row for row in fields(UpSettings) if row.name == _DIR]
             decorated = _option(UpSettings, row)(decorated)
         for stage in reversed(stages):
@@ -99,17 +99,17 @@ def takes(*stages: type) -> Callable[[Callable[..., None]], Callable[..., None]]
     return decorate
 
 
-def _brings_dir(stages: Sequence[type]) -> bool:
-    """Whether --dir comes with the lake: there its credentials may be."""
+def _adds_dir(stages: Sequence[type]) -> bool:
+    """Whether the settings of the lake add --dir, which may have the lake's credentials."""
     return LakeSettings in stages and UpSettings not in stages
 
 
 def _option(stage: type, row: Field[Any]) -> Callable[..., Any]:
-    # Kafka's settings keep librdkafka's names.
+    # Flags for Kafka have the names of librdkafka's properties.
     flag = "--" + row.name.replace("_", "." if stage is KafkaSettings else "-")
     common: dict[str, Any] = {
         "envvar": PREFIX + row.name.upper(),
-        "help": row.metadata["help"] + (f"  [{shown(row)}]" if has_default(row) else ""),
+        "help": row.metadata["help"] + (f"  [{format_default(row)}]" if has_default(row) else ""),
     }
     if row.type is bool:
         return click.option(flag, row.name, is_flag=True, default=row.default, **common)
@@ -120,10 +120,10 @@ def _option(stage: type, row: Field[Any]) -> Callable[..., Any]:
     return click.option(flag, row.name, type=SettingType(row), metavar=_kind(row), **common)
 
 
-def shown(row: Field[Any]) -> str:
-    """A setting's default as one would type it."""
+def format_default(row: Field[Any]) -> str:
+    """Return the default of a setting as a user would type it."""
     if isinstance(row.default, timedelta):
-        return duration_text(row.default)
+        return format_duration(row.default)
     if isinstance(row.default, bool):
         return str(row.default).lower()
     return "none" if row.default in (None, "", ()) else str(row.default)
@@ -137,52 +137,57 @@ def _kind(row: Field[Any]) -> str:
     return names.get(row.type, "TEXT")
 
 
-def _foreign(flag: str, table: str, given: Iterable[str]) -> dict[str, str]:
-    """Properties of homma.toml and of flags, which win."""
+def _properties(flag: str, table: str, texts: Iterable[str]) -> dict[str, str]:
+    """Properties of homma.toml and of flags, which take precedence."""
     properties = dict((click.get_current_context().obj or {}).get(table, {}))
-    for text in given:
+    for text in texts:
         name, equals, value = text.partition("=")
         if not equals:
-            raise SettingError(f"{flag} {text} has no value", f"write it as {flag} NAME=VALUE")
+            raise SettingError(f"{flag} {text} has no value", f"use {flag} NAME=VALUE")
         properties[name] = value
     return properties
 
 
-def _whole(value: Any, extra: Mapping[type, Mapping[str, str]], home: Path | None) -> Any:
-    """What a verb is handed for the settings of a stage."""
+def _resolve(
+    value: Any, properties: Mapping[type, Mapping[str, str]], data_dir: Path | None
+) -> Any:
+    """Turn the settings of Kafka into a Connection, and those of the lake into a Catalog."""
     if isinstance(value, KafkaSettings):
         return connection(
             value,
-            extra[KafkaSettings],
+            properties[KafkaSettings],
             os.environ.get("KAFKA_SASL_USERNAME"),
             os.environ.get("KAFKA_SASL_PASSWORD"),
         )
     if isinstance(value, LakeSettings):
-        assert home is not None
-        return catalog(value, extra[LakeSettings], os.environ, home)
+        assert data_dir is not None
+        return catalog(value, properties[LakeSettings], os.environ, data_dir)
     return value
 
 
 def read_file(path: Path) -> tuple[dict[str, Any], dict[str, dict[str, str]]]:
-    """Settings of a homma.toml, and the properties of librdkafka and of pyiceberg's catalogs."""
+    """Return the settings of a homma.toml, and its properties of librdkafka and pyiceberg."""
     try:
-        found = tomllib.loads(path.read_text(encoding="utf-8"))
+        entries = tomllib.loads(path.read_text(encoding="utf-8"))
     except OSError as error:
-        raise SettingError(f"{path} cannot be read ({error.strerror})", "name another") from error
+        raise SettingError(
+            f"{path} cannot be read ({error.strerror})", "use another file"
+        ) from error
     except tomllib.TOMLDecodeError as error:
-        raise SettingError(f"{path} is not TOML ({error})", "mend that line") from error
+        problem = f"{path} is not valid TOML ({error})"
+        raise SettingError(problem, "fix that line") from error
     properties = {
-        table: {name: str(value) for name, value in found.pop(table, {}).items()}
-        for _, table, _ in FOREIGN.values()
+        table: {name: str(value) for name, value in entries.pop(table, {}).items()}
+        for _, table, _ in CLIENT_PROPERTIES.values()
     }
-    for name in found:
+    for name in entries:
         if name not in all_settings():
             raise _unknown(f"{name} in {path}", name, all_settings(), RENAMED)
-    return found, properties
+    return entries, properties
 
 
 def check_environment(environment: Mapping[str, str]) -> None:
-    """Refuse HOMMA_ variables that mean nothing: most likely a typo."""
+    """Reject unknown HOMMA_ variables, which are most likely typos."""
     known = {FAILPOINT, SERVE_TOKEN} | {_variable(name) for name in all_settings()}
     renamed = {_variable(former): _variable(current) for former, current in RENAMED.items()}
     for name in environment:
@@ -191,15 +196,15 @@ def check_environment(environment: Mapping[str, str]) -> None:
 
 
 def _variable(name: str) -> str:
-    """The environment variable of a setting."""
+    """Return the environment variable of a setting."""
     return PREFIX + name.upper()
 
 
 def _unknown(
-    what: str, name: str, known: Iterable[str], renamed: Mapping[str, str]
+    subject: str, name: str, known: Iterable[str], renamed: Mapping[str, str]
 ) -> SettingError:
     if name in renamed:
-        return SettingError(f"{what} has a new name", f"write {renamed[name]} instead")
-    near = difflib.get_close_matches(name, list(known), 1)
-    remedy = f"did you mean {near[0]}?" if near else "see docs/reference/settings.md"
-    return SettingError(f"{what} is no setting of homma's", remedy)
+        return SettingError(f"{subject} has been renamed", f"use {renamed[name]} instead")
+    matches = difflib.get_close_matches(name, list(known), 1)
+    remedy = f"did you mean {matches[0]}?" if matches else "see docs/reference/settings.md"
+    return SettingError(f"{subject} is not a setting of homma", remedy)

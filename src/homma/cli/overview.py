@@ -1,4 +1,4 @@
-"""What runs, how fast, how far behind, and the newest candles: for people."""
+"""The live view of `homma up`: processes, rates, lag and the newest candles."""
 
 import time
 from collections.abc import Callable, Mapping
@@ -12,7 +12,7 @@ from rich.console import Group, RenderableType
 from rich.table import Table
 from rich.text import Text
 
-from homma.cli.local import Local, measured
+from homma.cli.local import RunningPipeline, scrape
 from homma.core.interval import FINEST, INTERVALS
 from homma.errors import KafkaError
 from homma.settings import TopicSettings
@@ -22,9 +22,9 @@ from homma.topics.kafka.reading import Message, Range, Reader
 
 Stopped = Callable[[], bool]
 _SERIES: Final = 6
-_LOOK_BACK: Final = 200
-#: The ports that are not for the parts of a server alone.
-_DOORS: Final = {
+_RECENT_RECORDS: Final = 200
+#: The ports that users connect to, out of all ports of a server.
+_PUBLIC_PORTS: Final = {
     "broker": "port",
     "s3": "S3 on port",
     "catalog": "catalog on port",
@@ -41,8 +41,8 @@ _COLOURS: Final = {
 
 
 @dataclass(frozen=True, slots=True)
-class Reading:
-    """A stage's metrics at a moment, seconds."""
+class MetricSample:
+    """The metrics of a stage at a time in seconds."""
 
     at_s: float
     values: dict[str, float]
@@ -50,32 +50,35 @@ class Reading:
 
 @dataclass(frozen=True, slots=True)
 class StageView:
-    """One line: how a process stands, and what it does a second."""
+    """A row of the table: the status of a process, its rate and lag."""
 
     status: Status
     ticks_per_s: float | None
     lag: float | None
-    more: str
+    details: str
 
 
 class Overview:
-    """Looks at a running pipeline again and again."""
+    """Polls a running pipeline."""
 
     def __init__(
-        self, runs: Local, topics: TopicSettings, clock_s: Callable[[], float] = time.monotonic
+        self,
+        pipeline: RunningPipeline,
+        topics: TopicSettings,
+        clock_s: Callable[[], float] = time.monotonic,
     ) -> None:
-        self._runs = runs
-        self._names = contract.topics(topics)
+        self._pipeline = pipeline
+        self._topics = contract.topics(topics)
         self._clock_s = clock_s
-        self._reader = Reader({"bootstrap.servers": runs.bootstrap})
-        self._before: dict[str, Reading] = {}
+        self._reader = Reader({"bootstrap.servers": pipeline.bootstrap})
+        self._previous: dict[str, MetricSample] = {}
 
     def table(self, home: Path) -> RenderableType:
-        """The live table."""
+        """Return the live view."""
         head = Text.assemble(
-            ("homma ", "bold"), " · ".join([*self._places(), f"data {home}", "Ctrl-C stops"])
+            ("homma ", "bold"), " · ".join([*self._addresses(), f"data {home}", "Ctrl-C to stop"])
         )
-        candles = self.newest()
+        candles = self.newest_candles()
         return Group(
             head,
             stage_table(self.stages()),
@@ -83,85 +86,87 @@ class Overview:
             all_intervals(candles),
         )
 
-    def _places(self) -> list[str]:
-        """Where its servers are reached from outside."""
-        page = self._runs.ports.get("serve", {}).get("page")
-        lake = self._runs.lake
+    def _addresses(self) -> list[str]:
+        """Return the addresses of the servers."""
+        page = self._pipeline.ports.get("serve", {}).get("page")
+        lake = self._pipeline.lake
         return [
             *([f"page http://127.0.0.1:{page}"] if page else []),
-            f"Kafka {self._runs.bootstrap}",
+            f"Kafka {self._pipeline.bootstrap}",
             *([f"S3 {lake.s3}", f"catalog {lake.catalog}"] if lake else []),
         ]
 
     def line(self) -> str:
-        """The same in one line of a log."""
-        said = []
+        """Return the same as a log line."""
+        parts = []
         for view in self.stages():
             rate = "" if view.ticks_per_s is None else f" {view.ticks_per_s:,.0f} ticks/s"
             lag = "" if view.lag is None else f" lag {view.lag:,.0f}"
-            said.append(f"{view.status.name} {view.status.state}{rate}{lag}")
-        return " · ".join(said)
+            parts.append(f"{view.status.name} {view.status.state}{rate}{lag}")
+        return " · ".join(parts)
 
     def stages(self) -> list[StageView]:
-        """How each process stands."""
-        return [self._stage(process.status) for process in self._runs.processes]
+        """Return a row for each process."""
+        return [self._stage(process.status) for process in self._pipeline.processes]
 
     def _stage(self, status: Status) -> StageView:
-        ports = self._runs.ports.get(status.name, {})
-        values = measured(ports["metrics"]) if "metrics" in ports else None
+        ports = self._pipeline.ports.get(status.name, {})
+        values = scrape(ports["metrics"]) if "metrics" in ports else None
         if values is None:
-            return StageView(status, None, None, listening(ports))
-        now = Reading(self._clock_s(), values)
-        before = self._before.get(status.name)
-        self._before[status.name] = now
-        counter = counter_of(status.name)
+            return StageView(status, None, None, describe_ports(ports))
+        now = MetricSample(self._clock_s(), values)
+        previous = self._previous.get(status.name)
+        self._previous[status.name] = now
+        counter = tick_counter(status.name)
         rate = None
-        if before is not None and now.at_s > before.at_s:
-            gained = values.get(counter, 0) - before.values.get(counter, 0)
-            rate = max(0.0, gained) / (now.at_s - before.at_s)
-        more = _details(values) or listening(ports)
-        return StageView(status, rate, lag_of(values), more)
+        if previous is not None and now.at_s > previous.at_s:
+            increase = values.get(counter, 0) - previous.values.get(counter, 0)
+            rate = max(0.0, increase) / (now.at_s - previous.at_s)
+        details = _details(values) or describe_ports(ports)
+        return StageView(status, rate, total_lag(values), details)
 
-    def newest(self) -> pl.DataFrame:
-        """The newest candle of each series and interval, as far as recent records tell."""
-        found: list[Message] = []
+    def newest_candles(self) -> pl.DataFrame:
+        """Return the newest candle of each series and interval among the recent records."""
+        messages: list[Message] = []
         try:
-            for partition in range(self._reader.partitions(self._names.candles[FINEST])):
-                found += self._recent(partition)
+            for partition in range(self._reader.partitions(self._topics.candles[FINEST])):
+                messages += self._recent(partition)
         except KafkaError:
-            # The broker is being restarted; the next look will tell.
-            return codec.candles_from([], FINEST)
+            # The broker is being restarted; the next poll shows the candles.
+            return codec.decode_candles([], FINEST)
         frames = []
-        for code, topic in enumerate(self._names.candles):
-            values = [value for m in found if m.topic() == topic and (value := m.value())]
-            frames.append(codec.candles_from(values, code))
+        for code, topic in enumerate(self._topics.candles):
+            values = [value for m in messages if m.topic() == topic and (value := m.value())]
+            frames.append(codec.decode_candles(values, code))
         keys = ["source", "symbol", "interval"]
         return pl.concat(frames).unique(keys, keep="last", maintain_order=True).sort(keys)
 
     def _recent(self, partition: int) -> list[Message]:
-        spans = {}
-        for topic in self._names.candles:
-            kept = self._reader.kept(topic, partition)
-            spans[topic] = Range(max(kept.start, kept.end - _LOOK_BACK), kept.end)
-        return [m for batch in self._reader.read(partition, spans, 5.0) for m in batch]
+        ranges = {}
+        for topic in self._topics.candles:
+            available = self._reader.offset_range(topic, partition)
+            start = max(available.start, available.end - _RECENT_RECORDS)
+            ranges[topic] = Range(start, available.end)
+        return [m for batch in self._reader.read(partition, ranges, 5.0) for m in batch]
 
     def close(self) -> None:
-        """Let go of the connections."""
+        """Close the connections."""
         self._reader.close()
 
 
-def listening(ports: Mapping[str, int]) -> str:
-    """The ports of a server that people come to, in words."""
-    return ", ".join(f"{said} {ports[name]}" for name, said in _DOORS.items() if name in ports)
+def describe_ports(ports: Mapping[str, int]) -> str:
+    """Describe the ports of a server that users connect to."""
+    texts = [f"{text} {ports[name]}" for name, text in _PUBLIC_PORTS.items() if name in ports]
+    return ", ".join(texts)
 
 
-def counter_of(stage: str) -> str:
-    """What counts a stage's ticks."""
+def tick_counter(stage: str) -> str:
+    """Return the name of the counter of a stage's ticks."""
     return "homma_ticks_sent_total" if stage == "generate" else "homma_ticks_read_total"
 
 
-def lag_of(values: dict[str, float]) -> float | None:
-    """How much a stage still has before it, of all its topics."""
+def total_lag(values: dict[str, float]) -> float | None:
+    """Return how many records of all its topics a stage has not yet processed."""
     return values.get("homma_lag_ticks", values.get("homma_lake_lag_records"))
 
 
@@ -173,16 +178,18 @@ def _details(values: dict[str, float]) -> str:
     written = values.get("homma_candles_written_total")
     if written is None:
         return ""
-    refused = {
-        word: values.get(f"homma_ticks_{word}_total", 0) for word in ("bad", "late", "duplicate")
+    excluded = {
+        "dead letters": values.get("homma_ticks_dead_total", 0),
+        "dropped as late": values.get("homma_ticks_dropped_late_total", 0),
+        "duplicates": values.get("homma_ticks_duplicate_total", 0),
     }
     series = values.get("homma_series", 0)
-    told = [f"{series:,.0f} series", f"{written:,.0f} candles written"]
-    return ", ".join(told + [f"{count:,.0f} {word}" for word, count in refused.items() if count])
+    texts = [f"{series:,.0f} series", f"{written:,.0f} candles written"]
+    return ", ".join(texts + [f"{count:,.0f} {name}" for name, count in excluded.items() if count])
 
 
 def stage_table(views: list[StageView]) -> Table:
-    """The stages as a table."""
+    """Return the stages as a table."""
     table = Table(box=None, pad_edge=False)
     for column in ("stage", "state", "process", "restarts"):
         table.add_column(column)
@@ -198,27 +205,27 @@ def stage_table(views: list[StageView]) -> Table:
             str(status.restarts or ""),
             "" if view.ticks_per_s is None else f"{view.ticks_per_s:,.0f}",
             "" if view.lag is None else f"{view.lag:,.0f}",
-            status.trouble or view.more,
+            status.trouble or view.details,
         )
     return table
 
 
 def newest_minutes(candles: pl.DataFrame) -> Table:
-    """The newest minute of several series."""
+    """Return the newest one-minute candles of several series."""
     minutes = candles.filter(pl.col("interval") == FINEST).sort("symbol", "source").head(_SERIES)
     title = "newest minutes" if minutes.height else "no candles yet"
     return candle_table(title, minutes, "minute")
 
 
 def all_intervals(candles: pl.DataFrame) -> Table:
-    """The newest candle of every interval of one series."""
+    """Return the newest candle of each interval of one series."""
     first = candles.sort("symbol", "source").select("source", "symbol").head(1)
-    its = candles.join(first, on=["source", "symbol"], how="semi").sort("interval")
-    return candle_table("one series, all intervals" if its.height else "", its, "start")
+    series = candles.join(first, on=["source", "symbol"], how="semi").sort("interval")
+    return candle_table("one series, all intervals" if series.height else "", series, "start")
 
 
 def candle_table(title: str, candles: pl.DataFrame, start_name: str) -> Table:
-    """Candles as a table: rising ones green, open ones marked."""
+    """Return candles as a table, with rising ones in green."""
     table = Table(box=None, pad_edge=False, title=title, title_justify="left")
     for column in ("source", "symbol", "interval", start_name):
         table.add_column(column)

@@ -1,4 +1,4 @@
-"""The reference pages, from the tables of settings, metrics, topics and verbs. Pure."""
+"""The reference pages, rendered from the settings, metrics, topics and commands. Pure."""
 
 from collections.abc import Iterator, Sequence
 from dataclasses import fields
@@ -7,9 +7,9 @@ from typing import Any, Final
 
 import click
 
-from homma.cli.options import shown, takes
+from homma.cli.options import format_default, with_settings
 from homma.core.interval import INTERVALS
-from homma.durations import duration_text
+from homma.durations import format_duration
 from homma.metrics import STAGES as METRICS
 from homma.metrics import Metric
 from homma.settings import STAGES, KafkaSettings, TopicSettings
@@ -17,26 +17,27 @@ from homma.topics import contract
 from homma.topics.contract import TopicSpec
 
 _WIDTH: Final = 100
-#: The settings of a topic that its row already shows.
+#: Configurations of a topic that have a column of their own.
 _IN_COLUMNS: Final = ("cleanup.policy", "retention.ms")
 
 
 def settings(program: click.Group) -> str:
-    """Every setting by stage, and which verbs take it."""
+    """Render every setting by stage, with the commands that use it."""
     parts = [
         "# Settings",
-        "Each setting is a flag, a variable and an entry in `homma.toml` (in the folder where "
-        "`homma` is started, or named by `homma --config FILE`); they count in that order. Names "
-        "that are not in these tables are refused. Durations are a number and one of ms, s, min, "
-        "h, d.",
-        "librdkafka's own properties are given as `-X name=value`, or in the table `[kafka]` of "
-        "`homma.toml`. The login for Kafka comes from the variables `KAFKA_SASL_USERNAME` and "
-        "`KAFKA_SASL_PASSWORD`, never from a flag or file.",
+        "Each setting has a flag, an environment variable and an entry in `homma.toml`, in this "
+        "order of precedence. `homma` reads `homma.toml` from the working directory, or the file "
+        "given by `homma --config FILE`. Unknown names are errors. A duration is a number with "
+        "one of the units ms, s, min, h, d.",
+        "Set other librdkafka properties with `-X name=value`, or in the table `[kafka]` of "
+        "`homma.toml`; and other pyiceberg properties with `-C name=value`, or in `[catalog]`. The "
+        "login for Kafka is read only from the variables `KAFKA_SASL_USERNAME` and "
+        "`KAFKA_SASL_PASSWORD`.",
     ]
     for stage in STAGES:
         parts += [f"## {_title(stage)}", str(stage.__doc__).split("\n", 1)[0]]
-        verbs = ", ".join(f"`{name}`" for name in _takers(program, stage))
-        parts += [f"Taken by {verbs}.", _setting_table(stage)]
+        commands = ", ".join(f"`{name}`" for name in _users(program, stage))
+        parts += [f"Used by {commands}.", _setting_table(stage)]
     return _page(parts)
 
 
@@ -44,26 +45,26 @@ def _title(stage: type) -> str:
     return stage.__name__.removesuffix("Settings")
 
 
-def _takers(program: click.Group, stage: type) -> list[str]:
-    """The verbs that have all flags of a stage."""
-    # Names alone would not do: different stages have settings of one name.
-    wanted = {(param.name, _help(param)) for param in _params(stage)}
+def _users(program: click.Group, stage: type) -> list[str]:
+    """Return the commands that have all flags of a stage."""
+    # Compare the help too, because settings of different stages can share a name.
+    flags = {(param.name, _help(param)) for param in _params(stage)}
     return [
         name
-        for name, verb in sorted(program.commands.items())
-        if wanted <= {(param.name, _help(param)) for param in verb.params}
+        for name, command in sorted(program.commands.items())
+        if flags <= {(param.name, _help(param)) for param in command.params}
     ]
 
 
 def _params(stage: type) -> list[click.Option]:
-    """The flags of a stage, as a verb would have them."""
+    """Return the flags of a stage, as a command has them."""
 
-    def verb(*_: Any) -> None:
-        """Stand for any verb."""
+    def command(*_: Any) -> None:
+        """Stand for any command."""
 
-    made = click.command()(takes(stage)(verb))
+    decorated = click.command()(with_settings(stage)(command))
     names = {row.name for row in fields(stage)}
-    return [p for p in made.params if isinstance(p, click.Option) and p.name in names]
+    return [p for p in decorated.params if isinstance(p, click.Option) and p.name in names]
 
 
 def _help(param: click.Parameter) -> str:
@@ -79,7 +80,7 @@ def _setting_table(stage: type) -> str:
                 f"`{param.opts[0]}{kind}`",
                 f"`{param.envvar}`",
                 f"`{row.name}`",
-                f"`{shown(row)}`",
+                f"`{format_default(row)}`",
                 row.metadata["help"],
             ]
         )
@@ -87,13 +88,14 @@ def _setting_table(stage: type) -> str:
 
 
 def metrics(program: click.Group) -> str:
-    """Every metric by stage."""
+    """Render every metric by stage."""
     del program
     parts = [
         "# Metrics",
-        "Each stage answers Prometheus on `--metrics-port` with these. None has a label by "
-        "symbol: their number does not grow with the series. On Linux there are those of its "
-        "process too: `process_start_time_seconds`, `process_resident_memory_bytes`, "
+        "Each stage serves these metrics to Prometheus on `--metrics-port`; `homma serve` on "
+        "`--serve-port`. No metric has a label by symbol, so their number does not grow with the "
+        "number of series. On Linux each stage also serves the metrics of its process: "
+        "`process_start_time_seconds`, `process_resident_memory_bytes`, "
         "`process_cpu_seconds_total`, `process_open_fds` and others.",
     ]
     for stage, rows in METRICS.items():
@@ -103,22 +105,22 @@ def metrics(program: click.Group) -> str:
 
 def _metrics(rows: Sequence[Metric]) -> Iterator[list[str]]:
     for row in rows:
-        # As Prometheus shows it.
+        # The name as Prometheus shows it.
         name = f"{row.name}_total" if row.kind == "counter" else row.name
         labels = ", ".join(f"`{label}`" for label in row.labels)
         yield [f"`{name}`", row.kind.removeprefix("bulk "), labels, row.help]
 
 
 def topics(program: click.Group) -> str:
-    """Every topic as homma makes it."""
+    """Render every topic as homma creates it."""
     del program
     defaults = TopicSettings()
     specs = contract.specs(defaults, defaults.partitions)
     names = contract.topics(defaults)
     meanings = {
         names.ticks: "ticks",
-        names.dead: "ticks that break a rule, byte for byte",
-        names.late: "ticks that are too late",
+        names.dead: "dead letters, byte for byte",
+        names.late: "ticks dropped as late",
         **{
             topic: f"candles of {interval.code}"
             for topic, interval in zip(names.candles, INTERVALS, strict=True)
@@ -136,13 +138,13 @@ def topics(program: click.Group) -> str:
     ]
     parts = [
         "# Topics",
-        "As `homma up`, `homma generate` and `homma aggregate` make them where they are missing. "
-        "Names, partitions and retention are [settings](settings.md); the topics of candles have "
-        "as many partitions as that of the ticks. What the records look like is in "
+        "`homma up`, `homma generate` and `homma aggregate` create missing topics. Names, "
+        "partitions and retention are [settings](settings.md); the candle topics have as many "
+        "partitions as the topic of ticks. The format of the records is in "
         "[asyncapi.json](asyncapi.json), [tick.schema.json](tick.schema.json) and "
         "[candle.schema.json](candle.schema.json).",
-        _table(("topic", "holds", "partitions", "cleanup", "retention"), rows),
-        "Their other settings, in Kafka's names:",
+        _table(("topic", "records", "partitions", "cleanup", "retention"), rows),
+        "Other configurations of the topics, by Kafka's names:",
     ]
     for title, spec in _kinds(specs):
         others = [f"{k}={v}" for k, v in spec.config.items() if k not in _IN_COLUMNS]
@@ -151,46 +153,47 @@ def topics(program: click.Group) -> str:
 
 
 def _kinds(specs: Sequence[TopicSpec]) -> Iterator[tuple[str, TopicSpec]]:
-    """One topic of each set of settings, and what those topics are."""
-    seen: dict[str, list[TopicSpec]] = {}
+    """Group topics with equal configurations; yield their names and one of them."""
+    groups: dict[str, list[TopicSpec]] = {}
     for spec in specs:
         others = {k: v for k, v in spec.config.items() if k not in _IN_COLUMNS}
-        seen.setdefault(str(others), []).append(spec)
-    for alike in seen.values():
-        yield ", ".join(f"`{spec.name}`" for spec in alike), alike[0]
+        groups.setdefault(str(others), []).append(spec)
+    for group in groups.values():
+        yield ", ".join(f"`{spec.name}`" for spec in group), group[0]
 
 
 def _duration(milliseconds: str) -> str:
-    return duration_text(timedelta(milliseconds=int(milliseconds)))
+    return format_duration(timedelta(milliseconds=int(milliseconds)))
 
 
 def commands(program: click.Group) -> str:
-    """What each verb says when it is asked with --help."""
+    """Render the --help of each command."""
     parts = [
         "# Commands",
-        "What each verb says of itself.",
+        "The `--help` of each command.",
         "## homma",
         _help_text("homma", program),
     ]
-    for name, verb in _verbs("homma", program):
-        parts += [f"## {name}", _help_text(name, verb)]
+    for name, command in _subcommands("homma", program):
+        parts += [f"## {name}", _help_text(name, command)]
     parts.append(
-        "Exit status: 0 done, 1 failed, 2 wrong usage, 130 interrupted. Kafka's flags are named as "
-        f"librdkafka names them ({len(fields(KafkaSettings))} of them; the others by `-X`)."
+        "Exit status: 0 success, 1 failure, 2 wrong usage, 130 interrupted. "
+        f"{len(fields(KafkaSettings))} flags have the names of librdkafka's properties; set any "
+        "other property with `-X`."
     )
     return _page(parts)
 
 
-def _verbs(path: str, group: click.Group) -> Iterator[tuple[str, click.Command]]:
-    """All verbs below, each before those that it has of its own."""
-    for name, verb in sorted(group.commands.items()):
-        yield f"{path} {name}", verb
-        if isinstance(verb, click.Group):
-            yield from _verbs(f"{path} {name}", verb)
+def _subcommands(path: str, group: click.Group) -> Iterator[tuple[str, click.Command]]:
+    """Yield all commands of a group, each before its own subcommands."""
+    for name, command in sorted(group.commands.items()):
+        yield f"{path} {name}", command
+        if isinstance(command, click.Group):
+            yield from _subcommands(f"{path} {name}", command)
 
 
 def _help_text(path: str, command: click.Command) -> str:
-    # Not as wide as the terminal of whoever renders it.
+    # The width must not depend on the terminal.
     context = click.Context(
         command,
         info_name=path,
@@ -207,11 +210,11 @@ def _code(lines: Sequence[str]) -> str:
 
 def _table(head: Sequence[str], rows: Sequence[Sequence[str]] | Iterator[list[str]]) -> str:
     lines = [head, ["---"] * len(head), *rows]
-    # A bar would end the cell, in code too.
+    # A bar ends a cell, even in code.
     escaped = ([cell.replace("|", r"\|") for cell in line] for line in lines)
     return "\n".join(f"| {' | '.join(line)} |" for line in escaped)
 
 
 def _page(parts: Sequence[str]) -> str:
-    note = "<!-- Rendered by `homma render` from the code's own tables: change those. -->"
+    note = "<!-- Rendered by `homma render` from the code. Do not edit. -->"
     return "\n\n".join([note, *parts]) + "\n"

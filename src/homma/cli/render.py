@@ -1,4 +1,4 @@
-"""`homma render`: files that are written from the code's own tables, and the check of them."""
+"""`homma render`: write the files that are rendered from the code, or check them."""
 
 import difflib
 import json
@@ -17,7 +17,7 @@ from homma.errors import SettingError
 from homma.rendered import dbt, deployments, prometheus, trino
 from homma.topics import asyncapi, schemas
 
-#: Gives a file's text; the program is for those that show its verbs.
+#: Returns the text of a file; the reference pages need the program for its commands.
 Renderer = Callable[[click.Group], str]
 
 _DIFF_LINES: Final = 12
@@ -27,7 +27,7 @@ def _json(table: dict[str, Any]) -> str:
     return json.dumps(table, indent=2, ensure_ascii=False) + "\n"
 
 
-def _as_it_is(text: str, program: click.Group) -> str:
+def _constant(text: str, program: click.Group) -> str:
     del program
     return text
 
@@ -37,14 +37,14 @@ def _dashboard(name: str) -> str:
         module = import_module(f"homma.rendered.grafana.{name}")
     except ModuleNotFoundError as error:
         raise SettingError(
-            f"the dashboards are made with {error.name}, which is not installed",
-            "run `make .venv/ready` and the homma in .venv/bin",
+            f"{error.name}, which renders the dashboards, is not installed",
+            "run `make .venv/ready`, and use .venv/bin/homma",
         ) from error
     text: str = module.dashboard()
     return text
 
 
-#: Every rendered file, by its path in the project.
+#: The renderer of every rendered file, by the path of the file in the project.
 RENDERED: Final[dict[str, Renderer]] = {
     "docs/reference/asyncapi.json": lambda _: _json(asyncapi.document(metadata.version("homma"))),
     "docs/reference/tick.schema.json": lambda _: _json(schemas.tick()),
@@ -59,10 +59,10 @@ RENDERED: Final[dict[str, Renderer]] = {
     "deploy/trino/catalog/kafka.properties": lambda _: trino.catalog(),
     "deploy/trino/views.sql": lambda _: trino.views(),
     **{
-        f"deploy/trino/kafka/{name}": partial(_as_it_is, text)
-        for name, text in trino.described().items()
+        f"deploy/trino/kafka/{name}": partial(_constant, text)
+        for name, text in trino.table_files().items()
     },
-    **{path: partial(_as_it_is, text) for path, text in dbt.files().items()},
+    **{path: partial(_constant, text) for path, text in dbt.files().items()},
     "deploy/flink/candles.sql": lambda _: deployments.flink_sql(),
     "deploy/flink/compose.yaml": lambda _: deployments.flink_compose(),
     "deploy/flink/flinkdeployment.yaml": lambda _: deployments.flink_kubernetes(),
@@ -73,7 +73,7 @@ RENDERED: Final[dict[str, Renderer]] = {
 
 
 @click.command()
-@click.option("--check", is_flag=True, help="write nothing; exit status 1 if any file differs")
+@click.option("--check", is_flag=True, help="write nothing; exit with status 1 if a file differs")
 @click.option(
     "--root",
     type=click.Path(path_type=Path),
@@ -81,12 +81,12 @@ RENDERED: Final[dict[str, Renderer]] = {
     show_default=True,
     help="the project's folder",
 )
-@click.option("--json", "as_json", is_flag=True, help="in machine form")
+@click.option("--json", "as_json", is_flag=True, help="print JSON")
 @click.pass_context
 def render(context: click.Context, check: bool, root: Path, as_json: bool) -> None:
-    """Write the files that are made from the code's own tables, or compare them.
+    """Write or check the files rendered from the code.
 
-    For those who work on homma: run it after a change of settings, metrics, topics or verbs.
+    Developers of homma run this after changing settings, metrics, topics or commands.
 
     \b
     Example:
@@ -94,19 +94,23 @@ def render(context: click.Context, check: bool, root: Path, as_json: bool) -> No
       homma render --check
     """
     if not (root / "pyproject.toml").exists():
-        raise SettingError(f"{root.absolute()} is not homma's project folder", "name it by --root")
+        raise SettingError(
+            f"{root.absolute()} is not homma's project folder", "name it with --root"
+        )
     program = context.find_root().command
     assert isinstance(program, click.Group)
     texts = {name: renderer(program) for name, renderer in RENDERED.items()}
     differing = [name for name, text in texts.items() if _read(root / name) != text]
     if check:
-        _say({"differ": differing}, as_json, (_difference(root, n, texts[n]) for n in differing))
+        _print_result(
+            {"differ": differing}, as_json, (_difference(root, n, texts[n]) for n in differing)
+        )
         sys.exit(1 if differing else 0)
     for name in differing:
         path = root / name
         path.parent.mkdir(parents=True, exist_ok=True)
         path.write_text(texts[name], encoding="utf-8", newline="\n")
-    _say({"written": differing}, as_json, (f"wrote {name}" for name in differing))
+    _print_result({"written": differing}, as_json, (f"wrote {name}" for name in differing))
 
 
 def _read(path: Path) -> str | None:
@@ -117,12 +121,12 @@ def _read(path: Path) -> str | None:
 
 
 def _difference(root: Path, name: str, text: str) -> str:
-    """What a file lacks, shortly."""
-    before = _read(root / name)
-    if before is None:
-        return f"{name} is missing or no text: run `homma render`"
+    """Return a short diff of a file."""
+    current = _read(root / name)
+    if current is None:
+        return f"{name} is missing or not text: run `homma render`"
     lines = difflib.unified_diff(
-        before.splitlines(), text.splitlines(), name, "as rendered", lineterm="", n=0
+        current.splitlines(), text.splitlines(), name, "as rendered", lineterm="", n=0
     )
     shown = list(islice(lines, 2, 2 + _DIFF_LINES + 1))
     more = ["…"] if len(shown) > _DIFF_LINES else []
@@ -134,11 +138,11 @@ def _difference(root: Path, name: str, text: str) -> str:
     )
 
 
-def _say(table: dict[str, list[str]], as_json: bool, lines: Iterator[str]) -> None:
+def _print_result(table: dict[str, list[str]], as_json: bool, lines: Iterator[str]) -> None:
     if as_json:
         click.echo(json.dumps(table))
         return
     for line in lines:
         click.echo(line)
     if not any(table.values()):
-        click.echo(f"all {len(RENDERED)} files are as they should be")
+        click.echo(f"all {len(RENDERED)} files are up to date")

@@ -1,4 +1,4 @@
-"""`homma repair`: candles that are wrong are made right."""
+"""`homma repair`: publish the correct candles in place of wrong ones."""
 
 import json
 import time
@@ -7,16 +7,23 @@ from typing import Any
 import click
 
 from homma.cli.catalog import Catalog
-from homma.cli.checking import as_text, counted, opened, progress, ranged, span_of
-from homma.cli.options import takes
+from homma.cli.comparison import (
+    counts_by_interval,
+    format_tally,
+    open_lake_and_engine,
+    parse_span,
+    progress,
+    with_range_options,
+)
+from homma.cli.options import with_settings
 from homma.core.interval import INTERVALS
 from homma.core.recompute import EventSpan
 from homma.durations import microseconds
 from homma.lake import late
 from homma.lake.correction import CorrectionRules
 from homma.lake.counted_ticks import SeriesFilter
-from homma.lake.repair import Repaired
-from homma.lake.repair import repair as mended
+from homma.lake.repair import RepairReport
+from homma.lake.repair import repair as repair_candles
 from homma.lake.verify import Scope
 from homma.settings import KafkaSettings, LakeSettings, RepairSettings, TopicSettings
 from homma.topics import contract
@@ -24,10 +31,10 @@ from homma.topics.kafka.connection import Connection
 
 
 @click.command()
-@takes(KafkaSettings, TopicSettings, LakeSettings, RepairSettings)
-@ranged
-@click.option("--late", "only_late", is_flag=True, help="only candles that late ticks belong to")
-@click.option("--dry-run", is_flag=True, help="publish nothing, say what is wrong")
+@with_settings(KafkaSettings, TopicSettings, LakeSettings, RepairSettings)
+@with_range_options
+@click.option("--late", "only_late", is_flag=True, help="only candles with ticks dropped as late")
+@click.option("--dry-run", is_flag=True, help="only print what is wrong, publish nothing")
 def repair(
     kafka: Connection,
     topics: TopicSettings,
@@ -36,66 +43,72 @@ def repair(
     only_late: bool,
     dry_run: bool,
     as_json: bool,
-    **asked: Any,
+    **options: Any,
 ) -> None:
-    """Recompute candles from the lake's ticks and publish those that are missing or different.
+    """Replace wrong candles with recomputed ones.
 
-    Late ticks count. Candles go to their topics with the next revision, from where `homma land`
-    takes them into the tables; those that should not be get a tombstone. Beside a running engine
-    it is safe: that is fenced for some seconds, and goes on from the repaired candles.
+    This recomputes candles from the lake's ticks, including ticks that were dropped as late, and
+    publishes those that are missing or different to their topics, with the next revision; extra
+    candles get a tombstone. `homma land` writes the candles to the tables. A running engine is
+    fenced for a few seconds, and then continues from the repaired candles.
 
     \b
     Example:
-      homma repair --late              what stock_ticks_late names
+      homma repair --late              the candles of the ticks in stock_ticks_late
       homma repair --from 2025-03-20 --to 2025-03-21
       homma repair --dry-run
     """
     names = contract.topics(topics)
-    with opened(kafka, names, catalog, settings.group) as (lake, engine):
-        span, named = span_of(asked["since"], asked["until"]), None
+    with open_lake_and_engine(kafka, names, catalog, settings.group) as (lake, engine):
+        span, keys = parse_span(options["since"], options["until"]), None
         if only_late:
-            named = late.late_keys(engine.reader, names.late, engine.partitions)
-            span = late.span_of(named) or EventSpan(0, 0)
-        question = Scope(
+            keys = late.late_keys(engine.reader, names.late, engine.partitions)
+            span = late.span_of(keys) or EventSpan(0, 0)
+        scope = Scope(
             price=settings.price,
-            series=SeriesFilter(asked["symbol"], asked["source"]),
+            series=SeriesFilter(options["symbol"], options["source"]),
             span=span,
             max_future_us=microseconds(settings.max_future),
         )
         rules = CorrectionRules(
             microseconds(settings.watermark_delay), microseconds(settings.allowed_lateness)
         )
-        done = mended(
+        report = repair_candles(
             lake,
             engine,
-            question,
+            scope,
             rules,
             lambda: time.time_ns() // 1000,
-            named=named,
+            keys=keys,
             dry_run=dry_run,
             on_slice=progress(),
         )
-    _say(done, as_json=as_json, dry_run=dry_run)
+    _print_report(report, as_json=as_json, dry_run=dry_run)
 
 
-def _say(done: Repaired, *, as_json: bool, dry_run: bool) -> None:
-    sides = {"tables": done.table, "topics": done.topic}
+def _print_report(report: RepairReport, *, as_json: bool, dry_run: bool) -> None:
+    sides = {"tables": report.table, "topics": report.topic}
     if as_json:
-        published = {INTERVALS[code].name: n for code, n in sorted(done.published.items())}
-        removed = {INTERVALS[code].name: n for code, n in sorted(done.removed.items())}
-        found = {name: counted(tally) for name, tally in sides.items()}
-        said = {"ticks": done.ticks, "published": published, "removed": removed, "found": found}
-        click.echo(json.dumps(said))
+        published = {INTERVALS[code].name: n for code, n in sorted(report.published.items())}
+        removed = {INTERVALS[code].name: n for code, n in sorted(report.removed.items())}
+        verdicts = {name: counts_by_interval(tally) for name, tally in sides.items()}
+        result = {
+            "ticks": report.ticks,
+            "published": published,
+            "removed": removed,
+            "verdicts": verdicts,
+        }
+        click.echo(json.dumps(result))
         return
     for name, tally in sides.items():
         if tally.wrong:
-            click.echo(as_text(name, tally) + "\n")
-    if not (done.table.wrong or done.topic.wrong):
-        click.echo(f"recomputed from {done.ticks:,} ticks: all is right")
+            click.echo(format_tally(name, tally) + "\n")
+    if not (report.table.wrong or report.topic.wrong):
+        click.echo(f"recomputed from {report.ticks:,} ticks: no candle is wrong")
     elif dry_run:
         click.echo("nothing was published (--dry-run)")
     else:
         click.echo(
-            f"published {sum(done.published.values()):,} candles, "
-            f"took {sum(done.removed.values()):,} away"
+            f"published {sum(report.published.values()):,} candles, "
+            f"removed {sum(report.removed.values()):,}"
         )

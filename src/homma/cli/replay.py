@@ -1,10 +1,10 @@
-"""`homma replay`: recorded ticks into Kafka."""
+"""`homma replay`: send recorded ticks to Kafka."""
 
 from pathlib import Path
 
 import click
 
-from homma.cli.options import takes
+from homma.cli.options import with_settings
 from homma.cli.sending import send
 from homma.feed import sources
 from homma.settings import KafkaSettings, MetricsSettings, ReplaySettings, TopicSettings
@@ -12,12 +12,12 @@ from homma.topics.kafka.connection import Connection
 
 
 @click.command()
-@takes(KafkaSettings, TopicSettings, ReplaySettings, MetricsSettings)
+@with_settings(KafkaSettings, TopicSettings, ReplaySettings, MetricsSettings)
 @click.argument("file", nargs=-1, required=True, type=click.Path(path_type=Path))
 @click.option(
-    "--column", multiple=True, metavar="FIELD=COLUMN", help="what the files call a tick's field"
+    "--column", multiple=True, metavar="FIELD=COLUMN", help="name of a tick's field in the files"
 )
-@click.option("--json", "as_json", is_flag=True, help="say at the end in JSON what was sent")
+@click.option("--json", "as_json", is_flag=True, help="print the result as JSON")
 def replay(
     kafka: Connection,
     topics: TopicSettings,
@@ -27,7 +27,9 @@ def replay(
     column: tuple[str, ...],
     as_json: bool,
 ) -> None:
-    """Send recorded ticks to Kafka: Parquet, CSV or NDJSON, the last two also .gz or .zst.
+    """Send recorded ticks to Kafka.
+
+    The files are Parquet, CSV or NDJSON, the last two also as .gz or .zst.
 
     \b
     Example:

@@ -1,4 +1,4 @@
-"""What `generate` and `replay` have in common: send, show how far it is, say what was sent."""
+"""What `generate` and `replay` share: send ticks, show the progress, print the result."""
 
 import json
 import logging
@@ -32,10 +32,10 @@ from homma.topics.kafka.writing import Sender
 
 log = logging.getLogger("homma.feed")
 
-#: Without a terminal, a line is logged this often.
-_LINE_S: Final = 10.0
+#: Without a terminal, the progress is logged this often.
+_LOG_EVERY_S: Final = 10.0
 
-Report = Callable[[job.SendProgress], None]
+ReportProgress = Callable[[job.SendProgress], None]
 
 
 def send(
@@ -48,17 +48,17 @@ def send(
     as_json: bool,
     extra: Callable[[], dict[str, Any]] = dict,
 ) -> None:
-    """Make the topics, send until the end, the limit or Ctrl-C, and say what was sent.
+    """Create the topics, send until the end, the limit or Ctrl-C, and print the result.
 
-    `extra` is asked at the end for what else there is to say.
+    `extra` is called at the end and returns further values of the result.
     """
-    made = job.prepare(Admin(kafka), topics)
-    if made:
-        log.info("made the topics %s", ", ".join(made))
-    measured = Metrics(FEED)
-    measured.serve(metrics.metrics_host, metrics.metrics_port)
-    stop, began_s = stop_on_signals(), time.monotonic()
-    with _shown() as show:
+    created = job.prepare(Admin(kafka), topics)
+    if created:
+        log.info("created topics %s", ", ".join(created))
+    feed_metrics = Metrics(FEED)
+    feed_metrics.serve(metrics.metrics_host, metrics.metrics_port)
+    stop, start_s = stop_on_signals(), time.monotonic()
+    with _progress_display() as show:
         last = job.run(
             source,
             Sender(kafka),
@@ -67,57 +67,60 @@ def send(
             stop=stop,
             now_us=lambda: time.time_ns() // 1_000,
             sleep=time.sleep,
-            on_progress=_measured(measured, show),
+            on_progress=_with_metrics(feed_metrics, show),
         )
-    seconds = time.monotonic() - began_s
-    said = {"topic": topics.topic, "sent": last.sent, "seconds": round(seconds, 3), **extra()}
+    seconds = time.monotonic() - start_s
+    result = {"topic": topics.topic, "sent": last.sent, "seconds": round(seconds, 3), **extra()}
     if as_json:
-        click.echo(json.dumps(said))
+        click.echo(json.dumps(result))
         return
-    more = "".join(f", {name.replace('_', ' ')} {value}" for name, value in extra().items())
+    extra_text = "".join(f", {name.replace('_', ' ')} {value}" for name, value in extra().items())
     rate = last.sent / seconds if seconds else 0.0
-    took = f"{seconds:,.1f} s, {rate:,.0f} a second"
-    click.echo(f"sent {last.sent:,} ticks to {topics.topic} in {took}{more}", err=True)
+    pace = f"{seconds:,.1f} s ({rate:,.0f} ticks/s)"
+    click.echo(f"sent {last.sent:,} ticks to {topics.topic} in {pace}{extra_text}", err=True)
 
 
-def _measured(metrics: Metrics, show: Report) -> Report:
-    """Both the metrics and the display are told."""
-    counted = 0
+def _with_metrics(metrics: Metrics, show: ReportProgress) -> ReportProgress:
+    """Report the progress to the metrics and the display."""
+    sent = 0
 
     def report(progress: job.SendProgress) -> None:
-        nonlocal counted
-        metrics.count("homma_ticks_sent", progress.sent - counted)
-        counted = progress.sent
-        metrics.show("homma_ticks_unacknowledged", progress.unacknowledged)
+        nonlocal sent
+        metrics.count("homma_ticks_sent", progress.sent - sent)
+        sent = progress.sent
+        metrics.set("homma_ticks_unacknowledged", progress.unacknowledged)
         show(progress)
 
     return report
 
 
-def _shown() -> AbstractContextManager[Report]:
-    """A bar on a terminal, else lines in the log."""
-    return _Bar() if sys.stderr.isatty() else nullcontext(lines(time.monotonic))
+def _progress_display() -> AbstractContextManager[ReportProgress]:
+    """Show a progress bar on a terminal, or else log lines."""
+    return _Bar() if sys.stderr.isatty() else nullcontext(log_progress(time.monotonic))
 
 
-def lines(clock_s: Callable[[], float]) -> Report:
-    """Log how far it is, now and then."""
-    told_s = clock_s()
+def log_progress(clock_s: Callable[[], float]) -> ReportProgress:
+    """Log the progress from time to time."""
+    logged_s = clock_s()
 
     def report(progress: job.SendProgress) -> None:
-        nonlocal told_s
-        if clock_s() - told_s < _LINE_S:
+        nonlocal logged_s
+        if clock_s() - logged_s < _LOG_EVERY_S:
             return
-        told_s = clock_s()
-        of = f" of {progress.total:,}" if progress.total is not None else ""
+        logged_s = clock_s()
+        total = f" of {progress.total:,}" if progress.total is not None else ""
         log.info(
-            "sent %s%s ticks, %s a second", f"{progress.sent:,}", of, f"{progress.rate_per_s:,.0f}"
+            "sent %s%s ticks, %s ticks/s",
+            f"{progress.sent:,}",
+            total,
+            f"{progress.rate_per_s:,.0f}",
         )
 
     return report
 
 
 class _Bar:
-    """A progress bar on stderr; where there is an end, with the time left."""
+    """A progress bar on stderr, with the remaining time if the total is known."""
 
     def __init__(self) -> None:
         self._progress = Progress(
@@ -132,7 +135,7 @@ class _Bar:
         )
         self._task: TaskID | None = None
 
-    def __enter__(self) -> Report:
+    def __enter__(self) -> ReportProgress:
         self._task = self._progress.add_task("", total=None, rate=0.0)
         self._progress.start()
         return self._report

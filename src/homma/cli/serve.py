@@ -1,4 +1,4 @@
-"""`homma serve`: charts and an API."""
+"""`homma serve`: a page with charts, and an API."""
 
 import logging
 import os
@@ -8,13 +8,13 @@ from importlib import metadata
 import click
 
 from homma.cli.catalog import Catalog
-from homma.cli.options import SERVE_TOKEN, takes
+from homma.cli.options import SERVE_TOKEN, with_settings
 from homma.cli.signals import stop_on_signals
 from homma.metrics import SERVE, Metrics
 from homma.serve import server
 from homma.serve.app import Parts, Server
 from homma.serve.candle_feed import CandleTopics
-from homma.serve.guard import rules
+from homma.serve.guard import access_rules
 from homma.serve.lake_client import HistoryReader, LakeClient
 from homma.settings import KafkaSettings, LakeSettings, ServeSettings, TopicSettings
 from homma.topics import contract
@@ -25,11 +25,11 @@ log = logging.getLogger("homma.serve")
 
 
 @click.command()
-@takes(KafkaSettings, TopicSettings, LakeSettings, ServeSettings)
+@with_settings(KafkaSettings, TopicSettings, LakeSettings, ServeSettings)
 def serve(
     kafka: Connection, topics: TopicSettings, catalog: Catalog, settings: ServeSettings
 ) -> None:
-    """Show candles in the browser, live, and give them to programs.
+    """Serve live charts to browsers and an API to programs.
 
     The newest candles come from Kafka, older ones from the lake.
 
@@ -40,41 +40,49 @@ def serve(
       HOMMA_SERVE_TOKEN=… homma serve --serve-host 0.0.0.0 --allowed-hosts charts.example.org
     """
     token = os.environ.get(SERVE_TOKEN)
-    allowed = rules(settings.serve_host, settings.allowed_hosts, settings.cors_origins, token)
-    measured = Metrics(SERVE)
-    past = None if settings.without_lake else _past(catalog, measured)
-    made = Server(
+    allowed = access_rules(
+        settings.serve_host, settings.allowed_hosts, settings.cors_origins, token
+    )
+    serve_metrics = Metrics(SERVE)
+    lake = None if settings.without_lake else _lake_client(catalog, serve_metrics)
+    app = Server(
         Parts(
             settings=settings,
             rules=allowed,
             version=metadata.version("homma"),
             clock=lambda: datetime.now(UTC),
-            source=CandleTopics(kafka, Admin(kafka), contract.topics(topics).candles),
-            past=past,
-            metrics=measured,
+            topics=CandleTopics(kafka, Admin(kafka), contract.topics(topics).candles),
+            lake=lake,
+            metrics=serve_metrics,
         )
     )
-    # What it complains of are broken requests.
+    # It logs only invalid requests.
     logging.getLogger("uvicorn").setLevel(logging.CRITICAL)
     server.allow_files(settings.max_connections)
     stream_timeout_ms = round(settings.stream_timeout.total_seconds() * 1000)
     listener = server.listen(settings.serve_host, settings.serve_port, stream_timeout_ms)
     host = f"[{settings.serve_host}]" if ":" in settings.serve_host else settings.serve_host
-    log.info("the page is at http://%s:%d", host, listener.getsockname()[1])
-    server.run(made.app, listener, settings.max_connections, stop_on_signals(), made.streams.close)
+    log.info("serving the page at http://%s:%d", host, listener.getsockname()[1])
+    server.run(
+        app.app,
+        listener,
+        settings.max_connections,
+        stop_on_signals(),
+        app.streams.close,
+    )
 
 
-def _past(catalog: Catalog, measured: Metrics) -> LakeClient | None:
-    """What asks the lake; None where there is no way in."""
+def _lake_client(catalog: Catalog, serve_metrics: Metrics) -> LakeClient | None:
+    """Return a client of the lake; None if there are no credentials."""
     if catalog.missing is not None:
-        log.warning("only the newest candles are shown: %s", catalog.missing)
+        log.warning("serving only the newest candles: %s", catalog.missing)
         return None
 
-    def opened() -> HistoryReader:
-        # Longer to load than all else together: nobody is to wait for it to see what is new.
+    def open_reader() -> HistoryReader:
+        # These imports take longer than everything else: the newest candles need not wait for them.
         from homma.lake.table import Lake  # noqa: PLC0415
         from homma.serve.lake import LakeReader  # noqa: PLC0415
 
         return LakeReader(Lake(catalog.properties, catalog.namespace))
 
-    return LakeClient(opened, measured)
+    return LakeClient(open_reader, serve_metrics)

@@ -1,4 +1,4 @@
-"""Ctrl-C and SIGTERM as a question that a loop asks."""
+"""Ctrl-C and SIGTERM as a condition that a loop polls."""
 
 import signal
 from collections.abc import Callable
@@ -7,15 +7,15 @@ from types import FrameType
 
 
 def stop_on_signals() -> Callable[[], bool]:
-    """Whether the process was asked to end; a second Ctrl-C ends it at once."""
-    asked = Event()
+    """Return a function that is true after a signal; a second Ctrl-C ends the process at once."""
+    stop_requested = Event()
 
-    def ask(number: int, frame: FrameType | None) -> None:
+    def request_stop(number: int, frame: FrameType | None) -> None:
         del frame
-        asked.set()
+        stop_requested.set()
         if number == signal.SIGINT:
             signal.signal(signal.SIGINT, signal.default_int_handler)
 
-    signal.signal(signal.SIGINT, ask)
-    signal.signal(signal.SIGTERM, ask)
-    return asked.is_set
+    signal.signal(signal.SIGINT, request_stop)
+    signal.signal(signal.SIGTERM, request_stop)
+    return stop_requested.is_set

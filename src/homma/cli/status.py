@@ -1,4 +1,4 @@
-"""`homma status`: what runs in a folder."""
+"""`homma status`: the processes of a data folder."""
 
 import json
 import time
@@ -6,21 +6,23 @@ import time
 import click
 from rich.console import Console
 
-from homma.cli.local import measured
-from homma.cli.options import takes
-from homma.cli.overview import StageView, counter_of, lag_of, listening, stage_table
+from homma.cli.local import scrape
+from homma.cli.options import with_settings
+from homma.cli.overview import StageView, describe_ports, stage_table, tick_counter, total_lag
 from homma.settings import UpSettings
 from homma.stack.folder import owner_of
 from homma.stack.record import read_record
 
-_SECOND_LOOK_S = 1.0
+_RATE_PERIOD_S = 1.0
 
 
 @click.command()
-@takes(UpSettings)
-@click.option("--json", "as_json", is_flag=True, help="in machine form")
+@with_settings(UpSettings)
+@click.option("--json", "as_json", is_flag=True, help="print JSON")
 def status(settings: UpSettings, as_json: bool) -> None:
-    """Say what runs: stages, rates, lag. Exit status 1 when nothing does.
+    """Show the running processes, their rates and lag.
+
+    The exit status is 1 if nothing runs.
 
     \b
     Example:
@@ -43,18 +45,18 @@ def status(settings: UpSettings, as_json: bool) -> None:
 def _views(settings: UpSettings) -> list[StageView]:
     entries = read_record(settings.dir).entries
     ports = {e.status.name: e.ports["metrics"] for e in entries if "metrics" in e.ports}
-    first = {name: measured(port) for name, port in ports.items()}
-    time.sleep(_SECOND_LOOK_S)
+    first = {name: scrape(port) for name, port in ports.items()}
+    time.sleep(_RATE_PERIOD_S)
     views = []
     for entry in entries:
         name = entry.status.name
-        old, new = first.get(name), measured(ports[name]) if name in ports else None
+        old, new = first.get(name), scrape(ports[name]) if name in ports else None
         rate = None
         if old is not None and new is not None:
-            counter = counter_of(name)
-            rate = (new.get(counter, 0) - old.get(counter, 0)) / _SECOND_LOOK_S
-        lag = lag_of(new) if new else None
-        views.append(StageView(entry.status, rate, lag, listening(entry.ports)))
+            counter = tick_counter(name)
+            rate = (new.get(counter, 0) - old.get(counter, 0)) / _RATE_PERIOD_S
+        lag = total_lag(new) if new else None
+        views.append(StageView(entry.status, rate, lag, describe_ports(entry.ports)))
     return views
 
 

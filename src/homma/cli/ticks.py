@@ -1,32 +1,32 @@
-"""`homma ticks`: recorded ticks from the lake."""
+"""`homma ticks`: ticks from the lake."""
 
 from typing import Any
 
 import click
 
 from homma.cli.catalog import Catalog
-from homma.cli.history_options import HistoryRequest, asks
-from homma.cli.options import takes
+from homma.cli.history_options import HistoryRequest, with_history_options
+from homma.cli.options import with_settings
 from homma.lake import history
 from homma.lake.schema import TICKS
 from homma.lake.table import Lake
 from homma.settings import LakeSettings
 
-_SHOWN = {
+_COLUMNS = {
     name: name
     for name in ("source", "symbol", "dateTime", "number", "bid", "ask", "mid", "isTradable")
 }
 
 
 @click.command()
-@takes(LakeSettings)
+@with_settings(LakeSettings)
 @click.argument("symbol", metavar="[SYMBOL]", required=False, default="")
-@asks
-def ticks(lake: Catalog, **asked: Any) -> None:
-    """Show ticks out of the lake, copies and too late ones too.
+@with_history_options
+def ticks(lake: Catalog, **options: Any) -> None:
+    """Show ticks from the lake.
 
-    JSON (a line each), CSV and Parquet have the fields that ticks have in Kafka: `homma replay`
-    takes such files.
+    They include duplicates and ticks dropped as late. JSON (one line per tick), CSV and Parquet
+    have the same fields as ticks in Kafka, so `homma replay` reads these files.
 
     \b
     Example:
@@ -34,6 +34,6 @@ def ticks(lake: Catalog, **asked: Any) -> None:
       homma ticks BNBUSD --from 2025-03-20T14:00 --to 2025-03-20T15:00 --json
       homma ticks --from 2025-03-20 --to 2025-03-21 --output day.parquet
     """
-    question = HistoryRequest(**asked)
+    request = HistoryRequest(**options)
     table = Lake(lake.properties, lake.namespace).table(TICKS)
-    question.answer(history.ticks(table, question.wanted, question.now_us), TICKS, _SHOWN)
+    request.write(history.ticks(table, request.query, request.now_us), TICKS, _COLUMNS)

@@ -1,4 +1,4 @@
-"""`homma up`: the whole pipeline on this machine, with a live view."""
+"""`homma up`: run the whole pipeline on this machine, with a live view."""
 
 import logging
 import signal
@@ -16,7 +16,7 @@ from rich.live import Live
 from rich.progress import BarColumn, DownloadColumn, Progress, TextColumn, TimeRemainingColumn
 
 from homma.cli import local, overview
-from homma.cli.options import takes
+from homma.cli.options import with_settings
 from homma.cli.signals import stop_on_signals
 from homma.errors import StackError
 from homma.settings import GenerateSettings, TopicSettings, UpSettings
@@ -27,20 +27,20 @@ from homma.stack.record import read_record
 log = logging.getLogger("homma.up")
 
 _REFRESH_S: Final = 1.0
-_LINE_S: Final = 10.0
-#: Trino alone may have 821 MB to fetch and takes half a minute to start.
-_DETACH_S: Final = 600.0
+_LOG_EVERY_S: Final = 10.0
+#: Trino downloads 821 MB the first time and takes half a minute to start.
+_DETACH_TIMEOUT_S: Final = 600.0
 
 
 @click.command()
-@takes(UpSettings, TopicSettings, GenerateSettings)
-@click.option("--detach", is_flag=True, help="in the background; `homma down` ends it")
+@with_settings(UpSettings, TopicSettings, GenerateSettings)
+@click.option("--detach", is_flag=True, help="run in the background; `homma down` stops it")
 @click.option(
     "--with",
     "extras",
     multiple=True,
     type=click.Choice([local.TRINO]),
-    help="start this too: Trino over the lake, downloaded (821 MB) the first time",
+    help="also start Trino on the lake; the first time, this downloads 821 MB",
 )
 @click.pass_context
 def up(
@@ -51,9 +51,10 @@ def up(
     detach: bool,
     extras: tuple[str, ...],
 ) -> None:
-    """Start Kafka, the engine and a source of ticks here, and show what goes on.
+    """Run the whole pipeline on this machine.
 
-    Ctrl-C stops all of it in order. A second start goes on where the first stopped.
+    This starts Kafka, the lake, the engine, the page and a source of ticks, and shows their status.
+    Ctrl-C stops everything in order. The next start continues where this one stopped.
 
     \b
     Example:
@@ -63,42 +64,41 @@ def up(
       homma up --detach && homma status && homma down
     """
     if detach:
-        _detached(settings.dir, {"kafka", "aggregate", *extras})
+        _start_detached(settings.dir, {"kafka", "aggregate", *extras})
         return
     signal.signal(signal.SIGTERM, _interrupt)
     console = Console(stderr=True)
     config: Path | None = context.parent.params["config"] if context.parent else None
-    bar = _bar(console)
+    bar = _progress_bar(console)
     with bar:
-        fetching = bar.add_task("fetching", total=None, visible=False)
+        download = bar.add_task("downloading", total=None, visible=False)
 
-        def on_fetch(what: str, done: int, total: int) -> None:
-            bar.update(
-                fetching, description=f"fetching {what}", completed=done, total=total, visible=True
-            )
+        def on_fetch(name: str, done: int, total: int) -> None:
+            text = f"downloading {name}"
+            bar.update(download, description=text, completed=done, total=total, visible=True)
 
-        def say(what: str) -> None:
+        def say(line: str) -> None:
             bar.stop()
-            log.info("%s", what)
+            log.info("%s", line)
 
         pipeline = local.running(settings, topics, ticks, extras, config, on_fetch, say)
-        runs = pipeline.__enter__()
+        running = pipeline.__enter__()
     try:
-        _watch(console, settings, topics, runs)
+        _watch(console, settings, topics, running)
         log.info("stopping")
     finally:
         pipeline.__exit__(None, None, None)
-    log.info("stopped; `homma up` goes on from here")
+    log.info("stopped; `homma up` continues from here")
 
 
 def _watch(
-    console: Console, settings: UpSettings, topics: TopicSettings, runs: local.Local
+    console: Console, settings: UpSettings, topics: TopicSettings, running: local.RunningPipeline
 ) -> None:
     stopped = stop_on_signals()
-    view = overview.Overview(runs, topics)
+    view = overview.Overview(running, topics)
     try:
         if not console.is_terminal:
-            _lines(view, stopped)
+            _log_lines(view, stopped)
             return
         with Live(console=console, auto_refresh=False, screen=False) as live:
             while not stopped():
@@ -108,16 +108,16 @@ def _watch(
         view.close()
 
 
-def _lines(view: overview.Overview, stopped: overview.Stopped) -> None:
-    due_s = time.monotonic()
+def _log_lines(view: overview.Overview, stopped: overview.Stopped) -> None:
+    next_s = time.monotonic()
     while not stopped():
-        if time.monotonic() >= due_s:
+        if time.monotonic() >= next_s:
             log.info("%s", view.line())
-            due_s += _LINE_S
+            next_s += _LOG_EVERY_S
         time.sleep(0.1)
 
 
-def _bar(console: Console) -> Progress:
+def _progress_bar(console: Console) -> Progress:
     columns = (TextColumn("{task.description}"), BarColumn(), DownloadColumn())
     return Progress(*columns, TimeRemainingColumn(), console=console, transient=True)
 
@@ -127,8 +127,8 @@ def _interrupt(number: int, frame: FrameType | None) -> None:
     raise KeyboardInterrupt
 
 
-def _detached(home: Path, needed: Collection[str]) -> None:
-    """Start the same command without --detach in a session of its own, and wait for it."""
+def _start_detached(home: Path, needed: Collection[str]) -> None:
+    """Run the same command without --detach in a new session, and wait until it is ready."""
     home.mkdir(mode=0o700, parents=True, exist_ok=True)
     path = home / "up.log"
     argv = [sys.executable, "-m", "homma", *(a for a in sys.argv[1:] if a != "--detach")]
@@ -136,17 +136,17 @@ def _detached(home: Path, needed: Collection[str]) -> None:
         child = subprocess.Popen(
             argv, stdin=subprocess.DEVNULL, stdout=out, stderr=out, start_new_session=True
         )
-    until_s = time.monotonic() + _DETACH_S
+    until_s = time.monotonic() + _DETACH_TIMEOUT_S
     while time.monotonic() < until_s:
         if child.poll() is not None:
             lines = path.read_text(errors="replace").strip().splitlines()
-            raise StackError(lines[-1] if lines else "homma up ended", f"see {path}")
+            raise StackError(lines[-1] if lines else "homma up exited", f"see {path}")
         owner = owner_of(home)
         if owner is not None and owner.pid == child.pid and _all_run(home, needed):
-            click.echo(f"homma runs in the background (process {child.pid}); see `homma status`")
+            click.echo(f"homma runs in the background as process {child.pid}; see `homma status`")
             return
         time.sleep(0.2)
-    raise StackError("homma up has not come up", f"see {path}")
+    raise StackError(f"homma up is not ready after {_DETACH_TIMEOUT_S:g} s", f"see {path}")
 
 
 def _all_run(home: Path, needed: Collection[str]) -> bool:

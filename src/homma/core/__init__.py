@@ -1,1 +1,1 @@
-"""What a candle is. Pure: no clock, file, socket or thread; polars is the one dependency."""
+"""What a candle is. Pure: no clock, files, sockets or threads; polars is the only dependency."""

@@ -1,19 +1,19 @@
-"""A candle as a mergeable value.
+"""A candle as a value that can be merged.
 
 A frame of candles has these columns:
 
     series      u32   code of the (source, symbol), see `core/series.py`
     interval    u8    index in INTERVALS
-    start_us    i64   the interval's start, and
-    end_us      i64   the start of the one after it
+    start_us    i64   start of the interval
+    end_us      i64   start of the next interval
     open, high, low, close   f64
-    volume      i64   count of ticks
-    open_order_key, close_order_key  i128  the order keys of the ticks that gave open and close
+    volume      i64   tick count
+    open_order_key, close_order_key  i128  order keys of the ticks that gave open and close
 
-A tick's **order key** is (dateTime, number) in one integer, so that "first" and "last" are the
-smallest and largest of a column: ties in dateTime cannot depend on the order of arrival. That
-makes `merge` commutative and associative, and a tick is simply a candle of volume one: the one
-merge below serves ticks, roll-up, restoring and repair alike. Prices are copied, never computed.
+A tick's **order key** is (dateTime, number) in one integer, so "first" and "last" are the minimum
+and maximum of a column, and ties in dateTime never depend on the order of arrival. That makes
+`merge` commutative and associative. A tick is a candle of volume 1, so the same merge serves
+ticks, roll-ups, restores and repairs. Prices are copied, never computed.
 """
 
 from typing import Final
@@ -40,27 +40,27 @@ CANDLE: Final = pl.Schema(
 )
 
 # `number` takes the lower 63 bits: it is never negative.
-_NUMBER_SPAN: Final = 1 << 63
-# Codes of series take 32 bits.
-_SERIES_SPAN: Final = 1 << 32
+_NUMBER_RANGE: Final = 1 << 63
+# Series codes take 32 bits.
+_SERIES_RANGE: Final = 1 << 32
 
 
 def order_key(event_us: pl.Expr, number: pl.Expr) -> pl.Expr:
-    """(dateTime, number) as one Int128 that sorts alike."""
-    return event_us.cast(pl.Int128) * pl.lit(_NUMBER_SPAN, pl.Int128) + number.cast(pl.Int128)
+    """(dateTime, number) as one Int128 with the same sort order."""
+    return event_us.cast(pl.Int128) * pl.lit(_NUMBER_RANGE, pl.Int128) + number.cast(pl.Int128)
 
 
-def order_key_us(at: pl.Expr) -> pl.Expr:
-    """The dateTime of an order key, microseconds."""
-    return (at // pl.lit(_NUMBER_SPAN, pl.Int128)).cast(pl.Int64)
+def order_key_us(key: pl.Expr) -> pl.Expr:
+    """The dateTime of an order key, in microseconds."""
+    return (key // pl.lit(_NUMBER_RANGE, pl.Int128)).cast(pl.Int64)
 
 
-def order_key_number(at: pl.Expr) -> pl.Expr:
+def order_key_number(key: pl.Expr) -> pl.Expr:
     """The number of an order key."""
-    return (at % pl.lit(_NUMBER_SPAN, pl.Int128)).cast(pl.Int64)
+    return (key % pl.lit(_NUMBER_RANGE, pl.Int128)).cast(pl.Int64)
 
 
-#: How two candles of one key become one.
+#: How candles with the same key become one.
 MERGE: Final = (
     pl.col("end_us").first(),
     pl.col("open").min_by("open_order_key"),
@@ -74,19 +74,22 @@ MERGE: Final = (
 
 
 def merge(candles: pl.DataFrame) -> pl.DataFrame:
-    """One candle a key, in no particular order."""
+    """One candle per key, in no particular order."""
     return candles.group_by(KEY).agg(MERGE).select(CANDLE.names())
 
 
-def minutes(ticks: pl.DataFrame) -> pl.DataFrame:
-    """The 1-minute candles of ticks (columns series, event_us, order_key, price), no tick twice."""
-    finest = INTERVALS[FINEST]
-    price, at = pl.col("price"), pl.col("order_key")
-    start = finest.floor(pl.col("event_us"))
-    # What `merge` makes of ticks as candles of volume one, in half the time: by a key of one
-    # number, which may overflow but stays unique, and without copying each price four times.
-    key = start // MINUTE_US * _SERIES_SPAN + pl.col("series").cast(pl.Int64)
-    made = ticks.group_by(key.alias("_key")).agg(
+def minute_candles(ticks: pl.DataFrame) -> pl.DataFrame:
+    """The 1-minute candles of ticks (columns series, event_us, order_key, price).
+
+    The ticks must contain no duplicates.
+    """
+    minute = INTERVALS[FINEST]
+    price, order_key = pl.col("price"), pl.col("order_key")
+    start = minute.floor(pl.col("event_us"))
+    # The same result as `merge` of one candle per tick, in half the time: the key is one number,
+    # which may overflow but stays unique, and prices are not copied four times.
+    key = start // MINUTE_US * _SERIES_RANGE + pl.col("series").cast(pl.Int64)
+    candles = ticks.group_by(key.alias("_key")).agg(
         pl.col("series").first(),
         start.first().alias("start_us"),
         price.min_by("order_key").alias("open"),
@@ -94,39 +97,39 @@ def minutes(ticks: pl.DataFrame) -> pl.DataFrame:
         price.min().alias("low"),
         price.max_by("order_key").alias("close"),
         pl.len().cast(pl.Int64).alias("volume"),
-        at.min().alias("open_order_key"),
-        at.max().alias("close_order_key"),
+        order_key.min().alias("open_order_key"),
+        order_key.max().alias("close_order_key"),
     )
-    return made.select(
+    return candles.select(
         "series",
         pl.lit(FINEST, pl.UInt8).alias("interval"),
         "start_us",
-        finest.next(pl.col("start_us")).alias("end_us"),
+        minute.next(pl.col("start_us")).alias("end_us"),
         *CANDLE.names()[4:],
     )
 
 
-def roll_up(minute_candles: pl.DataFrame) -> pl.DataFrame:
-    """The candles of all intervals that 1-minute candles add up to, the minutes included."""
-    at, height = pl.col("start_us"), minute_candles.height
-    # All starts and ends in one query, then one below the other: live batches have few rows, and
-    # what they cost is the number of queries.
-    starts = [interval.floor(at) for interval in INTERVALS]
+def roll_up(minutes: pl.DataFrame) -> pl.DataFrame:
+    """The candles of all intervals, the minutes included, from 1-minute candles."""
+    start_us, height = pl.col("start_us"), minutes.height
+    # All starts and ends in one query, then stacked: live batches have few rows, and their cost
+    # is the number of queries.
+    starts = [interval.floor(start_us) for interval in INTERVALS]
     ends = [i.next(start) for i, start in zip(INTERVALS, starts, strict=True)]
-    bounds = minute_candles.select(
+    bounds = minutes.select(
         *(start.alias(f"start{code}") for code, start in enumerate(starts)),
         *(end.alias(f"end{code}") for code, end in enumerate(ends)),
     ).get_columns()
     intervals = pl.int_range(len(INTERVALS), dtype=pl.UInt8, eager=True)
-    spread = pl.concat([minute_candles] * len(INTERVALS)).with_columns(
-        _stacked("start_us", bounds[: len(INTERVALS)]),
-        _stacked("end_us", bounds[len(INTERVALS) :]),
+    repeated = pl.concat([minutes] * len(INTERVALS)).with_columns(
+        _stack("start_us", bounds[: len(INTERVALS)]),
+        _stack("end_us", bounds[len(INTERVALS) :]),
         intervals.gather(pl.int_range(len(INTERVALS) * height, eager=True) // height).alias(
             "interval"
         ),
     )
-    return merge(spread)
+    return merge(repeated)
 
 
-def _stacked(name: str, columns: list[pl.Series]) -> pl.Series:
+def _stack(name: str, columns: list[pl.Series]) -> pl.Series:
     return pl.concat([column.alias(name) for column in columns])

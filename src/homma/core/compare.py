@@ -1,4 +1,4 @@
-"""Two frames of candles, told apart by what their ticks decide. Pure."""
+"""Compares two frames of candles by the fields that depend on ticks. Pure."""
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
@@ -8,25 +8,27 @@ import polars as pl
 
 from homma.core.recompute import EXPECTED_KEY
 
-#: What is to be said of candles that are not as they must be.
+#: The verdicts on candles that are not as expected.
 WRONG: Final = ("missing", "extra", "different")
-#: What the ticks decide of a candle, its key apart.
+#: The fields of a candle that depend on ticks, without its key.
 VALUES: Final = ("open", "high", "low", "close", "volume", "open_order_key", "close_order_key")
 
 
-def compare(made: pl.DataFrame, found: pl.DataFrame) -> pl.DataFrame:
-    """Each key of either (columns of MADE_KEY and VALUES) with its `verdict`.
+def compare(expected: pl.DataFrame, actual: pl.DataFrame) -> pl.DataFrame:
+    """Every key of either frame (columns EXPECTED_KEY and VALUES) with its `verdict`.
 
-    `made` is what must be. Comes back with MADE_KEY, VALUES as they must be and, named found_…,
-    as they are; columns of `found` beyond those stay. Places that are null were not told, and are
-    not compared.
+    The result has EXPECTED_KEY, end_us, the expected VALUES and the actual ones as actual_open,
+    actual_high, …; further columns of `actual` stay. An order key that is null was not recorded,
+    and is not compared.
     """
-    renamed = found.drop("end_us", strict=False).rename({name: f"found_{name}" for name in VALUES})
+    renamed = actual.drop("end_us", strict=False).rename(
+        {name: f"actual_{name}" for name in VALUES}
+    )
     both = (
-        made.select(*EXPECTED_KEY, "end_us", *VALUES)
-        .with_columns(_made=pl.lit(value=True))
+        expected.select(*EXPECTED_KEY, "end_us", *VALUES)
+        .with_columns(_is_expected=pl.lit(value=True))
         .join(
-            renamed.with_columns(_found=pl.lit(value=True)),
+            renamed.with_columns(_is_actual=pl.lit(value=True)),
             on=EXPECTED_KEY,
             how="full",
             coalesce=True,
@@ -34,51 +36,52 @@ def compare(made: pl.DataFrame, found: pl.DataFrame) -> pl.DataFrame:
     )
     differs = pl.any_horizontal(_differs(name) for name in VALUES)
     return both.with_columns(
-        verdict=pl.when(pl.col("_found").is_null())
+        verdict=pl.when(pl.col("_is_actual").is_null())
         .then(pl.lit("missing"))
-        .when(pl.col("_made").is_null())
+        .when(pl.col("_is_expected").is_null())
         .then(pl.lit("extra"))
         .when(differs)
         .then(pl.lit("different"))
         .otherwise(pl.lit("equal"))
-    ).drop("_made", "_found")
+    ).drop("_is_expected", "_is_actual")
 
 
 def _differs(name: str) -> pl.Expr:
-    one, other = pl.col(name), pl.col(f"found_{name}")
+    expected, actual = pl.col(name), pl.col(f"actual_{name}")
     if name.endswith("order_key"):
-        return (one != other).fill_null(value=False)
-    return one.ne_missing(other)
+        return (expected != actual).fill_null(value=False)
+    return expected.ne_missing(actual)
 
 
 def wrong_keys(verdicts: Iterable[pl.DataFrame]) -> pl.DataFrame:
-    """The keys that are not as they must be in one of the frames."""
+    """The keys of candles that are not as expected in at least one of the frames of `compare`."""
     wrong = pl.col("verdict").is_in(WRONG)
     return pl.concat([f.filter(wrong).select(EXPECTED_KEY) for f in verdicts]).unique()
 
 
 @dataclass(slots=True)
 class Tally:
-    """Counts of verdicts by interval, and the first few candles of each that is not equal."""
+    """Counts of verdicts by interval, and the first few candles of each verdict but `equal`."""
 
-    most: int = 5
+    max_examples: int = 5
     counts: dict[tuple[int, str], int] = field(default_factory=dict)
     examples: dict[str, list[Mapping[str, Any]]] = field(default_factory=dict)
 
-    def add(self, judged: pl.DataFrame) -> None:
+    def add(self, verdicts: pl.DataFrame) -> None:
         """Count a frame of `compare`."""
-        for interval, verdict, count in judged.group_by("interval", "verdict").len().iter_rows():
+        for interval, verdict, count in verdicts.group_by("interval", "verdict").len().iter_rows():
             self.counts[interval, verdict] = self.counts.get((interval, verdict), 0) + count
-        wrong = judged.filter(pl.col("verdict").is_in(WRONG))
+        wrong = verdicts.filter(pl.col("verdict").is_in(WRONG))
         for (verdict,), rows in wrong.group_by("verdict"):
-            kept = self.examples.setdefault(str(verdict), [])
-            kept += rows.sort(EXPECTED_KEY).head(self.most - len(kept)).to_dicts()
+            examples = self.examples.setdefault(str(verdict), [])
+            room = self.max_examples - len(examples)
+            examples += rows.sort(EXPECTED_KEY).head(room).to_dicts()
 
-    def of(self, verdict: str) -> int:
-        """How many there are of a verdict."""
+    def count(self, verdict: str) -> int:
+        """The number of candles with a verdict, over all intervals."""
         return sum(count for (_, name), count in self.counts.items() if name == verdict)
 
     @property
     def wrong(self) -> int:
-        """How many candles are not as they must be."""
-        return sum(self.of(verdict) for verdict in WRONG)
+        """The number of candles that are not as expected."""
+        return sum(self.count(verdict) for verdict in WRONG)

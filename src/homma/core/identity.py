@@ -1,14 +1,14 @@
-"""Which ticks have been counted, so that a duplicate counts once.
+"""Remembers which ticks have been counted, so that a duplicate counts once.
 
-An identity is (series, event_us, number). It is kept while a copy of its tick would still be in
-time, that is until the end of its minute lies `allowed_lateness` behind its series' event clock.
-Identities of one event minute stand together in a bucket: whole buckets are forgotten, and a tick
-is looked up in one bucket only. Each bucket knows the smallest input offset of its ticks, which is
-how far back a restart has to read ticks again.
+An identity is (series, event_us, number). It is remembered as long as a copy of its tick would
+not be dropped as late: until the series' largest event time is `allowed_lateness` past the end of
+the tick's minute. Identities of the same event minute share a bucket: buckets are forgotten as a
+whole, and a tick is looked up in only one of them. Each bucket knows the smallest input offset of
+its ticks, which is where a restart has to start reading ticks again.
 
-There are many: ten minutes of 20,000 ticks a second are 12 million. So a bucket that grows packs
-what it has (3 to 5 bytes an identity instead of 20), and a packed part is opened only for a tick
-that may be in it.
+Ten minutes at 20,000 ticks per second are 12 million identities. So a growing bucket packs its
+identities (3 to 5 bytes each instead of 20), and a pack is opened only for a tick that may be in
+it.
 """
 
 from collections.abc import Iterable, Mapping
@@ -22,15 +22,15 @@ from homma.core.interval import MINUTE_US
 
 IDENTITY: Final = ("series", "event_us", "number")
 _SCHEMA: Final = pl.Schema({"series": pl.UInt32, "event_us": pl.Int64, "number": pl.Int64})
-#: So many identities of a bucket are packed together.
-_PACKED: Final = 50_000
-# Each batch adds a chunk to its bucket; a join over very many chunks is slow.
-_CHUNKS: Final = 64
+#: Identities per pack.
+_PACK_SIZE: Final = 50_000
+# Each batch adds a chunk to its bucket, and a join over very many chunks is slow.
+_MAX_CHUNKS: Final = 64
 
 
 @dataclass(frozen=True, slots=True)
-class Packed:
-    """Identities, compressed. Neighbours differ little, so their differences are what is kept."""
+class PackedIdentities:
+    """Compressed identities. Neighbours differ little, so their differences are stored."""
 
     data: bytes
     height: int
@@ -39,15 +39,15 @@ class Packed:
     series: pl.Series
 
     @classmethod
-    def of(cls, rows: pl.DataFrame) -> "Packed":
+    def pack(cls, rows: pl.DataFrame) -> "PackedIdentities":
         """Pack identities, at least one."""
         ordered = rows.sort(IDENTITY)
-        apart = ordered.select(
+        differences = ordered.select(
             (pl.col(name).cast(pl.Int64) - pl.col(name).cast(pl.Int64).shift(1, fill_value=0))
             for name in IDENTITY
         )
         data = BytesIO()
-        apart.write_ipc(data, compression="zstd")
+        differences.write_ipc(data, compression="zstd")
         oldest_us, newest_us = ordered.select(
             pl.col("event_us").min().alias("oldest"), pl.col("event_us").max().alias("newest")
         ).row(0)
@@ -55,14 +55,16 @@ class Packed:
         return cls(data.getvalue(), rows.height, oldest_us, newest_us, series)
 
     def rows(self) -> pl.DataFrame:
-        """What was packed."""
+        """The identities that were packed."""
         return pl.read_ipc(BytesIO(self.data)).select(pl.all().cum_sum()).cast(_SCHEMA)
 
-    def hits(self, ticks: pl.DataFrame) -> pl.DataFrame:
-        """Those of its identities that are among the ticks'."""
-        its = ticks.filter(pl.col("event_us").is_between(self.oldest_us, self.newest_us))
-        # The few ticks stand on the right, where polars builds its table.
-        return self.rows().join(its, on=IDENTITY, how="semi") if its.height else its
+    def matches(self, ticks: pl.DataFrame) -> pl.DataFrame:
+        """The identities of this pack that `ticks` have too."""
+        candidates = ticks.filter(pl.col("event_us").is_between(self.oldest_us, self.newest_us))
+        if candidates.is_empty():
+            return candidates
+        # polars builds its hash table from the right side: the few ticks.
+        return self.rows().join(candidates, on=IDENTITY, how="semi")
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,99 +73,104 @@ class Bucket:
 
     rows: pl.DataFrame
     first_offset: int
-    packed: tuple[Packed, ...] = ()
-    #: False when all of its series are dormant: a restart recalls those when they wake.
-    active: bool = True
+    packs: tuple[PackedIdentities, ...] = ()
+    #: False if all its series are dormant: a restart reads their ticks again when they wake.
+    is_active: bool = True
 
-    def and_(self, rows: pl.DataFrame, first_offset: int, most: int) -> "Bucket":
-        """The bucket with more rows, packed when there are `most` of them."""
-        both = pl.concat([self.rows, rows], rechunk=False)
+    def add(self, rows: pl.DataFrame, first_offset: int, pack_size: int) -> "Bucket":
+        """The bucket with more rows, packed once there are `pack_size` of them."""
+        rows = pl.concat([self.rows, rows], rechunk=False)
         first_offset = min(self.first_offset, first_offset)
-        if both.height >= most:
-            packed = (*self.packed, Packed.of(both))
-            return Bucket(both.clear(), first_offset, packed)
-        if both.n_chunks() > _CHUNKS:
-            both = both.rechunk()
-        return Bucket(both, first_offset, self.packed)
+        if rows.height >= pack_size:
+            packs = (*self.packs, PackedIdentities.pack(rows))
+            return Bucket(rows.clear(), first_offset, packs)
+        if rows.n_chunks() > _MAX_CHUNKS:
+            rows = rows.rechunk()
+        return Bucket(rows, first_offset, self.packs)
 
-    def hits(self, ticks: pl.DataFrame) -> pl.DataFrame:
-        """Those of its identities that are among the ticks'."""
-        found = [self.rows.join(ticks, on=IDENTITY, how="semi")]
-        found += (packed.hits(ticks).select(IDENTITY) for packed in self.packed)
-        return pl.concat(found)
+    def matches(self, ticks: pl.DataFrame) -> pl.DataFrame:
+        """The identities of this bucket that `ticks` have too."""
+        matches = [self.rows.join(ticks, on=IDENTITY, how="semi")]
+        matches += (pack.matches(ticks).select(IDENTITY) for pack in self.packs)
+        return pl.concat(matches)
 
-    def of(self, alive: pl.Series, active: pl.Series) -> "Bucket | None":
-        """What is left for the series of which `alive`, by code, is true; None where nothing is.
+    def retain(self, is_needed: pl.Series, is_active: pl.Series) -> "Bucket | None":
+        """The bucket with only the series that are needed; None if there are none.
 
-        A packed part may keep more, as long as half of its series are alive: opening it for each
-        that is not would cost more than it frees.
+        Both arguments are flags by series code. A pack stays whole while more than half of its
+        series are needed: opening it for each series would cost more than it frees.
         """
-        rows = self.rows.filter(alive.gather(self.rows["series"]))
-        left: list[Packed] = []
-        for packed in self.packed:
-            count = int(alive.gather(packed.series).sum())
-            if 2 * count > packed.series.len():
-                left.append(packed)
-            elif count:
-                its = packed.rows()
-                rows = pl.concat([rows, its.filter(alive.gather(its["series"]))])
-        if rows.is_empty() and not left:
+        rows = self.rows.filter(is_needed.gather(self.rows["series"]))
+        packs: list[PackedIdentities] = []
+        for pack in self.packs:
+            needed_count = int(is_needed.gather(pack.series).sum())
+            if 2 * needed_count > pack.series.len():
+                packs.append(pack)
+            elif needed_count:
+                unpacked = pack.rows()
+                needed = unpacked.filter(is_needed.gather(unpacked["series"]))
+                rows = pl.concat([rows, needed])
+        if rows.is_empty() and not packs:
             return None
-        lively = alive & active
-        any_active = bool(lively.gather(rows["series"]).any()) or any(
-            bool(lively.gather(packed.series).any()) for packed in left
+        flags = is_needed & is_active
+        any_active = bool(flags.gather(rows["series"]).any()) or any(
+            bool(flags.gather(pack.series).any()) for pack in packs
         )
-        return replace(self, rows=rows, packed=tuple(left), active=any_active)
+        return replace(self, rows=rows, packs=tuple(packs), is_active=any_active)
 
     def __len__(self) -> int:
-        return self.rows.height + sum(packed.height for packed in self.packed)
+        return self.rows.height + sum(pack.height for pack in self.packs)
 
 
 @dataclass(frozen=True, slots=True)
 class Identities:
-    """Buckets by the start of their minute, microseconds. Immutable."""
+    """Buckets by the start of their minute, in microseconds. Immutable."""
 
     buckets: Mapping[int, Bucket] = field(default_factory=dict)
-    packed_at: int = _PACKED
+    pack_size: int = _PACK_SIZE
 
     def known(self, ticks: pl.DataFrame) -> pl.DataFrame:
         """The rows of `ticks` (series, event_us, number) that have been counted before."""
-        hits = [
-            bucket.hits(group)
+        matches = [
+            bucket.matches(group)
             for minute, group in _by_minute(ticks)
             if (bucket := self.buckets.get(minute))
         ]
-        return ticks.join(pl.concat(hits), on=IDENTITY, how="semi") if hits else ticks.clear()
+        return ticks.join(pl.concat(matches), on=IDENTITY, how="semi") if matches else ticks.clear()
 
     def add(self, ticks: pl.DataFrame) -> "Identities":
-        """With the ticks (series, event_us, number, offset), none of which is known yet."""
+        """With more ticks (series, event_us, number, offset), none of which is known yet."""
         buckets = dict(self.buckets)
         for minute, group in _by_minute(ticks):
             rows = group.select(IDENTITY)
             first_offset = int(group["offset"].min())  # type: ignore[arg-type]
-            old = buckets.get(minute) or Bucket(rows.clear(), first_offset)
-            buckets[minute] = old.and_(rows, first_offset, self.packed_at)
+            bucket = buckets.get(minute) or Bucket(rows.clear(), first_offset)
+            buckets[minute] = bucket.add(rows, first_offset, self.pack_size)
         return replace(self, buckets=buckets)
 
-    def forget(self, alive_us: pl.Series, active: pl.Series) -> "Identities":
-        """Without the identities that no tick in time could repeat.
+    def forget(self, needed_from_us: pl.Series, is_active: pl.Series) -> "Identities":
+        """Without the identities whose copies would be dropped as late anyway.
 
-        By series code: `alive_us` is the start of the oldest minute still in time, `active` says
-        whether the series has shown a tick lately.
+        By series code: the start of the oldest minute whose ticks still count, and whether the
+        series is active.
         """
-        newest_us = int(alive_us.max() or 0)  # type: ignore[arg-type]
-        kept: dict[int, Bucket] = {}
+        newest_us = int(needed_from_us.max() or 0)  # type: ignore[arg-type]
+        buckets: dict[int, Bucket] = {}
         for minute, bucket in self.buckets.items():
-            # Only a bucket that some series has outlived is looked into.
-            left = bucket if minute >= newest_us else bucket.of(alive_us <= minute, active)
-            if left is not None:
-                kept[minute] = left
-        return replace(self, buckets=kept)
+            # A bucket that all series still need is not opened.
+            retained = (
+                bucket
+                if minute >= newest_us
+                else bucket.retain(needed_from_us <= minute, is_active)
+            )
+            if retained is not None:
+                buckets[minute] = retained
+        return replace(self, buckets=buckets)
 
     def recall_from(self, default: int) -> int:
-        """The input offset from which ticks must be read again to know these identities."""
-        firsts = [b.first_offset for b in self.buckets.values() if b.active]
-        return min(firsts, default=default)
+        """The input offset from which ticks must be read again to restore these identities."""
+        offsets = [b.first_offset for b in self.buckets.values() if b.is_active]
+        return min(offsets, default=default)
 
     def __len__(self) -> int:
         return sum(len(bucket) for bucket in self.buckets.values())

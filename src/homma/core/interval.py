@@ -1,4 +1,4 @@
-"""The eleven intervals. This table is the only place where they are listed by hand.
+"""The eleven intervals. They are listed by hand only in this table.
 
 Instants are int64 microseconds since the epoch, UTC. An interval is [start, end).
 """
@@ -11,7 +11,7 @@ import polars as pl
 
 MINUTE_US: Final = 60_000_000
 DAY_US: Final = 1440 * MINUTE_US
-# The epoch was a Thursday: the Monday before it lies three days earlier.
+# The epoch was a Thursday, so the Monday before it is three days earlier.
 MONDAY_US: Final = 3 * DAY_US
 
 Instant = Callable[[pl.Expr], pl.Expr]
@@ -21,9 +21,9 @@ Instant = Callable[[pl.Expr], pl.Expr]
 class Interval:
     """One row of the table.
 
-    `code` is what people type (m1 and M1 differ by case only); `name` is what topics and
-    tables are called. `floor` gives the start of the interval an instant lies in, `next` the
-    start that follows a start. `longest_us` bounds the length: months differ.
+    People type the `code` (m1 and M1 differ only by case); topics and tables are named by
+    `name`. `floor` turns an instant into the start of its interval, and `next` turns a start into
+    the next start. `longest_us` is the largest length: months differ.
     """
 
     code: str
@@ -35,7 +35,7 @@ class Interval:
 
 def _minutes(code: str, name: str, count: int) -> Interval:
     length_us = count * MINUTE_US
-    # All of them divide a day, and the epoch is a midnight.
+    # Each of these lengths divides a day, and the epoch is a midnight.
     return Interval(
         code, name, lambda at: at - at % length_us, lambda at: at + length_us, length_us
     )
@@ -69,7 +69,7 @@ INTERVALS: Final = (
     Interval("M1", "1month", _month_floor, _month_next, 31 * DAY_US),
 )
 
-#: What a row's `interval` column holds: the place in INTERVALS, finest first.
+#: The `interval` column of a row is an index in INTERVALS, finest first.
 FINEST: Final = 0
 COARSEST: Final = len(INTERVALS) - 1
 
@@ -78,8 +78,8 @@ BY_NAME: Final = {interval.name: interval for interval in INTERVALS}
 
 
 def finer(interval: Interval) -> Interval | None:
-    """The coarsest interval of which whole ones make up this one; None for the minute."""
+    """The coarsest interval that divides this one evenly; None for the minute."""
     shorter = INTERVALS[: INTERVALS.index(interval)]
-    # A month is no whole number of weeks, nor are its longest days.
-    whole = [one for one in shorter if interval.longest_us % one.longest_us == 0]
-    return whole[-1] if whole else None
+    # A month of 31 days is no whole number of weeks.
+    divisors = [i for i in shorter if interval.longest_us % i.longest_us == 0]
+    return divisors[-1] if divisors else None

@@ -1,16 +1,16 @@
-"""Candles of recorded ticks, all duplicates recognised: what the live ones are held to.
+"""Candles of recorded ticks, with every duplicate recognized: the reference for live candles.
 
-Ticks come in **slices** of event time, one after the other, each whole: a duplicate has its
-original's dateTime, so it stands in the same slice, whenever it came. A frame of ticks has these
-columns:
+Ticks come in **slices** of event time, one after the other. A slice has all ticks of its span: a
+duplicate has the dateTime of its original, so both are in the same slice, whenever they arrived.
+A frame of ticks has these columns:
 
     source, symbol     str
-    event_us, number   i64   its order key
+    event_us, number   i64   the order key
     price              f64
-    partition, offset  i64   where its record stands; partition FILED where it has none
+    partition, offset  i64   where its record is; partition FROM_FILE if it has no record
 
-Of copies the one with the smallest offset counts; a tick that came from a file has no offset, and
-counts after those that have one.
+Of the copies of a tick, the one with the smallest offset counts. A tick from a file has no offset,
+so it counts only if no record is a copy of it.
 """
 
 from collections.abc import Iterable, Iterator
@@ -22,11 +22,11 @@ import polars as pl
 from homma.core import candle
 from homma.core.candle import CANDLE
 from homma.core.identity import IDENTITY
-from homma.core.interval import DAY_US, INTERVALS
-from homma.core.series import NAMES, SERIES, names, register
+from homma.core.interval import DAY_US, INTERVALS, MINUTE_US
+from homma.core.series import NAMES, SERIES, decode, register
 
 #: The partition of a tick that came from a file.
-FILED: Final = -1
+FROM_FILE: Final = -1
 TICKS: Final = pl.Schema(
     {
         "source": pl.String,
@@ -43,10 +43,10 @@ EXPECTED: Final = pl.Schema(
     [("source", pl.String()), ("symbol", pl.String()), *list(CANDLE.items())[1:]]
 )
 EXPECTED_KEY: Final = (*NAMES, "interval", "start_us")
-#: Later than all instants that a tick can have, and a start of every interval but the week.
+#: Later than every event time, and a start of every interval but the week.
 END_OF_TIME_US: Final = 253_402_300_800_000_000
-# Odd and large: two different places hardly come to the same number.
-_MIX: Final = 0x1E37_79B9_7F4A_7C15
+# Odd and large, so different order keys hardly ever give the same number.
+_HASH_FACTOR: Final = 0x1E37_79B9_7F4A_7C15
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,93 +60,93 @@ class Slice:
 
 @dataclass(frozen=True, slots=True)
 class EventSpan:
-    """Candles that start in [start_us, end_us); by default all."""
+    """Candles that start in [start_us, end_us); by default all candles."""
 
     start_us: int = 0
     end_us: int = END_OF_TIME_US
 
-    def ticks_to_us(self) -> int:
-        """The end of the last of these candles: ticks before it belong to them."""
+    def ticks_end_us(self) -> int:
+        """The end of the last of these candles: no later tick belongs to them."""
         if self.end_us >= END_OF_TIME_US:
             return END_OF_TIME_US
         last = pl.select(at=pl.lit(self.end_us - 1, pl.Int64))
         ends = [i.next(i.floor(pl.col("at"))).alias(i.name) for i in INTERVALS]
         return int(max(last.select(ends).row(0)))
 
-    def of(self, interval: int, before_us: int, end_us: int) -> "EventSpan":
-        """Which starts of an interval have their ends in (before_us, end_us]."""
+    def starts_ending_in(self, interval: int, before_us: int, end_us: int) -> "EventSpan":
+        """The candles of an interval that end in (before_us, end_us]."""
         at = pl.DataFrame({"at": [before_us, end_us]}, schema={"at": pl.Int64})
         low, high = at.select(INTERVALS[interval].floor(pl.col("at"))).to_series()
         high = END_OF_TIME_US if end_us >= END_OF_TIME_US else high
         return EventSpan(max(low, self.start_us), min(high, self.end_us))
 
 
-def counted(ticks: pl.DataFrame) -> pl.DataFrame:
-    """The ticks (columns as IDENTITY has them, partition, offset) that count: of copies one."""
-    again = _maybe_copies(ticks)
-    if not again.any():
+def first_copies(ticks: pl.DataFrame) -> pl.DataFrame:
+    """The ticks (columns of IDENTITY, partition, offset) that count, without their copies."""
+    may_repeat = _may_repeat(ticks)
+    if not may_repeat.any():
         return ticks
     first = (
-        ticks.filter(again)
-        .sort(pl.col("partition") == FILED, "offset")
+        ticks.filter(may_repeat)
+        .sort(pl.col("partition") == FROM_FILE, "offset")
         .unique(IDENTITY, keep="first", maintain_order=True)
     )
-    return pl.concat([ticks.filter(~again), first])
+    return pl.concat([ticks.filter(~may_repeat), first])
 
 
-def _maybe_copies(ticks: pl.DataFrame) -> pl.Series:
-    """Whether a tick may have copies: of those that have none hardly one is taken for such."""
-    # One number of a tick's order key is looked at, which is much quicker than its whole identity;
-    # that it overflows does no harm.
-    mixed = ticks.select(pl.col("event_us") * _MIX + pl.col("number")).to_series()
-    ordered = mixed.sort()
-    return mixed.is_in(ordered.filter(ordered.diff() == 0).unique().implode())
+def _may_repeat(ticks: pl.DataFrame) -> pl.Series:
+    """Whether a tick may have copies; rarely true for a tick that has none."""
+    # Comparing one number per tick is much faster than comparing whole identities. It may
+    # overflow, which does no harm.
+    hashes = ticks.select(pl.col("event_us") * _HASH_FACTOR + pl.col("number")).to_series()
+    ordered = hashes.sort()
+    return hashes.is_in(ordered.filter(ordered.diff() == 0).unique().implode())
 
 
 @dataclass(slots=True)
-class Recomputing:
-    """Adds slices up to candles, which come out when their interval is over."""
+class Recomputation:
+    """Adds up slices; a candle comes out when its interval is over."""
 
     span: EventSpan = field(default_factory=EventSpan)
     _series: pl.DataFrame = field(default_factory=SERIES.to_frame)
     _open: pl.DataFrame = field(default_factory=CANDLE.to_frame)
 
     def add(self, piece: Slice) -> pl.DataFrame:
-        """The candles (MADE) that end by the slice's end, and have not come out before."""
-        # Put together from many pieces, they are gone through several times.
+        """The candles (EXPECTED) that end by the slice's end and have not come out before."""
+        # Slices are assembled from many chunks, and are read several times here.
         self._series, coded = register(self._series, piece.ticks.rechunk())
-        placed = coded.with_columns(
+        keyed = coded.with_columns(
             candle.order_key(pl.col("event_us"), pl.col("number")).alias("order_key")
         )
-        made = candle.roll_up(candle.minutes(counted(placed)))
-        wanted = made.filter(
+        candles = candle.roll_up(candle.minute_candles(first_copies(keyed)))
+        in_span = candles.filter(
             (pl.col("start_us") >= self.span.start_us) & (pl.col("start_us") < self.span.end_us)
         )
-        both = candle.merge(pl.concat([self._open, wanted])) if self._open.height else wanted
-        over = pl.col("end_us") <= piece.end_us
-        self._open = both.filter(~over)
-        return names(self._series, both.filter(over)).select(EXPECTED.names())
+        merged = candle.merge(pl.concat([self._open, in_span])) if self._open.height else in_span
+        is_over = pl.col("end_us") <= piece.end_us
+        self._open = merged.filter(~is_over)
+        return decode(self._series, merged.filter(is_over)).select(EXPECTED.names())
 
 
-def extended(base: pl.DataFrame, keys: pl.DataFrame, ticks: pl.DataFrame) -> pl.DataFrame:
-    """The candles (MADE) of `keys` with more ticks (TICKS) than those that are in `base`.
+def add_ticks(base: pl.DataFrame, keys: pl.DataFrame, ticks: pl.DataFrame) -> pl.DataFrame:
+    """The candles (EXPECTED) of `keys` from the candles of `base` and more ticks (TICKS).
 
-    Keys have MADE_KEY and `before`: of the ticks, of which none is in `base` and none a copy of
-    another, those with smaller offsets belong to that candle.
+    `keys` has EXPECTED_KEY and `before`: ticks with smaller offsets belong to that candle. None of
+    the ticks may be in `base` or be a copy of another.
     """
     pieces = [base.join(keys, on=EXPECTED_KEY, how="semi").select(EXPECTED.names())]
     order_key = candle.order_key(pl.col("event_us"), pl.col("number"))
     for code, interval in enumerate(INTERVALS):
         start = interval.floor(pl.col("event_us"))
-        its = ticks.with_columns(
+        placed = ticks.with_columns(
             interval=pl.lit(code, pl.UInt8), start_us=start, order_key=order_key
         )
-        counting = its.join(keys, on=EXPECTED_KEY, how="inner").filter(
+        counted = placed.join(keys, on=EXPECTED_KEY, how="inner").filter(
             pl.col("offset") < pl.col("before")
         )
         prices = dict.fromkeys(("open", "high", "low", "close"), "price")
         pieces.append(
-            counting.select(
+            counted.select(
                 *EXPECTED_KEY,
                 interval.next(pl.col("start_us")).alias("end_us"),
                 *(pl.col(price).alias(name) for name, price in prices.items()),
@@ -158,32 +158,33 @@ def extended(base: pl.DataFrame, keys: pl.DataFrame, ticks: pl.DataFrame) -> pl.
     return pl.concat(pieces).group_by(EXPECTED_KEY).agg(candle.MERGE).select(EXPECTED.names())
 
 
-def recomputed(slices: Iterable[Slice], span: EventSpan | None = None) -> Iterator[pl.DataFrame]:
-    """The candles of slices that follow each other, as they get ready."""
-    adding = Recomputing(span or EventSpan())
+def recompute(slices: Iterable[Slice], span: EventSpan | None = None) -> Iterator[pl.DataFrame]:
+    """The candles (EXPECTED) of consecutive slices, one frame per slice."""
+    recomputation = Recomputation(span or EventSpan())
     for piece in slices:
-        yield adding.add(piece)
+        yield recomputation.add(piece)
 
 
-def cuts(per_day: dict[int, int], most: int, start_us: int, end_us: int) -> list[int]:
-    """Where to cut [start_us, end_us) into slices of about `most` ticks, both ends included.
+def slice_bounds(
+    ticks_by_day: dict[int, int], max_ticks: int, start_us: int, end_us: int
+) -> list[int]:
+    """The bounds that cut [start_us, end_us) into slices of about `max_ticks`, both ends included.
 
-    `per_day` counts ticks by day since the epoch. Days with few stand together, one with too many
-    is cut evenly, at whole minutes.
+    `ticks_by_day` counts ticks by day since the epoch. Days with few ticks share a slice; a day
+    with too many is cut evenly, at whole minutes.
     """
-    at, held, found = start_us, 0, [start_us]
-    for day, count in sorted(per_day.items()):
-        begins = max(start_us, day * DAY_US)
-        parts = -(-count // most)
-        if held and held + count > most and begins > at:
-            found.append(begins)
-            at, held = begins, 0
+    last_us, tick_count, bounds = start_us, 0, [start_us]
+    for day, day_count in sorted(ticks_by_day.items()):
+        day_start_us = max(start_us, day * DAY_US)
+        parts = -(-day_count // max_ticks)
+        if tick_count and tick_count + day_count > max_ticks and day_start_us > last_us:
+            bounds.append(day_start_us)
+            last_us, tick_count = day_start_us, 0
         if parts > 1:
-            step = -(-DAY_US // parts // 60_000_000) * 60_000_000
-            found += [
-                cut for cut in range(day * DAY_US + step, (day + 1) * DAY_US, step) if cut > at
-            ]
-            at, held = found[-1], count // parts
+            step_us = -(-DAY_US // parts // MINUTE_US) * MINUTE_US
+            day_bounds = range(day * DAY_US + step_us, (day + 1) * DAY_US, step_us)
+            bounds += [bound for bound in day_bounds if bound > last_us]
+            last_us, tick_count = bounds[-1], day_count // parts
         else:
-            held += count
-    return [*(cut for cut in found if cut < end_us), end_us]
+            tick_count += day_count
+    return [*(bound for bound in bounds if bound < end_us), end_us]

@@ -1,8 +1,7 @@
-"""The tick: its fields and the rules they must keep.
+"""The tick: its fields and their rules.
 
-FIELDS is the table that the parser's schema, the dead letters' reasons and the JSON Schema are
-made from. A tick's dateTime is its **event time**; its place in its series is (dateTime, number)
-and never its arrival.
+The parser's schema, the errors of dead letters and the JSON Schema are generated from FIELDS. A
+tick's dateTime is its **event time**. Ticks are ordered by (dateTime, number), never by arrival.
 """
 
 from dataclasses import dataclass
@@ -22,7 +21,7 @@ INSTANT_PATTERN: Final = (
 
 @dataclass(frozen=True, slots=True)
 class Field:
-    """A field of the tick: its JSON name, column type, and its rule in words and as a check."""
+    """A field of the tick: JSON name, column type, and its rule in words and as an expression."""
 
     name: str
     dtype: type[pl.DataType]
@@ -48,15 +47,15 @@ def _price(field: str) -> Field:
 
 def _instant(field: str, column: str, *, required: bool) -> Field:
     rule = "YYYY-MM-DDTHH:MM:SS with up to 6 fractional digits, UTC, from 1970"
-    # `check` has put its microseconds in that column: they are wanted once more.
+    # `check` has already put its microseconds in `column`.
     valid = pl.col(field).str.contains(INSTANT_PATTERN) & (pl.col(column) >= 0)
     return Field(field, pl.String, required, f"required, {rule}" if required else rule, valid)
 
 
 def instant_us(text: pl.Expr) -> pl.Expr:
-    """Microseconds of a text that keeps INSTANT_PATTERN; null where there is no such date."""
-    # Whole seconds and their fraction apart: polars parses formats without a fraction ten times
-    # as fast.
+    """Microseconds of a text that matches INSTANT_PATTERN; null if the date does not exist."""
+    # Seconds and fraction are parsed separately: polars parses formats without a fraction ten
+    # times as fast.
     whole = text.str.slice(0, 19).str.to_datetime("%Y-%m-%dT%H:%M:%S", time_unit="us", strict=False)
     fraction = text.str.slice(20).str.strip_suffix("Z").str.pad_end(6, "0")
     return whole.cast(pl.Int64) + fraction.cast(pl.Int64, strict=False).fill_null(0)
@@ -82,46 +81,47 @@ FIELDS: Final = (
     Field("isTradable", pl.Boolean, False, "true or false", pl.lit(value=True)),
 )
 
-#: What the JSON parser is told.
+#: The schema for the JSON parser.
 JSON_SCHEMA: Final = pl.Schema({field.name: field.dtype for field in FIELDS})
 
 
-def broken(field: Field) -> str:
-    """What a dead letter says of a tick whose field breaks its rule."""
+def rule_error(field: Field) -> str:
+    """The error of a dead letter whose field breaks its rule."""
     return f"{field.name}: {field.rule}"
 
 
-def _keeps(field: Field) -> pl.Expr:
-    # null stands for absent; a check of null, or of a date that does not exist, is null.
-    kept = field.valid.fill_null(value=False)
-    return kept if field.required else pl.col(field.name).is_null() | kept
+def _is_valid(field: Field) -> pl.Expr:
+    # null means absent; the check of null, or of a date that does not exist, is null.
+    valid = field.valid.fill_null(value=False)
+    return valid if field.required else pl.col(field.name).is_null() | valid
 
 
 def check(raw: pl.DataFrame, max_future_us: int) -> pl.DataFrame:
-    """Judge parsed ticks.
+    """Validate parsed ticks.
 
-    `raw` has the columns of JSON_SCHEMA, `timestamp_us` (the record's own Kafka timestamp) and
-    `error`, not null where the parser has already refused the record. Comes back with `event_us`
-    and `receive_us`, and with `error` null where, and only where, the tick is valid.
+    `raw` has the columns of JSON_SCHEMA, `timestamp_us` (the record's Kafka timestamp) and
+    `error`, not null where the parser has already rejected the record. The result also has
+    `event_us` and `receive_us`, and `error` is null exactly where the tick is valid.
     """
     timed = raw.with_columns(
         event_us=instant_us(pl.col("dateTime")), receive_us=instant_us(pl.col("receiveDateTime"))
     )
-    future = pl.col("event_us") - pl.col("timestamp_us") > max_future_us
-    fine = pl.all_horizontal(
-        pl.col("error").is_null(), ~future.fill_null(value=True), *(_keeps(f) for f in FIELDS)
+    is_ahead = pl.col("event_us") - pl.col("timestamp_us") > max_future_us
+    is_valid = pl.all_horizontal(
+        pl.col("error").is_null(), ~is_ahead.fill_null(value=True), *(_is_valid(f) for f in FIELDS)
     )
-    if timed.select(fine.all()).item():
+    if timed.select(is_valid.all()).item():
         return timed
-    reasons = [
-        pl.when(~_keeps(field)).then(pl.lit(broken(field))).otherwise(None) for field in FIELDS
+    errors = [
+        pl.when(~_is_valid(field)).then(pl.lit(rule_error(field))).otherwise(None)
+        for field in FIELDS
     ]
-    ahead = pl.when(future).then(
-        pl.lit("dateTime: too far ahead of the record's own Kafka timestamp")
+    ahead = pl.when(is_ahead).then(
+        pl.lit("dateTime: too far ahead of the record's Kafka timestamp")
     )
-    return timed.with_columns(pl.coalesce(pl.col("error"), *reasons, ahead).alias("error"))
+    return timed.with_columns(pl.coalesce(pl.col("error"), *errors, ahead).alias("error"))
 
 
 def minute_end_us(event_us: pl.Expr) -> pl.Expr:
-    """The end of the 1-minute interval an instant lies in: what lateness is counted from."""
+    """The end of an instant's minute, from which lateness is counted."""
     return event_us - event_us % MINUTE_US + MINUTE_US

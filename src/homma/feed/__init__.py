@@ -1,1 +1,1 @@
-"""Ticks into `stock_ticks`: made up, or recorded."""
+"""Send ticks to `stock_ticks`: synthetic ticks, or ticks recorded in files."""

@@ -1,4 +1,4 @@
-"""Recorded ticks on disk: which formats there are, and their rows in bounded memory."""
+"""Files of recorded ticks: the supported formats, read in bounded memory."""
 
 import json
 from collections.abc import Callable, Iterator, Mapping
@@ -11,11 +11,11 @@ from polars.exceptions import PolarsError
 
 from homma.errors import FeedError
 
-#: Rows of a batch.
+#: Rows per batch.
 BATCH: Final = 50_000
-#: Rows that an NDJSON file's fields are gathered from.
+#: The fields of an NDJSON file are inferred from this many rows.
 _SAMPLE: Final = 1_000
-_PACKED: Final = (".gz", ".zst")
+_COMPRESSED: Final = (".gz", ".zst")
 
 
 def _parquet(path: Path, separator: str) -> pl.LazyFrame:
@@ -24,13 +24,13 @@ def _parquet(path: Path, separator: str) -> pl.LazyFrame:
 
 
 def _csv(path: Path, separator: str) -> pl.LazyFrame:
-    # As text: what is no number is then told by row and column, not by the parser.
+    # Read as text, so that our error for an invalid number names the row and the column.
     return pl.scan_csv(path, separator=separator, infer_schema=False, glob=False)
 
 
 def _ndjson(path: Path, separator: str) -> pl.LazyFrame:
     del separator
-    # This reader takes stars and brackets in a name for a pattern.
+    # This reader treats stars and brackets in a file name as a glob pattern.
     name = escape(str(path))
     fields = pl.scan_ndjson(name, infer_schema_length=_SAMPLE).collect_schema().names()
     return pl.scan_ndjson(name, schema=dict.fromkeys(fields, pl.String))
@@ -46,70 +46,74 @@ FORMATS: Final[Mapping[str, Scan]] = {
 
 
 def scan(path: Path, separator: str) -> pl.LazyFrame:
-    """A file's rows, not yet read; its columns are text unless it is Parquet.
+    """A lazy frame of a file's rows. All columns are text unless the file is Parquet.
 
-    FeedError where it is missing, of no known format, or not what its name says.
+    Raises FeedError if the file is missing, has an unknown format or cannot be read.
     """
     if not path.is_file():
-        raise FeedError(f"there is no file {path}", "name files of recorded ticks")
+        raise FeedError(f"file {path} does not exist", "name files of recorded ticks")
     suffixes = [suffix.lower() for suffix in path.suffixes]
-    packed = bool(suffixes) and suffixes[-1] in _PACKED
-    kind = suffixes[-2:-1] if packed else suffixes[-1:]
-    if not kind or kind[0] not in FORMATS or (packed and kind[0] == ".parquet"):
+    is_compressed = bool(suffixes) and suffixes[-1] in _COMPRESSED
+    format_suffix = suffixes[-2:-1] if is_compressed else suffixes[-1:]
+    if (
+        not format_suffix
+        or format_suffix[0] not in FORMATS
+        or (is_compressed and format_suffix[0] == ".parquet")
+    ):
         raise FeedError(
-            f"{path} has no ending that tells its format",
-            f"rename it to one of {', '.join(FORMATS)}, the text formats also with "
-            f"{' or '.join(_PACKED)} behind",
+            f"{path} has no file extension of a supported format",
+            f"use one of {', '.join(FORMATS)}; text formats may be compressed and end in "
+            f"{' or '.join(_COMPRESSED)}",
         )
     try:
-        rows = FORMATS[kind[0]](path, separator)
+        rows = FORMATS[format_suffix[0]](path, separator)
         rows.collect_schema()
     except (PolarsError, OSError) as error:
-        raise unreadable(path, error) from error
+        raise unreadable_error(path, error) from error
     return rows
 
 
 def batches(path: Path, rows: pl.LazyFrame) -> Iterator[pl.DataFrame]:
-    """The rows of a scan of `path`, in their order, BATCH at a time."""
+    """The rows of a scan of `path` in file order, BATCH at a time."""
     try:
         yield from rows.collect_batches(chunk_size=BATCH, engine="streaming")
     except (PolarsError, OSError) as error:
-        raise unreadable(path, error) from error
+        raise unreadable_error(path, error) from error
 
 
 def count(path: Path, rows: pl.LazyFrame) -> int | None:
-    """How many rows there are, where that is known without reading them."""
+    """The number of rows, or None if only reading the file can tell."""
     if path.suffix.lower() != ".parquet":
         return None
     try:
         return int(rows.select(pl.len()).collect().item())
     except (PolarsError, OSError) as error:
-        raise unreadable(path, error) from error
+        raise unreadable_error(path, error) from error
 
 
-def unreadable(path: Path, error: Exception) -> FeedError:
-    """What to say of a file that polars does not read."""
+def unreadable_error(path: Path, error: Exception) -> FeedError:
+    """The error for a file that polars cannot read."""
     reason = str(error).strip().split("\n")[0] or type(error).__name__
     where = _bad_line(path) if {".ndjson", ".jsonl"} & set(path.suffixes) else ""
     return FeedError(
         f"{path} cannot be read{where} ({reason})",
-        "see whether it is whole and what its ending says it is",
+        "check that the file is complete and matches its extension",
     )
 
 
 def _bad_line(path: Path) -> str:
-    """Where the first line stands that is not a JSON object, as part of a sentence."""
-    seen = 0
+    """The first line that is not a JSON object, as part of a sentence."""
+    line_number = 0
     try:
         for batch in pl.scan_lines(escape(str(path))).collect_batches(
             chunk_size=BATCH, engine="streaming"
         ):
             for line in batch.to_series():
-                seen += 1
+                line_number += 1
                 if line.strip() and not isinstance(json.loads(line), dict):
-                    return f" from line {seen}"
+                    return f" at line {line_number}"
     except ValueError:
-        return f" from line {seen}"
+        return f" at line {line_number}"
     except (PolarsError, OSError):
         pass
     return ""

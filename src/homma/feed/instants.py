@@ -1,4 +1,4 @@
-"""Recorded dates, in the ways people write them, as microseconds since the epoch, UTC."""
+"""Parse dates of recorded ticks, in common spellings, to microseconds since the epoch, UTC."""
 
 from typing import Final, Literal
 
@@ -6,7 +6,7 @@ import polars as pl
 
 from homma.core.tick import INSTANT_PATTERN, instant_us
 
-#: Of a whole number; `text` where dates are no numbers.
+#: The unit of dates that are numbers, or `text`.
 Unit = Literal["text", "s", "ms", "us", "ns"]
 _US_EACH: Final = {"s": 1_000_000.0, "ms": 1_000.0, "us": 1.0, "ns": 0.001}
 _SECOND_US: Final = 1_000_000
@@ -18,13 +18,13 @@ _LOOSE: Final = (
 )
 
 
-def recorded_us(dates: pl.Series, unit: Unit) -> pl.Series:
-    """Microseconds of a column of dates; null where there is none or it is no date.
+def parse_dates_us(dates: pl.Series, unit: Unit) -> pl.Series:
+    """Microseconds since the epoch of a column of dates; null where a value is not a date.
 
-    Dates without a zone are UTC. Below a microsecond they are cut.
+    Dates without a time zone are UTC. Fractions of a microsecond are truncated.
     """
     if dates.dtype.is_temporal():
-        # A zoned column holds UTC underneath.
+        # A column with a time zone stores UTC internally.
         return dates.cast(pl.Datetime("us")).cast(pl.Int64)
     if unit != "text":
         return _epoch_us(dates, unit)
@@ -35,7 +35,7 @@ def _epoch_us(dates: pl.Series, unit: Unit) -> pl.Series:
     factor = _US_EACH[unit]
     whole = dates.cast(pl.Int64, strict=False) if not dates.dtype.is_float() else None
     if whole is not None and whole.null_count() == dates.null_count():
-        # Nanoseconds of today are more than a double holds exactly.
+        # Nanoseconds of recent dates exceed the integers that a double represents exactly.
         return whole * int(factor) if factor >= 1 else whole // int(1 / factor)
     return (dates.cast(pl.Float64, strict=False) * factor).round().cast(pl.Int64, strict=False)
 
@@ -50,7 +50,7 @@ def _text_us(dates: pl.Series) -> pl.Series:
         us=part.field("f").fill_null("0").str.pad_end(6, "0").str.head(6).cast(pl.Int64),
         zone=part.field("z").fill_null("Z").str.replace("UTC", "Z").str.replace(":", ""),
     )
-    # Of +0530; of Z there is nothing to cut.
+    # Hours and minutes of an offset such as +0530; null for Z.
     hours, minutes = (pl.col("zone").str.slice(at, 2).cast(pl.Int64, strict=False) for at in (1, 3))
     offset_min = hours * 60 + minutes
     offset_us = (
@@ -60,12 +60,12 @@ def _text_us(dates: pl.Series) -> pl.Series:
         .then(-offset_min)
         .otherwise(offset_min)
     ) * (60 * _SECOND_US)
-    begun = instant_us(pl.col("whole"))
-    return pieces.select(begun + pl.col("us") - offset_us).to_series()
+    whole_us = instant_us(pl.col("whole"))
+    return pieces.select(whole_us + pl.col("us") - offset_us).to_series()
 
 
-def dated(us: pl.Expr) -> pl.Expr:
-    """The contract's text of an instant: with three fractional digits, or six where needed."""
+def format_instant(us: pl.Expr) -> pl.Expr:
+    """Format microseconds as the contract's date-time: three fractional digits, six if needed."""
     instant = us.cast(pl.Datetime("us"))
     return (
         pl.when(us % 1_000 == 0)

@@ -1,4 +1,4 @@
-"""What is traded in the made-up market: a Faker provider of sources and instruments."""
+"""The sources and instruments of the synthetic market, as a Faker provider."""
 
 from dataclasses import dataclass
 from typing import Final, Literal
@@ -11,10 +11,10 @@ Kind = Literal["crypto", "fx", "share"]
 
 @dataclass(frozen=True, slots=True)
 class Instrument:
-    """What a quote of it looks like.
+    """A synthetic instrument.
 
-    `level` is the price the walk starts near, `volatility` the standard deviation of a year's
-    return, `spread` the least distance of ask and bid in the last decimal.
+    `level` is the price near which the random walk starts, `volatility` the standard deviation of
+    a year's return, and `spread` the smallest difference of ask and bid, in the last decimal.
     """
 
     symbol: str
@@ -58,17 +58,17 @@ FX: Final = (
 
 
 class MarketProvider(BaseProvider):
-    """`fake.tick_sources(2)` and `fake.instruments(10)`, beside Faker's own names."""
+    """Adds `fake.tick_sources(2)` and `fake.instruments(10)` to Faker."""
 
     def tick_sources(self, count: int) -> list[str]:
-        """Sources' names; the same for every seed, so that they can be asked for by name."""
+        """Source names, the same for every seed."""
         return [f"SOURCE_{i}" for i in range(1, count + 1)]
 
     def share(self) -> Instrument:
-        """A share with a ticker made from a company's name."""
+        """A share whose ticker is derived from a company name."""
         letters = [c for c in str(self.generator.company()).upper() if "A" <= c <= "Z"]
         length = self.random_int(3, 4)
-        # Most prices lie between 10 and 400.
+        # Most prices are between 10 and 400.
         level = round(min(5_000.0, max(2.0, self.generator.random.lognormvariate(4.2, 0.9))), 2)
         return Instrument(
             symbol=letters[0]
@@ -81,16 +81,16 @@ class MarketProvider(BaseProvider):
         )
 
     def instruments(self, count: int) -> list[Instrument]:
-        """Crypto, FX and shares in turn, each once; when the known ones are used up, shares."""
+        """Unique instruments: crypto, FX and shares in turn, then only shares."""
         chosen: dict[str, Instrument] = {}
         known = [list(reversed(CRYPTO)), list(reversed(FX))]
         while len(chosen) < count:
             turn = len(chosen) % 3
-            kin = known[turn].pop() if turn < 2 and known[turn] else self.share()
-            if len(chosen) > 3_000 and kin.symbol in chosen:
-                # Short tickers run out.
-                kin = self._longer(kin)
-            chosen.setdefault(kin.symbol, kin)
+            instrument = known[turn].pop() if turn < 2 and known[turn] else self.share()
+            if len(chosen) > 3_000 and instrument.symbol in chosen:
+                # There are not enough short tickers.
+                instrument = self._longer(instrument)
+            chosen.setdefault(instrument.symbol, instrument)
         return list(chosen.values())
 
     def _longer(self, share: Instrument) -> Instrument:
@@ -106,7 +106,7 @@ class MarketProvider(BaseProvider):
 
 
 def market(seed: str, sources: int, symbols: int) -> tuple[list[str], list[Instrument]]:
-    """The sources and instruments of a seed."""
+    """The source names and instruments for a seed."""
     fake = Faker("en_US")
     fake.seed_instance(seed)
     provider = MarketProvider(fake)

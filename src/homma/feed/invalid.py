@@ -1,44 +1,44 @@
-"""Broken ticks: the ways in which a record breaks the contract, to try a pipeline with."""
+"""Invalid records for tests of a pipeline: one for each way to break the contract."""
 
 import json
 from collections.abc import Callable
 from typing import Any, Final
 
 Fields = dict[str, Any]
-#: Takes a tick's record, gives one that every engine must refuse.
-Spoil = Callable[[bytes], bytes]
+#: Turns a valid tick record into a record that every engine must reject.
+Corruption = Callable[[bytes], bytes]
 
 
-def _with(**changes: object) -> Spoil:
-    """The tick with some fields changed."""
+def _with(**changes: object) -> Corruption:
+    """Changes some fields of the tick."""
 
-    def spoil(value: bytes) -> bytes:
-        # NaN and Infinity come out as the bare words that careless writers emit.
+    def corrupt(value: bytes) -> bytes:
+        # NaN and Infinity are written as bare words, as by careless producers.
         return json.dumps(json.loads(value) | changes).encode()
 
-    return spoil
+    return corrupt
 
 
-def _without(name: str) -> Spoil:
-    def spoil(value: bytes) -> bytes:
+def _without(name: str) -> Corruption:
+    def corrupt(value: bytes) -> bytes:
         fields: Fields = json.loads(value)
         del fields[name]
         return json.dumps(fields).encode()
 
-    return spoil
+    return corrupt
 
 
-def _misdated(year: str) -> Spoil:
-    """The tick in another year."""
+def _misdated(year: str) -> Corruption:
+    """Changes the year of the tick."""
 
-    def spoil(value: bytes) -> bytes:
+    def corrupt(value: bytes) -> bytes:
         return _with(dateTime=year + str(json.loads(value)["dateTime"])[4:])(value)
 
-    return spoil
+    return corrupt
 
 
-#: Each by the name that tests and people call it by.
-WAYS: Final[dict[str, Spoil]] = {
+#: By name.
+CORRUPTIONS: Final[dict[str, Corruption]] = {
     "empty record": lambda _: b"",
     "not JSON": lambda _: b"ERROR: no quote",
     "cut off": lambda value: value[: len(value) // 2],

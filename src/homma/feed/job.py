@@ -1,6 +1,6 @@
-"""The loop of a feed: what is due goes to Kafka. It decides nothing.
+"""The loop of a feed, which sends due ticks to Kafka.
 
-Time, waiting and stopping are arguments; progress is a value that is handed to a callback.
+The clock, the sleep function and the stop condition are arguments. Progress goes to a callback.
 """
 
 from collections.abc import Callable, Sequence
@@ -12,47 +12,46 @@ from homma.feed.source import TickSource
 from homma.settings import TopicSettings
 from homma.topics.contract import TopicSpec, specs
 
-#: How long the loop sleeps when nothing is due: the grain of the pacing.
+#: How long the loop sleeps when no ticks are due. This limits the precision of the pacing.
 SLICE_S: Final = 0.05
-#: Records handed over at once.
-_MOST: Final = 10_000
+#: Records per batch.
+_BATCH: Final = 10_000
 _REPORT_US: Final = 500_000
 _FLUSHES, _FLUSH_S = 30, 1.0
 
 
 class TopicAdmin(Protocol):
-    """What the feed asks of topics/kafka's Admin."""
+    """The part of topics/kafka's Admin that the feed uses."""
 
     def partitions(self) -> dict[str, int]:
         """Every topic with its partition count."""
 
     def ensure(self, specs: Sequence[TopicSpec], replication_factor: int) -> list[str]:
-        """Make the topics that are missing and return their names."""
+        """Create the missing topics and return their names."""
 
 
-class Outlet(Protocol):
-    """What the feed asks of topics/kafka's Sender."""
+class TickSender(Protocol):
+    """The part of topics/kafka's Sender that the feed uses."""
 
     def send(self, topic: str, keys: Sequence[bytes], values: Sequence[bytes]) -> None:
-        """Hand over records."""
+        """Queue records."""
 
     def poll(self, timeout_s: float) -> None:
-        """Serve delivery reports."""
+        """Handle delivery reports."""
 
     def flush(self, timeout_s: float) -> int:
-        """Wait for acknowledgements; how many are missing."""
+        """Wait for acknowledgements. Returns the number of records not yet acknowledged."""
 
     @property
     def waiting(self) -> int:
-        """Records not yet acknowledged."""
+        """The number of records not yet acknowledged."""
 
 
 @dataclass(frozen=True, slots=True)
 class SendProgress:
-    """How far a feed is.
+    """The progress of a feed.
 
-    Records handed over, of how many (None: not known, or no end), those of them that are not
-    acknowledged yet, and the rate since the progress before.
+    `total` is None if unknown or unlimited. `rate_per_s` is the rate since the previous progress.
     """
 
     sent: int
@@ -62,19 +61,19 @@ class SendProgress:
 
 
 def prepare(cluster: TopicAdmin, settings: TopicSettings) -> list[str]:
-    """Make the contract's topics that are missing; their names.
+    """Create the missing topics and return their names.
 
-    A topic of ticks that is there is taken as found: the others get as many partitions.
+    If the tick topic exists, the other topics get the same number of partitions.
     """
-    found = cluster.partitions().get(settings.topic)
+    existing = cluster.partitions().get(settings.topic)
     return cluster.ensure(
-        specs(settings, found or settings.partitions), settings.replication_factor
+        specs(settings, existing or settings.partitions), settings.replication_factor
     )
 
 
 def run(
     source: TickSource,
-    outlet: Outlet,
+    sender: TickSender,
     topic: str,
     *,
     limit: int,
@@ -83,26 +82,26 @@ def run(
     sleep: Callable[[float], object],
     on_progress: Callable[[SendProgress], None],
 ) -> SendProgress:
-    """Send until the source ends, `limit` records (0: no limit) are sent, or `stop` says so.
+    """Send until the source ends, `limit` records (0: no limit) are sent, or `stop` returns True.
 
-    All that was sent is acknowledged when it returns; FeedError where the broker does not.
+    Returns when all records are acknowledged. Raises FeedError if that takes too long.
     """
     meter = _Meter(_total(source, limit), now_us())
     while not stop():
-        most = min(_MOST, limit - meter.sent) if limit else _MOST
-        records = source.take(now_us(), most) if most > 0 else None
+        size = min(_BATCH, limit - meter.sent) if limit else _BATCH
+        records = source.take(now_us(), size) if size > 0 else None
         if records is None:
             break
         if records.values:
-            outlet.send(topic, records.keys, records.values)
+            sender.send(topic, records.keys, records.values)
         else:
-            outlet.poll(0)
+            sender.poll(0)
         meter.sent += len(records.values)
         if meter.due(now_us()):
-            on_progress(meter.read(now_us(), outlet.waiting))
-        if len(records.values) < most:
+            on_progress(meter.read(now_us(), sender.waiting))
+        if len(records.values) < size:
             sleep(SLICE_S)
-    _flush(outlet, meter.sent)
+    _flush(sender, meter.sent)
     last = meter.read(now_us(), 0)
     on_progress(last)
     return last
@@ -114,19 +113,19 @@ def _total(source: TickSource, limit: int) -> int | None:
     return limit if source.total is None else min(limit, source.total)
 
 
-def _flush(outlet: Outlet, sent: int) -> None:
+def _flush(sender: TickSender, sent: int) -> None:
     for _ in range(_FLUSHES):
-        left = outlet.flush(_FLUSH_S)
-        if not left:
+        unacknowledged = sender.flush(_FLUSH_S)
+        if not unacknowledged:
             return
     raise FeedError(
-        f"{left} of {sent} ticks were not acknowledged within {_FLUSHES * _FLUSH_S:g} s",
-        "see whether the broker is well, then send them again: a tick twice counts once",
+        f"{unacknowledged} of {sent} ticks were not acknowledged within {_FLUSHES * _FLUSH_S:g} s",
+        "check that the broker is healthy, then send them again: a duplicate tick counts once",
     )
 
 
 class _Meter:
-    """Counts what is sent, and how fast since the last reading."""
+    """Counts sent ticks and measures the rate since the last reading."""
 
     def __init__(self, total: int | None, now_us: int) -> None:
         self.sent = 0
@@ -137,7 +136,7 @@ class _Meter:
         return now_us - self._read_us >= _REPORT_US
 
     def read(self, now_us: int, unacknowledged: int) -> SendProgress:
-        # The last moments before the end are too short to tell a rate from.
+        # The interval before the last reading may be too short to measure a rate.
         if now_us > self._read_us and (self.due(now_us) or not self._rate_per_s):
             self._rate_per_s = (self.sent - self._read_sent) * 1e6 / (now_us - self._read_us)
         self._read_us, self._read_sent = now_us, self.sent

@@ -1,4 +1,4 @@
-"""A recorded file's rows as ticks: which column is which field, and what stands in for the rest."""
+"""Convert rows of recorded files to ticks: map columns to fields and fill in absent fields."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
@@ -9,19 +9,19 @@ import polars as pl
 
 from homma.core.tick import FIELDS, JSON_SCHEMA
 from homma.errors import FeedError, SettingError
-from homma.feed.instants import Unit, recorded_us
+from homma.feed.instants import Unit, parse_dates_us
 
 _DATES: Final = {"dateTime": "event_us", "receiveDateTime": "received_us"}
-_TRUTH: Final = {"true": True, "1": True, "false": False, "0": False}
+_BOOLEANS: Final = {"true": True, "1": True, "false": False, "0": False}
 
 
 @dataclass(frozen=True, slots=True)
-class Layout:
-    """How files are read.
+class ColumnMapping:
+    """How the columns of files map to the fields of a tick.
 
-    columns: the file's name of a tick's field, where it is another; source, symbol: of files
-    without such a column; unit: of dates that are whole numbers; skip: leave out rows without a
-    value, rather than refuse the file.
+    columns: column names by field, where they differ. source, symbol: values for files without
+    these columns. unit: the unit of dates that are numbers. skip: skip invalid rows instead of
+    raising an error.
     """
 
     columns: Mapping[str, str] = field(default_factory=dict)
@@ -31,7 +31,7 @@ class Layout:
     skip: bool = False
 
     def __post_init__(self) -> None:
-        """Refuse fields that a tick does not have."""
+        """Reject fields that a tick does not have."""
         for name in self.columns:
             if name not in JSON_SCHEMA:
                 raise SettingError(
@@ -40,93 +40,91 @@ class Layout:
                 )
 
 
-class Shape:
-    """Turns the batches of one file into ticks; FeedError where its columns do not do.
+class RowParser:
+    """Converts batches of one file to ticks. Raises FeedError if columns or values are invalid.
 
-    Ticks have source, symbol, ask, bid, mid, number, event_us, those of askMarkup, bidMarkup,
-    isTradable and received_us that the file has, and no null in what a tick requires.
+    Columns of the ticks: source, symbol, ask, bid, mid, number and event_us, which have no nulls,
+    and those of askMarkup, bidMarkup, isTradable and received_us that the file has.
     """
 
-    def __init__(self, path: Path, schema: pl.Schema, layout: Layout) -> None:
+    def __init__(self, path: Path, schema: pl.Schema, mapping: ColumnMapping) -> None:
         self._path = path
-        self._layout = layout
-        self._columns = _columns(path, schema, layout)
+        self._mapping = mapping
+        self._columns = _columns(path, schema, mapping)
         self._rows = 0
         self.skipped = 0
 
     @property
     def columns(self) -> list[str]:
-        """The file's columns that are read."""
+        """The columns of the file to read."""
         return list(dict.fromkeys(self._columns.values()))
 
     def ticks(self, batch: pl.DataFrame, first_number: int) -> pl.DataFrame:
-        """The ticks of the next rows; `first_number` numbers them where the file does not."""
-        read = {name: batch[column] for name, column in self._columns.items()}
-        values = {_DATES.get(name, name): self._value(name, read[name]) for name in read}
-        complete = pl.repeat(value=True, n=batch.height, dtype=pl.Boolean, eager=True)
-        for name, column in read.items():
+        """The ticks of the next rows, numbered from `first_number` if the file has no numbers."""
+        columns = {name: batch[column] for name, column in self._columns.items()}
+        values = {_DATES.get(name, name): self._value(name, columns[name]) for name in columns}
+        is_valid = pl.repeat(value=True, n=batch.height, dtype=pl.Boolean, eager=True)
+        for name, column in columns.items():
             value = values[_DATES.get(name, name)]
-            # An optional field may be absent; none may be there and unreadable.
-            fine = (
+            # An optional field may be absent, but a value must be readable.
+            is_readable = (
                 value.is_not_null() if _required(name) else value.is_not_null() | column.is_null()
             )
-            if not fine.all():
-                if not self._layout.skip:
-                    raise self._bad(name, column, fine)
-                complete = complete & fine
-        ticks = self._completed(pl.DataFrame(values), batch.height).filter(complete)
+            if not is_readable.all():
+                if not self._mapping.skip:
+                    raise self._invalid_row(name, column, is_readable)
+                is_valid = is_valid & is_readable
+        ticks = self._fill_in(pl.DataFrame(values), batch.height).filter(is_valid)
         self._rows += batch.height
         self.skipped += batch.height - ticks.height
         if "number" not in values:
-            count = pl.int_range(first_number, first_number + ticks.height, eager=True)
-            ticks = ticks.with_columns(number=count)
+            numbers = pl.int_range(first_number, first_number + ticks.height, eager=True)
+            ticks = ticks.with_columns(number=numbers)
         return ticks
 
     def _value(self, name: str, column: pl.Series) -> pl.Series:
         if name in _DATES:
-            return recorded_us(column, self._layout.unit)
+            return parse_dates_us(column, self._mapping.unit)
         dtype = JSON_SCHEMA[name]
         if dtype == pl.Boolean and column.dtype == pl.String:
             return column.str.to_lowercase().replace_strict(
-                _TRUTH, default=None, return_dtype=pl.Boolean
+                _BOOLEANS, default=None, return_dtype=pl.Boolean
             )
         if dtype == pl.Float64:
             if column.dtype == pl.String:
                 column = column.str.strip_chars()
             value = column.cast(pl.Float64, strict=False)
-            # JSON has no word for the others.
+            # JSON cannot represent infinity and NaN.
             return value.set(~value.is_finite(), None)
         return column.cast(dtype, strict=False)
 
-    def _completed(self, ticks: pl.DataFrame, height: int) -> pl.DataFrame:
-        """With the fields that other fields or the settings give."""
-        made: dict[str, pl.Expr] = {}
+    def _fill_in(self, ticks: pl.DataFrame, height: int) -> pl.DataFrame:
+        """Fill in absent fields from other fields or from the settings."""
+        missing: dict[str, pl.Expr] = {}
         if "mid" not in ticks.columns:
-            made["mid"] = (pl.col("ask") + pl.col("bid")) / 2
+            missing["mid"] = (pl.col("ask") + pl.col("bid")) / 2
         for side in ("ask", "bid"):
             if side not in ticks.columns:
-                made[side] = pl.col("mid")
-        for name, value in (("source", self._layout.source), ("symbol", self._layout.symbol)):
+                missing[side] = pl.col("mid")
+        for name, value in (("source", self._mapping.source), ("symbol", self._mapping.symbol)):
             if name not in ticks.columns:
-                made[name] = pl.repeat(value, height)
-        return ticks.with_columns(**made)
+                missing[name] = pl.repeat(value, height)
+        return ticks.with_columns(**missing)
 
-    def _bad(self, name: str, column: pl.Series, fine: pl.Series) -> FeedError:
-        at = int((~fine).arg_true()[0])
-        value = column[at]
-        says = (
-            "is empty" if value is None else f"says {str(value)[:40]!r}, which is no {_kind(name)}"
+    def _invalid_row(self, name: str, column: pl.Series, is_readable: pl.Series) -> FeedError:
+        index = int((~is_readable).arg_true()[0])
+        value = column[index]
+        problem = (
+            "is empty" if value is None else f"has {str(value)[:40]!r}, which is not {_kind(name)}"
         )
         hint = (
-            "mend the row"
+            "fix the row"
             if name not in _DATES or value is None
-            else (
-                "write it as 2025-03-20T14:31:28.000, or say with --time-unit what a number counts"
-            )
+            else "write it as 2025-03-20T14:31:28.000, or set the unit of numbers with --time-unit"
         )
         return FeedError(
-            f"{self._path}, row {self._rows + at + 1}: column {self._columns[name]} {says}",
-            f"{hint}, or leave such rows out with --skip-invalid-rows",
+            f"{self._path}, row {self._rows + index + 1}: column {self._columns[name]} {problem}",
+            f"{hint}, or skip invalid rows with --skip-invalid-rows",
         )
 
 
@@ -136,47 +134,47 @@ def _required(name: str) -> bool:
 
 def _kind(name: str) -> str:
     if name in _DATES:
-        return "date"
-    kinds = {pl.Float64: "finite number", pl.Int64: "whole number", pl.Boolean: "true or false"}
+        return "a date"
+    kinds = {pl.Float64: "a finite number", pl.Int64: "an integer", pl.Boolean: "true or false"}
     return kinds.get(type(JSON_SCHEMA[name]), "text")
 
 
-def _columns(path: Path, schema: pl.Schema, layout: Layout) -> dict[str, str]:
-    """The file's column of each field it has."""
-    found: dict[str, str] = {}
+def _columns(path: Path, schema: pl.Schema, mapping: ColumnMapping) -> dict[str, str]:
+    """The column of each field that the file has."""
+    columns: dict[str, str] = {}
     for name in JSON_SCHEMA:
-        column = layout.columns.get(name, name)
+        column = mapping.columns.get(name, name)
         if column in schema:
-            found[name] = column
-        elif name in layout.columns:
-            raise _absent(path, column, schema, f"give --column {name}=… another")
-    for name, given in (("source", layout.source), ("symbol", layout.symbol)):
-        if name not in found and not given:
-            raise _absent(
-                path, name, schema, f"name one with --column {name}=…, or give it with --{name}"
+            columns[name] = column
+        elif name in mapping.columns:
+            raise _missing(path, column, schema, f"name another with --column {name}=…")
+    for name, value in (("source", mapping.source), ("symbol", mapping.symbol)):
+        if name not in columns and not value:
+            raise _missing(
+                path, name, schema, f"name one with --column {name}=…, or set it with --{name}"
             )
-    if "dateTime" not in found:
-        raise _absent(path, "dateTime", schema, "name one with --column dateTime=…")
-    if "mid" not in found and not {"ask", "bid"} <= found.keys():
-        raise _absent(path, "mid", schema, "name one with --column mid=…, or both ask and bid")
+    if "dateTime" not in columns:
+        raise _missing(path, "dateTime", schema, "name one with --column dateTime=…")
+    if "mid" not in columns and not {"ask", "bid"} <= columns.keys():
+        raise _missing(path, "mid", schema, "name one with --column mid=…, or both ask and bid")
     for name in _DATES:
-        if name in found:
-            _check_date(path, found[name], schema[found[name]], layout)
-    return found
+        if name in columns:
+            _check_date(path, columns[name], schema[columns[name]], mapping)
+    return columns
 
 
-def _absent(path: Path, column: str, has: Sequence[str] | pl.Schema, remedy: str) -> FeedError:
-    return FeedError(f"{path} has no column {column}, only {', '.join(has)}", remedy)
+def _missing(path: Path, column: str, columns: Sequence[str] | pl.Schema, remedy: str) -> FeedError:
+    return FeedError(f"{path} has no column {column}, only {', '.join(columns)}", remedy)
 
 
-def _check_date(path: Path, column: str, dtype: pl.DataType, layout: Layout) -> None:
-    if dtype.is_numeric() and layout.unit == "text":
+def _check_date(path: Path, column: str, dtype: pl.DataType, mapping: ColumnMapping) -> None:
+    if dtype.is_numeric() and mapping.unit == "text":
         raise FeedError(
-            f"{path}: column {column} holds numbers where dates are wanted",
-            "say with --time-unit whether they are s, ms, us or ns since 1970",
+            f"{path}: column {column} has numbers instead of dates",
+            "set their unit with --time-unit: s, ms, us or ns since 1970",
         )
     if not (dtype.is_numeric() or dtype in (pl.String, pl.Date) or isinstance(dtype, pl.Datetime)):
         raise FeedError(
-            f"{path}: column {column} holds {dtype}, which is no date",
+            f"{path}: column {column} has type {dtype}, which is not a date",
             "name another with --column dateTime=…",
         )

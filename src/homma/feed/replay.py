@@ -1,4 +1,4 @@
-"""Recorded ticks, sent as fast as they came, faster, or at once; in the order of the files.
+"""Replay recorded ticks in file order: in real time, faster, or at once.
 
 Files are read in bounded memory, batch by batch. The wall clock is an argument.
 """
@@ -10,49 +10,49 @@ from pathlib import Path
 import polars as pl
 
 from homma.feed import files
-from homma.feed.instants import dated
-from homma.feed.recorded import Layout, Shape
+from homma.feed.instants import format_instant
+from homma.feed.recorded import ColumnMapping, RowParser
 from homma.feed.source import Pacer, Records
-from homma.topics.codec import ticks_to
+from homma.topics.codec import encode_ticks
 
 
 class Recording:
-    """The ticks of files, one after the other. Can be read more than once."""
+    """The ticks of several files, in order. Can be read more than once."""
 
-    def __init__(self, paths: Sequence[Path], layout: Layout, separator: str = ",") -> None:
-        self._layout = layout
+    def __init__(self, paths: Sequence[Path], mapping: ColumnMapping, separator: str = ",") -> None:
+        self._mapping = mapping
         self._scans = [(path, files.scan(path, separator)) for path in paths]
-        # Columns of all files are judged before the first tick is sent.
+        # Check the columns of all files before the first tick is sent.
         for path, rows in self._scans:
-            Shape(path, rows.collect_schema(), layout)
-        #: Rows left out when it was last read.
+            RowParser(path, rows.collect_schema(), mapping)
+        #: Rows skipped in the last reading.
         self.skipped = 0
 
     def frames(self) -> Iterator[pl.DataFrame]:
-        """Ticks, as Shape gives them, not empty; numbered through all files where they are not."""
+        """Non-empty batches of ticks, as from RowParser. Numbering continues over all files."""
         self.skipped = 0
         number = 1
         for path, rows in self._scans:
-            shape = Shape(path, rows.collect_schema(), self._layout)
-            for batch in files.batches(path, rows.select(shape.columns)):
-                before = shape.skipped
-                ticks = shape.ticks(batch, number)
+            parser = RowParser(path, rows.collect_schema(), self._mapping)
+            for batch in files.batches(path, rows.select(parser.columns)):
+                skipped_before = parser.skipped
+                ticks = parser.ticks(batch, number)
                 number += ticks.height
-                self.skipped += shape.skipped - before
+                self.skipped += parser.skipped - skipped_before
                 if ticks.height:
                     yield ticks
 
     def count(self) -> int | None:
-        """How many ticks there are, where that is known without reading them."""
+        """The number of ticks, or None if only reading the files can tell."""
         counts = [files.count(path, rows) for path, rows in self._scans]
-        if self._layout.skip or None in counts:
+        if self._mapping.skip or None in counts:
             return None
         return sum(count or 0 for count in counts)
 
 
 @dataclass(frozen=True, slots=True)
 class RecordingSummary:
-    """What a recording was found to hold: ticks, and when the first, last and newest are dated."""
+    """The number of ticks, and the event times of the first, the last and the newest tick."""
 
     count: int
     first_us: int
@@ -60,43 +60,45 @@ class RecordingSummary:
     newest_us: int
 
 
-def survey(recording: Recording, limit: int) -> RecordingSummary | None:
-    """Read a recording, or its first `limit` ticks (0: all), once; None where it has none."""
-    span: RecordingSummary | None = None
+def summarize(recording: Recording, limit: int) -> RecordingSummary | None:
+    """Read a recording, or its first `limit` ticks (0: all). None if there are no ticks."""
+    summary: RecordingSummary | None = None
     for ticks in recording.frames():
-        event_us = (ticks.head(limit - (span.count if span else 0)) if limit else ticks)["event_us"]
+        event_us = (ticks.head(limit - (summary.count if summary else 0)) if limit else ticks)[
+            "event_us"
+        ]
         newest_us = int(event_us.max())  # type: ignore[arg-type]
-        span = RecordingSummary(
-            count=event_us.len() + (span.count if span else 0),
-            first_us=span.first_us if span else event_us[0],
+        summary = RecordingSummary(
+            count=event_us.len() + (summary.count if summary else 0),
+            first_us=summary.first_us if summary else event_us[0],
             last_us=event_us[-1],
-            newest_us=max(newest_us, span.newest_us) if span else newest_us,
+            newest_us=max(newest_us, summary.newest_us) if summary else newest_us,
         )
-        if limit and span.count >= limit:
+        if limit and summary.count >= limit:
             break
-    return span
+    return summary
 
 
 class Replay:
-    """A recording as a source. Its schedule is the ticks' own dates.
+    """A recording as a tick source, scheduled by event time.
 
-    `speed` is event time over wall time, infinite for at once. A tick dated before the one
-    ahead of it goes out with that one. With `rebase` all dates are moved by one and the same
-    amount, so that the last of `span` is sent when it is dated: by the schedule; at infinite
-    speed it is dated when sending begins.
+    `speed` is event time over wall time; infinite sends all ticks at once. A tick with an earlier
+    event time than the tick before it is sent together with that tick. `rebase` shifts all event
+    times by the same amount, so that the event time of the last tick in `summary` is the time at
+    which it is sent; at infinite speed, the time at which sending begins.
     """
 
     def __init__(
         self,
         recording: Recording,
         speed: float,
-        span: RecordingSummary | None = None,
+        summary: RecordingSummary | None = None,
         *,
         rebase: bool = False,
     ) -> None:
         self._speed = speed
-        self._rebase = span if rebase else None
-        self._total = span.count if span else recording.count()
+        self._rebase = summary if rebase else None
+        self._total = summary.count if summary else recording.count()
         self._frames = recording.frames()
         self._pace: Pacer | None = None
         self._newest_us = 0
@@ -105,24 +107,24 @@ class Replay:
 
     @property
     def total(self) -> int | None:
-        """How many ticks there are in all, where that is known."""
+        """The total number of ticks, if known."""
         return self._total
 
-    def take(self, now_us: int, most: int) -> Records | None:
-        """The next ticks that are due, `most` at most; None after the last."""
+    def take(self, now_us: int, limit: int) -> Records | None:
+        """The next due ticks, at most `limit`; None after the last tick."""
         if not self._pending.height and not self._next_frame():
             return None
         pace = self._pace or self._begin(now_us)
         due_us = self._pending["due_us"]
         ready = due_us.search_sorted(pace.due_us(now_us, due_us[0]), side="right")
-        count = min(int(ready), most)
-        taken, self._pending = self._pending.head(count), self._pending.slice(count)
-        return self._records(taken)
+        count = min(int(ready), limit)
+        due, self._pending = self._pending.head(count), self._pending.slice(count)
+        return self._records(due)
 
     def _begin(self, now_us: int) -> Pacer:
         pace = self._pace = Pacer(self._pending["due_us"][0], self._speed, now_us)
         if self._rebase:
-            # The newest tick is the last on the schedule, whatever the last is dated.
+            # The last tick is sent together with the newest tick.
             self._shift_us = pace.wall_us(self._rebase.newest_us) - self._rebase.last_us
         return pace
 
@@ -134,11 +136,11 @@ class Replay:
             return True
         return False
 
-    def _records(self, taken: pl.DataFrame) -> Records:
+    def _records(self, ticks: pl.DataFrame) -> Records:
         texts = [
-            dated(pl.col(instant) + self._shift_us).alias(name)
+            format_instant(pl.col(instant) + self._shift_us).alias(name)
             for instant, name in (("event_us", "dateTime"), ("received_us", "receiveDateTime"))
-            if instant in taken.columns
+            if instant in ticks.columns
         ]
-        keys, values = ticks_to(taken.with_columns(texts))
+        keys, values = encode_ticks(ticks.with_columns(texts))
         return Records(keys, values)

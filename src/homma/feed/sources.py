@@ -1,4 +1,4 @@
-"""Sources, as the settings want them."""
+"""Build tick sources from settings."""
 
 from collections.abc import Sequence
 from math import inf
@@ -11,36 +11,36 @@ import polars as pl
 from homma.core.interval import DAY_US
 from homma.durations import microseconds
 from homma.errors import FeedError, SettingError
-from homma.feed.instants import recorded_us
+from homma.feed.instants import parse_dates_us
 from homma.feed.instruments import market
-from homma.feed.recorded import Layout
-from homma.feed.replay import Recording, Replay, survey
+from homma.feed.recorded import ColumnMapping
+from homma.feed.replay import Recording, Replay, summarize
 from homma.feed.source import Pacer
 from homma.feed.synthetic import Flaws, Synthetic
 from homma.settings import GenerateSettings, ReplaySettings
 
-# Without a seed the walks are others every time; the instruments stay, or every restart would
-# begin new series.
-_INSTRUMENTS: Final = "homma"
-# Late ticks are dated before the start, and a tick not before 1970.
+# Without a seed, prices differ on every run but the instruments stay the same. Otherwise every
+# restart would create new series.
+_INSTRUMENTS_SEED: Final = "homma"
+# Late ticks have event times before the start, and event times before 1970 are invalid.
 _EARLIEST_US: Final = 366 * DAY_US
 
 
 def synthetic(settings: GenerateSettings, now_us: int) -> Synthetic:
-    """Made-up ticks, the first dated `start`, or now."""
-    count, symbols = _shares(settings)
-    speed = speed_of(settings.speed)
-    pace = Pacer(start_us(settings.start), speed, now_us) if settings.start else None
+    """A source of synthetic ticks that start at the setting `start`, or now."""
+    source_count, symbol_count = _counts(settings)
+    speed = parse_speed(settings.speed)
+    pace = Pacer(parse_start_us(settings.start), speed, now_us) if settings.start else None
     if pace and not settings.rate:
         raise SettingError(
-            "rate is 0 where a start is given", "give a rate: it says how far apart the dates are"
+            "rate is 0 but a start is set", "set a rate: it determines the time between ticks"
         )
-    sources, instruments = market(settings.seed or _INSTRUMENTS, count, symbols)
+    sources, instruments = market(settings.seed or _INSTRUMENTS_SEED, source_count, symbol_count)
     return Synthetic(
         sources,
         instruments,
         settings.rate,
-        start_us(settings.start) if settings.start else now_us,
+        parse_start_us(settings.start) if settings.start else now_us,
         Random(settings.seed or None),  # noqa: S311  prices, not secrets
         Flaws(
             late=settings.late,
@@ -54,16 +54,16 @@ def synthetic(settings: GenerateSettings, now_us: int) -> Synthetic:
     )
 
 
-def _shares(settings: GenerateSettings) -> tuple[int, int]:
-    """How many sources, and how many instruments each of them quotes."""
+def _counts(settings: GenerateSettings) -> tuple[int, int]:
+    """The number of sources and the number of instruments of each source."""
     for name, count in (("sources", settings.sources), ("series", settings.series)):
         if count < 1:
-            raise SettingError(f"{name} is {count}", "there must be one at least")
+            raise SettingError(f"{name} is {count}", "it must be at least 1")
     sources = min(settings.sources, settings.series)
     if settings.series % sources:
         raise SettingError(
-            f"series is {settings.series}, which {sources} sources cannot share evenly",
-            "give a multiple of the sources, or --sources 1",
+            f"series is {settings.series}, which is not a multiple of {sources} sources",
+            "use a multiple of the number of sources, or --sources 1",
         )
     return sources, settings.series // sources
 
@@ -71,58 +71,62 @@ def _shares(settings: GenerateSettings) -> tuple[int, int]:
 def replay(
     paths: Sequence[Path], columns: Sequence[str], settings: ReplaySettings
 ) -> tuple[Replay, Recording]:
-    """Recorded ticks, and the recording that counts the rows left out.
+    """A source of recorded ticks, and the recording, which counts skipped rows.
 
-    `columns` are texts such as mid=price. To rebase them the files are read once beforehand.
+    `columns` are texts such as mid=price. With rebase, the files are read twice.
     """
-    layout = Layout(
-        columns=columns_of(columns),
+    mapping = ColumnMapping(
+        columns=parse_columns(columns),
         source=settings.source,
         symbol=settings.symbol,
         unit=settings.time_unit,
         skip=settings.skip_invalid_rows,
     )
-    speed = speed_of(settings.speed)
-    recording = Recording(paths, layout, one_byte(settings.separator))
+    speed = parse_speed(settings.speed)
+    recording = Recording(paths, mapping, parse_separator(settings.separator))
     rebase = settings.rebase == "now"
-    span = survey(recording, settings.limit) if rebase else None
-    if rebase and span is None:
-        raise FeedError("there are no ticks in the files", "name files that have some")
-    return Replay(recording, speed, span, rebase=rebase), recording
+    summary = summarize(recording, settings.limit) if rebase else None
+    if rebase and summary is None:
+        raise FeedError("the files contain no ticks", "name files of recorded ticks")
+    return Replay(recording, speed, summary, rebase=rebase), recording
 
 
-def one_byte(separator: str) -> str:
-    """The separator, if it can be one."""
+def parse_separator(separator: str) -> str:
+    """Check a separator of columns, which must be one byte."""
     if len(separator.encode()) != 1:
-        raise SettingError(f"separator is {separator!r}", "give one ASCII character")
+        raise SettingError(f"separator is {separator!r}", "use one ASCII character")
     return separator
 
 
-def speed_of(text: str) -> float:
-    """Event time over wall time; infinite for max."""
+def parse_speed(text: str) -> float:
+    """Parse a speed, event time over wall time. `max` is infinite."""
     try:
         speed = inf if text == "max" else float(text)
     except ValueError:
         speed = 0.0
     if not speed > 0:
-        raise SettingError(f"speed is {text!r}", "give a number above 0, such as 1 or 60, or max")
+        raise SettingError(f"speed is {text!r}", "use a number above 0, such as 1 or 60, or max")
     return speed
 
 
-def start_us(text: str) -> int:
-    """Microseconds of a start."""
-    us = recorded_us(pl.Series([text], dtype=pl.String), "text")[0]
+def parse_start_us(text: str) -> int:
+    """Parse the start time to microseconds since the epoch."""
+    us = parse_dates_us(pl.Series([text], dtype=pl.String), "text")[0]
     if us is None or us < _EARLIEST_US:
-        raise SettingError(f"start is {text!r}", "give a date, as 2025-03-20T14:31:28, from 1971")
+        raise SettingError(
+            f"start is {text!r}", "use a date from 1971, such as 2025-03-20T14:31:28"
+        )
     return int(us)
 
 
-def columns_of(pairs: Sequence[str]) -> dict[str, str]:
-    """The file's column of a field, of texts such as mid=price."""
+def parse_columns(pairs: Sequence[str]) -> dict[str, str]:
+    """Parse texts such as mid=price to column names by field."""
     columns: dict[str, str] = {}
     for pair in pairs:
         name, equals, column = pair.partition("=")
         if not (name and equals and column):
-            raise SettingError(f"--column {pair} names no column", "write --column FIELD=COLUMN")
+            raise SettingError(
+                f"--column {pair} does not name a column", "use --column FIELD=COLUMN"
+            )
         columns[name] = column
     return columns

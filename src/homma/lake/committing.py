@@ -1,11 +1,11 @@
-"""Exactly once: a commit that is made until it is known to be in the table, once.
+"""Exactly once: retries a commit until it is known to be in the table, once.
 
-The table says how far it holds its topic, and whose it is. A sink begins by a commit without rows
-that makes the table its own: what another one is just about to commit is refused from then on, and
-that one ends as soon as it looks. A commit is made on the snapshot that was looked at, and its id
-stands in it. After any error the table is looked at again: if it holds the id, it is done. If not,
-nothing was written, or another engine has rewritten files: the commit is prepared anew, under the
-same id, so that an answer that comes late does no harm.
+The table stores the offsets of its topic and the id of its sink. A sink starts with a commit
+without rows that claims the table: from then on, commits of another sink are refused, and that sink
+ends when it next loads the table. A commit is made on the loaded snapshot and contains an id. After
+any error the table is loaded again: if it has the id, the commit succeeded. If not, nothing was
+written, or another engine has rewritten files: the commit is prepared again with the same id, so
+that a late answer does no harm.
 """
 
 import logging
@@ -16,7 +16,7 @@ from dataclasses import dataclass
 from typing import Final
 
 from homma.errors import CommitRefused, CommitUnknown, LakeError, LakeUnreachable, StaleSink
-from homma.failpoint import Reached, Step
+from homma.failpoint import OnStep, Step
 from homma.lake.offsets import Offsets
 from homma.lake.table import Part, Table, Uploaded
 
@@ -24,138 +24,138 @@ log = logging.getLogger("homma.land")
 
 _FIRST_WAIT_S: Final = 0.1
 _LONGEST_WAIT_S: Final = 5.0
-_NOTHING: Final = Uploaded(0, ())
+_NO_FILES: Final = Uploaded(0, ())
 
 
 @dataclass(frozen=True, slots=True)
-class Prepared:
-    """Files that are uploaded, and those that they replace."""
+class PreparedCommit:
+    """Uploaded files, and the files that they replace."""
 
     added: Uploaded
-    gone: Sequence[Part] = ()
+    removed: Sequence[Part] = ()
 
 
 @dataclass(frozen=True, slots=True)
 class RetryPolicy:
-    """How a commit waits for a catalog or a storage that is away."""
+    """How a commit waits for an unreachable catalog or storage."""
 
     give_up: Callable[[], bool]
     wait_s: Callable[[float], None] = time.sleep
 
 
-#: Uploads what is to be committed; told whether the table was looked at again before.
-Prepare = Callable[[bool], Prepared]
+#: Uploads the files of a commit; the argument says whether the table was loaded again before.
+Prepare = Callable[[bool], PreparedCommit]
 
 
 class Committer:
-    """The one writer of a table."""
+    """The only writer of a table."""
 
     def __init__(
         self,
         table: Table,
-        patience: RetryPolicy,
-        reached: Reached,
+        retry: RetryPolicy,
+        on_step: OnStep,
         count: Callable[[str], None],
         sink: str | None = None,
     ) -> None:
         self.table = table
-        #: What the table holds, as far as this sink knows.
-        self.believed = table.offsets()
-        self._patience = patience
-        self._reached = reached
+        #: The offsets in the table, as far as this sink knows.
+        self.known_offsets = table.offsets()
+        self._retry = retry
+        self._on_step = on_step
         self._count = count
         self._sink = sink or uuid.uuid4().hex
 
     def claim(self, empty: Offsets | None = None) -> None:
-        """Make the table this sink's own: from now on no other one gets anything in.
+        """Claim the table for this sink: commits of all others are refused from now on.
 
-        `empty` is what a table is to say that says nothing of offsets yet.
+        `empty` are the offsets of a table that has none yet.
         """
         commit_id = uuid.uuid4().hex
         wait_s = _FIRST_WAIT_S
         while True:
-            last = self._patience.give_up()
+            is_last = self._retry.give_up()
             try:
-                held = self.table.offsets() or empty
-                self.table.commit(_NOTHING, (), held, commit_id, self._sink)
+                offsets = self.table.offsets() or empty
+                self.table.commit(_NO_FILES, (), offsets, commit_id, self._sink)
                 break
             except (CommitRefused, CommitUnknown, LakeUnreachable) as error:
                 log.warning("%s", error)
-                self._look(error)
-                if self.table.holds(commit_id):
+                self._reload(error)
+                if self.table.has_commit(commit_id):
                     break
-                if last and not isinstance(error, CommitRefused):
+                if is_last and not isinstance(error, CommitRefused):
                     raise
-                wait_s = self._waited(wait_s)
-        self.believed = self.table.offsets()
+                wait_s = self._back_off(wait_s)
+        self.known_offsets = self.table.offsets()
 
     def commit(self, prepare: Prepare, offsets: Offsets) -> None:
-        """Put it in. Raises StaleSink, and what `give_up` gives up on."""
+        """Commit files and offsets. Raises StaleSink, and the last error once `give_up` is true."""
         commit_id = uuid.uuid4().hex
-        wait_s, again = _FIRST_WAIT_S, False
+        wait_s, reloaded = _FIRST_WAIT_S, False
         while True:
-            # Who is asked to stop tries once more: what was away may be back since the last time.
-            last = self._patience.give_up()
+            # Try once more after a request to stop: the catalog may be reachable again.
+            is_last = self._retry.give_up()
             try:
-                self._try(prepare, offsets, commit_id, again=again)
+                self._try(prepare, offsets, commit_id, reloaded=reloaded)
                 self._count("committed")
                 break
             except (CommitRefused, CommitUnknown, LakeUnreachable) as error:
                 log.warning("%s", error)
                 self._count(_outcome(error))
-                if self._is_in(commit_id, error):
+                if self._has_succeeded(commit_id, error):
                     break
-                again = True
-                # Another engine's commit is no reason to leave the last rows out.
+                reloaded = True
+                # After another engine's commit, always retry: the last rows must not be lost.
                 if not isinstance(error, CommitRefused):
-                    if last:
+                    if is_last:
                         raise
-                    wait_s = self._waited(wait_s)
-        self.believed = offsets
-        self._reached(Step.LANDED)
+                    wait_s = self._back_off(wait_s)
+        self.known_offsets = offsets
+        self._on_step(Step.LANDED)
 
     def compact(self, parts: Sequence[Part]) -> None:
-        """Put files together, if nobody has been faster; the rows stay what they are."""
+        """Compact files, unless another commit came first; the rows stay the same."""
         merged = self.table.upload(self.table.read(parts))
-        self.table.commit(merged, parts, self.believed, uuid.uuid4().hex, self._sink)
+        self.table.commit(merged, parts, self.known_offsets, uuid.uuid4().hex, self._sink)
 
-    def _try(self, prepare: Prepare, offsets: Offsets, commit_id: str, *, again: bool) -> None:
-        self._reached(Step.LANDING)
-        prepared = prepare(again)
-        self._reached(Step.UPLOADED)
-        self.table.commit(prepared.added, prepared.gone, offsets, commit_id, self._sink)
+    def _try(self, prepare: Prepare, offsets: Offsets, commit_id: str, *, reloaded: bool) -> None:
+        self._on_step(Step.LANDING)
+        prepared = prepare(reloaded)
+        self._on_step(Step.UPLOADED)
+        self.table.commit(prepared.added, prepared.removed, offsets, commit_id, self._sink)
 
-    def _is_in(self, commit_id: str, error: LakeError) -> bool:
-        """Look at the table: whether the commit is in it, or may be tried again."""
-        self._look(error)
-        if self.table.holds(commit_id):
-            log.info("%s: the commit went through", self.table.name)
+    def _has_succeeded(self, commit_id: str, error: LakeError) -> bool:
+        """Load the table: True if the commit is in it, False if it may be retried."""
+        self._reload(error)
+        if self.table.has_commit(commit_id):
+            log.info("%s: the commit succeeded", self.table.name)
             return True
-        if self.table.sink() != self._sink or self.table.offsets() != self.believed:
+        if self.table.sink() != self._sink or self.table.offsets() != self.known_offsets:
             raise StaleSink(
-                f"another sink has taken over {self.table.name}, and nothing of this one's last "
-                "commit is in it",
-                "see that only one `homma land` runs for a namespace, then start it again",
+                f"another sink has taken over {self.table.name}; the last commit of this sink is "
+                "not in the table",
+                "run only one `homma land` per namespace, then start it again",
             ) from error
         return False
 
-    def _look(self, error: LakeError) -> None:
-        """Look at the table, however long it takes to be seen."""
+    def _reload(self, error: LakeError) -> None:
+        """Load the table; wait until it is reachable."""
         wait_s = _FIRST_WAIT_S
         while True:
-            last = self._patience.give_up()
+            is_last = self._retry.give_up()
             try:
                 self.table.refresh()
                 return
-            except LakeUnreachable as away:
-                if last:
-                    raise away from error
-                log.warning("%s", away)
-                wait_s = self._waited(wait_s)
+            except LakeUnreachable as unreachable:
+                if is_last:
+                    raise unreachable from error
+                log.warning("%s", unreachable)
+                wait_s = self._back_off(wait_s)
 
-    def _waited(self, wait_s: float) -> float:
-        """Wait; how long to wait the next time."""
-        self._patience.wait_s(wait_s)
+    def _back_off(self, wait_s: float) -> float:
+        """Wait, and return the next waiting time."""
+        self._retry.wait_s(wait_s)
         return min(2 * wait_s, _LONGEST_WAIT_S)
 
 

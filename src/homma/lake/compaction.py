@@ -1,8 +1,8 @@
-"""Which small files are made into one. Pure.
+"""Decides which small files to compact into one. Pure.
 
-Files of a partition that is written to no more are put together soon; of the others only those that
-are old enough to be corrected no more, once they are many. A group is as large as the memory allows
-and has no member that makes up most of it: no row is written again and again.
+Small files of a past partition are compacted soon. In the current partition, only files too old to
+be corrected are compacted, and only many at once. A group fits into memory, and no file makes up
+most of a group, so that rows are not rewritten again and again.
 """
 
 from collections.abc import Iterable, Sequence
@@ -11,37 +11,39 @@ from typing import Final
 
 from homma.lake.table import Part
 
-#: A group has so many rows at most: they are in memory at once.
-GROUP_ROWS: Final = 250_000
-#: What is larger is left alone.
-SMALL_ROWS: Final = GROUP_ROWS // 2
-#: How many small files make a group, in a partition that is over and in one that is not.
-CLOSED_FILES: Final = 4
-OPEN_FILES: Final = 32
+#: Maximum number of rows in a group: all of them are in memory at once.
+MAX_GROUP_ROWS: Final = 250_000
+#: Larger files are not compacted.
+MAX_SMALL_ROWS: Final = MAX_GROUP_ROWS // 2
+#: Minimum number of small files in a group, in past partitions and in the current one.
+MIN_PAST_FILES: Final = 4
+MIN_CURRENT_FILES: Final = 32
 _HOUR_US: Final = 3_600_000_000
 
 
 def next_group(parts: Iterable[Part]) -> list[Part]:
-    """The files to put together next; none, if it is not worth it."""
-    every = sorted(parts, key=lambda part: (part.partition, part.newest_us))
-    if not every:
+    """The next files to compact; empty if compaction is not worth it."""
+    ordered = sorted(parts, key=lambda part: (part.partition, part.newest_us))
+    if not ordered:
         return []
-    newest = max(every, key=lambda part: part.newest_us)
-    cold = [p for p in every if p.newest_us < newest.newest_us - _HOUR_US and p.rows < SMALL_ROWS]
-    for partition, members in groupby(cold, key=lambda part: part.partition):
-        least = OPEN_FILES if partition == newest.partition else CLOSED_FILES
-        group = _fitting(list(members))
-        if len(group) >= least:
+    newest = max(ordered, key=lambda part: part.newest_us)
+    candidates = [
+        p for p in ordered if p.newest_us < newest.newest_us - _HOUR_US and p.rows < MAX_SMALL_ROWS
+    ]
+    for partition, members in groupby(candidates, key=lambda part: part.partition):
+        min_files = MIN_CURRENT_FILES if partition == newest.partition else MIN_PAST_FILES
+        group = _smallest_fitting(list(members))
+        if len(group) >= min_files:
             return group
     return []
 
 
-def _fitting(parts: Sequence[Part]) -> list[Part]:
-    """The smallest of them that fit together, none of which makes up most of them."""
+def _smallest_fitting(parts: Sequence[Part]) -> list[Part]:
+    """The smallest files that fit into one group, none with most of the rows."""
     group: list[Part] = []
     rows = 0
     for part in sorted(parts, key=lambda part: part.rows):
-        if rows + part.rows > GROUP_ROWS:
+        if rows + part.rows > MAX_GROUP_ROWS:
             break
         group.append(part)
         rows += part.rows

@@ -1,4 +1,4 @@
-"""What is to be published so that the topics hold what they must. Pure."""
+"""Computes the records that correct the candle topics. Pure."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
@@ -15,7 +15,7 @@ from homma.topics.offset_metadata import OffsetMetadata
 
 @dataclass(frozen=True, slots=True)
 class CorrectionRules:
-    """When candles are final and how long they may change, microseconds."""
+    """Watermark delay and allowed lateness of the engine, in microseconds."""
 
     watermark_delay_us: int = 2_000_000
     allowed_lateness_us: int = 600_000_000
@@ -23,88 +23,94 @@ class CorrectionRules:
 
 @dataclass(frozen=True, slots=True)
 class Correction:
-    """Candles to publish (MADE, is_final, revision, timestamp_ms) and keys to take away."""
+    """Candles to publish (EXPECTED, is_final, revision, timestamp_ms) and keys to delete."""
 
-    write: pl.DataFrame
+    candles: pl.DataFrame
     tombstones: pl.DataFrame
-    #: Candles that a restart of the engine has to read.
-    wanted: pl.DataFrame
+    #: The candles that the engine must read at a restart.
+    needed: pl.DataFrame
 
     @property
     def size(self) -> int:
-        """How many records."""
-        return self.write.height + self.tombstones.height
+        """The number of records."""
+        return self.candles.height + self.tombstones.height
 
 
-def correction(
-    truth: pl.DataFrame,
+def compute_correction(
+    expected: pl.DataFrame,
     table_verdicts: pl.DataFrame,
     topic_verdicts: pl.DataFrame,
     records: pl.DataFrame,
     table: pl.DataFrame,
-    clocks: pl.DataFrame,
+    newest_times: pl.DataFrame,
     clock_us: int,
     rules: CorrectionRules,
 ) -> Correction:
-    """The records that mend what is wrong.
+    """Compute the records that correct wrong candles.
 
-    Verdicts are those of `settled`, `records` and `table` what topics and table hold of the keys,
-    `clocks` (NAMES, clock_us) the series' event clocks and `clock_us` the partition's.
+    The verdicts are those of `reconcile`; `records` and `table` have the keys' rows in topics and
+    tables, and `newest_times` (NAMES, newest_us) the newest event times of series. `clock_us` is
+    the partition's clock.
     """
     wrong = wrong_keys((table_verdicts, topic_verdicts))
-    write = truth.join(wrong, on=EXPECTED_KEY, how="semi")
-    bury = wrong.join(truth, on=EXPECTED_KEY, how="anti")
-    before = records.filter(pl.col("volume").is_not_null()).select(
+    candles = expected.join(wrong, on=EXPECTED_KEY, how="semi")
+    removed = wrong.join(expected, on=EXPECTED_KEY, how="anti")
+    topic_state = records.filter(pl.col("volume").is_not_null()).select(
         *EXPECTED_KEY, "is_final", "revision", "timestamp_ms"
     )
-    held = table.select(*EXPECTED_KEY, in_table="is_final", revised="revision")
-    # A month's timestamp is its series' newest tick's. Where it is not known the series counts as
-    # quiet for long, so that a restart reads its candles when a tick of it comes.
+    table_state = table.select(*EXPECTED_KEY, in_table="is_final", table_revision="revision")
+    # The timestamp of a month's record is that of the series' newest tick. If unknown, the series
+    # counts as dormant: after a restart, its candles are read when its next tick arrives.
     dormant_ms = (clock_us - rules.allowed_lateness_us) // 1000 - 1
     series_us = pl.col("series_us")
-    final = (
+    is_final = (
         pl.col("is_final").fill_null(value=False)
         | pl.col("in_table").fill_null(value=False)
         | (pl.col("end_us") <= series_us - rules.watermark_delay_us).fill_null(value=False)
     )
-    last = pl.max_horizontal("revision", "revised").fill_null(0)
-    changeable = (pl.col("end_us") > series_us - rules.allowed_lateness_us).fill_null(value=True)
-    # What a restart need not read is dated before what it must.
+    last_revision = pl.max_horizontal("revision", "table_revision").fill_null(0)
+    is_correctable = (pl.col("end_us") > series_us - rules.allowed_lateness_us).fill_null(
+        value=True
+    )
+    # Candles that a restart does not need get an earlier timestamp than those it does.
     unknown_ms = (
         pl.when(pl.col("interval") == COARSEST)
         .then(dormant_ms)
-        .when(pl.col("needed"))
+        .when(pl.col("is_needed"))
         .then(clock_us // 1000)
         .otherwise(clock_us // 1000 - 1)
     )
-    told = (
-        write.join(before, on=EXPECTED_KEY, how="left")
-        .join(held, on=EXPECTED_KEY, how="left")
-        .join(clocks.rename({"clock_us": "series_us"}), on=NAMES, how="left")
-        .with_columns(is_final=final)
-        .with_columns(needed=~pl.col("is_final") | changeable)
+    corrected = (
+        candles.join(topic_state, on=EXPECTED_KEY, how="left")
+        .join(table_state, on=EXPECTED_KEY, how="left")
+        .join(newest_times.rename({"newest_us": "series_us"}), on=NAMES, how="left")
+        .with_columns(is_final=is_final)
+        .with_columns(is_needed=~pl.col("is_final") | is_correctable)
         .with_columns(
             timestamp_ms=pl.coalesce("timestamp_ms", unknown_ms),
-            revision=pl.when("is_final").then(last + 1).otherwise(0).cast(pl.Int32),
+            revision=pl.when("is_final").then(last_revision + 1).otherwise(0).cast(pl.Int32),
         )
     )
     columns = (*EXPECTED.names(), "is_final", "revision", "timestamp_ms")
-    wanted = told.filter("needed")
-    return Correction(told.select(columns), bury.select(EXPECTED_KEY), wanted.select(columns))
-
-
-def clocks_of(months: pl.DataFrame) -> pl.DataFrame:
-    """The event clocks of series (NAMES, clock_us), by candles that hold their newest ticks."""
-    return months.group_by(NAMES).agg(clock_us=order_key_us(pl.col("close_order_key").max()))
-
-
-def marked(mark: OffsetMetadata, offset: int, wanted: pl.DataFrame) -> OffsetMetadata:
-    """The mark beside the same offset, so that a restart reads what was published."""
-    oldest: Mapping[int, int] = dict(
-        wanted.group_by("interval").agg(pl.col("timestamp_ms").min()).iter_rows()
+    needed = corrected.filter("is_needed")
+    return Correction(
+        corrected.select(columns), removed.select(EXPECTED_KEY), needed.select(columns)
     )
-    from_ms: Sequence[int] = [
-        min(at, oldest.get(code, at)) for code, at in enumerate(mark.candlesFrom)
+
+
+def newest_event_times(months: pl.DataFrame) -> pl.DataFrame:
+    """The newest event times of series (NAMES, newest_us), from candles with the newest ticks."""
+    return months.group_by(NAMES).agg(newest_us=order_key_us(pl.col("close_order_key").max()))
+
+
+def updated_metadata(metadata: OffsetMetadata, offset: int, needed: pl.DataFrame) -> OffsetMetadata:
+    """Offset metadata for the same offset, so that a restart reads the published candles."""
+    oldest_ms: Mapping[int, int] = dict(
+        needed.group_by("interval").agg(pl.col("timestamp_ms").min()).iter_rows()
+    )
+    candles_from: Sequence[int] = [
+        min(from_ms, oldest_ms.get(code, from_ms))
+        for code, from_ms in enumerate(metadata.candlesFrom)
     ]
-    assert len(from_ms) == len(INTERVALS)
-    return replace(mark, lastTicksBefore=offset, candlesFrom=tuple(from_ms))
+    assert len(candles_from) == len(INTERVALS)
+    return replace(metadata, lastTicksBefore=offset, candlesFrom=tuple(candles_from))

@@ -1,7 +1,7 @@
-"""The ticks of the lake that count: of each partition those before an offset.
+"""The ticks of the lake that count: per partition, those before an offset.
 
-What Kafka has beyond, up to what the engine has committed, is the **gap**. Together they are the
-ticks that a candle must be made of.
+Ticks in Kafka after that offset, up to the engine's committed offset, are the **unlanded ticks**.
+A candle must be made of both.
 """
 
 from collections.abc import Iterator, Mapping
@@ -11,7 +11,7 @@ from typing import Final
 
 import polars as pl
 
-from homma.core.recompute import FILED, TICKS, EventSpan, Slice, counted, cuts
+from homma.core.recompute import FROM_FILE, TICKS, EventSpan, Slice, first_copies, slice_bounds
 from homma.core.series import NAMES, SERIES, register
 from homma.core.tick import Price
 from homma.errors import SplitSeries
@@ -19,26 +19,28 @@ from homma.lake.table import Table, Where
 
 _IDENTITY: Final = (*NAMES, "event_us", "number")
 _COLUMNS: Final = ("source", "symbol", "date_time", "number", "kafka_partition", "kafka_offset")
-#: Ticks that are held in memory at once.
-AT_ONCE: Final = 1_000_000
-#: So many instants are looked up one by one.
+#: Maximum number of ticks in memory.
+MAX_TICKS: Final = 1_000_000
+#: Maximum number of instants in a filter; above it, their range is read.
 _SINGLY: Final = 200
 
 
 @dataclass(frozen=True, slots=True)
 class SeriesFilter:
-    """Which series: of a symbol, a source (empty: of all)."""
+    """Filters by symbol and source (empty: all)."""
 
     symbol: str = ""
     source: str = ""
 
     def where(self, since_us: int | None = None, until_us: int | None = None) -> Where:
-        """Rows of them, as a table wants it told."""
-        both = ((self.source, self.symbol),) if self.source and self.symbol else ()
-        return Where(both, (self.symbol,) if self.symbol and not both else (), since_us, until_us)
+        """The filter for `Table.scan`, with a time range."""
+        series = ((self.source, self.symbol),) if self.source and self.symbol else ()
+        return Where(
+            series, (self.symbol,) if self.symbol and not series else (), since_us, until_us
+        )
 
-    def of(self, rows: pl.DataFrame) -> pl.DataFrame:
-        """Those of the rows."""
+    def apply(self, rows: pl.DataFrame) -> pl.DataFrame:
+        """Keep the rows of these series."""
         for name, value in (("source", self.source), ("symbol", self.symbol)):
             rows = rows.filter(pl.col(name) == value) if value else rows
         return rows
@@ -46,30 +48,30 @@ class SeriesFilter:
 
 @dataclass(slots=True)
 class CountedTicks:
-    """The table of ticks, read up to the offsets `before`; ticks from files count too."""
+    """The tick table up to the offsets `before` of each partition, and all ticks from files."""
 
     table: Table
     price: Price
     series: SeriesFilter
     before: Mapping[int, int]
-    #: In which partition a series was found to stand.
+    #: The partition of each series read so far.
     partitions: dict[tuple[str, str], int] = field(default_factory=dict)
     ticks: int = 0
 
-    def slices(self, span: EventSpan, at_once: int = AT_ONCE) -> Iterator[Slice]:
-        """The ticks that candles of a span are made of."""
-        end_us = span.ticks_to_us()
-        per_day = self.table.per_day(self.series.where(span.start_us or None, until(end_us)))
-        edges = cuts(per_day, at_once, span.start_us, end_us)
+    def slices(self, span: EventSpan, max_ticks: int = MAX_TICKS) -> Iterator[Slice]:
+        """The ticks that the candles of a span are made of, in slices."""
+        end_us = span.ticks_end_us()
+        per_day = self.table.per_day(self.series.where(span.start_us or None, end_or_none(end_us)))
+        edges = slice_bounds(per_day, max_ticks, span.start_us, end_us)
         for start_us, stop_us in pairwise(edges):
-            ticks = self._read(self.series.where(start_us or None, until(stop_us)))
+            ticks = self._read(self.series.where(start_us or None, end_or_none(stop_us)))
             self.ticks += ticks.height
-            self._place(ticks)
+            self._store_partitions(ticks)
             yield Slice(start_us, stop_us, ticks)
 
     def _read(self, where: Where) -> pl.DataFrame:
-        found = self.series.of(self.table.scan(where, (*_COLUMNS, self.price)))
-        ticks = found.select(
+        rows = self.series.apply(self.table.scan(where, (*_COLUMNS, self.price)))
+        ticks = rows.select(
             "source",
             "symbol",
             pl.col("date_time").dt.epoch("us").alias("event_us"),
@@ -78,44 +80,44 @@ class CountedTicks:
             pl.col("kafka_partition").cast(pl.Int64).alias("partition"),
             pl.col("kafka_offset").alias("offset"),
         ).cast(TICKS)
-        if self._all_count(ticks):
+        if self._all_before(ticks):
             return ticks
         limit = pl.col("partition").replace_strict(dict(self.before), default=0)
-        return ticks.filter((pl.col("partition") == FILED) | (pl.col("offset") < limit))
+        return ticks.filter((pl.col("partition") == FROM_FILE) | (pl.col("offset") < limit))
 
-    def _all_count(self, ticks: pl.DataFrame) -> bool:
+    def _all_before(self, ticks: pl.DataFrame) -> bool:
         newest = ticks.group_by("partition").agg(pl.col("offset").max())
-        return all(p == FILED or o < self.before.get(p, 0) for p, o in newest.iter_rows())
+        return all(p == FROM_FILE or o < self.before.get(p, 0) for p, o in newest.iter_rows())
 
-    def _place(self, ticks: pl.DataFrame) -> None:
-        """Note where series stand; SplitSeries where one stands in two partitions."""
-        recorded = ticks.filter(pl.col("partition") != FILED)
+    def _store_partitions(self, ticks: pl.DataFrame) -> None:
+        """Store the partitions of series; SplitSeries if a series is in two partitions."""
+        recorded = ticks.filter(pl.col("partition") != FROM_FILE)
         for source, symbol, partition in (
             recorded.select(*NAMES, "partition").unique(maintain_order=True).iter_rows()
         ):
-            other = self.partitions.setdefault((source, symbol), partition)
-            if other != partition:
+            known = self.partitions.setdefault((source, symbol), partition)
+            if known != partition:
                 raise SplitSeries(
-                    f"series {source}:{symbol} stands in partitions {other} and {partition}",
-                    "its candles are halves: key the records SOURCE:SYMBOL where they are "
-                    "produced, or start the engine with --rekey --rebuild",
+                    f"series {source}:{symbol} is in partitions {known} and {partition}",
+                    "each partition has half of each candle: produce the records with the key "
+                    "SOURCE:SYMBOL, or start the engine with --rekey --rebuild",
                 )
 
-    def fresh(self, ticks: pl.DataFrame) -> pl.DataFrame:
-        """Those of `ticks` (TICKS) that count beside the lake's: of copies one, and none of its."""
+    def not_in_lake(self, ticks: pl.DataFrame) -> pl.DataFrame:
+        """The `ticks` (TICKS) that are not in the lake, without duplicates."""
         if ticks.is_empty():
             return ticks
         _, coded = register(SERIES.to_frame(), ticks)
-        first = counted(coded).drop("series")
-        instants = first["event_us"].unique()
+        unique = first_copies(coded).drop("series")
+        instants = unique["event_us"].unique()
         if instants.len() <= _SINGLY:
             where = Where(at_us=tuple(instants.to_list()))
         else:
             low, high = int(instants.min() or 0), int(instants.max() or 0)  # type: ignore[arg-type]
             where = self.series.where(low, high + 1)
-        return first.join(self._read(where), on=_IDENTITY, how="anti")
+        return unique.join(self._read(where), on=_IDENTITY, how="anti")
 
 
-def until(end_us: int) -> int | None:
-    """The end of a range as a table wants it told: the end of time is no bound."""
+def end_or_none(end_us: int) -> int | None:
+    """The end of a range for `Where`: None for the end of time."""
     return None if end_us >= EventSpan().end_us else end_us

@@ -1,4 +1,4 @@
-"""What the engine has committed, for those who come after it."""
+"""The state that the engine has committed, for verify, repair and backfill."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -9,20 +9,20 @@ from homma.topics.kafka.connection import Connection
 from homma.topics.kafka.reading import Committed, GroupReader, Reader
 from homma.topics.offset_metadata import OffsetMetadata, read_offset_metadata, read_rekey_metadata
 
-# Never a member: sessions do not matter.
+# This consumer never joins the group, so the session timeout does not matter.
 _SESSION_MS = 6_000
 
 
 @dataclass(frozen=True, slots=True)
 class CommittedState:
-    """A committed offset and the mark beside it."""
+    """A committed offset and its offset metadata."""
 
     offset: int
-    mark: OffsetMetadata
+    metadata: OffsetMetadata
 
 
 class Engine:
-    """The consumer group that makes the candles, looked at from outside."""
+    """The engine's consumer group, seen from outside."""
 
     def __init__(self, config: Connection, topics: Topics, group: str, partitions: int) -> None:
         self.config = config
@@ -32,50 +32,52 @@ class Engine:
         self.reader = Reader(config)
         self._group = GroupReader(config, group, topics.ticks, _SESSION_MS)
 
-    def standing(self, partition: int) -> CommittedState | None:
-        """Where a partition stands; None where nothing was committed.
+    def committed_state(self, partition: int) -> CommittedState | None:
+        """The committed state of a partition; None if nothing was committed.
 
-        StateError where its ticks are keyed anew: then offsets are those of another topic.
+        StateError if the engine runs with --rekey: then its offsets are those of another topic.
         """
-        found = self._group.committed(partition)
-        if found is None:
+        committed = self._group.committed(partition)
+        if committed is None:
             return None
         where = f"{self.topics.ticks} partition {partition}"
-        if _is_onward(found, where):
+        if _is_rekeyed(committed, where):
             raise StateError(
-                f"the ticks of {where} are keyed anew (--rekey)",
-                f"name the topic that they are sent on to by --topic, {self.topics.by_series}",
+                f"the ticks of {where} are rekeyed (--rekey)",
+                f"use the rekeyed topic: --topic {self.topics.by_series}",
             )
-        return CommittedState(found.offset, read_offset_metadata(found.metadata, where))
+        return CommittedState(committed.offset, read_offset_metadata(committed.metadata, where))
 
-    def standings(self) -> Mapping[int, CommittedState]:
-        """Where all partitions stand that the engine has committed."""
-        found = {partition: self.standing(partition) for partition in range(self.partitions)}
-        return {partition: at for partition, at in found.items() if at is not None}
+    def committed_states(self) -> Mapping[int, CommittedState]:
+        """The committed states of all partitions that have one."""
+        states = {
+            partition: self.committed_state(partition) for partition in range(self.partitions)
+        }
+        return {partition: state for partition, state in states.items() if state is not None}
 
-    def owner(self) -> object:
-        """What a transaction wants to know of the group."""
-        return self._group.owner()
+    def group_metadata(self) -> object:
+        """The group metadata that a transaction needs to commit offsets."""
+        return self._group.group_metadata()
 
     def close(self) -> None:
-        """Let go of the connections."""
+        """Close the connections."""
         self.reader.close()
         self._group.close()
 
 
-def _is_onward(found: Committed, where: str) -> bool:
+def _is_rekeyed(committed: Committed, where: str) -> bool:
     try:
-        read_rekey_metadata(found.metadata, where)
+        read_rekey_metadata(committed.metadata, where)
     except StateError:
         return False
     return True
 
 
-def price_of(standings: Mapping[int, CommittedState], price: str) -> None:
-    """StateError where the candles are made of another price than is asked for."""
-    for standing in standings.values():
-        if standing.mark.price != price:
+def check_price(states: Mapping[int, CommittedState], price: str) -> None:
+    """StateError if the candles are made of another price than `price`."""
+    for state in states.values():
+        if state.metadata.price != price:
             raise StateError(
-                f"the candles are made of {standing.mark.price}, and --price says {price}",
-                f"use --price {standing.mark.price}",
+                f"the candles are made of {state.metadata.price}, but --price is {price}",
+                f"set --price {state.metadata.price}",
             )

@@ -1,4 +1,4 @@
-"""What was: candles and ticks out of the lake, for people and for other programs."""
+"""Reads candles and ticks from the lake, for people and for other programs."""
 
 from dataclasses import dataclass, replace
 from typing import Final
@@ -11,19 +11,19 @@ from homma.core.series import NAMES
 from homma.lake.schema import INSTANT, TableSpec
 from homma.lake.table import Table, Where
 
-#: The newest rows are looked for in so many times the time that they would take, then in all.
-_LOOK_BACK: Final = (2, 20, 400)
-#: So far back the candle before a range is looked for, then in all.
-_BEFORE_US: Final = (DAY_US, 32 * DAY_US)
-#: How much time is taken for the ticks that are wanted, at first.
-_TICKS_US: Final = DAY_US // 48
+#: Multiples of the expected time range in which the newest rows are searched, before all of it.
+_LOOK_BACK_FACTORS: Final = (2, 20, 400)
+#: How far back the candle before a range is searched, before everything earlier.
+_LOOK_BEFORE_US: Final = (DAY_US, 32 * DAY_US)
+#: Expected time range per tick.
+_PER_TICK_US: Final = DAY_US // 48
 
 
 @dataclass(frozen=True, slots=True)
 class HistoryQuery:
-    """Which rows: of a symbol, a source (empty: of all), in [since_us, until_us).
+    """Filters by symbol, source (empty: all) and time range [since_us, until_us).
 
-    `last`: so many of each series, the newest; 0: all.
+    `last` limits the result to the newest rows of each series; 0: no limit.
     """
 
     symbol: str = ""
@@ -33,64 +33,64 @@ class HistoryQuery:
     last: int = 0
 
     def where(self) -> Where:
-        """As the table wants it."""
+        """The filter for `Table.scan`."""
         series = ((self.source, self.symbol),) if self.source and self.symbol else ()
         symbols = (self.symbol,) if self.symbol and not series else ()
         return Where(series, symbols, self.since_us, self.until_us)
 
-    def of(self, rows: pl.DataFrame) -> pl.DataFrame:
-        """Rows of the source that is wanted."""
+    def filter_source(self, rows: pl.DataFrame) -> pl.DataFrame:
+        """Keep the rows of the source."""
         return rows.filter(pl.col("source") == self.source) if self.source else rows
 
 
-def candles(table: Table, wanted: HistoryQuery, now_us: int, *, fill: bool = False) -> pl.DataFrame:
-    """Candles by series and start, in the table's columns; `fill` carries the last close on."""
+def candles(table: Table, query: HistoryQuery, now_us: int, *, fill: bool = False) -> pl.DataFrame:
+    """Candles by series and start, in the table's columns; `fill`: gaps get the last close."""
     interval = table.spec.interval
     assert interval is not None
-    found = _newest(table, wanted, now_us, INTERVALS[interval].longest_us)
+    rows = _newest(table, query, now_us, INTERVALS[interval].longest_us)
     if not fill:
-        return found
+        return rows
     instant = pl.col("date_time").cast(pl.Int64).alias("start_us")
-    counted = pl.concat([_before(table, wanted), found]).with_columns(instant)
-    until_us = None if wanted.until_us is None else min(wanted.until_us, now_us)
-    full = fill_previous(counted, interval, until_us).with_columns(
+    with_start = pl.concat([_before(table, query), rows]).with_columns(instant)
+    until_us = None if query.until_us is None else min(query.until_us, now_us)
+    filled = fill_previous(with_start, interval, until_us).with_columns(
         date_time=pl.col("start_us").cast(pl.Datetime("us")).dt.replace_time_zone("UTC"),
-        # What is filled in will stay as it is, unless a late tick comes.
+        # Filled candles count as final: only a late tick can change them.
         is_final=pl.col("is_final").fill_null(value=True),
     )
-    if wanted.since_us is not None:
-        full = full.filter(pl.col("start_us") >= wanted.since_us)
-    return _last(full.select(found.columns), wanted.last, table.spec)
+    if query.since_us is not None:
+        filled = filled.filter(pl.col("start_us") >= query.since_us)
+    return _last(filled.select(rows.columns), query.last, table.spec)
 
 
-def ticks(table: Table, wanted: HistoryQuery, now_us: int) -> pl.DataFrame:
-    """Ticks by series and place, in the table's columns, copies and late ones too."""
-    return _newest(table, wanted, now_us, _TICKS_US)
+def ticks(table: Table, query: HistoryQuery, now_us: int) -> pl.DataFrame:
+    """Ticks by series and order key, in the table's columns; duplicates and late ticks included."""
+    return _newest(table, query, now_us, _PER_TICK_US)
 
 
-def _newest(table: Table, wanted: HistoryQuery, now_us: int, each_us: int) -> pl.DataFrame:
-    """The rows wanted, sorted; the newest of them by looking back only as far as need be."""
-    if wanted.last and wanted.since_us is None:
-        end_us = min(now_us, wanted.until_us or now_us)
-        for times in _LOOK_BACK:
-            since_us = end_us - times * each_us * wanted.last
+def _newest(table: Table, query: HistoryQuery, now_us: int, per_row_us: int) -> pl.DataFrame:
+    """The matching rows, sorted; reads back only as far as needed for the newest."""
+    if query.last and query.since_us is None:
+        end_us = min(now_us, query.until_us or now_us)
+        for factor in _LOOK_BACK_FACTORS:
+            since_us = end_us - factor * per_row_us * query.last
             if since_us <= 0:
                 break
-            rows = _read(table, replace(wanted, since_us=since_us))
+            rows = _read(table, replace(query, since_us=since_us))
             counts = rows.group_by(NAMES).len()
-            if counts.height and bool((counts["len"] >= wanted.last).all()):
+            if counts.height and bool((counts["len"] >= query.last).all()):
                 return rows
-    return _read(table, wanted)
+    return _read(table, query)
 
 
-def _read(table: Table, wanted: HistoryQuery) -> pl.DataFrame:
-    if not wanted.last:
-        return wanted.of(table.scan(wanted.where())).sort(table.spec.sort)
-    kept = pl.DataFrame(schema=table.spec.schema)
-    # File by file: not all of it need fit into memory.
-    for rows in table.batches(wanted.where()):
-        kept = _last(pl.concat([kept, wanted.of(rows)]), wanted.last, table.spec)
-    return kept
+def _read(table: Table, query: HistoryQuery) -> pl.DataFrame:
+    if not query.last:
+        return query.filter_source(table.scan(query.where())).sort(table.spec.sort)
+    newest = pl.DataFrame(schema=table.spec.schema)
+    # One file at a time: the whole range may not fit into memory.
+    for rows in table.batches(query.where()):
+        newest = _last(pl.concat([newest, query.filter_source(rows)]), query.last, table.spec)
+    return newest
 
 
 def _last(rows: pl.DataFrame, count: int, spec: TableSpec) -> pl.DataFrame:
@@ -98,28 +98,28 @@ def _last(rows: pl.DataFrame, count: int, spec: TableSpec) -> pl.DataFrame:
     return ordered.group_by(NAMES, maintain_order=True).tail(count) if count else ordered
 
 
-def _before(table: Table, wanted: HistoryQuery) -> pl.DataFrame:
-    """The candle of each series before the range begins, whose close is carried into it."""
-    if wanted.since_us is None:
+def _before(table: Table, query: HistoryQuery) -> pl.DataFrame:
+    """The last candle of each series before the range, whose close fills its first gap."""
+    if query.since_us is None:
         return pl.DataFrame(schema=table.spec.schema)
-    for back_us in (*_BEFORE_US, wanted.since_us):
+    for back_us in (*_LOOK_BEFORE_US, query.since_us):
         earlier = replace(
-            wanted, since_us=max(0, wanted.since_us - back_us), until_us=wanted.since_us, last=1
+            query, since_us=max(0, query.since_us - back_us), until_us=query.since_us, last=1
         )
-        found = _read(table, earlier)
-        if found.height:
+        candles = _read(table, earlier)
+        if candles.height:
             break
-    return found
+    return candles
 
 
-def told(rows: pl.DataFrame, spec: TableSpec) -> pl.DataFrame:
-    """Rows with the names that their records have; what is Kafka's own is left out."""
+def to_record_fields(rows: pl.DataFrame, spec: TableSpec) -> pl.DataFrame:
+    """Rename columns to the field names of records; drops Kafka's partition and offset."""
     return rows.select(pl.col(c.name).alias(c.json) for c in spec.columns if c.json)
 
 
-def texts(rows: pl.DataFrame) -> pl.DataFrame:
-    """The instants of `told` as the contract writes them."""
-    written = [
+def format_instants(rows: pl.DataFrame) -> pl.DataFrame:
+    """Format the instants of `to_record_fields` as records do, as text."""
+    formatted = [
         pl.when(pl.col(name).dt.microsecond() % 1000 == 0)
         .then(pl.col(name).dt.to_string("%Y-%m-%dT%H:%M:%S%.3f"))
         .otherwise(pl.col(name).dt.to_string("%Y-%m-%dT%H:%M:%S%.6f"))
@@ -127,4 +127,4 @@ def texts(rows: pl.DataFrame) -> pl.DataFrame:
         for name, dtype in rows.schema.items()
         if dtype == INSTANT
     ]
-    return rows.with_columns(written)
+    return rows.with_columns(formatted)

@@ -1,6 +1,6 @@
-"""Topics into tables: poll, take, commit. It decides nothing.
+"""The loop of `homma land`: polls topics, passes records to sinks, commits.
 
-There is no consumer group: each table says how far it holds its topic, and there reading begins.
+There is no consumer group: each table stores the offsets at which reading starts.
 """
 
 import logging
@@ -14,13 +14,13 @@ from typing import Final
 from homma.core.interval import INTERVALS
 from homma.durations import microseconds
 from homma.errors import KafkaError, OffsetsLost, StateError
-from homma.failpoint import Reached, ignored
+from homma.failpoint import OnStep, ignore_step
 from homma.lake.candles import CandleSink
 from homma.lake.committing import RetryPolicy
 from homma.lake.newest import FinalityRules
 from homma.lake.offsets import Offsets
 from homma.lake.schema import TABLES
-from homma.lake.sinks import Sink, SinkContext, SourceTopic, TickSink, leave_to
+from homma.lake.sinks import Sink, SinkContext, SourceTopic, TickSink, hand_over
 from homma.lake.table import Lake, Table
 from homma.metrics import Metrics
 from homma.settings import LandSettings
@@ -32,19 +32,19 @@ from homma.topics.kafka.reading import Message, Range, Reader
 
 log = logging.getLogger("homma.land")
 
-_BATCH: Final = 10_000
+_BATCH_SIZE: Final = 10_000
 _POLL_S: Final = 0.2
-#: A coarse table gets what is new so often within its interval, or every minute.
-_WITHIN: Final = 60
+#: Maximum number of commits to a candle table per interval, up to an interval of an hour.
+_COMMITS_PER_INTERVAL: Final = 60
 _MINUTE: Final = timedelta(minutes=1)
-#: Tables are committed to side by side: it is mostly waiting for the storage.
-_SIDE_BY_SIDE: Final = 4
-_GONE_S: Final = 10.0
+#: Number of parallel commits: they mostly wait for the storage.
+_PARALLEL_COMMITS: Final = 4
+_MAX_MISSING_S: Final = 10.0
 
 
 @dataclass(frozen=True, slots=True)
 class LandingTopics:
-    """Where records come from."""
+    """Connection and topics to read."""
 
     config: Connection
     topics: Topics
@@ -56,53 +56,53 @@ class LandingTopics:
         return (self.topics.ticks, *self.topics.candles)
 
 
-def every(interval: int, commit_every: timedelta) -> timedelta:
-    """How often an interval's table is committed to."""
+def commit_interval(interval: int, commit_every: timedelta) -> timedelta:
+    """The time between commits to the table of an interval."""
     length = timedelta(microseconds=INTERVALS[interval].longest_us)
-    return max(commit_every, min(length / _WITHIN, _MINUTE))
+    return max(commit_every, min(length / _COMMITS_PER_INTERVAL, _MINUTE))
 
 
 def make_sinks(
     lake: Lake, sources: LandingTopics, settings: LandSettings, context: SinkContext
 ) -> list[Sink]:
-    """A sink a table of ours; the tables are made where they are missing."""
+    """One sink per table; creates missing tables."""
     ids = {topic: sources.admin.topic_id(topic) for topic in sources.all}
     for topic, topic_id in ids.items():
         if topic_id is None:
             raise KafkaError(
-                f"there is no topic {topic}", "start `homma aggregate`, which makes the topics"
+                f"topic {topic} does not exist", "start `homma aggregate`, which creates the topics"
             )
     origins = {topic: SourceTopic(topic, topic_id or "") for topic, topic_id in ids.items()}
     for spec in TABLES:
-        # All of them before one is made: else what is made would be for nothing.
-        lake.fits(spec)
-    tables = [lake.make(spec) for spec in TABLES]
+        # Check all tables before creating any: an error then leaves nothing behind.
+        lake.has_table(spec)
+    tables = [lake.ensure_table(spec) for spec in TABLES]
     for table, topic in zip(tables, sources.all, strict=True):
-        _must_belong(table.name, table.offsets(), origins[topic])
-    with ThreadPoolExecutor(_SIDE_BY_SIDE, "table") as pool:
-        make = partial(_sink, settings=settings, context=context)
+        _check_topic(table.name, table.offsets(), origins[topic])
+    with ThreadPoolExecutor(_PARALLEL_COMMITS, "table") as pool:
+        make = partial(_make_sink, settings=settings, context=context)
         return [sink for sink in pool.map(make, tables, origins.values()) if sink]
 
 
-def _sink(
+def _make_sink(
     table: Table, origin: SourceTopic, settings: LandSettings, context: SinkContext
 ) -> Sink | None:
     interval = table.spec.interval
     if interval is None:
-        pace_s = settings.commit_every.total_seconds()
-        return TickSink(table, origin, context, pace_s, microseconds(settings.max_future))
+        every_s = settings.commit_every.total_seconds()
+        return TickSink(table, origin, context, every_s, microseconds(settings.max_future))
     if settings.candles_by != "homma":
-        leave_to(settings.candles_by, table, origin, context)
+        hand_over(settings.candles_by, table, origin, context)
         return None
-    pace_s = every(interval, settings.commit_every).total_seconds()
+    every_s = commit_interval(interval, settings.commit_every).total_seconds()
     rules = FinalityRules(
         interval, microseconds(settings.watermark_delay), microseconds(settings.idle_timeout)
     )
-    return CandleSink(table, origin, context, pace_s, rules)
+    return CandleSink(table, origin, context, every_s, rules)
 
 
 class Landing:
-    """Moves records of all topics into their tables."""
+    """Writes the records of all topics to their tables."""
 
     def __init__(
         self,
@@ -117,44 +117,46 @@ class Landing:
         self._context = context
         self._reader = AssignedReader(sources.config)
         self._offsets = Reader(sources.config)
-        self._pool = ThreadPoolExecutor(_SIDE_BY_SIDE, "table")
+        self._pool = ThreadPoolExecutor(_PARALLEL_COMMITS, "table")
         self._due_s: dict[str, float] = {}
         self._reached_end: dict[TopicAndPartition, int] = {}
-        #: Commits that are being made, by topic.
-        self._under_way: dict[str, Future[None]] = {}
-        self._gone_since_s: float | None = None
+        #: Commits in progress, by topic.
+        self._commits: dict[str, Future[None]] = {}
+        self._missing_since_s: float | None = None
 
     def run(self, stopped: Callable[[], bool]) -> None:
-        """Work until `stopped`, or with `until_end` until all that was there is in the lake."""
+        """Run until `stopped`; with `until_end`, only to the ends of the topics at the start."""
         try:
             ends = self._start()
             now_s = self._context.clock_s()
             self._due_s = {topic: now_s + sink.every_s for topic, sink in self._sinks.items()}
             while not stopped():
                 self._poll()
-                self._ended(wait_for=[s for s in self._under_way if self._sinks[s].full])
+                self._finish_commits(wait_for=[s for s in self._commits if self._sinks[s].is_full])
                 self._land(self._due())
-                if self._settings.until_end and self._past(ends):
+                if self._settings.until_end and self._has_reached(ends):
                     break
-            self._ended(wait_for=[*self._under_way])
-            self._land([sink for sink in self._sinks.values() if sink.pending])
-            self._ended(wait_for=[*self._under_way])
+            self._finish_commits(wait_for=[*self._commits])
+            self._land([sink for sink in self._sinks.values() if sink.needs_commit])
+            self._finish_commits(wait_for=[*self._commits])
         finally:
             self._pool.shutdown()
             self._reader.close()
             self._offsets.close()
 
     def _start(self) -> dict[TopicAndPartition, int]:
-        """Read every partition from where its table ends; the ends as they are now."""
+        """Start reading at the tables' offsets; returns the current end of each partition."""
         counts = self._sources.admin.partitions()
         starts: dict[TopicAndPartition, int] = {}
         ends: dict[TopicAndPartition, int] = {}
         for topic, sink in self._sinks.items():
             for partition in range(counts.get(topic, 0)):
-                kept = self._offsets.kept(topic, partition)
-                held = sink.believed.next.get(partition)
-                starts[topic, partition] = self._from(topic, partition, kept, held)
-                ends[topic, partition] = kept.end
+                offsets = self._offsets.offset_range(topic, partition)
+                next_offset = sink.known_offsets.next.get(partition)
+                starts[topic, partition] = self._start_offset(
+                    topic, partition, offsets, next_offset
+                )
+                ends[topic, partition] = offsets.end
         self._reader.start(starts)
         self._reached_end = dict(starts)
         for topic, sink in self._sinks.items():
@@ -162,160 +164,170 @@ class Landing:
                 "%s into %s, from offsets %s",
                 topic,
                 sink.table.name,
-                [at for (name, _), at in starts.items() if name == topic],
+                [offset for (name, _), offset in starts.items() if name == topic],
             )
         return ends
 
-    def _from(self, topic: str, partition: int, kept: Range, held: int | None) -> int:
-        if held is None:
-            return kept.start
-        if held > kept.end:
+    def _start_offset(
+        self, topic: str, partition: int, offsets: Range, next_offset: int | None
+    ) -> int:
+        if next_offset is None:
+            return offsets.start
+        if next_offset > offsets.end:
             raise StateError(
-                f"{topic} partition {partition} ends at offset {kept.end}, and the lake holds it "
-                f"up to {held}",
-                "see what has become of the topic; a lake of its own takes another --namespace",
+                f"{topic} partition {partition} ends at offset {offsets.end}, but the lake has "
+                f"records up to {next_offset}",
+                "check whether the topic was replaced; use another --namespace for a new topic",
             )
-        if held >= kept.start:
-            return held
+        if next_offset >= offsets.start:
+            return next_offset
         if topic != self._sources.topics.ticks:
-            # Candles that are gone have been replaced, or were deleted as their topic keeps them.
-            log.info("%s partition %d begins at offset %d now", topic, partition, kept.start)
-            return kept.start
+            # Missing candles were replaced by newer records, or deleted by the topic's retention.
+            log.info("%s partition %d now starts at offset %d", topic, partition, offsets.start)
+            return offsets.start
         if not self._settings.accept_loss:
             raise OffsetsLost(
-                f"offsets {held} to {kept.start - 1} of {topic} partition {partition} are gone "
-                f"from Kafka, and the lake does not have them",
-                "bring those ticks in with `homma backfill`, or go on without them by "
+                f"Kafka has deleted offsets {next_offset} to {offsets.start - 1} of {topic} "
+                f"partition {partition}, and the lake does not have them",
+                "load these ticks with `homma backfill`, or continue without them with "
                 "--accept-loss",
             )
         log.warning(
-            "%s partition %d: offsets %d to %d are lost", topic, partition, held, kept.start - 1
+            "%s partition %d: offsets %d to %d are lost",
+            topic,
+            partition,
+            next_offset,
+            offsets.start - 1,
         )
-        return kept.start
+        return offsets.start
 
     def _poll(self) -> None:
-        batch = self._reader.consume(_BATCH, _POLL_S)
-        taken: dict[str, dict[int, list[Message]]] = {}
+        batch = self._reader.consume(_BATCH_SIZE, _POLL_S)
+        by_topic: dict[str, dict[int, list[Message]]] = {}
         for (topic, partition), messages in batch.records.items():
-            taken.setdefault(topic, {})[partition] = messages
+            by_topic.setdefault(topic, {})[partition] = messages
             self._reached_end[topic, partition] = (messages[-1].offset() or 0) + 1
-        for topic, batches in taken.items():
-            self._sinks[topic].take(batches)
+        for topic, batches in by_topic.items():
+            self._sinks[topic].add(batches)
         for (topic, partition), offset in batch.ends.items():
-            self._sinks[topic].at_end(partition, offset)
+            self._sinks[topic].on_partition_end(partition, offset)
             self._reached_end[topic, partition] = offset
-        for topic, partition in batch.gone:
-            self._start_again(topic, partition)
+        for topic, partition in batch.lost:
+            self._restart_partition(topic, partition)
 
-    def _start_again(self, topic: str, partition: int) -> None:
-        """The offset to be read next is gone: retention was faster, or the topic is another."""
-        self._must_be_same([self._sinks[topic]])
-        kept = self._offsets.kept(topic, partition)
-        at = self._reached_end[topic, partition]
-        self._reader.start({(topic, partition): self._from(topic, partition, kept, at)})
+    def _restart_partition(self, topic: str, partition: int) -> None:
+        """Restart a partition whose next offset is gone: by retention, or in a new topic."""
+        self._are_topics_same([self._sinks[topic]])
+        offsets = self._offsets.offset_range(topic, partition)
+        next_offset = self._reached_end[topic, partition]
+        self._reader.start(
+            {(topic, partition): self._start_offset(topic, partition, offsets, next_offset)}
+        )
 
     def _due(self) -> list[Sink]:
         now_s = self._context.clock_s()
         return [
             sink
             for topic, sink in self._sinks.items()
-            if topic not in self._under_way
-            and (sink.full or (now_s >= self._due_s[topic] and sink.pending))
+            if topic not in self._commits
+            and (sink.is_full or (now_s >= self._due_s[topic] and sink.needs_commit))
         ]
 
     def _land(self, due: Sequence[Sink]) -> None:
-        """Begin to commit to tables, side by side; reading goes on meanwhile."""
-        if not due or not self._must_be_same(due):
+        """Start commits to tables in parallel; reading continues."""
+        if not due or not self._are_topics_same(due):
             return
         now_s = self._context.clock_s()
         for sink in due:
             topic = sink.origin.topic
-            self._under_way[topic] = self._pool.submit(_landed, sink, sink.cut_batch())
+            self._commits[topic] = self._pool.submit(_commit_and_maintain, sink, sink.cut_batch())
             self._due_s[topic] = now_s + sink.every_s
 
-    def _ended(self, wait_for: Sequence[str]) -> None:
-        """Let go of commits that have ended, and of these once they have; raise their errors."""
-        wait([self._under_way[topic] for topic in wait_for])
-        for topic in [topic for topic, end in self._under_way.items() if end.done()]:
-            self._under_way.pop(topic).result()
+    def _finish_commits(self, wait_for: Sequence[str]) -> None:
+        """Wait for some commits, then remove all that have ended and raise their errors."""
+        wait([self._commits[topic] for topic in wait_for])
+        for topic in [topic for topic, commit in self._commits.items() if commit.done()]:
+            self._commits.pop(topic).result()
             self._sinks[topic].show_lag(self._ends_seen(topic))
 
     def _ends_seen(self, topic: str) -> dict[int, int]:
         ends = {
-            number: self._reader.end_seen((name, number))
+            number: self._reader.known_end((name, number))
             for name, number in self._reached_end
             if name == topic
         }
         return {number: end for number, end in ends.items() if end is not None}
 
-    def _must_be_same(self, sinks: Sequence[Sink]) -> bool:
-        """Whether what was read is the topics' that are there; False while Kafka is away."""
+    def _are_topics_same(self, sinks: Sequence[Sink]) -> bool:
+        """Whether the topics are still those that were read; False if Kafka is unreachable."""
         try:
             ids = {s.origin.topic: self._sources.admin.topic_id(s.origin.topic) for s in sinks}
         except KafkaError as error:
-            log.warning("nothing is committed until Kafka answers: %s", error)
+            log.warning("commits wait until Kafka is reachable: %s", error)
             return False
         for sink in sinks:
-            found = ids[sink.origin.topic]
-            if found not in (None, sink.origin.topic_id):
-                raise _made_again(sink.origin.topic, sink.table.name)
-        return self._all_there(ids)
+            topic_id = ids[sink.origin.topic]
+            if topic_id not in (None, sink.origin.topic_id):
+                raise _recreated_topic_error(sink.origin.topic, sink.table.name)
+        return self._do_all_exist(ids)
 
-    def _all_there(self, ids: Mapping[str, str | None]) -> bool:
-        missing = [topic for topic, found in ids.items() if found is None]
+    def _do_all_exist(self, ids: Mapping[str, str | None]) -> bool:
+        missing = [topic for topic, topic_id in ids.items() if topic_id is None]
         if not missing:
-            self._gone_since_s = None
+            self._missing_since_s = None
             return True
         now_s = self._context.clock_s()
         # A broker that has just started may not know its topics yet.
-        self._gone_since_s = self._gone_since_s or now_s
-        if now_s - self._gone_since_s > _GONE_S:
-            raise StateError(f"{missing[0]} was deleted", "make it again, or stop landing it")
+        self._missing_since_s = self._missing_since_s or now_s
+        if now_s - self._missing_since_s > _MAX_MISSING_S:
+            raise StateError(
+                f"topic {missing[0]} was deleted", "create it again, or stop `homma land`"
+            )
         return False
 
-    def _past(self, ends: Mapping[TopicAndPartition, int]) -> bool:
+    def _has_reached(self, ends: Mapping[TopicAndPartition, int]) -> bool:
         return all(self._reached_end[partition] >= end for partition, end in ends.items())
 
 
-def _landed(sink: Sink, commit: Callable[[], None]) -> None:
+def _commit_and_maintain(sink: Sink, commit: Callable[[], None]) -> None:
     commit()
     if sink.maintenance_due:
         sink.maintain()
 
 
-def _must_belong(table: str, held: Offsets | None, origin: SourceTopic) -> None:
-    if held is None:
+def _check_topic(table: str, offsets: Offsets | None, origin: SourceTopic) -> None:
+    if offsets is None:
         return
-    if held.topic != origin.topic:
+    if offsets.topic != origin.topic:
         raise StateError(
-            f"{table} holds the topic {held.topic}, not {origin.topic}",
-            "name that one with --topic or --candle-topic, or another --namespace",
+            f"{table} contains the topic {offsets.topic}, not {origin.topic}",
+            "set that topic with --topic or --candle-topic, or choose another --namespace",
         )
-    if held.topic_id != origin.topic_id:
-        raise _made_again(origin.topic, table)
+    if offsets.topic_id != origin.topic_id:
+        raise _recreated_topic_error(origin.topic, table)
 
 
-def _made_again(topic: str, table: str) -> StateError:
+def _recreated_topic_error(topic: str, table: str) -> StateError:
     return StateError(
-        f"{topic} was deleted and made again, and {table} holds the one before",
-        "choose another --namespace for it, or drop the table to have it filled anew",
+        f"topic {topic} was deleted and created again, but {table} contains the old topic",
+        "choose another --namespace for the new topic, or drop the table to fill it again",
     )
 
 
-def landing(
+def make_landing(
     lake: Lake,
     sources: LandingTopics,
     settings: LandSettings,
     metrics: Metrics,
     stopped: Callable[[], bool],
-    reached: Reached = ignored,
+    on_step: OnStep = ignore_step,
 ) -> Landing:
-    """The loop that fills the lake; Kafka and the catalog are asked here for the first time."""
+    """Create the landing loop; connects to Kafka and the catalog."""
     context = SinkContext(
         RetryPolicy(stopped),
         metrics,
-        reached,
-        keep_s=settings.orphan_retention.total_seconds(),
+        on_step,
+        orphan_retention_s=settings.orphan_retention.total_seconds(),
         maintain_every=settings.maintain_every,
     )
     return Landing(make_sinks(lake, sources, settings, context), sources, settings, context)

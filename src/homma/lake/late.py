@@ -1,4 +1,4 @@
-"""The candles that ticks in the late topic belong to."""
+"""Keys of the candles that ticks in the late topic belong to."""
 
 from collections.abc import Iterator
 from typing import Final
@@ -12,12 +12,12 @@ from homma.core.tick import instant_us
 from homma.topics import codec
 from homma.topics.kafka.reading import Reader
 
-_PATIENCE_S: Final = 30.0
+_MAX_SILENCE_S: Final = 30.0
 
 
 def late_keys(reader: Reader, topic: str, partitions: int) -> pl.DataFrame:
-    """Their keys (MADE_KEY), in all intervals."""
-    ticks = pl.concat([_minutes([]), *_read(reader, topic, partitions)]).unique()
+    """Candle keys (EXPECTED_KEY) of the ticks in a late topic, in all intervals."""
+    ticks = pl.concat([_tick_minutes([]), *_read(reader, topic, partitions)]).unique()
     return pl.concat(
         ticks.select(
             *NAMES,
@@ -30,18 +30,20 @@ def late_keys(reader: Reader, topic: str, partitions: int) -> pl.DataFrame:
 
 def _read(reader: Reader, topic: str, partitions: int) -> Iterator[pl.DataFrame]:
     for partition in range(partitions):
-        kept = reader.kept(topic, partition)
-        for batch in reader.read(partition, {topic: kept}, _PATIENCE_S):
-            yield _minutes([message.value() for message in batch])
+        offsets = reader.offset_range(topic, partition)
+        for batch in reader.read(partition, {topic: offsets}, _MAX_SILENCE_S):
+            yield _tick_minutes([message.value() for message in batch])
 
 
-def _minutes(values: list[bytes | None]) -> pl.DataFrame:
+def _tick_minutes(values: list[bytes | None]) -> pl.DataFrame:
     event = instant_us(pl.col("dateTime"))
-    return codec.ticks_from(values).select(*NAMES, event_us=INTERVALS[0].floor(event)).drop_nulls()
+    return (
+        codec.decode_ticks(values).select(*NAMES, event_us=INTERVALS[0].floor(event)).drop_nulls()
+    )
 
 
 def span_of(keys: pl.DataFrame) -> EventSpan | None:
-    """The range that all keys start in; None where there are none."""
+    """The range of the start times of keys; None without keys."""
     if keys.is_empty():
         return None
     low, high = keys.select(low=pl.col("start_us").min(), high=pl.col("start_us").max()).row(0)

@@ -1,4 +1,4 @@
-"""Kafka's records as rows of the tables."""
+"""Converts Kafka records to rows of the tables."""
 
 import json
 from collections.abc import Mapping, Sequence
@@ -15,18 +15,18 @@ from homma.topics import codec
 from homma.topics.kafka.reading import Message
 from homma.topics.ticks import parse_ticks
 
-_KAFKAS: Final = ("kafka_partition", "kafka_offset")
-#: What an absent field of a tick means.
+_KAFKA_COLUMNS: Final = ("kafka_partition", "kafka_offset")
+#: Values of absent fields of a tick.
 _ABSENT: Final = {"ask_markup": 0.0, "bid_markup": 0.0, "is_tradable": True}
 
 
 def ticks(batches: Mapping[int, list[Message]], max_future_us: int) -> pl.DataFrame:
-    """The valid ticks among records of several partitions, as rows of their table."""
-    found = [
-        _tick_rows(partition, its.valid)
-        for partition, its in parse_ticks(batches, max_future_us).items()
+    """The valid ticks of records by partition, as rows of the tick table."""
+    frames = [
+        _tick_rows(partition, parsed.valid)
+        for partition, parsed in parse_ticks(batches, max_future_us).items()
     ]
-    return pl.concat([pl.DataFrame(schema=TICKS.schema), *found])
+    return pl.concat([pl.DataFrame(schema=TICKS.schema), *frames])
 
 
 def _tick_rows(partition: int, valid: pl.DataFrame) -> pl.DataFrame:
@@ -35,7 +35,7 @@ def _tick_rows(partition: int, valid: pl.DataFrame) -> pl.DataFrame:
         *(
             instants.get(column.name, pl.col(column.json or "offset")).alias(column.name)
             for column in TICK_COLUMNS
-            if column.name not in _KAFKAS
+            if column.name not in _KAFKA_COLUMNS
         ),
         kafka_partition=pl.lit(partition),
         kafka_offset="offset",
@@ -46,32 +46,32 @@ def _tick_rows(partition: int, valid: pl.DataFrame) -> pl.DataFrame:
 
 @dataclass(frozen=True, slots=True)
 class CandleRecords:
-    """Records of a candle topic, tombstones too; `bad` are those that are neither."""
+    """Candles and tombstones of a candle topic; `invalid` are all other records."""
 
     records: pl.DataFrame
-    bad: tuple[Message, ...]
+    invalid: tuple[Message, ...]
 
 
 def candles(messages: Sequence[Message]) -> CandleRecords:
-    """Records of one partition of a candle topic."""
-    bad: list[Message] = []
-    full = [message for message in messages if message.value() is not None]
+    """Parse records of one partition of a candle topic."""
+    invalid: list[Message] = []
+    with_value = [message for message in messages if message.value() is not None]
     try:
-        fields = codec.candle_fields_from([m.value() or b"" for m in full])
+        fields = codec.decode_candle_fields([m.value() or b"" for m in with_value])
     except ComputeError:
-        bad += [m for m in full if not _is_candle(m)]
-        full = [m for m in full if m not in bad]
-        fields = codec.candle_fields_from([m.value() or b"" for m in full])
+        invalid += [m for m in with_value if not _is_candle(m)]
+        with_value = [m for m in with_value if m not in invalid]
+        fields = codec.decode_candle_fields([m.value() or b"" for m in with_value])
     rows = fields.select(_column(column) for column in CANDLE_COLUMNS)
-    placed = _placed(rows.with_columns(gone=pl.lit(value=False)), full)
-    lacking = pl.any_horizontal(
+    rows = _with_record_columns(rows.with_columns(is_deleted=pl.lit(value=False)), with_value)
+    is_incomplete = pl.any_horizontal(
         pl.col(c.name).is_null() for c in CANDLE_COLUMNS if c.required and c.name != "is_final"
     )
-    if placed.select(lacking.any()).item():
-        bad += [full[n] for n in placed.with_row_index("n").filter(lacking)["n"]]
-        placed = placed.filter(~lacking)
-    tombstones, strange = _tombstones([m for m in messages if m.value() is None])
-    return CandleRecords(pl.concat([placed, tombstones]).sort("offset"), (*bad, *strange))
+    if rows.select(is_incomplete.any()).item():
+        invalid += [with_value[n] for n in rows.with_row_index("n").filter(is_incomplete)["n"]]
+        rows = rows.filter(~is_incomplete)
+    tombstones, unknown = _tombstones([m for m in messages if m.value() is None])
+    return CandleRecords(pl.concat([rows, tombstones]).sort("offset"), (*invalid, *unknown))
 
 
 def _column(column: Column) -> pl.Expr:
@@ -80,14 +80,14 @@ def _column(column: Column) -> pl.Expr:
     return pl.col(column.json).cast(ROW[column.name]).alias(column.name)
 
 
-def _placed(rows: pl.DataFrame, messages: Sequence[Message]) -> pl.DataFrame:
-    """With what Kafka says of the records."""
+def _with_record_columns(rows: pl.DataFrame, messages: Sequence[Message]) -> pl.DataFrame:
+    """Add partition, offset and timestamp of the records."""
     return (
         rows.with_columns(
             partition=pl.Series([m.partition() for m in messages], dtype=pl.Int32),
             offset=pl.Series([m.offset() for m in messages], dtype=pl.Int64),
             timestamp_us=pl.Series([m.timestamp()[1] for m in messages], dtype=pl.Int64) * 1000,
-            sure=pl.lit(value=False),
+            is_authoritative=pl.lit(value=False),
         )
         .select(RECORD.names())
         .cast(RECORD)
@@ -95,37 +95,37 @@ def _placed(rows: pl.DataFrame, messages: Sequence[Message]) -> pl.DataFrame:
 
 
 def _tombstones(messages: Sequence[Message]) -> tuple[pl.DataFrame, list[Message]]:
-    """Of a tombstone only the key tells the candle; other engines' keys may not."""
+    """Tombstones as rows, and those whose keys name no candle (of other engines)."""
     keys = [_key(message.key()) for message in messages]
-    told = [(key, m) for key, m in zip(keys, messages, strict=True) if key is not None]
+    keyed = [(key, m) for key, m in zip(keys, messages, strict=True) if key is not None]
     names = pl.DataFrame(
-        [key for key, _ in told],
+        [key for key, _ in keyed],
         schema={"source": pl.String, "symbol": pl.String, "dateTime": pl.String},
         orient="row",
     )
     blank = (pl.lit(None, ROW[name]).alias(name) for name in ROW if name not in names.columns)
     at = instant_us(pl.col("dateTime").str.replace(" ", "T", literal=True))
     rows = names.with_columns(blank).with_columns(
-        date_time=at.cast(INSTANT), gone=pl.lit(value=True)
+        date_time=at.cast(INSTANT), is_deleted=pl.lit(value=True)
     )
-    placed = _placed(rows, [m for _, m in told])
-    strange = [m for key, m in zip(keys, messages, strict=True) if key is None]
-    lost = placed["date_time"].is_null()
-    strange += [told[n][1] for n in lost.arg_true()]
-    return placed.filter(~lost), strange
+    rows = _with_record_columns(rows, [m for _, m in keyed])
+    unknown = [m for key, m in zip(keys, messages, strict=True) if key is None]
+    is_unknown = rows["date_time"].is_null()
+    unknown += [keyed[n][1] for n in is_unknown.arg_true()]
+    return rows.filter(~is_unknown), unknown
 
 
 def _key(key: bytes | None) -> tuple[str, str, str] | None:
     try:
-        found: Any = json.loads(codec.unframed(key or b""))
-        return str(found["source"]), str(found["symbol"]), str(found["dateTime"])
+        fields: Any = json.loads(codec.strip_schema_id(key or b""))
+        return str(fields["source"]), str(fields["symbol"]), str(fields["dateTime"])
     except (ValueError, KeyError, TypeError):
         return None
 
 
 def _is_candle(message: Message) -> bool:
     try:
-        codec.candle_fields_from([message.value() or b""])
+        codec.decode_candle_fields([message.value() or b""])
     except ComputeError:
         return False
     return True

@@ -1,11 +1,11 @@
-"""What is wrong is published anew, as the engine would have published it.
+"""Publishes corrections of wrong candles, in the same form as the engine.
 
-Repair is a second writer of a partition. It takes the partition's transactional id, which fences
-the engine: nothing can be committed then but by repair, and the candles stand still. With the
-lake's ticks, and those that Kafka has beyond up to the committed offset, they are judged once
-more; what is wrong is published in a transaction that commits the same offset again. The engine
-notices, takes the partition back and restores from the repaired candles. Ticks it has not
-committed yet were never counted here, and are left to it.
+Repair takes over the transactional id of a partition, which fences the engine: only repair can
+commit, and the candles no longer change. It compares them again, with the lake's ticks and the
+unlanded ticks up to the committed offset, and publishes corrections in a transaction that commits
+the same offset again. The engine detects this, takes the partition back and restores from the
+repaired candles. Ticks that the engine has not committed are not counted here; the engine applies
+them later.
 """
 
 import logging
@@ -17,43 +17,49 @@ import polars as pl
 
 from homma.core.compare import Tally, wrong_keys
 from homma.core.interval import COARSEST
-from homma.core.recompute import EXPECTED, EXPECTED_KEY, Slice, extended
+from homma.core.recompute import EXPECTED, EXPECTED_KEY, Slice, add_ticks
 from homma.core.series import NAMES
-from homma.errors import Fenced, KafkaError, StateError, Unreachable
+from homma.errors import Aborted, Fenced, KafkaError, OutcomeUnknown, StateError, Unreachable
 from homma.lake.comparing import (
     Comparison,
     UnlandedTicks,
-    alive,
-    judged,
+    compare_slices,
+    newest_records,
     reconcile,
-    records_of,
-    unequal,
+    unequal_keys,
+    without_tombstones,
 )
-from homma.lake.correction import Correction, CorrectionRules, clocks_of, correction, marked
-from homma.lake.engine import CommittedState, Engine, price_of
+from homma.lake.correction import (
+    Correction,
+    CorrectionRules,
+    compute_correction,
+    newest_event_times,
+    updated_metadata,
+)
+from homma.lake.engine import CommittedState, Engine, check_price
 from homma.lake.table import Lake
 from homma.lake.verify import Scope, Snapshot
 from homma.topics import codec
 from homma.topics.contract import transactional_id
-from homma.topics.kafka.published_candles import Published
-from homma.topics.kafka.writing import Aborted, Indefinite, Transactions
+from homma.topics.kafka.published_candles import PublishedCandles
+from homma.topics.kafka.writing import Transactions
 from homma.topics.offset_metadata import candle_headers
 from homma.topics.partitioning import partition_of
 
 log = logging.getLogger("homma.repair")
 
 _TRANSACTION_MS: Final = 10_000
-#: So many records go into one transaction.
-_AT_ONCE: Final = 50_000
-_TRIES: Final = 5
+#: Maximum number of records per transaction.
+_MAX_RECORDS: Final = 50_000
+_MAX_ATTEMPTS: Final = 5
 
-#: Which keys (MADE_KEY) are asked for at all; None: all.
-Named = pl.DataFrame | None
+#: Candle keys (EXPECTED_KEY) to repair; None: all.
+Keys = pl.DataFrame | None
 
 
 @dataclass(slots=True)
-class Repaired:
-    """What was published, by interval, and what was found wrong."""
+class RepairReport:
+    """Numbers of published and deleted candles by interval, and the verdicts."""
 
     published: dict[int, int] = field(default_factory=dict)
     removed: dict[int, int] = field(default_factory=dict)
@@ -61,9 +67,12 @@ class Repaired:
     topic: Tally = field(default_factory=Tally)
     ticks: int = 0
 
-    def count(self, done: Correction) -> None:
-        """Add what went into a transaction."""
-        for counts, rows in ((self.published, done.write), (self.removed, done.tombstones)):
+    def count(self, correction: Correction) -> None:
+        """Count the records of a transaction."""
+        for counts, rows in (
+            (self.published, correction.candles),
+            (self.removed, correction.tombstones),
+        ):
             for interval, number in rows.group_by("interval").len().iter_rows():
                 counts[interval] = counts.get(interval, 0) + number
 
@@ -71,213 +80,235 @@ class Repaired:
 def repair(
     lake: Lake,
     engine: Engine,
-    question: Scope,
+    scope: Scope,
     rules: CorrectionRules,
     wall_us: Callable[[], int],
     *,
-    named: Named = None,
+    keys: Keys = None,
     dry_run: bool = False,
-    first: Callable[[int], CommittedState] | None = None,
-    clocks: pl.DataFrame | None = None,
+    initial_state: Callable[[int], CommittedState] | None = None,
+    newest_times: pl.DataFrame | None = None,
     on_slice: Callable[[Slice], None] = lambda _: None,
-) -> Repaired:
-    """Mend a span; of it, with `named`, these keys only.
+) -> RepairReport:
+    """Repair the candles of a scope, or only those with some `keys`.
 
-    `first` says where a partition stands that nobody has committed for yet; without, it is refused.
-    `clocks` are event clocks (NAMES, clock_us) that are known beforehand.
+    `initial_state` gives the state of partitions without a committed offset; without it, they are a
+    StateError. `newest_times` (NAMES, newest_us) has newest event times that are known already.
     """
-    repairing = Repairing(
-        lake, engine, question, rules, wall_us, dry_run=dry_run, first=first, clocks=clocks
+    repairer = Repairer(
+        lake,
+        engine,
+        scope,
+        rules,
+        wall_us,
+        dry_run=dry_run,
+        initial_state=initial_state,
+        newest_times=newest_times,
     )
-    scene = repairing.scene
-    waiting: Comparison | None = None
-    for piece in judged(
-        scene.basis, scene.tables, scene.published, question.span, question.at_once, on_slice
+    snapshot = repairer.snapshot
+    pending: Comparison | None = None
+    for comparison in compare_slices(
+        snapshot.counted, snapshot.tables, snapshot.published, scope.span, scope.max_ticks, on_slice
     ):
-        keys = unequal(piece.verdicts())
-        if named is not None:
-            keys = keys.join(named, on=EXPECTED_KEY, how="semi")
-        part = piece.of(keys)
-        waiting = part if waiting is None else waiting.and_(part)
-        if waiting.made.height + waiting.table.height >= _AT_ONCE:
-            repairing.mend(waiting)
-            waiting = None
-    if waiting is not None:
-        repairing.mend(waiting)
-    repairing.done.ticks = scene.basis.ticks
-    return repairing.done
+        unequal = unequal_keys(comparison.verdicts())
+        if keys is not None:
+            unequal = unequal.join(keys, on=EXPECTED_KEY, how="semi")
+        part = comparison.restrict(unequal)
+        pending = part if pending is None else pending.concat(part)
+        if pending.expected.height + pending.table.height >= _MAX_RECORDS:
+            repairer.repair(pending)
+            pending = None
+    if pending is not None:
+        repairer.repair(pending)
+    repairer.report.ticks = snapshot.counted.ticks
+    return repairer.report
 
 
-class Repairing:
-    """Mends candles, some at a time."""
+class Repairer:
+    """Repairs candles in batches."""
 
     def __init__(
         self,
         lake: Lake,
         engine: Engine,
-        question: Scope,
+        scope: Scope,
         rules: CorrectionRules,
         wall_us: Callable[[], int],
         *,
         dry_run: bool,
-        first: Callable[[int], CommittedState] | None,
-        clocks: pl.DataFrame | None,
+        initial_state: Callable[[int], CommittedState] | None,
+        newest_times: pl.DataFrame | None,
     ) -> None:
-        self.scene = Snapshot(lake, engine, question)
-        self.done = Repaired()
+        self.snapshot = Snapshot(lake, engine, scope)
+        self.report = RepairReport()
         self._engine = engine
-        self._question = question
+        self._scope = scope
         self._rules = rules
         self._wall_us = wall_us
         self._dry_run = dry_run
-        self._first = first
-        self._clocks = clocks
-        self._gap = UnlandedTicks(
-            engine.reader, engine.topics, question.price, question.max_future_us, self.scene.basis
+        self._initial_state = initial_state
+        self._newest_times = newest_times
+        self._unlanded = UnlandedTicks(
+            engine.reader, engine.topics, scope.price, scope.max_future_us, self.snapshot.counted
         )
 
     @property
-    def _published(self) -> Published:
-        assert self.scene.published is not None
-        return self.scene.published
+    def _published(self) -> PublishedCandles:
+        assert self.snapshot.published is not None
+        return self.snapshot.published
 
-    def mend(self, doubtful: Comparison) -> None:
-        """Publish what is wrong of candles that did not agree with the lake's ticks."""
-        keys = unequal(doubtful.verdicts())
+    def repair(self, suspects: Comparison) -> None:
+        """Publish corrections of those candles that are wrong, among candles that seem wrong."""
+        keys = unequal_keys(suspects.verdicts())
         if keys.is_empty():
             return
-        # First without fencing anybody: most of it may be in motion only.
-        records = self._records(keys, self.scene.committed)
+        # Compare first without fencing the engine: most candles may just have been changing.
+        records = self._records(keys, self.snapshot.committed)
         ends = records.drop_nulls("partition").group_by("partition").agg(pl.col("before").max())
-        table, topic = self._settled(doubtful, records, dict(ends.rows()))
-        self.done.table.add(table)
-        self.done.topic.add(topic)
+        table, topic = self._reconcile(suspects, records, dict(ends.rows()))
+        self.report.table.add(table)
+        self.report.topic.add(topic)
         wrong = records.join(wrong_keys((table, topic)), on=EXPECTED_KEY, how="semi")
         if self._dry_run:
             return
-        for (partition,), part in self._placed(wrong).group_by("partition"):
-            for some in part.iter_slices(_AT_ONCE):
-                self._mend_partition(int(str(partition)), doubtful.of(some))
+        for (partition,), part in self._with_partitions(wrong).group_by("partition"):
+            for rows in part.iter_slices(_MAX_RECORDS):
+                self._repair_partition(int(str(partition)), suspects.restrict(rows))
 
-    def _placed(self, wrong: pl.DataFrame) -> pl.DataFrame:
-        """With a partition for series that stand in none yet: where their ticks would go."""
-        new = wrong.filter(pl.col("partition").is_null()).select(NAMES).unique()
-        if new.is_empty():
+    def _with_partitions(self, wrong: pl.DataFrame) -> pl.DataFrame:
+        """Add the partition that the partitioner chooses for series that have none yet."""
+        new_series = wrong.filter(pl.col("partition").is_null()).select(NAMES).unique()
+        if new_series.is_empty():
             return wrong
-        count = self._engine.partitions
-        places = [partition_of(source, symbol, count) for source, symbol in new.iter_rows()]
-        home = new.with_columns(home=pl.Series(places, dtype=pl.Int64))
-        return wrong.join(home, on=NAMES, how="left").with_columns(
-            partition=pl.coalesce("partition", "home")
+        partition_count = self._engine.partitions
+        chosen = [
+            partition_of(source, symbol, partition_count)
+            for source, symbol in new_series.iter_rows()
+        ]
+        placed = new_series.with_columns(default_partition=pl.Series(chosen, dtype=pl.Int64))
+        return wrong.join(placed, on=NAMES, how="left").with_columns(
+            partition=pl.coalesce("partition", "default_partition")
         )
 
     def _records(self, keys: pl.DataFrame, committed: Mapping[int, int]) -> pl.DataFrame:
-        return records_of(keys, self._published.candles(), committed, self.scene.homes)
+        return newest_records(keys, self._published.candles(), committed, self.snapshot.partitions)
 
-    def _settled(
-        self, doubtful: Comparison, records: pl.DataFrame, ends: Mapping[int, int]
+    def _reconcile(
+        self, suspects: Comparison, records: pl.DataFrame, ends: Mapping[int, int]
     ) -> tuple[pl.DataFrame, pl.DataFrame]:
-        fresh = self.scene.basis.fresh(self._gap.until(ends))
-        part = doubtful.of(records)
-        kept = self._published.kept_from_ms
-        return reconcile(part, records, fresh, self.scene.landed, kept)
+        unlanded = self.snapshot.counted.not_in_lake(self._unlanded.read_to(ends))
+        part = suspects.restrict(records)
+        retained_from_ms = self._published.retained_from_ms
+        return reconcile(part, records, unlanded, self.snapshot.landed, retained_from_ms)
 
-    def _mend_partition(self, partition: int, wrong: Comparison) -> None:
-        for tried in range(1, _TRIES + 1):
+    def _repair_partition(self, partition: int, comparison: Comparison) -> None:
+        for attempt in range(1, _MAX_ATTEMPTS + 1):
             name = transactional_id(self._engine.group, self._engine.topics.ticks, partition)
             transactions = Transactions(self._engine.config, name, _TRANSACTION_MS)
             try:
-                self._transact(transactions, partition, wrong)
+                self._transact(transactions, partition, comparison)
                 return
-            except (Fenced, Aborted, Indefinite) as error:
-                log.warning("partition %d: %s", partition, error.what)
-                if tried == _TRIES:
+            except (Fenced, Aborted, OutcomeUnknown) as error:
+                log.warning("partition %d: %s", partition, error.problem)
+                if attempt == _MAX_ATTEMPTS:
                     raise KafkaError(
-                        f"partition {partition} could not be mended: {error.what}",
-                        "what was published before is right; start again for the rest",
+                        f"partition {partition} could not be repaired: {error.problem}",
+                        "the candles published so far are right; run `homma repair` again",
                     ) from error
             finally:
                 transactions.close()
 
-    def _transact(self, transactions: Transactions, partition: int, wrong: Comparison) -> None:
-        """Fence the engine, judge once more, and publish."""
+    def _transact(self, transactions: Transactions, partition: int, comparison: Comparison) -> None:
+        """Fence the engine, compare the candles again, and publish corrections."""
         transactions.init()
-        standing = self._standing(partition, transactions)
-        self._published.look([partition])
-        keys = unequal(wrong.verdicts())
+        state = self._committed_state(partition, transactions)
+        self._published.refresh([partition])
+        keys = unequal_keys(comparison.verdicts())
         records = self._records(keys, {}).with_columns(
-            before=pl.lit(standing.offset, pl.Int64), partition=pl.lit(partition, pl.Int64)
+            before=pl.lit(state.offset, pl.Int64), partition=pl.lit(partition, pl.Int64)
         )
-        ends = {partition: standing.offset}
-        verdicts = self._settled(wrong, records, ends)
-        fresh = self.scene.basis.fresh(self._gap.until(ends))
-        truth = extended(wrong.made, records.select(*EXPECTED_KEY, "before"), fresh)
-        clocks = self._event_clocks(truth)
-        mark = standing.mark
-        found = correction(truth, *verdicts, records, wrong.table, clocks, mark.clock, self._rules)
-        if not found.size:
+        ends = {partition: state.offset}
+        verdicts = self._reconcile(comparison, records, ends)
+        unlanded = self.snapshot.counted.not_in_lake(self._unlanded.read_to(ends))
+        expected = add_ticks(comparison.expected, records.select(*EXPECTED_KEY, "before"), unlanded)
+        newest_times = self._newest_event_times(expected)
+        metadata = state.metadata
+        correction = compute_correction(
+            expected,
+            *verdicts,
+            records,
+            comparison.table,
+            newest_times,
+            metadata.clock,
+            self._rules,
+        )
+        if not correction.size:
             return
         transactions.begin()
-        self._send(transactions, partition, standing, found)
-        told = marked(mark, standing.offset, found.wanted).text()
+        self._send(transactions, partition, state, correction)
+        text = updated_metadata(metadata, state.offset, correction.needed).text()
         ticks = self._engine.topics.ticks
-        transactions.commit(ticks, partition, standing.offset, told, self._engine.owner())
-        self._published.pass_over(partition)
-        self.done.count(found)
+        transactions.commit(ticks, partition, state.offset, text, self._engine.group_metadata())
+        self._published.skip_own_records(partition)
+        self.report.count(correction)
 
-    def _event_clocks(self, truth: pl.DataFrame) -> pl.DataFrame:
-        months = alive(self._published.candles()).filter(pl.col("interval") == COARSEST)
-        shown = clocks_of(pl.concat([months.select(EXPECTED.names()), truth]))
-        if self._clocks is None:
-            return shown
-        return pl.concat([shown, self._clocks]).group_by(NAMES).agg(pl.col("clock_us").max())
+    def _newest_event_times(self, expected: pl.DataFrame) -> pl.DataFrame:
+        months = without_tombstones(self._published.candles()).filter(
+            pl.col("interval") == COARSEST
+        )
+        newest = newest_event_times(pl.concat([months.select(EXPECTED.names()), expected]))
+        if self._newest_times is None:
+            return newest
+        return (
+            pl.concat([newest, self._newest_times]).group_by(NAMES).agg(pl.col("newest_us").max())
+        )
 
-    def _standing(self, partition: int, transactions: Transactions) -> CommittedState:
+    def _committed_state(self, partition: int, transactions: Transactions) -> CommittedState:
         try:
-            standing = self._engine.standing(partition)
+            state = self._engine.committed_state(partition)
         except Unreachable:
-            # An old transaction of this id has left its offset pending.
+            # An old transaction of this id has a pending offset.
             ticks = self._engine.topics.ticks
-            transactions.settle(ticks, partition, self._engine.owner())
-            standing = self._engine.standing(partition)
-        if standing is None and self._first is not None:
-            standing = self._first(partition)
-        if standing is None:
+            transactions.clear_pending_offset(ticks, partition, self._engine.group_metadata())
+            state = self._engine.committed_state(partition)
+        if state is None and self._initial_state is not None:
+            state = self._initial_state(partition)
+        if state is None:
             raise StateError(
                 f"group {self._engine.group} has committed nothing for "
                 f"{self._engine.topics.ticks} partition {partition}",
-                "start `homma aggregate`, or name the group that made the candles by --group",
+                "start `homma aggregate`, or set --group to the group that made the candles",
             )
-        price_of({partition: standing}, self._question.price)
-        return standing
+        check_price({partition: state}, self._scope.price)
+        return state
 
     def _send(
         self,
         transactions: Transactions,
         partition: int,
-        standing: CommittedState,
-        found: Correction,
+        state: CommittedState,
+        correction: Correction,
     ) -> None:
-        headers = candle_headers(standing.mark.run, standing.offset)
+        headers = candle_headers(state.metadata.run, state.offset)
         topics, now_us = self._engine.topics.candles, self._wall_us()
-        # What a restart need not read stands before what it must.
-        first = found.write.join(found.wanted, on=EXPECTED_KEY, how="anti")
-        for rows in (first, found.wanted):
+        # Candles that a restart does not need come before those that it does.
+        not_needed = correction.candles.join(correction.needed, on=EXPECTED_KEY, how="anti")
+        for rows in (not_needed, correction.needed):
             for code, part in _by_interval(rows):
-                keys, values = codec.candles_to(part, now_us)
-                stamps = part["timestamp_ms"].to_list()
+                keys, values = codec.encode_candles(part, now_us)
+                timestamps_ms = part["timestamp_ms"].to_list()
                 transactions.send(
-                    topics[code], partition, keys, values, stamps, [headers] * part.height
+                    topics[code], partition, keys, values, timestamps_ms, [headers] * part.height
                 )
-        for code, part in _by_interval(found.tombstones):
-            keys = codec.candle_keys(part)
-            stamps = [standing.mark.clock // 1000] * part.height
+        for code, part in _by_interval(correction.tombstones):
+            keys = codec.encode_candle_keys(part)
+            timestamps_ms = [state.metadata.clock // 1000] * part.height
             transactions.send(
                 topics[code],
                 partition,
                 keys,
                 [None] * part.height,
-                stamps,
+                timestamps_ms,
                 [headers] * part.height,
             )
 

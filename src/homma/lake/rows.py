@@ -1,4 +1,4 @@
-"""Rows of a candle table as the candles that core knows. Pure."""
+"""Converts rows of a candle table to candles of `homma.core`. Pure."""
 
 from typing import Final
 
@@ -9,7 +9,7 @@ from homma.core.compare import VALUES
 from homma.core.interval import INTERVALS
 from homma.core.recompute import EXPECTED_KEY
 
-#: The columns of a table that tell of a candle what its ticks decide, and its state.
+#: The columns that ticks determine, and the candle's state.
 COLUMNS: Final = (
     "source",
     "symbol",
@@ -29,7 +29,7 @@ COLUMNS: Final = (
 
 
 def candles(rows: pl.DataFrame, interval: int) -> pl.DataFrame:
-    """Candles (MADE_KEY, end_us, VALUES, is_final, revision) of COLUMNS of rows."""
+    """Candles (EXPECTED_KEY, end_us, VALUES, is_final, revision) from rows with COLUMNS."""
     start = pl.col("date_time").dt.epoch("us")
     return rows.with_columns(
         interval=pl.lit(interval, pl.UInt8),

@@ -1,4 +1,4 @@
-"""Candles recomputed from the lake's ticks, compared with the tables and the topics."""
+"""Recomputes candles from the lake's ticks and compares them with tables and topics."""
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -9,28 +9,35 @@ from homma.core.compare import Tally
 from homma.core.interval import COARSEST
 from homma.core.recompute import EventSpan, Slice
 from homma.core.tick import Price
-from homma.lake.comparing import Comparison, UnlandedTicks, judged, reconcile, records_of, unequal
-from homma.lake.counted_ticks import AT_ONCE, CountedTicks, SeriesFilter
-from homma.lake.engine import Engine, price_of
+from homma.lake.comparing import (
+    Comparison,
+    UnlandedTicks,
+    compare_slices,
+    newest_records,
+    reconcile,
+    unequal_keys,
+)
+from homma.lake.counted_ticks import MAX_TICKS, CountedTicks, SeriesFilter
+from homma.lake.engine import Engine, check_price
 from homma.lake.schema import CANDLES, TICKS
 from homma.lake.table import Lake, Table
-from homma.topics.kafka.published_candles import Published
+from homma.topics.kafka.published_candles import PublishedCandles
 
 
 @dataclass(frozen=True, slots=True)
 class Scope:
-    """Which candles, of which price; `at_once` ticks are held in memory."""
+    """The candles to compare: price, series and range. At most `max_ticks` are in memory."""
 
     price: Price = "mid"
     series: SeriesFilter = field(default_factory=SeriesFilter)
     span: EventSpan = field(default_factory=EventSpan)
     max_future_us: int = 300_000_000
-    at_once: int = AT_ONCE
+    max_ticks: int = MAX_TICKS
 
 
 @dataclass(slots=True)
 class Report:
-    """What was found; `topic` is None where the topics were not asked."""
+    """The verdicts on tables and topics; `topic` is None if topics were not compared."""
 
     table: Tally = field(default_factory=Tally)
     topic: Tally | None = None
@@ -38,55 +45,57 @@ class Report:
 
     @property
     def wrong(self) -> int:
-        """How many candles are not as they must be."""
+        """The number of wrong candles."""
         return self.table.wrong + (self.topic.wrong if self.topic else 0)
 
 
 class Snapshot:
-    """Tables, topics and offsets as they are looked at: in an order that makes them comparable.
+    """Tables, topics and offsets, read in an order that makes them comparable.
 
-    First the candle tables, then the engine's offsets, then the candle topics, at last the ticks:
-    so the ticks that must be in a candle are all there.
+    The order is candle tables, the engine's offsets, candle topics, tick table: so the tick table
+    has all ticks that must be in the candles.
     """
 
-    def __init__(self, lake: Lake, engine: Engine | None, question: Scope) -> None:
-        self.question = question
+    def __init__(self, lake: Lake, engine: Engine | None, scope: Scope) -> None:
+        self.scope = scope
         self.tables: Sequence[Table] = [lake.table(spec) for spec in CANDLES]
-        self.landed = [_next(table) for table in self.tables]
-        standings = engine.standings() if engine else {}
-        price_of(standings, question.price)
-        self.committed = {partition: at.offset for partition, at in standings.items()}
+        self.landed = [_next_offsets(table) for table in self.tables]
+        states = engine.committed_states() if engine else {}
+        check_price(states, scope.price)
+        self.committed = {partition: state.offset for partition, state in states.items()}
         self.published = None
         if engine is not None:
-            self.published = Published(
-                engine.reader, engine.topics, engine.partitions, self._wanted
+            self.published = PublishedCandles(
+                engine.reader, engine.topics, engine.partitions, self._in_scope
             )
-            self.published.look()
+            self.published.refresh()
         ticks = lake.table(TICKS)
         before = {
             partition: min(offset, self.committed.get(partition, offset))
-            for partition, offset in _next(ticks).items()
+            for partition, offset in _next_offsets(ticks).items()
         }
-        self.basis = CountedTicks(ticks, question.price, question.series, before)
+        self.counted = CountedTicks(ticks, scope.price, scope.series, before)
 
-    def _wanted(self, candles: pl.DataFrame) -> pl.DataFrame:
-        span = self.question.span
+    def _in_scope(self, candles: pl.DataFrame) -> pl.DataFrame:
+        span = self.scope.span
         start = pl.col("start_us")
         inside = (start >= span.start_us) & (start < span.end_us)
-        # Months tell the series' event clocks.
-        return self.question.series.of(candles).filter(inside | (pl.col("interval") == COARSEST))
+        # The months hold the newest event time of each series.
+        return self.scope.series.apply(candles).filter(inside | (pl.col("interval") == COARSEST))
 
     @property
-    def homes(self) -> Mapping[tuple[str, str], int]:
-        """In which partition each series stands."""
-        found = dict(self.basis.partitions)
+    def partitions(self) -> Mapping[tuple[str, str], int]:
+        """The partition of each series."""
+        partitions = dict(self.counted.partitions)
         if self.published is not None:
             rows = self.published.candles().select("source", "symbol", "partition").unique()
-            found |= {(source, symbol): partition for source, symbol, partition in rows.iter_rows()}
-        return found
+            partitions |= {
+                (source, symbol): partition for source, symbol, partition in rows.iter_rows()
+            }
+        return partitions
 
 
-def _next(table: Table) -> Mapping[int, int]:
+def _next_offsets(table: Table) -> Mapping[int, int]:
     offsets = table.offsets()
     return offsets.next if offsets else {}
 
@@ -94,49 +103,53 @@ def _next(table: Table) -> Mapping[int, int]:
 def verify(
     lake: Lake,
     engine: Engine | None,
-    question: Scope,
+    scope: Scope,
     on_slice: Callable[[Slice], None] = lambda _: None,
 ) -> Report:
-    """Compare every candle of a span; without an engine the tables only."""
-    scene = Snapshot(lake, engine, question)
+    """Compare every candle of the scope; without an engine, in the tables only."""
+    snapshot = Snapshot(lake, engine, scope)
     report = Report(topic=Tally() if engine else None)
-    doubtful: Comparison | None = None
-    pieces = judged(
-        scene.basis, scene.tables, scene.published, question.span, question.at_once, on_slice
+    suspects: Comparison | None = None
+    comparisons = compare_slices(
+        snapshot.counted, snapshot.tables, snapshot.published, scope.span, scope.max_ticks, on_slice
     )
-    for piece in pieces:
-        table, topic = piece.verdicts()
+    for comparison in comparisons:
+        table, topic = comparison.verdicts()
         if engine is None:
             report.table.add(table)
             continue
-        again = unequal((table, topic))
-        report.table.add(table.join(again, on=again.columns, how="anti"))
+        unequal = unequal_keys((table, topic))
+        report.table.add(table.join(unequal, on=unequal.columns, how="anti"))
         if topic is not None and report.topic is not None:
-            report.topic.add(topic.join(again, on=again.columns, how="anti"))
-        more = piece.of(again)
-        doubtful = more if doubtful is None else doubtful.and_(more)
-    if engine is not None and doubtful is not None:
-        _settle(scene, engine, doubtful, report)
-    report.ticks = scene.basis.ticks
+            report.topic.add(topic.join(unequal, on=unequal.columns, how="anti"))
+        part = comparison.restrict(unequal)
+        suspects = part if suspects is None else suspects.concat(part)
+    if engine is not None and suspects is not None:
+        _recheck(snapshot, engine, suspects, report)
+    report.ticks = snapshot.counted.ticks
     return report
 
 
-def _settle(scene: Snapshot, engine: Engine, doubtful: Comparison, report: Report) -> None:
-    """What did not agree may have been in motion."""
-    assert scene.published is not None
+def _recheck(snapshot: Snapshot, engine: Engine, suspects: Comparison, report: Report) -> None:
+    """Compare unequal candles again: they may have been changing."""
+    assert snapshot.published is not None
     assert report.topic is not None
-    keys = unequal(doubtful.verdicts())
+    keys = unequal_keys(suspects.verdicts())
     if keys.is_empty():
         return
-    records = records_of(keys, scene.published.candles(), scene.committed, scene.homes)
+    records = newest_records(
+        keys, snapshot.published.candles(), snapshot.committed, snapshot.partitions
+    )
     ends = dict(
         records.drop_nulls("partition").group_by("partition").agg(pl.col("before").max()).rows()
     )
-    question = scene.question
-    gap = UnlandedTicks(
-        engine.reader, engine.topics, question.price, question.max_future_us, scene.basis
+    scope = snapshot.scope
+    reader = UnlandedTicks(
+        engine.reader, engine.topics, scope.price, scope.max_future_us, snapshot.counted
     )
-    fresh = scene.basis.fresh(gap.until(ends))
-    table, topic = reconcile(doubtful, records, fresh, scene.landed, scene.published.kept_from_ms)
+    unlanded = snapshot.counted.not_in_lake(reader.read_to(ends))
+    table, topic = reconcile(
+        suspects, records, unlanded, snapshot.landed, snapshot.published.retained_from_ms
+    )
     report.table.add(table)
     report.topic.add(topic)

@@ -1,1 +1,1 @@
-"""What `deploy/` holds that follows from the code's own tables, as texts. Pure."""
+"""Texts of the files that follow from the code's tables. Pure."""

@@ -1,10 +1,10 @@
-"""What is deployed elsewhere, rendered from the code's own tables and the locks of jars."""
+"""Deployments outside `homma up`, rendered from the code's tables and the locks of jars."""
 
 import json
 from typing import Any, Final
 
 from homma.aggregate import confluent, ksqldb
-from homma.aggregate.flink import SHADED, Job, options, place_of, script
+from homma.aggregate.flink import SHADED, Job, options, script, state_folder
 from homma.settings import (
     AggregateSettings,
     FlinkSettings,
@@ -17,12 +17,12 @@ from homma.topics import contract
 from homma.topics.java import java_properties
 from homma.topics.kafka.connection import connection
 
-#: Where containers find each other.
+#: The address of Kafka between containers.
 _KAFKA: Final = "kafka:9092"
 _CHECKPOINTS: Final = "s3://lake/flink"
 _NOTE: Final = "Rendered by `homma render`"
-#: What the operator and compose have to know before the script is read.
-_OUTSIDE: Final = (
+#: Settings that the operator and compose need before Flink reads the script.
+_CLUSTER_OPTIONS: Final = (
     "execution.checkpointing.dir",
     "execution.checkpointing.savepoint-dir",
     "execution.checkpointing.interval",
@@ -39,12 +39,12 @@ def _job() -> Job:
         settings=settings,
         flink=FlinkSettings(checkpoints=_CHECKPOINTS),
         client=java_properties(kafka, SHADED),
-        checkpoints=place_of(_CHECKPOINTS, settings.group, topics.ticks),
+        checkpoints=state_folder(_CHECKPOINTS, settings.group, topics.ticks),
     )
 
 
 def flink_sql() -> str:
-    """The candles in Flink, all settings as they are by default."""
+    """The SQL of the Flink job with default settings."""
     head = (
         f"-- {_NOTE} with the default settings; for others:\n"
         f"-- homma flink sql --bootstrap.servers {_KAFKA} --checkpoints {_CHECKPOINTS}\n"
@@ -62,12 +62,12 @@ def _connector() -> Jar:
 
 
 def flink_compose() -> str:
-    """A session cluster, and homma that looks after its job."""
+    """A session cluster, and homma to supervise its job."""
     version = read_lock("flink").version
     return f"""\
-# {_NOTE}. A Flink session cluster whose job homma hands over and looks after:
+# {_NOTE}. A Flink session cluster; homma submits and supervises its job:
 # docker compose -f deploy/flink/compose.yaml up
-# It wants Kafka at {_KAFKA} and S3 at http://seaweedfs:8333 in the same network, an image of homma
+# Needs Kafka at {_KAFKA} and S3 at http://seaweedfs:8333 in the same network, an image of homma
 # (HOMMA_IMAGE), and AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY in the environment.
 x-flink: &flink
   image: {_image()}
@@ -116,13 +116,14 @@ volumes:
 
 
 def flink_kubernetes() -> str:
-    """An application cluster of Flink's operator, which restarts it from its last checkpoint."""
-    told, job, jar = options(_job()), _job(), _connector()
-    settings = "".join(f"    {name}: {told[name]}\n" for name in _OUTSIDE)
+    """An application cluster for Flink's operator, which restarts it from the last checkpoint."""
+    job, jar = _job(), _connector()
+    flink_options = options(job)
+    settings = "".join(f"    {name}: {flink_options[name]}\n" for name in _CLUSTER_OPTIONS)
     version = read_lock("flink").version
     return f"""\
 # {_NOTE}. For the Flink Kubernetes operator: kubectl apply -k deploy/flink
-# The SQL is candles.sql beside it. Secret homma-flink holds AWS_ACCESS_KEY_ID,
+# The SQL is candles.sql in this folder. Secret homma-flink has AWS_ACCESS_KEY_ID,
 # AWS_SECRET_ACCESS_KEY and, for Kafka with SASL, KAFKA_SASL_USERNAME and KAFKA_SASL_PASSWORD.
 apiVersion: flink.apache.org/v1beta1
 kind: FlinkDeployment
@@ -178,12 +179,12 @@ spec:
 
 
 def ksqldb_sql() -> str:
-    """A stream and 11 tables for ksqlDB."""
+    """The SQL for ksqlDB: one stream and 11 tables."""
     text = ksqldb.script(contract.topics(TopicSettings()), AggregateSettings())
-    return f"-- {_NOTE}: change the code's tables.\n{text}"
+    return f"-- {_NOTE} from src/homma/aggregate/ksqldb.py: edit that file instead.\n{text}"
 
 
-#: What Confluent Cloud lets its users set.
+#: The topic settings that Confluent Cloud accepts.
 _SETTABLE: Final = (
     "cleanup.policy",
     "retention.ms",
@@ -194,7 +195,7 @@ _SETTABLE: Final = (
 
 
 def confluent_topics() -> str:
-    """Every topic for Terraform, as far as Confluent Cloud has those settings."""
+    """Every topic for Terraform, with the settings that Confluent Cloud accepts."""
     settings = TopicSettings()
     specs = contract.specs(settings, settings.partitions)
     candles = set(contract.topics(settings).candles)
@@ -211,16 +212,16 @@ def confluent_topics() -> str:
 
 
 def confluent_statements() -> str:
-    """The statements of Confluent Cloud's Flink for Terraform, in their order."""
+    """The statements for Confluent Cloud's Flink for Terraform, in order."""
     job = _job()
-    made = confluent.statements(job, TopicSettings().partitions)
+    statements = confluent.statements(job, TopicSettings().partitions)
     return _json(
         {
             "properties": confluent.properties(job),
-            "statements": [{"name": name, "text": text} for name, text in made],
+            "statements": [{"name": name, "text": text} for name, text in statements],
         }
     )
 
 
-def _json(found: Any) -> str:
-    return json.dumps(found, indent=2, ensure_ascii=False) + "\n"
+def _json(value: Any) -> str:
+    return json.dumps(value, indent=2, ensure_ascii=False) + "\n"

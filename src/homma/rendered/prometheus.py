@@ -1,4 +1,4 @@
-"""Where Prometheus finds homma's stages, as its file-based discovery reads it."""
+"""The addresses of homma's stages for Prometheus's file-based service discovery."""
 
 import json
 from collections.abc import Mapping
@@ -7,23 +7,25 @@ from typing import Final
 from homma.settings import UpSettings
 
 _SUFFIX: Final = "_metrics_port"
-#: Of the verifier, which `homma up` has none of.
+#: The verifier's port; `homma up` does not run a verifier.
 _VERIFY_PORT: Final = 9305
 
 
-def targets(places: Mapping[str, str]) -> str:
-    """A target a stage, by its `host:port`; in the metrics a stage is the label `stage`."""
-    rows = [{"targets": [place], "labels": {"stage": stage}} for stage, place in places.items()]
+def targets(addresses: Mapping[str, str]) -> str:
+    """One target per stage, from `host:port` by stage; the label `stage` names the stage."""
+    rows = [
+        {"targets": [address], "labels": {"stage": stage}} for stage, address in addresses.items()
+    ]
     return json.dumps(rows, indent=2) + "\n"
 
 
 def containers() -> str:
-    """The stages as services of their names, at the ports they have on one machine."""
+    """The targets in compose: services named after the stages, on the default ports."""
     ports = {
-        row.removesuffix(_SUFFIX): getattr(UpSettings(), row)
-        for row in UpSettings.__dataclass_fields__
-        if row.endswith(_SUFFIX)
+        name.removesuffix(_SUFFIX): getattr(UpSettings(), name)
+        for name in UpSettings.__dataclass_fields__
+        if name.endswith(_SUFFIX)
     }
-    # The page's server tells of itself where it is reached anyhow.
+    # The page's server has its metrics on its own port.
     ports |= {"serve": UpSettings().serve_port, "verify": _VERIFY_PORT}
     return targets({stage: f"{stage}:{port}" for stage, port in ports.items()})

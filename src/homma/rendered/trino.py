@@ -1,8 +1,8 @@
-"""Trino's view of the topics: the tables of its catalog `kafka`, and what is newest in them.
+"""The topics in Trino: the tables of its catalog `kafka`, and views of their newest records.
 
-In the tables all is text: one tick with a microsecond too many, or a price that is none, fails
-every query that has to make a number or an instant of it. The views do so with `try_cast`, and
-leave out what is no tick or no candle.
+In the tables every column is text, because one tick with an invalid date or price would fail every
+query that converts the column. The views convert with `try_cast` and leave out invalid ticks and
+candles.
 """
 
 import json
@@ -15,11 +15,11 @@ from homma.lake.schema import CANDLE_COLUMNS, SERIES, TICK_COLUMNS, Column, Kind
 from homma.settings import AggregateSettings, TopicSettings
 from homma.topics import contract
 
-#: The schema of the tables in the catalog `kafka`, and that of the views in the catalog `iceberg`.
+#: The schemas of the tables in the catalog `kafka` and of the views in the catalog `iceberg`.
 TABLES: Final = "market_data"
 VIEWS: Final = "live"
 #: How far back the views look.
-_BACK: Final = "INTERVAL '1' HOUR"
+_LOOK_BACK: Final = "INTERVAL '1' HOUR"
 _TYPES: Final[dict[Kind, str]] = {
     "string": "varchar",
     "double": "double",
@@ -31,21 +31,23 @@ _TYPES: Final[dict[Kind, str]] = {
 _NAMES: Final = contract.topics(TopicSettings())
 _TOPICS: Final = (_NAMES.ticks, *_NAMES.candles)
 _PRICES: Final = ("ask", "bid", "mid")
-#: What stands for a field of a tick that is absent.
-_ABSENT: Final = {"ask_markup": "0e0", "bid_markup": "0e0", "is_tradable": "true"}
+#: Defaults of absent fields of a tick.
+_DEFAULTS: Final = {"ask_markup": "0e0", "bid_markup": "0e0", "is_tradable": "true"}
 _RECORD: Final = {
     "kafka_partition": "CAST(_partition_id AS integer)",
     "kafka_offset": "_partition_offset",
 }
-_SINCE: Final = f"_timestamp > CAST(current_timestamp AT TIME ZONE 'UTC' AS timestamp(3)) - {_BACK}"
+_SINCE: Final = (
+    f"_timestamp > CAST(current_timestamp AT TIME ZONE 'UTC' AS timestamp(3)) - {_LOOK_BACK}"
+)
 
 
-def described() -> dict[str, str]:
-    """The table descriptions, by the names of their files."""
-    columns = (TICK_COLUMNS, *[CANDLE_COLUMNS] * len(_NAMES.candles))
+def table_files() -> dict[str, str]:
+    """The table descriptions by file name."""
+    columns_of = (TICK_COLUMNS, *[CANDLE_COLUMNS] * len(_NAMES.candles))
     return {
-        f"{topic}.json": json.dumps(_table(topic, its), indent=2) + "\n"
-        for topic, its in zip(_TOPICS, columns, strict=True)
+        f"{topic}.json": json.dumps(_table(topic, columns), indent=2) + "\n"
+        for topic, columns in zip(_TOPICS, columns_of, strict=True)
     }
 
 
@@ -57,9 +59,9 @@ def _table(topic: str, columns: tuple[Column, ...]) -> dict[str, Any]:
         "message": {
             "dataFormat": "json",
             "fields": [
-                {"name": its.name, "mapping": its.json, "type": "VARCHAR", "comment": its.comment}
-                for its in columns
-                if its.json
+                {"name": c.name, "mapping": c.json, "type": "VARCHAR", "comment": c.comment}
+                for c in columns
+                if c.json
             ],
         },
     }
@@ -69,36 +71,36 @@ def catalog() -> str:
     """The catalog's settings."""
     tables = ",\\\n  ".join(f"{TABLES}.{topic}" for topic in _TOPICS)
     return f"""\
-# Rendered by `homma render`. The topics: kafka.{TABLES}.{_NAMES.ticks} and those of candles.
+# Rendered by `homma render`. The topics: kafka.{TABLES}.{_NAMES.ticks} and the candle topics.
 connector.name=kafka
 kafka.nodes=${{ENV:HOMMA_BOOTSTRAP_SERVERS}}
 kafka.default-schema={TABLES}
 kafka.table-names={tables}
 kafka.table-description-supplier=FILE
 kafka.table-description-dir=${{ENV:TRINO_ETC}}/kafka
-# Without it candles show whose transaction was rolled back.
+# Without this file, candles of aborted transactions are visible.
 kafka.config.resources=${{ENV:TRINO_ETC}}/kafka-client.properties
 """
 
 
 def views() -> str:
-    """One statement a view, each ending with a semicolon at the end of a line."""
+    """One statement per view, each ending with a semicolon at the end of a line."""
     opening = f"""\
--- Rendered by `homma render`. What is newest in the topics, with the columns of the lake's tables:
--- all that was written within the last hour; a wider span takes as much longer to read.
--- `homma up --with trino` makes these views; elsewhere: trino --file views.sql
+-- Rendered by `homma render`. The records of the last hour in the topics, with the
+-- columns of the lake's tables; a longer period takes proportionally longer to read.
+-- `homma up --with trino` creates these views; elsewhere: trino --file views.sql
 CREATE SCHEMA IF NOT EXISTS iceberg.{VIEWS};
 """
     return "\n".join([opening, _ticks(), *map(_candles, _NAMES.candles)])
 
 
 def _ticks() -> str:
-    """Every valid tick; a price or number that is written as a text passes here."""
+    """Every valid tick; unlike in the contract, a price or number written as text is accepted."""
     future_s = microseconds(AggregateSettings().max_future) // 1_000_000
     optional = [column for column in TICK_COLUMNS if column.json and not column.required]
     records = [
         _SINCE,
-        # Of a record that holds more than one object the table shows the first.
+        # If a record holds more than one object, the table shows the first.
         "try(json_parse(_message)) IS NOT NULL",
         *(f"regexp_like({column.name}, {_text(NAME_PATTERN)})" for column in SERIES),
         f"regexp_like(date_time, {_text(INSTANT_PATTERN)})",
@@ -121,12 +123,12 @@ def _ticks() -> str:
 
 
 def _candles(topic: str) -> str:
-    """The newest record of each key; a tombstone has no fields, and so no candle."""
+    """The newest record of each key; a tombstone has no fields and is filtered out."""
     required = [c.name for c in CANDLE_COLUMNS if c.required and c.name != "is_final"]
     newest = "row_number() OVER (PARTITION BY _partition_id, _key ORDER BY _partition_offset DESC)"
     return _view(
         topic,
-        "candles that have changed within the last hour",
+        "candles changed within the last hour",
         CANDLE_COLUMNS,
         [*map(_column, CANDLE_COLUMNS), f"{newest} AS age"],
         [_SINCE],
@@ -137,7 +139,7 @@ def _candles(topic: str) -> str:
 def _view(
     topic: str,
     comment: str,
-    shown: Iterable[Column],
+    selected: Iterable[Column],
     columns: Iterable[str],
     records: Iterable[str],
     valid: Iterable[str],
@@ -146,29 +148,29 @@ def _view(
 CREATE OR REPLACE VIEW iceberg.{VIEWS}.{topic}
 COMMENT '{comment}'
 SECURITY INVOKER
-AS SELECT {", ".join(column.name for column in shown)}
+AS SELECT {", ".join(column.name for column in selected)}
 FROM (
   SELECT
-    {_listed(",", columns)}
+    {_joined(",", columns)}
   FROM kafka.{TABLES}.{topic}
   WHERE
-    {_listed(" AND", records)}
+    {_joined(" AND", records)}
 )
 WHERE
-  {_listed(" AND", valid, "  ")};
+  {_joined(" AND", valid, "  ")};
 """
 
 
-def _listed(between: str, parts: Iterable[str], indent: str = "    ") -> str:
-    return f"{between}\n{indent}".join(parts)
+def _joined(separator: str, parts: Iterable[str], indent: str = "    ") -> str:
+    return f"{separator}\n{indent}".join(parts)
 
 
 def _column(column: Column) -> str:
     if not column.json:
         return f"{_RECORD[column.name]} AS {column.name}"
     cast = _cast(column)
-    if column.name in _ABSENT:
-        cast = f"coalesce({cast}, {_ABSENT[column.name]})"
+    if column.name in _DEFAULTS:
+        cast = f"coalesce({cast}, {_DEFAULTS[column.name]})"
     return cast if cast == column.name else f"{cast} AS {column.name}"
 
 
@@ -177,7 +179,7 @@ def _cast(column: Column) -> str:
     if column.kind == "string":
         return column.name
     if column.kind == "timestamptz":
-        # They are UTC whatever zone the session is in.
+        # The instants are UTC, whatever the session's zone is.
         text = f"replace(trim(TRAILING 'Z' FROM {column.name}), 'T', ' ') || ' UTC'"
         return f"try_cast({text} AS {kind})"
     return f"try_cast({column.name} AS {kind})"

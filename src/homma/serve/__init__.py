@@ -1,1 +1,1 @@
-"""Candles for people and programs: the page and the API."""
+"""The HTTP server: the chart page and the API."""

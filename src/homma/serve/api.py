@@ -1,4 +1,4 @@
-"""The API: what each address answers."""
+"""The endpoints under /api."""
 
 import hashlib
 from collections.abc import Callable, Sequence
@@ -15,19 +15,19 @@ from homma.serve.candles import CandleHistory, CandlesAnswer
 from homma.serve.events import Subscription
 from homma.serve.live import CandleRange
 from homma.serve.market import Market
-from homma.serve.parameters import Answer, Parameter
+from homma.serve.parameters import Parameter, RequestQuery
 from homma.serve.streams import Stream
 from homma.topics.latest import Candle, SeriesKey
 
 ARROW: Final = "application/vnd.apache.arrow.stream"
-_NOTHING_NEWER: Final = timedelta(microseconds=1)
+_MICROSECOND: Final = timedelta(microseconds=1)
 
-#: The wall clock, given by whoever starts the server.
+#: The wall clock, in UTC.
 Clock = Callable[[], datetime]
 
 
 class Api:
-    """Answers out of what the market knows."""
+    """Answers requests from the market's state and the candle history."""
 
     def __init__(self, market: Market, candles: CandleHistory, clock: Clock) -> None:
         self._market = market
@@ -36,58 +36,58 @@ class Api:
         self._clock = clock
 
     async def series(self, request: Request) -> Response:
-        """Every series there is."""
-        asked(request, ())
-        split = self._market.split
-        found = [
+        """All series."""
+        read_query(request, ())
+        split_series = self._market.split_series
+        rows = [
             {"source": source, "symbol": symbol}
-            | ({"split": True} if (source, symbol) in split else {})
+            | ({"split": True} if (source, symbol) in split_series else {})
             for source, symbol in self._live.series()
         ]
-        return as_json({"series": found})
+        return json_response({"series": rows})
 
     async def intervals(self, request: Request) -> Response:
-        """The intervals, finest first."""
-        asked(request, ())
-        return as_json([{"code": i.code, "name": i.name} for i in INTERVALS])
+        """All intervals, shortest first."""
+        read_query(request, ())
+        return json_response([{"code": i.code, "name": i.name} for i in INTERVALS])
 
     async def candles(self, request: Request) -> Response:
         """Candles of one series, oldest first."""
-        query = asked(request, parameters.CANDLES)
+        query = read_query(request, parameters.CANDLES)
         series, interval = (query["source"], query["symbol"]), query["interval"]
         since, until = query["from"], query["to"]
         if since and until and since >= until:
             raise RequestRefused(
-                "from is not before to", "let from be the earlier one", 400, "from"
+                "`from` is not before `to`", "give a `from` that is before `to`", 400, "from"
             )
-        # Told before it is looked: what happens in between comes again.
-        told = self._event_id()
+        # Before the candles are read: a change in between is sent again by the stream.
+        event_id = self._event_id()
         span = CandleRange(series, since, until, query["limit"])
         fill_until = self._fill_until(interval, span) if query["fill"] else None
-        found = await self._candles.find(
+        answer = await self._candles.find(
             interval, span, final=query["final"], fill_until=fill_until
         )
-        if not found.candles:
-            await self._must_be_there(interval, series)
-        if _prefers_arrow(request):
-            content, kind = wire.arrow(found.candles), ARROW
+        if not answer.candles:
+            await self._check_series_exists(interval, series)
+        if _accepts_arrow(request):
+            content, kind = wire.arrow_stream(answer.candles), ARROW
         else:
-            content, kind = _listing(interval, series, found), "application/json"
-        closed = found.complete and until is not None and _closed(found.candles)
-        return _cacheable(request, content, kind, told, closed=closed)
+            content, kind = _candles_json(interval, series, answer), "application/json"
+        closed = answer.complete and until is not None and _all_final(answer.candles)
+        return _cacheable(request, content, kind, event_id, closed=closed)
 
     def _fill_until(self, interval: int, span: CandleRange) -> datetime:
         if span.until is not None:
             return min(span.until, self._clock())
         newest = self._live.newest(interval, span.series, 1)
-        return newest[-1].start + _NOTHING_NEWER if newest else self._clock()
+        return newest[-1].start + _MICROSECOND if newest else self._clock()
 
-    async def _must_be_there(self, interval: int, series: SeriesKey) -> None:
-        """Refuse where nobody has ever heard of the series."""
+    async def _check_series_exists(self, interval: int, series: SeriesKey) -> None:
+        """Raise RequestRefused (404) if neither memory nor the lake has the series."""
         if series in self._live.series():
             return
-        found = await self._candles.find(interval, CandleRange(series, None, None, 1))
-        if not found.candles and found.complete:
+        answer = await self._candles.find(interval, CandleRange(series, None, None, 1))
+        if not answer.candles and answer.complete:
             source, symbol = series
             raise RequestRefused(
                 f"there are no candles of {symbol} from {source}", "see /api/series", 404
@@ -95,68 +95,68 @@ class Api:
 
     async def overview(self, request: Request) -> Response:
         """The newest candle of every series."""
-        query = asked(request, parameters.OVERVIEW)
+        query = read_query(request, parameters.OVERVIEW)
         interval, count = query["interval"], query["closes"]
-        told = self._event_id()
-        found = []
-        for series in self._live.of_interval(interval):
-            last = self._live.newest(interval, series, max(1, count))
-            closes = wire.compact([c.close for c in last[-count:]] if count else [])
-            names = wire.named(interval, series)
-            found.append(names + b',"candle":{' + last[-1].text + b',"closes":' + closes + b"}")
+        event_id = self._event_id()
+        rows = []
+        for series in self._live.series_of_interval(interval):
+            newest = self._live.newest(interval, series, max(1, count))
+            closes = wire.compact([c.close for c in newest[-count:]] if count else [])
+            start = wire.object_start(interval, series)
+            rows.append(start + b',"candle":{' + newest[-1].text + b',"closes":' + closes + b"}")
         code = INTERVALS[interval].code.encode()
-        content = b'{"interval":"%b","series":[%b]}' % (code, b",".join(found))
-        return _cacheable(request, content, "application/json", told, closed=False)
+        content = b'{"interval":"%b","series":[%b]}' % (code, b",".join(rows))
+        return _cacheable(request, content, "application/json", event_id, closed=False)
 
     async def live(self, request: Request) -> Stream:
-        """Changes of candles as they happen."""
-        query = asked(request, parameters.LIVE)
+        """Candle changes as they happen."""
+        query = read_query(request, parameters.LIVE)
         streams = self._market.streams
         streams.admit()
-        last = request.headers.get("last-event-id") or query["lastEventId"]
-        wanted = Subscription(query["interval"], frozenset(query["series"]))
-        return Stream(streams, wanted, last)
+        last_event_id = request.headers.get("last-event-id") or query["lastEventId"]
+        subscription = Subscription(query["interval"], frozenset(query["series"]))
+        return Stream(streams, subscription, last_event_id)
 
     def _event_id(self) -> bytes:
         events = self._market.streams.events
-        return events.id(events.newest)
+        return events.event_id(events.newest)
 
 
-def asked(request: Request, rows: Sequence[Parameter], *, strict: bool = True) -> Answer:
-    """The parameters of a request."""
-    return parameters.read(request.query_params.multi_items(), rows, strict=strict)
+def read_query(request: Request, rows: Sequence[Parameter], *, strict: bool = True) -> RequestQuery:
+    """The query parameters of a request; RequestRefused if one is invalid."""
+    return parameters.parse_query(request.query_params.multi_items(), rows, strict=strict)
 
 
-def as_json(value: object, status: int = 200, kind: str = "application/json") -> Response:
-    """A JSON answer that is nobody's to keep."""
+def json_response(value: object, status: int = 200, kind: str = "application/json") -> Response:
+    """A JSON answer that must not be cached."""
     headers = {"cache-control": "no-store"}
     return Response(wire.compact(value), status, headers, media_type=kind)
 
 
-def _listing(interval: int, series: SeriesKey, found: CandlesAnswer) -> bytes:
+def _candles_json(interval: int, series: SeriesKey, answer: CandlesAnswer) -> bytes:
     return b'%b,"complete":%b,"candles":%b}' % (
-        wire.named(interval, series),
-        b"true" if found.complete else b"false",
-        wire.listed(found.candles),
+        wire.object_start(interval, series),
+        b"true" if answer.complete else b"false",
+        wire.candle_array(answer.candles),
     )
 
 
-def _closed(candles: Sequence[Candle]) -> bool:
+def _all_final(candles: Sequence[Candle]) -> bool:
     return all(candle.is_final for candle in candles)
 
 
-def _prefers_arrow(request: Request) -> bool:
+def _accepts_arrow(request: Request) -> bool:
     return ARROW in request.headers.get("accept", "")
 
 
 def _cacheable(
-    request: Request, content: bytes, kind: str, told: bytes, *, closed: bool
+    request: Request, content: bytes, kind: str, event_id: bytes, *, closed: bool
 ) -> Response:
-    """An answer; of what is closed a copy may be kept, if one asks whether it has been corrected.
+    """An answer. If `closed`, clients may cache it and revalidate it by its ETag.
 
-    `told`: the last event that is surely in it, where a live stream may go on.
+    `event_id`: the last event that the answer includes; a live stream continues after it.
     """
-    headers = {"vary": "accept", "last-event-id": told.decode(), "cache-control": "no-store"}
+    headers = {"vary": "accept", "last-event-id": event_id.decode(), "cache-control": "no-store"}
     if closed:
         tag = f'"{hashlib.blake2b(content, digest_size=12).hexdigest()}"'
         headers |= {"etag": tag, "cache-control": "private, no-cache"}

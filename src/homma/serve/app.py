@@ -1,4 +1,4 @@
-"""The server put together."""
+"""The server, assembled from its parts."""
 
 import asyncio
 import json
@@ -21,59 +21,60 @@ from starlette.types import ASGIApp
 from homma.errors import RequestRefused
 from homma.metrics import SERVE, Metrics
 from homma.serve import openapi, site, udf
-from homma.serve.api import Api, Clock, as_json, asked
-from homma.serve.candle_feed import CandleTopics, Following
+from homma.serve.api import Api, Clock, json_response, read_query
+from homma.serve.candle_feed import CandleFeed, CandleTopics
 from homma.serve.candles import CandleHistory
-from homma.serve.clocks import Clocks
 from homma.serve.events import Events
-from homma.serve.guard import AccessRules, Guard, Tokens
+from homma.serve.guard import AccessRules, Guard, TokenCheck
 from homma.serve.lake_client import LakeClient
 from homma.serve.live import Live
 from homma.serve.market import Market
 from homma.serve.problem import problem
 from homma.serve.streams import Streams
+from homma.serve.watermarks import SeriesWatermarks
 from homma.settings import ServeSettings
 
-#: Events that a client may have missed and still go on.
-_EVENTS: Final = 20_000
-_BODY_BYTES: Final = 4096
-_BODY_WITHIN_S: Final = 5.0
+#: A client that missed at most this many events can continue its stream.
+_MAX_EVENTS: Final = 20_000
+_MAX_BODY_BYTES: Final = 4096
+_BODY_TIMEOUT_S: Final = 5.0
 
 
 @dataclass(frozen=True, slots=True)
 class Parts:
-    """What the server is made of. Without a source nothing is followed, without past no lake."""
+    """What the server is built from. Without `topics` it reads no Kafka, without `lake` no lake."""
 
     settings: ServeSettings
     rules: AccessRules
     version: str
     clock: Clock
-    source: CandleTopics | None = None
-    past: LakeClient | None = None
+    topics: CandleTopics | None = None
+    lake: LakeClient | None = None
     metrics: Metrics = field(default_factory=lambda: Metrics(SERVE))
-    built: Path = site.BUILT
-    #: Seconds since whenever, which never go back.
+    static_dir: Path = site.STATIC_DIR
+    #: A monotonic clock, in seconds.
     now_s: Callable[[], float] = time.monotonic
 
 
 class Server:
-    """The application, and its parts for those who need them."""
+    """The ASGI application (`app`) and the parts behind it."""
 
     def __init__(self, parts: Parts) -> None:
         self._parts = parts
         settings = parts.settings
-        events = Events(secrets.token_hex(4), _EVENTS)
+        events = Events(secrets.token_hex(4), _MAX_EVENTS)
         stream_timeout_s = settings.stream_timeout.total_seconds()
         self.streams = Streams(events, settings.max_streams, stream_timeout_s, parts.metrics)
-        live = Live(settings.keep_candles, Clocks(settings.watermark_delay, settings.idle_timeout))
+        watermarks = SeriesWatermarks(settings.watermark_delay, settings.idle_timeout)
+        live = Live(settings.keep_candles, watermarks)
         self.market = Market(live, self.streams, parts.metrics, parts.now_s)
-        self.candles = CandleHistory(self.market.live, parts.past)
-        self._tokens = Tokens(parts.rules.token)
+        self.candles = CandleHistory(self.market.live, parts.lake)
+        self._tokens = TokenCheck(parts.rules.token)
         self.app: ASGIApp = Guard(self._starlette(), parts.rules, self._tokens, parts.metrics)
 
     def _starlette(self) -> Starlette:
         return Starlette(
-            routes=[*self._api(), *self._udf(), *site.routes(self._parts.built)],
+            routes=[*self._api(), *self._udf(), *site.routes(self._parts.static_dir)],
             exception_handlers={RequestRefused: _refused, HTTPException: _not_found},
             lifespan=self._lifespan,
         )
@@ -81,21 +82,21 @@ class Server:
     @asynccontextmanager
     async def _lifespan(self, app: Starlette) -> AsyncIterator[None]:
         del app
-        waking = asyncio.create_task(self.streams.run())
-        following = None
-        if self._parts.source is not None:
-            following = Following(self._parts.source, self.market)
-            following.start()
-        if self._parts.past is not None:
-            self._parts.past.begin()
+        stream_task = asyncio.create_task(self.streams.run())
+        feed = None
+        if self._parts.topics is not None:
+            feed = CandleFeed(self._parts.topics, self.market)
+            feed.start()
+        if self._parts.lake is not None:
+            self._parts.lake.start()
         try:
             yield
         finally:
-            if following is not None:
-                await following.stop()
-            waking.cancel()
-            if self._parts.past is not None:
-                self._parts.past.close()
+            if feed is not None:
+                await feed.stop()
+            stream_task.cancel()
+            if self._parts.lake is not None:
+                self._parts.lake.close()
 
     def _api(self) -> list[Route]:
         api = Api(self.market, self.candles, self._parts.clock)
@@ -116,30 +117,30 @@ class Server:
 
     def _udf(self) -> list[Route]:
         protocol = udf.Udf(self.market.live, self.candles, self._parts.clock)
-        named = {
+        endpoints = {
             "config": protocol.config,
             "symbols": protocol.symbols,
             "search": protocol.search,
             "history": protocol.history,
             "time": protocol.time,
         }
-        return [Route(f"/udf/{name}", answer) for name, answer in named.items()]
+        return [Route(f"/udf/{name}", endpoint) for name, endpoint in endpoints.items()]
 
     async def _openapi(self, request: Request) -> Response:
-        asked(request, ())
-        described = openapi.document(self._parts.version, token=self._tokens.needed())
-        return as_json(described)
+        read_query(request, ())
+        document = openapi.document(self._parts.version, token=self._tokens.is_required())
+        return json_response(document)
 
     async def _live(self, request: Request) -> Response:
-        asked(request, ())
-        return as_json({"status": "live"})
+        read_query(request, ())
+        return json_response({"status": "live"})
 
     async def _ready(self, request: Request) -> Response:
-        asked(request, ())
-        if self.market.ready and not self.market.trouble:
-            return as_json({"status": "ready"})
-        detail = self.market.trouble or "the newest candles are being read"
-        return as_json({"status": "not ready", "detail": detail}, 503)
+        read_query(request, ())
+        if self.market.is_ready and not self.market.error:
+            return json_response({"status": "ready"})
+        detail = self.market.error or "the newest candles are being read"
+        return json_response({"status": "not ready", "detail": detail}, 503)
 
     async def _metrics(self, request: Request) -> Response:
         del request
@@ -147,47 +148,53 @@ class Server:
         return Response(text, media_type=CONTENT_TYPE_LATEST)
 
     async def _login(self, request: Request) -> Response:
-        asked(request, ())
-        if not self._tokens.needed():
-            raise RequestRefused("no token is needed here", "just ask", 404)
-        given = await _token_of(request)
-        if not self._tokens.log_in(given):
+        read_query(request, ())
+        if not self._tokens.is_required():
             raise RequestRefused(
-                "that is not the token", "see HOMMA_SERVE_TOKEN of the server", 401
+                "this server requires no token", "send requests without logging in", 404
+            )
+        token = await _read_token(request)
+        if not self._tokens.log_in(token):
+            raise RequestRefused(
+                "wrong token", "use the value of the server's HOMMA_SERVE_TOKEN", 401
             )
         cookie = self._tokens.set_cookie(secure=request.url.scheme == "https")
         return Response(status_code=204, headers={"set-cookie": cookie})
 
 
-async def _token_of(request: Request) -> str:
-    """The token of a body {"token": …}, which a page of another site cannot send as such."""
-    wrong = RequestRefused("the body is no login", 'send {"token": "…"} as application/json', 400)
+async def _read_token(request: Request) -> str:
+    """The token of a body {"token": …}. A form of another site cannot send that content type."""
+    invalid = RequestRefused(
+        "the body is not a login", 'send {"token": "…"} as application/json', 400
+    )
     if request.headers.get("content-type", "").partition(";")[0].strip() != "application/json":
-        raise RequestRefused("the body is no JSON", "send it as application/json", 415)
+        raise RequestRefused("the body is not JSON", "send it as application/json", 415)
     body = b""
     try:
-        async with asyncio.timeout(_BODY_WITHIN_S):
-            async for part in request.stream():
-                body += part
-                if len(body) > _BODY_BYTES:
+        async with asyncio.timeout(_BODY_TIMEOUT_S):
+            async for chunk in request.stream():
+                body += chunk
+                if len(body) > _MAX_BODY_BYTES:
                     raise RequestRefused(
-                        "the body is too long", f"{_BODY_BYTES} bytes are enough", 413
+                        "the body is too long", f"send at most {_MAX_BODY_BYTES} bytes", 413
                     )
     except TimeoutError as error:
-        raise RequestRefused("the body did not come", "send it at once", 408) from error
+        raise RequestRefused(
+            f"the body did not arrive within {_BODY_TIMEOUT_S:g} s", "send it at once", 408
+        ) from error
     try:
-        given = json.loads(body)["token"]
+        token = json.loads(body)["token"]
     except (ValueError, KeyError, TypeError, RecursionError) as error:
-        raise wrong from error
-    if not isinstance(given, str) or not given.isprintable():
-        raise wrong
-    return given
+        raise invalid from error
+    if not isinstance(token, str) or not token.isprintable():
+        raise invalid
+    return token
 
 
 def _refused(request: Request, error: Exception) -> Response:
     assert isinstance(error, RequestRefused)
     if request.url.path.startswith("/udf/"):
-        return udf.told(error)
+        return udf.error_response(error)
     return problem(error)
 
 

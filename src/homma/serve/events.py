@@ -1,8 +1,8 @@
-"""What has happened, numbered, for live streams that come, lag, go and come back. Pure.
+"""Numbered events for live streams that connect, lag, disconnect and reconnect. Pure.
 
-Each event is encoded once. A stream is a number: how far it has come. Of what it has not had it
-gets the newest of each candle, so one that lags gets less, not more; one that has been away for
-too long is told to load anew.
+Each event is encoded once. A stream is a number: the last event it has received. It is sent the
+newest version of each candle since then, so a slow stream receives less data, not more. A stream
+that was away for too long receives a reset.
 """
 
 from bisect import bisect_right
@@ -15,14 +15,14 @@ from homma.serve import wire
 from homma.serve.live import LiveChange
 from homma.topics.latest import Candle, SeriesKey
 
-#: So many bytes at a time: whoever is further behind is told to load anew.
-_MOST_BYTES: Final = 1 << 20
-_NOTHING: Final = b"{}"
+#: A stream that is further behind than this receives a reset.
+_MAX_BYTES: Final = 1 << 20
+_EMPTY: Final = b"{}"
 
 
 @dataclass(frozen=True, slots=True)
 class Subscription:
-    """What a stream is about; no series: all of them."""
+    """The interval and series of a stream; no series means all."""
 
     interval: int
     series: frozenset[SeriesKey] = frozenset()
@@ -30,7 +30,7 @@ class Subscription:
 
 @dataclass(frozen=True, slots=True)
 class Event:
-    """One change of one candle; without a series: all candles of the interval may be others."""
+    """A change of one candle; without a series, a reset of all candles of the interval."""
 
     number: int
     interval: int
@@ -38,35 +38,36 @@ class Event:
     start: datetime | None
     frame: bytes
 
-    def concerns(self, wanted: Subscription) -> bool:
-        """Whether it is one for such a stream."""
-        if self.interval != wanted.interval:
+    def matches(self, subscription: Subscription) -> bool:
+        """Whether streams with this subscription receive the event."""
+        if self.interval != subscription.interval:
             return False
-        return not wanted.series or self.series is None or self.series in wanted.series
+        series = subscription.series
+        return not series or self.series is None or self.series in series
 
 
 class Events:
-    """The last `most` events, at least; `run` tells this server from the one before."""
+    """At least the last `max_events` events. `run_id` changes with every start of the server."""
 
-    def __init__(self, run: str, most: int) -> None:
-        self._run = run
-        self._most = most
+    def __init__(self, run_id: str, max_events: int) -> None:
+        self._run_id = run_id
+        self._max_events = max_events
         self._events: list[Event] = []
         #: The number of the newest event.
         self.newest = 0
 
-    def changed(self, interval: int, change: LiveChange) -> None:
-        """A candle is another now, or gone."""
+    def add_change(self, interval: int, change: LiveChange) -> None:
+        """Add an event for a new, changed or deleted candle."""
         if isinstance(change, Candle):
             kind, candle, data = b"candle", change, wire.update(interval, change)
         else:
             candle = change.candle
-            kind, data = b"gone", wire.removal(interval, candle)
+            kind, data = b"deleted", wire.deletion(interval, candle)
         self._add(interval, candle.series, candle.start, kind, data)
 
-    def replaced(self, interval: int) -> None:
-        """Any candle of an interval may be another now."""
-        self._add(interval, None, None, b"reset", _NOTHING)
+    def add_reset(self, interval: int) -> None:
+        """Add a reset: any candle of the interval may have changed."""
+        self._add(interval, None, None, b"reset", _EMPTY)
 
     def _add(
         self,
@@ -77,19 +78,19 @@ class Events:
         data: bytes,
     ) -> None:
         self.newest += 1
-        frame = b"event: %b\nid: %b\ndata: %b\n\n" % (kind, self.id(self.newest), data)
+        frame = b"event: %b\nid: %b\ndata: %b\n\n" % (kind, self.event_id(self.newest), data)
         self._events.append(Event(self.newest, interval, series, start, frame))
-        if len(self._events) > 2 * self._most:
-            del self._events[: -self._most]
+        if len(self._events) > 2 * self._max_events:
+            del self._events[: -self._max_events]
 
-    def id(self, number: int) -> bytes:
-        """How a client is told how far it has come."""
-        return f"{self._run}-{number}".encode()
+    def event_id(self, number: int) -> bytes:
+        """The Last-Event-ID of an event number."""
+        return f"{self._run_id}-{number}".encode()
 
-    def number(self, last_event_id: str) -> int | None:
-        """How far a client has come; None where that was another server, or too long ago."""
-        run, _, text = last_event_id.rpartition("-")
-        if run != self._run or not (text.isascii() and text.isdigit()) or len(text) > 18:
+    def event_number(self, last_event_id: str) -> int | None:
+        """The number in a Last-Event-ID; None if another run issued it, or too long ago."""
+        run_id, _, text = last_event_id.rpartition("-")
+        if run_id != self._run_id or not (text.isascii() and text.isdigit()) or len(text) > 18:
             return None
         number = int(text)
         return number if self._oldest() <= number + 1 <= self.newest + 1 else None
@@ -98,28 +99,28 @@ class Events:
         return self._events[0].number if self._events else self.newest + 1
 
     def reset(self) -> bytes:
-        """What a client is told that has to load anew."""
-        return b"event: reset\nid: %b\ndata: {}\n\n" % self.id(self.newest)
+        """The frame that tells a client to reload."""
+        return b"event: reset\nid: %b\ndata: {}\n\n" % self.event_id(self.newest)
 
-    def between(self, number: int, last: int, wanted: Subscription) -> bytes:
-        """The newest of each candle that has changed after an event, up to another."""
+    def between(self, number: int, last: int, subscription: Subscription) -> bytes:
+        """The newest frame of each candle that changed in events `number` + 1 to `last`."""
         if number + 1 < self._oldest():
             return self.reset()
         first, end = (
             bisect_right(self._events, n, key=lambda event: event.number) for n in (number, last)
         )
-        frames = _newest(self._events[first:end], wanted)
-        return self.reset() if sum(map(len, frames)) > _MOST_BYTES else b"".join(frames)
+        frames = _newest(self._events[first:end], subscription)
+        return self.reset() if sum(map(len, frames)) > _MAX_BYTES else b"".join(frames)
 
 
-def _newest(events: Sequence[Event], wanted: Subscription) -> list[bytes]:
-    found: dict[tuple[SeriesKey | None, datetime | None], bytes] = {}
+def _newest(events: Sequence[Event], subscription: Subscription) -> list[bytes]:
+    frames: dict[tuple[SeriesKey | None, datetime | None], bytes] = {}
     for event in events:
-        if event.concerns(wanted):
+        if event.matches(subscription):
             if event.series is None:
-                found.clear()
-            at = (event.series, event.start)
-            # The last place, as numbers grow in the order in which they are sent.
-            found.pop(at, None)
-            found[at] = event.frame
-    return list(found.values())
+                frames.clear()
+            candle = (event.series, event.start)
+            # Moved to the end, as frames are sent in the order of their numbers.
+            frames.pop(candle, None)
+            frames[candle] = event.frame
+    return list(frames.values())

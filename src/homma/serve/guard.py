@@ -1,4 +1,4 @@
-"""Who may ask, and what every answer says to browsers."""
+"""Access rules for requests, and the security headers of every answer."""
 
 import hmac
 import ipaddress
@@ -17,10 +17,10 @@ from homma.metrics import Metrics
 from homma.serve.problem import problem
 
 COOKIE: Final = "homma"
-_QUERY_BYTES: Final = 8192
-_PATH_BYTES: Final = 2048
-#: What may be asked without a token: the page, which asks for one, and what machines look at.
-_OPEN: Final = ("/assets/", "/health/")
+_MAX_QUERY_BYTES: Final = 8192
+_MAX_PATH_BYTES: Final = 2048
+#: Paths without a token: the page, which asks for the token, and health and metrics.
+_OPEN_PREFIXES: Final = ("/assets/", "/health/")
 _OPEN_PATHS: Final = ("/", "/favicon.ico", "/metrics", "/api/login")
 _HEADERS: Final = {
     "content-security-policy": "default-src 'self'; base-uri 'none'; form-action 'self'; "
@@ -28,36 +28,40 @@ _HEADERS: Final = {
     "x-content-type-options": "nosniff",
     "referrer-policy": "no-referrer",
 }
-#: Wrong tokens within a minute before nobody's is looked at any more.
-_TRIES: Final = 10
+#: After this many wrong tokens in a minute, every login is refused.
+_MAX_FAILED_LOGINS: Final = 10
 _MINUTE_S: Final = 60.0
-_COOKIE_S: Final = 30 * 86_400
+_COOKIE_AGE_S: Final = 30 * 86_400
 
 
 @dataclass(frozen=True, slots=True)
 class AccessRules:
-    """By which names it may be asked, by whose pages, and with which token (None: without)."""
+    """Allowed Host names, allowed CORS origins, and the token (None: no token needed)."""
 
     hosts: frozenset[str]
     origins: frozenset[str]
     token: str | None
 
 
-def rules(host: str, allowed_hosts: str, cors_origins: str, token: str | None) -> AccessRules:
-    """What the settings say; SettingError where all the world could read without a token."""
+def access_rules(
+    host: str, allowed_hosts: str, cors_origins: str, token: str | None
+) -> AccessRules:
+    """The rules from the settings; SettingError if other machines could read without a token."""
     if not token and not is_loopback(host):
         raise SettingError(
-            f"serve_host is {host}, where others can reach it, and there is no token",
-            "set HOMMA_SERVE_TOKEN to a long random text, or leave it at 127.0.0.1",
+            f"serve_host is {host}, which other machines can reach, but there is no token",
+            "set HOMMA_SERVE_TOKEN to a long random text, or keep serve_host at 127.0.0.1",
         )
     if token is not None and len(token) < 16:
-        raise SettingError("HOMMA_SERVE_TOKEN is short enough to be guessed", "take 16 or more")
+        raise SettingError(
+            "HOMMA_SERVE_TOKEN is short enough to be guessed", "use 16 characters or more"
+        )
     names = {"localhost", "127.0.0.1", "::1", host.lower(), *_words(allowed_hosts.lower())}
     return AccessRules(frozenset(names), frozenset(_words(cors_origins)), token)
 
 
 def is_loopback(host: str) -> bool:
-    """Whether an address is this machine's own."""
+    """Whether an address is a loopback address."""
     if host == "localhost":
         return True
     try:
@@ -70,86 +74,84 @@ def _words(text: str) -> list[str]:
     return [word.strip() for word in text.split(",") if word.strip()]
 
 
-class Tokens:
-    """Knows the token when it sees it; the cookie is another text, made from it."""
+class TokenCheck:
+    """Checks requests for the token, or for a cookie that is derived from the token."""
 
     def __init__(self, token: str | None) -> None:
         self._token = token
-        self.cookie = "" if token is None else _derived(token)
+        self.cookie = "" if token is None else _cookie_value(token)
         self._failed_s: list[float] = []
 
-    def needed(self) -> bool:
-        """Whether there is one."""
+    def is_required(self) -> bool:
+        """Whether requests need a token."""
         return self._token is not None
 
-    def carried(self, headers: Mapping[str, str]) -> bool:
-        """Whether a request may pass."""
-        kind, _, given = headers.get("authorization", "").partition(" ")
-        if kind.lower() == "bearer" and self.right(given.strip()):
+    def is_authorized(self, headers: Mapping[str, str]) -> bool:
+        """Whether a request has the token or the cookie."""
+        kind, _, token = headers.get("authorization", "").partition(" ")
+        if kind.lower() == "bearer" and self.is_valid(token.strip()):
             return True
         try:
-            found = SimpleCookie(headers.get("cookie", "")).get(COOKIE)
+            cookie = SimpleCookie(headers.get("cookie", "")).get(COOKIE)
         except CookieError:
             return False
-        return found is not None and _same(found.value, self.cookie)
+        return cookie is not None and _is_equal(cookie.value, self.cookie)
 
-    def right(self, given: str) -> bool:
+    def is_valid(self, token: str) -> bool:
         """Whether this is the token."""
-        return self._token is not None and _same(given, self._token)
+        return self._token is not None and _is_equal(token, self._token)
 
-    def log_in(self, given: str) -> bool:
-        """Whether this is the token; Refused where too many were wrong of late."""
+    def log_in(self, token: str) -> bool:
+        """Whether this is the token; RequestRefused after too many wrong tokens in a minute."""
         now_s = time.monotonic()
-        self._failed_s = [at for at in self._failed_s if at > now_s - _MINUTE_S]
-        if len(self._failed_s) >= _TRIES:
-            raise RequestRefused("too many wrong tokens", "wait for a minute", 429)
-        if self.right(given):
+        self._failed_s = [failed_s for failed_s in self._failed_s if failed_s > now_s - _MINUTE_S]
+        if len(self._failed_s) >= _MAX_FAILED_LOGINS:
+            raise RequestRefused("too many wrong tokens", "wait a minute", 429)
+        if self.is_valid(token):
             return True
         self._failed_s.append(now_s)
         return False
 
     def set_cookie(self, *, secure: bool) -> str:
-        """The header that makes a browser bring it along."""
-        more = "; Secure" if secure else ""
-        return (
-            f"{COOKIE}={self.cookie}; Path=/; Max-Age={_COOKIE_S}; HttpOnly; SameSite=Strict{more}"
-        )
+        """The value of the Set-Cookie header."""
+        attributes = "HttpOnly; SameSite=Strict" + ("; Secure" if secure else "")
+        return f"{COOKIE}={self.cookie}; Path=/; Max-Age={_COOKIE_AGE_S}; {attributes}"
 
 
-def _derived(token: str) -> str:
+def _cookie_value(token: str) -> str:
     return hmac.new(token.encode(), b"homma cookie", sha256).hexdigest()
 
 
-def _same(one: str, other: str) -> bool:
-    return hmac.compare_digest(one.encode(), other.encode())
+def _is_equal(left: str, right: str) -> bool:
+    return hmac.compare_digest(left.encode(), right.encode())
 
 
 class Guard:
-    """ASGI: lets requests pass or not, and counts them."""
+    """ASGI middleware: refuses requests that break the rules, and counts all of them."""
 
     def __init__(
-        self, app: ASGIApp, allowed: AccessRules, tokens: Tokens, metrics: Metrics
+        self, app: ASGIApp, rules: AccessRules, tokens: TokenCheck, metrics: Metrics
     ) -> None:
         self._app = app
-        self._rules = allowed
+        self._rules = rules
         self._tokens = tokens
         self._metrics = metrics
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """Refuse, or go on."""
+        """Check the request, then pass it on."""
         if scope["type"] != "http":
             await self._app(scope, receive, send)
             return
-        began_s = time.perf_counter()
+        start_s = time.perf_counter()
         headers = Headers(scope=scope)
         origin = headers.get("origin", "")
-        readable = origin if origin in self._rules.origins else ""
+        allowed_origin = origin if origin in self._rules.origins else ""
 
-        async def told(message: Message) -> None:
+        async def send_secured(message: Message) -> None:
             if message["type"] == "http.response.start":
-                self._metrics.observe("homma_request_seconds", time.perf_counter() - began_s)
+                self._metrics.observe("homma_request_seconds", time.perf_counter() - start_s)
                 self._metrics.count("homma_requests", 1, str(message["status"]))
-                _secure(MutableHeaders(scope=message), readable)
+                _add_security_headers(MutableHeaders(scope=message), allowed_origin)
             await send(message)
 
         try:
@@ -158,30 +160,38 @@ class Guard:
             answer = problem(error)
             if error.status == 401:
                 answer.headers["www-authenticate"] = "Bearer"
-            await answer(scope, receive, told)
+            await answer(scope, receive, send_secured)
             return
-        if readable and scope["method"] == "OPTIONS":
-            await _preflight(told)
+        if allowed_origin and scope["method"] == "OPTIONS":
+            await _preflight(send_secured)
             return
-        await self._app(scope, receive, told)
+        await self._app(scope, receive, send_secured)
 
     def _check(self, scope: Scope, headers: Headers) -> None:
         if _host_name(headers.get("host", "")) not in self._rules.hosts:
             raise RequestRefused(
-                "the Host header names another server",
-                "ask by the address it listens on, or allow the name with --allowed-hosts",
+                "the Host header is not an allowed name",
+                "use the address the server listens on, or allow the name with --allowed-hosts",
                 421,
             )
-        if len(scope["query_string"]) > _QUERY_BYTES or len(scope["raw_path"]) > _PATH_BYTES:
+        if (
+            len(scope["query_string"]) > _MAX_QUERY_BYTES
+            or len(scope["raw_path"]) > _MAX_PATH_BYTES
+        ):
             raise RequestRefused(
-                "the address is too long", f"keep it under {_QUERY_BYTES} bytes", 414
+                "the URL is too long",
+                f"use a path of at most {_MAX_PATH_BYTES} bytes and a query of at most "
+                f"{_MAX_QUERY_BYTES}",
+                414,
             )
         path = scope["path"]
-        free = path in _OPEN_PATHS or path.startswith(_OPEN)
+        is_open = path in _OPEN_PATHS or path.startswith(_OPEN_PREFIXES)
         preflight = scope["method"] == "OPTIONS"
-        if self._tokens.needed() and not (free or preflight or self._tokens.carried(headers)):
+        if self._tokens.is_required() and not (
+            is_open or preflight or self._tokens.is_authorized(headers)
+        ):
             raise RequestRefused(
-                "a token is needed", "send it as `Authorization: Bearer …`, or log in", 401
+                "this server requires a token", "send `Authorization: Bearer …`, or log in", 401
             )
 
 
@@ -191,7 +201,7 @@ def _host_name(host: str) -> str:
     return host.partition(":")[0].lower()
 
 
-def _secure(headers: MutableHeaders, origin: str) -> None:
+def _add_security_headers(headers: MutableHeaders, origin: str) -> None:
     for name, value in _HEADERS.items():
         headers[name] = value
     if origin:

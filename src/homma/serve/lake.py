@@ -1,4 +1,4 @@
-"""Candles of a span as the lake's tables have them."""
+"""Reads candles from the lake's tables."""
 
 import threading
 import time
@@ -17,13 +17,13 @@ from homma.lake.table import Lake, Table
 from homma.serve.live import CandleRange
 from homma.topics.latest import Candle
 
-#: Candles are looked for in so many times the time that they would take, then in all.
-_LOOK_ON: Final = (1, 8, 100)
+#: `count` candles are searched in this many times `count` intervals, then in the whole range.
+_WIDENING: Final = (1, 8, 100)
 _EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
 
 
 class LakeReader:
-    """Reads one table for one at a time."""
+    """Reads candles from the lake; each table in one thread at a time."""
 
     def __init__(self, lake: Lake) -> None:
         self._lake = lake
@@ -31,17 +31,17 @@ class LakeReader:
         self._tables: dict[int, Table] = {}
 
     def read(self, interval: int, span: CandleRange) -> Sequence[Candle]:
-        """The candles of a span that the lake has."""
+        """The lake's candles of a range, oldest first. Raises LakeError if it cannot be read."""
         with self._locks[interval]:
             table = self._table(interval)
             table.refresh()
             source, symbol = span.series
-            wanted = HistoryQuery(symbol, source, _us(span.since), _us(span.until))
+            query = HistoryQuery(symbol, source, _us(span.since), _us(span.until))
             now_us = time.time_ns() // 1000
             if span.since is None:
-                rows = history.candles(table, replace(wanted, last=span.count), now_us)
+                rows = history.candles(table, replace(query, last=span.count), now_us)
             else:
-                rows = _first(table, wanted, span.count, now_us)
+                rows = _first(table, query, span.count, now_us)
         return list(_candles(rows))
 
     def _table(self, interval: int) -> Table:
@@ -50,23 +50,23 @@ class LakeReader:
         return self._tables[interval]
 
     def close(self) -> None:
-        """Let go of the connections."""
+        """Close the connections."""
         self._lake.close()
 
 
-def _first(table: Table, wanted: HistoryQuery, count: int, now_us: int) -> pl.DataFrame:
-    """The oldest rows of a range, without reading more of it than need be."""
+def _first(table: Table, query: HistoryQuery, count: int, now_us: int) -> pl.DataFrame:
+    """The oldest rows of a range, without reading more of the table than necessary."""
     interval = table.spec.interval
     assert interval is not None
-    assert wanted.since_us is not None
-    for times in _LOOK_ON:
-        edge_us = wanted.since_us + times * count * INTERVALS[interval].longest_us
-        if wanted.until_us is not None and edge_us >= wanted.until_us:
+    assert query.since_us is not None
+    for factor in _WIDENING:
+        edge_us = query.since_us + factor * count * INTERVALS[interval].longest_us
+        if query.until_us is not None and edge_us >= query.until_us:
             break
-        rows = history.candles(table, replace(wanted, until_us=edge_us), now_us)
-        if rows.height >= count or (wanted.until_us is None and edge_us > now_us):
+        rows = history.candles(table, replace(query, until_us=edge_us), now_us)
+        if rows.height >= count or (query.until_us is None and edge_us > now_us):
             return rows.head(count)
-    return history.candles(table, wanted, now_us).head(count)
+    return history.candles(table, query, now_us).head(count)
 
 
 def _candles(rows: pl.DataFrame) -> Iterator[Candle]:
@@ -86,5 +86,5 @@ def _candles(rows: pl.DataFrame) -> Iterator[Candle]:
         )
 
 
-def _us(at: datetime | None) -> int | None:
-    return None if at is None else (at - _EPOCH) // timedelta(microseconds=1)
+def _us(instant: datetime | None) -> int | None:
+    return None if instant is None else (instant - _EPOCH) // timedelta(microseconds=1)

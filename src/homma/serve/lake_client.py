@@ -1,4 +1,4 @@
-"""Older candles, out of the lake, beside a loop that must not wait."""
+"""Reads older candles from the lake in threads, so that the event loop never blocks."""
 
 import asyncio
 import logging
@@ -16,79 +16,79 @@ from homma.topics.latest import Candle
 log = logging.getLogger("homma.serve")
 
 _THREADS: Final = 4
-#: More questions than this at a time are refused.
-_MOST: Final = 64
-_ANSWER_WITHIN_S: Final = 20.0
-#: So long nothing is asked of a lake that did not answer.
+#: More pending reads than this are refused.
+_MAX_PENDING: Final = 64
+_TIMEOUT_S: Final = 20.0
+#: After a failed read, the lake is not read for this long.
 _PAUSE_S: Final = 5.0
 
 
 class HistoryReader(Protocol):
-    """What reads the lake, in threads of its own; LakeError where there is no way."""
+    """Reads the lake, in a thread of the client. Raises LakeError if it cannot."""
 
     def read(self, interval: int, span: CandleRange) -> Sequence[Candle]:
-        """The candles of a span that the lake has."""
+        """The lake's candles of a range, oldest first."""
 
     def close(self) -> None:
-        """Let go of the connections."""
+        """Close the connections."""
 
 
 class LakeClient:
-    """Asks the lake; where it is away, one goes on without it for a moment.
+    """Reads the lake; while it does not answer, the server continues without it for a moment.
 
-    What reads it is opened behind the first answers, as its libraries take their time to load.
+    `open_reader` runs in a thread, as the lake's libraries take a while to load.
     """
 
-    def __init__(self, opened: Callable[[], HistoryReader], metrics: Metrics) -> None:
-        self._opened = opened
+    def __init__(self, open_reader: Callable[[], HistoryReader], metrics: Metrics) -> None:
+        self._open_reader = open_reader
         self._metrics = metrics
         self._threads = ThreadPoolExecutor(_THREADS, "lake")
-        self._opening = threading.Lock()
+        self._open_lock = threading.Lock()
         self._reader: HistoryReader | None = None
-        self._asked = 0
-        self._not_before_s = 0.0
+        self._pending = 0
+        self._retry_at_s = 0.0
 
-    def begin(self) -> None:
-        """Have it open before somebody asks."""
+    def start(self) -> None:
+        """Open the reader before the first request."""
         self._threads.submit(self._open)
 
     def _open(self) -> HistoryReader:
-        with self._opening:
+        with self._open_lock:
             if self._reader is None:
-                self._reader = self._opened()
+                self._reader = self._open_reader()
             return self._reader
 
     async def find(self, interval: int, span: CandleRange) -> Sequence[Candle] | None:
-        """What the lake has of a span; None where it does not answer."""
-        if time.monotonic() < self._not_before_s:
+        """The lake's candles of a range, oldest first; None if the lake does not answer."""
+        if time.monotonic() < self._retry_at_s:
             return None
-        if self._asked >= _MOST:
-            raise RequestRefused("too many questions are put to the lake", "ask again later", 429)
-        self._asked += 1
+        if self._pending >= _MAX_PENDING:
+            raise RequestRefused("too many requests are waiting for the lake", "retry later", 429)
+        self._pending += 1
         loop = asyncio.get_running_loop()
         reading = loop.run_in_executor(self._threads, self._read, interval, span)
-        reading.add_done_callback(self._answered)
+        reading.add_done_callback(self._on_done)
         try:
-            found = await asyncio.wait_for(asyncio.shield(reading), _ANSWER_WITHIN_S)
+            candles = await asyncio.wait_for(asyncio.shield(reading), _TIMEOUT_S)
         except (LakeError, TimeoutError) as error:
             self._metrics.count("homma_lake_reads", 1, "failed")
-            self._not_before_s = time.monotonic() + _PAUSE_S
-            log.warning("without the lake for now: %s", error or "it takes too long")
+            self._retry_at_s = time.monotonic() + _PAUSE_S
+            log.warning("continuing without the lake: %s", error or "it did not answer in time")
             return None
         self._metrics.count("homma_lake_reads", 1, "answered")
-        return found
+        return candles
 
-    def _answered(self, reading: "asyncio.Future[Sequence[Candle]]") -> None:
-        self._asked -= 1
+    def _on_done(self, reading: "asyncio.Future[Sequence[Candle]]") -> None:
+        self._pending -= 1
         if not reading.cancelled():
-            # Nobody may be waiting for it any more.
+            # Retrieved here, as the request may have timed out.
             reading.exception()
 
     def _read(self, interval: int, span: CandleRange) -> Sequence[Candle]:
         return self._open().read(interval, span)
 
     def close(self) -> None:
-        """Let go of the connections; who still waits gets no answer."""
+        """Close the connections; pending reads are cancelled."""
         self._threads.shutdown(wait=False, cancel_futures=True)
         if self._reader is not None:
             self._reader.close()

@@ -1,8 +1,8 @@
 """The newest candles of every series and interval, in bounded memory. Pure.
 
-What is held is part of what there is: the beginning of a series is in the lake, and while the
-topics are still read backwards so is some of the middle. So it is known from where on a series is
-`whole` here, and only what lies after that is given without asking the lake.
+Memory holds only part of a series: its beginning is in the lake, and while the topics are still
+being read backwards, so is some of the middle. For each series, `_complete_from` is the time from
+which memory has every candle; only a range after that time is answered without the lake.
 """
 
 import json
@@ -12,23 +12,30 @@ from datetime import UTC, datetime, timedelta
 from typing import Final
 
 from homma.core.interval import INTERVALS
-from homma.serve.clocks import Clocks
-from homma.serve.wire import body
-from homma.topics.latest import Candle, CandleRecord, DeletedCandle, Latest, SeriesKey, newest_tick
+from homma.serve.watermarks import SeriesWatermarks
+from homma.serve.wire import candle_body
+from homma.topics.latest import (
+    Candle,
+    CandleRecord,
+    DeletedCandle,
+    LatestCandles,
+    SeriesKey,
+    newest_tick_time,
+)
 
 #: Earlier than any candle.
-EVER: Final = datetime(1, 1, 1, tzinfo=UTC)
-#: So many candles that are gone are remembered, as the lake may not know yet.
-_GRAVES: Final = 10_000
-_NEXT: Final = timedelta(microseconds=1)
+EARLIEST: Final = datetime(1, 1, 1, tzinfo=UTC)
+#: Deleted candles to remember, as the lake may still have them.
+_MAX_DELETED: Final = 10_000
+_MICROSECOND: Final = timedelta(microseconds=1)
 LiveChange = Candle | DeletedCandle
 
 
 @dataclass(frozen=True, slots=True)
 class CandleRange:
-    """Candles of a series that start in [since, until): `count` at most.
+    """At most `count` candles of a series that start in [since, until).
 
-    With `since` the oldest of them, else the newest.
+    With `since` the oldest of them, otherwise the newest.
     """
 
     series: SeriesKey
@@ -36,122 +43,123 @@ class CandleRange:
     until: datetime | None
     count: int
 
-    def of(self, candles: Sequence[Candle]) -> Sequence[Candle]:
-        """Those that are wanted of candles that are in the span, oldest first."""
+    def limit(self, candles: Sequence[Candle]) -> Sequence[Candle]:
+        """The `count` candles to return, of all candles in the range, oldest first."""
         return candles[: self.count] if self.since else candles[-self.count :]
 
 
 class Live:
-    """What has been read of the candle topics."""
+    """The newest candles of the topics, deleted candles, and watermarks."""
 
-    def __init__(self, keep: int, clocks: Clocks) -> None:
+    def __init__(self, keep: int, watermarks: SeriesWatermarks) -> None:
         self.keep = keep
-        #: Of the series whose engine does not say which candles are final.
-        self.clocks = clocks
+        #: Watermarks of series whose engine does not record which candles are final.
+        self.watermarks = watermarks
         self.clear()
 
     def clear(self) -> None:
-        """Forget everything: the topics are others now."""
+        """Discard everything, as the topics were replaced."""
         #: Whether the topics have been read back to their beginning.
-        self.settled = False
-        self._latest = [Latest(self.keep, text=body) for _ in INTERVALS]
-        self._whole: dict[tuple[int, SeriesKey], datetime] = {}
-        self._graves: dict[tuple[int, SeriesKey, datetime], None] = {}
-        self.clocks.clear()
+        self.is_backfilled = False
+        self._latest = [LatestCandles(self.keep, text=candle_body) for _ in INTERVALS]
+        self._complete_from: dict[tuple[int, SeriesKey], datetime] = {}
+        self._deleted: dict[tuple[int, SeriesKey, datetime], None] = {}
+        self.watermarks.clear()
 
     def add(self, interval: int, record: CandleRecord) -> LiveChange | None:
-        """Take a record; gives what it has changed, if anything."""
+        """Apply a record of a candle topic; returns the change, if any."""
         change = self._latest[interval].add(record)
         if record.value is None:
             self._apply_tombstone(interval, change, record.key)
         elif isinstance(change, Candle):
-            self._graves.pop((interval, change.series, change.start), None)
+            self._deleted.pop((interval, change.series, change.start), None)
             if change.is_final is None:
-                tick = newest_tick(record.value) or change.start
-                self.clocks.saw(change.series, tick, record.timestamp_ms)
+                tick = newest_tick_time(record.value) or change.start
+                self.watermarks.observe(change.series, tick, record.timestamp_ms)
         return change
 
     def _apply_tombstone(self, interval: int, change: LiveChange | None, key: bytes | None) -> None:
-        at = (
-            (change.candle.series, change.candle.start)
-            if isinstance(change, DeletedCandle)
-            else _at(key)
-        )
-        if at is None or self._latest[interval].between(at[0], at[1], at[1] + _NEXT):
+        identity = _parse_key(key)
+        if isinstance(change, DeletedCandle):
+            identity = change.candle.series, change.candle.start
+        if identity is None:
             return
-        self._graves[(interval, *at)] = None
-        if len(self._graves) > _GRAVES:
-            self._graves.pop(next(iter(self._graves)))
+        series, start = identity
+        if self._latest[interval].between(series, start, start + _MICROSECOND):
+            return
+        self._deleted[(interval, series, start)] = None
+        if len(self._deleted) > _MAX_DELETED:
+            self._deleted.pop(next(iter(self._deleted)))
 
-    def settle(self) -> None:
-        """The topics have been read back to their beginning."""
-        self.settled = True
+    def mark_backfilled(self) -> None:
+        """Record that the topics have been read back to their beginning."""
+        self.is_backfilled = True
         for latest in self._latest:
-            latest.settle()
+            latest.end_backfill()
 
     def series(self) -> list[SeriesKey]:
-        """Every series there is, by symbol and source."""
-        found = {series for latest in self._latest for series in latest.series()}
-        return sorted(found, key=lambda s: (s[1], s[0]))
+        """All series, sorted by symbol and source."""
+        series_keys = {series for latest in self._latest for series in latest.series()}
+        return sorted(series_keys, key=lambda s: (s[1], s[0]))
 
-    def of_interval(self, interval: int) -> list[SeriesKey]:
-        """The same of one interval."""
+    def series_of_interval(self, interval: int) -> list[SeriesKey]:
+        """All series that have candles of one interval, sorted by symbol and source."""
         return self._latest[interval].series()
 
-    def split(self) -> list[SeriesKey]:
-        """Series that stand in several partitions, whose candles are halves."""
-        return [s for s in self.series() if any(latest.split(s) for latest in self._latest)]
+    def split_series(self) -> list[SeriesKey]:
+        """Series in several partitions, whose candles are incomplete."""
+        return [s for s in self.series() if any(latest.is_split(s) for latest in self._latest)]
 
-    def bad(self) -> int:
-        """Records that are no candles."""
+    def invalid_count(self) -> int:
+        """Number of records that are not candles."""
         return sum(latest.bad for latest in self._latest)
 
-    def superseded(self) -> int:
-        """Records that lack a part of the candle that is there."""
+    def superseded_count(self) -> int:
+        """Number of records that lack ticks of the candle that memory has."""
         return sum(latest.superseded for latest in self._latest)
 
     def newest(self, interval: int, series: SeriesKey, count: int) -> Sequence[Candle]:
         """The newest candles of a series, oldest first."""
         return self._latest[interval].before(series, None, count)
 
-    def held(self, interval: int, span: CandleRange) -> Sequence[Candle]:
-        """What is here of a span, which need not be all there is."""
+    def in_memory(self, interval: int, span: CandleRange) -> Sequence[Candle]:
+        """The candles of a range that are in memory; there may be more in the lake."""
         latest = self._latest[interval]
         if span.since is None:
             return latest.before(span.series, span.until, span.count)
         return latest.between(span.series, span.since, span.until)[: span.count]
 
     def authoritative(self, interval: int, span: CandleRange) -> Sequence[Candle] | None:
-        """The candles of a span where surely all of them are here; else None."""
-        whole = self._whole.get((interval, span.series))
-        if whole is None:
+        """The candles of a range if memory certainly has all of them, otherwise None."""
+        complete_from = self._complete_from.get((interval, span.series))
+        if complete_from is None:
             return None
-        dropped = self._latest[interval].dropped(span.series)
-        if dropped is not None and dropped >= whole:
-            # Nothing that starts later has been let go.
-            whole = dropped + _NEXT
-        found = self.held(interval, span)
+        dropped = self._latest[interval].newest_dropped(span.series)
+        if dropped is not None and dropped >= complete_from:
+            # Memory has dropped no candle that starts later.
+            complete_from = dropped + _MICROSECOND
+        candles = self.in_memory(interval, span)
         if span.since is not None:
-            return found if span.since >= whole else None
-        enough = len(found) == span.count and found[0].start >= whole
-        return found if enough or whole == EVER else None
+            return candles if span.since >= complete_from else None
+        is_full = len(candles) == span.count and candles[0].start >= complete_from
+        return candles if is_full or complete_from == EARLIEST else None
 
     def merge_history(
         self, interval: int, span: CandleRange, older: Sequence[Candle]
     ) -> Sequence[Candle]:
-        """A span of what is here and of what the lake has of it."""
-        graves = self._graves
-        found = {c.start: c for c in older if (interval, span.series, c.start) not in graves}
-        for candle in self.held(interval, span):
-            other = found.get(candle.start)
-            # As in the topic: an engine that lost a part of a candle does not replace it.
-            if other is None or candle.revision is not None or candle.volume >= other.volume:
-                found[candle.start] = candle
-        return span.of([found[start] for start in sorted(found)])
+        """Merge the lake's candles of a range (`older`) with those in memory."""
+        deleted = self._deleted
+        candles = {c.start: c for c in older if (interval, span.series, c.start) not in deleted}
+        for candle in self.in_memory(interval, span):
+            landed = candles.get(candle.start)
+            # As in the topic: a candle of an engine that lost ticks does not replace a larger one.
+            if landed is None or candle.revision is not None or candle.volume >= landed.volume:
+                candles[candle.start] = candle
+        return span.limit([candles[start] for start in sorted(candles)])
 
     def is_contiguous(self, interval: int, span: CandleRange, older: Sequence[Candle]) -> bool:
-        """Whether what the lake has of a span reaches to what is here."""
-        dropped = self._latest[interval].dropped(span.series)
+        """Whether there is no gap between the lake's candles of a range and those in memory."""
+        dropped = self._latest[interval].newest_dropped(span.series)
         if dropped is None or (span.since is not None and len(older) == span.count):
             return True
         before = span.since is not None and dropped < span.since
@@ -159,26 +167,26 @@ class Live:
         return before or after or any(candle.start >= dropped for candle in older)
 
     def mark_complete(self, interval: int, span: CandleRange, candles: Sequence[Candle]) -> None:
-        """Hold what was found of a span, if it reaches to the newest candle."""
+        """Keep the complete candles of a range in memory, if it reaches the newest candle."""
         newest = self.newest(interval, span.series, 1)
-        full = len(candles) == span.count
-        cut_short = full if span.since is not None else False
-        ends = span.until is None or (newest and span.until > newest[0].start)
-        if not self.settled or cut_short or not ends:
+        is_full = len(candles) == span.count
+        is_cut_off = is_full and span.since is not None
+        has_newest = span.until is None or (newest and span.until > newest[0].start)
+        if not self.is_backfilled or is_cut_off or not has_newest:
             return
-        first = span.since or (candles[0].start if full else EVER)
-        at = (interval, span.series)
-        self._latest[interval].fill(candles[-self.keep :])
+        first = span.since or (candles[0].start if is_full else EARLIEST)
+        key = (interval, span.series)
+        self._latest[interval].add_history(candles[-self.keep :])
         if len(candles) > self.keep:
             first = candles[-self.keep].start
-        self._whole[at] = min(first, self._whole.get(at, first))
+        self._complete_from[key] = min(first, self._complete_from.get(key, first))
 
 
-def _at(key: bytes | None) -> tuple[SeriesKey, datetime] | None:
-    """The candle of a tombstone that nobody here has seen: there is only its key to tell."""
+def _parse_key(key: bytes | None) -> tuple[SeriesKey, datetime] | None:
+    """The series and start in a record's key: all that identifies a tombstone's unseen candle."""
     try:
-        found = json.loads(key or b"")
-        start = datetime.fromisoformat(found["dateTime"])
-        return (str(found["source"]), str(found["symbol"])), start.replace(tzinfo=UTC)
+        fields = json.loads(key or b"")
+        start = datetime.fromisoformat(fields["dateTime"])
+        return (str(fields["source"]), str(fields["symbol"])), start.replace(tzinfo=UTC)
     except (ValueError, KeyError, TypeError, RecursionError):
         return None

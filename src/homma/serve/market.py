@@ -1,4 +1,4 @@
-"""What has been read, handed from the reader's thread to the loop that answers."""
+"""The state of the server: candles that the feed's thread hands over to the event loop."""
 
 import asyncio
 import logging
@@ -14,12 +14,12 @@ from homma.topics.latest import CandleRecord, SeriesKey
 
 log = logging.getLogger("homma.serve")
 
-#: Records that are looked at in one go; requests are answered in between.
-_AT_ONCE: Final = 250
+#: Records applied before the event loop may answer other requests.
+_CHUNK: Final = 250
 
 
 class Market:
-    """The state of the server. Everything in it belongs to the loop."""
+    """The live candles, the streams and the server's readiness. Used only in the event loop."""
 
     def __init__(
         self, live: Live, streams: Streams, metrics: Metrics, now_s: Callable[[], float]
@@ -28,83 +28,79 @@ class Market:
         self.streams = streams
         self._metrics = metrics
         self._now_s = now_s
-        self._heard_s = now_s()
-        self._split: set[SeriesKey] = set()
-        #: Whether it is known what the newest candles are.
-        self.ready = False
-        #: What stands in the way of reading, if anything does.
-        self.trouble = ""
+        self._last_read_s = now_s()
+        #: Series that are in several partitions.
+        self.split_series: set[SeriesKey] = set()
+        #: Whether the newest candles have been read.
+        self.is_ready = False
+        #: Why Kafka cannot be read right now; empty if it can.
+        self.error = ""
 
-    async def recent(self, records: Sequence[tuple[int, CandleRecord]]) -> None:
-        """Take records that were there before: nobody is told of them one by one."""
-        await self._take(records, notify=False)
+    async def add_history(self, records: Sequence[tuple[int, CandleRecord]]) -> None:
+        """Apply (interval, record) pairs of the backfill, without an event for each change."""
+        await self._add(records, notify=False)
 
-    async def arrived(self, records: Sequence[tuple[int, CandleRecord]]) -> None:
-        """Take new records."""
-        await self._take(records, notify=True)
+    async def add_live(self, records: Sequence[tuple[int, CandleRecord]]) -> None:
+        """Apply new (interval, record) pairs, with an event for each change."""
+        await self._add(records, notify=True)
 
-    async def _take(self, records: Sequence[tuple[int, CandleRecord]], *, notify: bool) -> None:
-        for first in range(0, len(records), _AT_ONCE):
+    async def _add(self, records: Sequence[tuple[int, CandleRecord]], *, notify: bool) -> None:
+        for first in range(0, len(records), _CHUNK):
             if first:
                 await asyncio.sleep(0)
-            for interval, record in records[first : first + _AT_ONCE]:
+            for interval, record in records[first : first + _CHUNK]:
                 change = self.live.add(interval, record)
                 if notify and change is not None:
-                    self.streams.events.changed(interval, change)
+                    self.streams.events.add_change(interval, change)
             self.streams.notify()
         self._metrics.count("homma_candles_read", len(records))
-        self._heard_s = self._now_s()
+        self._last_read_s = self._now_s()
 
     async def on_ready(self) -> None:
-        """The newest candles are there: answers make sense from now on."""
-        self.ready, self.trouble = True, ""
-        self._measure()
+        """The newest candles have been read: answers are correct from now on."""
+        self.is_ready, self.error = True, ""
+        self._update_metrics()
 
-    async def on_backfilled(self, *, long: bool) -> None:
-        """Everything is there; if it took `long`, clients have seen less than there is."""
-        self.live.settle()
-        self._measure()
-        if long:
-            self._replaced()
+    async def on_backfilled(self, *, reset: bool) -> None:
+        """The topics have been read to their beginning. `reset`: clients have to reload."""
+        self.live.mark_backfilled()
+        self._update_metrics()
+        if reset:
+            self._reset_clients()
 
     async def clear(self) -> None:
-        """The topics are others now."""
+        """Discard everything, as the topics were replaced."""
         self.live.clear()
-        self._replaced()
+        self._reset_clients()
 
-    async def on_error(self, trouble: str) -> None:
-        """Nothing can be read for now."""
-        if trouble != self.trouble:
-            log.warning("%s", trouble)
-        self.trouble = trouble
+    async def on_error(self, error: str) -> None:
+        """Kafka cannot be read right now."""
+        if error != self.error:
+            log.warning("%s", error)
+        self.error = error
 
     async def on_heartbeat(self) -> None:
-        """From time to time, while Kafka answers: time passes, and what is amiss is told."""
-        self.live.clocks.silent(timedelta(seconds=self._now_s() - self._heard_s))
-        self._measure()
+        """Called regularly while Kafka answers: advance idle watermarks and update metrics."""
+        self.live.watermarks.advance_idle(timedelta(seconds=self._now_s() - self._last_read_s))
+        self._update_metrics()
 
-    def _measure(self) -> None:
-        self.trouble = ""
-        split = self.live.split()
-        for source, symbol in set(split) - self._split:
+    def _update_metrics(self) -> None:
+        self.error = ""
+        split = set(self.live.split_series())
+        for source, symbol in split - self.split_series:
             log.warning(
-                "%s of %s stands in several partitions, so its candles are halves; key ticks "
-                "SOURCE:SYMBOL, or run `homma aggregate --rekey`",
+                "%s from %s is in several partitions, so its candles are incomplete; key ticks "
+                "as SOURCE:SYMBOL, or run `homma aggregate --rekey`",
                 symbol,
                 source,
             )
-        self._split = set(split)
-        self._metrics.show("homma_series", len(self.live.series()))
-        self._metrics.show("homma_series_split", len(split))
-        self._metrics.show("homma_candles_invalid", self.live.bad())
-        self._metrics.show("homma_candles_superseded", self.live.superseded())
+        self.split_series = split
+        self._metrics.set("homma_series", len(self.live.series()))
+        self._metrics.set("homma_series_split", len(split))
+        self._metrics.set("homma_candles_invalid", self.live.invalid_count())
+        self._metrics.set("homma_candles_superseded", self.live.superseded_count())
 
-    @property
-    def split(self) -> set[SeriesKey]:
-        """Series that stand in several partitions."""
-        return self._split
-
-    def _replaced(self) -> None:
+    def _reset_clients(self) -> None:
         for interval in range(len(INTERVALS)):
-            self.streams.events.replaced(interval)
+            self.streams.events.add_reset(interval)
         self.streams.notify()

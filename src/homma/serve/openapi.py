@@ -1,4 +1,4 @@
-"""The API in OpenAPI's words, made from the same tables that read the parameters. Pure."""
+"""The OpenAPI description, built from the tables that parse the parameters. Pure."""
 
 from collections.abc import Sequence
 from typing import Any, Final
@@ -13,20 +13,27 @@ Document = dict[str, Any]
 _NUMBER: Final[Document] = {"type": "number"}
 _TEXT: Final[Document] = {"type": "string"}
 _CANDLE: Final[Document] = {
-    "dateTime": {"type": "string", "format": "date-time", "description": "start, UTC"},
-    "time": {"type": "integer", "description": "start, seconds since 1970"},
+    "dateTime": {
+        "type": "string",
+        "format": "date-time",
+        "description": "start of the candle, UTC",
+    },
+    "time": {"type": "integer", "description": "start of the candle, seconds since 1970"},
     "open": _NUMBER,
     "high": _NUMBER,
     "low": _NUMBER,
     "close": _NUMBER,
-    "volume": {"type": "integer", "description": "count of ticks"},
-    "isFinal": {"type": ["boolean", "null"], "description": "null: another engine did not say"},
+    "volume": {"type": "integer", "description": "tick count"},
+    "isFinal": {
+        "type": ["boolean", "null"],
+        "description": "null: the engine that wrote the candle does not record it",
+    },
     "revision": {
         "type": ["integer", "null"],
-        "description": "0 while open, 1 when first final, one more with every correction",
+        "description": "0 while open, 1 when first final, then one more with each correction",
     },
 }
-_NAMES: Final[Document] = {
+_SERIES_INTERVAL: Final[Document] = {
     "source": _TEXT,
     "symbol": _TEXT,
     "interval": {"type": "string", "enum": list(BY_CODE)},
@@ -38,25 +45,25 @@ def _object(properties: Document, optional: Sequence[str] = ()) -> Document:
     return {"type": "object", "properties": properties, "required": required}
 
 
-def _list(of: Document) -> Document:
-    return {"type": "array", "items": of}
+def _array(items: Document) -> Document:
+    return {"type": "array", "items": items}
 
 
-def _of(name: str) -> Document:
+def _ref(name: str) -> Document:
     return {"$ref": f"#/components/schemas/{name}"}
 
 
 _SCHEMAS: Final[Document] = {
     "Candle": _object(_CANDLE),
-    "Update": _object({**_NAMES, **_CANDLE}),
+    "Update": _object({**_SERIES_INTERVAL, **_CANDLE}),
     "Candles": _object(
         {
-            **_NAMES,
+            **_SERIES_INTERVAL,
             "complete": {
                 "type": "boolean",
-                "description": "false where older candles could not be read just now",
+                "description": "false if older candles could not be read",
             },
-            "candles": _list(_of("Candle")),
+            "candles": _array(_ref("Candle")),
         }
     ),
     "Series": _object(
@@ -65,7 +72,7 @@ _SCHEMAS: Final[Document] = {
             "symbol": _TEXT,
             "split": {
                 "type": "boolean",
-                "description": "true where it stands in several partitions: its candles are halves",
+                "description": "true if several partitions have it, so its candles are incomplete",
             },
         },
         ["split"],
@@ -73,8 +80,10 @@ _SCHEMAS: Final[Document] = {
     "Interval": _object({"code": {"type": "string", "enum": list(BY_CODE)}, "name": _TEXT}),
     "Overview": _object(
         {
-            "interval": _NAMES["interval"],
-            "series": _list(_object({**_NAMES, "candle": _of("Candle"), "closes": _list(_NUMBER)})),
+            "interval": _SERIES_INTERVAL["interval"],
+            "series": _array(
+                _object({**_SERIES_INTERVAL, "candle": _ref("Candle"), "closes": _array(_NUMBER)})
+            ),
         }
     ),
     "Health": _object({"status": _TEXT, "detail": _TEXT}, ["detail"]),
@@ -92,28 +101,29 @@ _SCHEMAS: Final[Document] = {
     "UdfHistory": _object(
         {
             "s": {"type": "string", "enum": ["ok", "no_data"]},
-            **{name: _list(_NUMBER) for name in "tohlcv"},
+            **{name: _array(_NUMBER) for name in "tohlcv"},
             "nextTime": {"type": "integer"},
         },
         [*"tohlcv", "nextTime"],
     ),
 }
 _LIVE: Final = (
-    "Server-sent events. `candle`: a candle as it is now (data: an Update). `gone`: there is none "
-    "any more (data: source, symbol, interval, dateTime, time). `reset`: load anew what you show. "
-    "Who comes back with Last-Event-ID gets what has changed meanwhile, or `reset`. The header "
-    "Last-Event-ID of /api/candles and /api/overview says where to go on from what they gave."
+    "Server-sent events. `candle`: the current version of a candle (data: an Update). `deleted`: "
+    "the candle no longer exists (data: source, symbol, interval, dateTime, time). `reset`: reload "
+    "everything you show. Clients that reconnect with Last-Event-ID receive what has changed in "
+    "the meantime, or `reset`. The Last-Event-ID header of /api/candles and /api/overview is the "
+    "position from which a stream continues their answer."
 )
 
 
 def document(version: str, *, token: bool) -> Document:
-    """The description of this server."""
+    """The OpenAPI document of this server; `token`: whether requests need one."""
     return {
         "openapi": "3.1.0",
         "info": {
             "title": "homma",
             "version": version,
-            "description": "Candles: their history and their changes as they happen.",
+            "description": "Candles: history, and changes as they happen.",
             "license": {"name": "Apache-2.0", "identifier": "Apache-2.0"},
         },
         "paths": _paths(),
@@ -127,34 +137,34 @@ def document(version: str, *, token: bool) -> Document:
 
 def _paths() -> Document:
     return {
-        "/api/series": _get("Every series there is", (), _object({"series": _list(_of("Series"))})),
-        "/api/intervals": _get("The intervals, finest first", (), _list(_of("Interval"))),
+        "/api/series": _get("All series", (), _object({"series": _array(_ref("Series"))})),
+        "/api/intervals": _get("All intervals, shortest first", (), _array(_ref("Interval"))),
         "/api/candles": _candles(),
         "/api/overview": _get(
-            "The newest candle of every series", parameters.OVERVIEW, _of("Overview")
+            "The newest candle of every series", parameters.OVERVIEW, _ref("Overview")
         ),
         "/api/live": _live(),
         "/api/login": _login(),
-        "/health/live": _get("Whether the server runs", (), _of("Health")),
+        "/health/live": _get("Whether the server is running", (), _ref("Health")),
         "/health/ready": _get(
-            "Whether it knows the newest candles",
+            "Whether the server has read the newest candles",
             (),
-            _of("Health"),
-            more={"503": _answer("not yet, or not any more", _of("Health"))},
+            _ref("Health"),
+            other_responses={"503": _answer("not ready", _ref("Health"))},
         ),
         "/metrics": {
             "get": {
-                "summary": "What is measured, for Prometheus",
+                "summary": "Metrics for Prometheus",
                 "responses": {
                     "200": {
-                        "description": "its text format",
+                        "description": "Prometheus text format",
                         "content": {"text/plain": {"schema": _TEXT}},
                     },
                     **_refusals("Problem"),
                 },
             }
         },
-        "/udf/config": _get("TradingView UDF: what is supported", (), {"type": "object"}),
+        "/udf/config": _get("TradingView UDF: supported features", (), {"type": "object"}),
         "/udf/symbols": _get(
             "TradingView UDF: a symbol",
             parameters.UDF_SYMBOLS,
@@ -162,17 +172,17 @@ def _paths() -> Document:
             refusal="UdfError",
         ),
         "/udf/search": _get(
-            "TradingView UDF: symbols by a part of their name",
+            "TradingView UDF: symbols that contain a text",
             parameters.UDF_SEARCH,
-            _list({"type": "object"}),
+            _array({"type": "object"}),
             refusal="UdfError",
         ),
         "/udf/history": _get(
-            "TradingView UDF: bars", parameters.UDF_HISTORY, _of("UdfHistory"), refusal="UdfError"
+            "TradingView UDF: bars", parameters.UDF_HISTORY, _ref("UdfHistory"), refusal="UdfError"
         ),
         "/udf/time": {
             "get": {
-                "summary": "TradingView UDF: the server's clock",
+                "summary": "TradingView UDF: the server's time",
                 "responses": {
                     "200": {
                         "description": "seconds since 1970",
@@ -186,31 +196,31 @@ def _paths() -> Document:
 
 
 def _candles() -> Document:
-    found = _get("Candles of one series, oldest first", parameters.CANDLES, _of("Candles"))
-    operation = found["get"]
+    path = _get("Candles of one series, oldest first", parameters.CANDLES, _ref("Candles"))
+    operation = path["get"]
     operation["responses"]["200"]["content"][ARROW] = {
         "schema": {"type": "string", "contentMediaType": ARROW}
     }
-    operation["responses"]["304"] = {"description": "as it was when If-None-Match got its ETag"}
-    return found
+    operation["responses"]["304"] = {"description": "unchanged since the ETag in If-None-Match"}
+    return path
 
 
 def _live() -> Document:
-    found = _get("Changes of candles as they happen", parameters.LIVE, _TEXT)
-    operation = found["get"]
+    path = _get("Candle changes as they happen", parameters.LIVE, _TEXT)
+    operation = path["get"]
     operation["description"] = _LIVE
     operation["responses"]["200"] = {
-        "description": "a stream without end",
+        "description": "an endless stream",
         "content": {"text/event-stream": {"schema": _TEXT}},
     }
-    return found
+    return path
 
 
 def _login() -> Document:
     body = _object({"token": {"type": "string", "maxLength": 1024}})
     return {
         "post": {
-            "summary": "A cookie for the token",
+            "summary": "Exchange the token for a cookie",
             "security": [],
             "requestBody": {"required": True, "content": {"application/json": {"schema": body}}},
             "responses": {"204": {"description": "the cookie is set"}, **_refusals("Problem")},
@@ -224,29 +234,31 @@ def _get(
     schema: Document,
     *,
     refusal: str = "Problem",
-    more: Document | None = None,
+    other_responses: Document | None = None,
 ) -> Document:
     return {
         "get": {
             "summary": summary,
             "parameters": [_parameter(row) for row in parameters],
             "responses": {
-                "200": _answer("what was asked for", schema),
+                "200": _answer("success", schema),
                 **_refusals(refusal),
-                **(more or {}),
+                **(other_responses or {}),
             },
         }
     }
 
 
 def _parameter(row: Parameter) -> Document:
-    schema = {"type": "array", "items": row.schema, "maxItems": 200} if row.many else row.schema
-    if not row.required and isinstance(row.default, int | str) and row.name != "interval":
+    schema = (
+        {"type": "array", "items": row.schema, "maxItems": 200} if row.is_repeatable else row.schema
+    )
+    if not row.is_required and isinstance(row.default, int | str) and row.name != "interval":
         schema = {**schema, "default": row.default}
     return {
         "name": row.name,
         "in": "query",
-        "required": row.required,
+        "required": row.is_required,
         "description": row.help,
         "schema": schema,
     }
@@ -254,9 +266,14 @@ def _parameter(row: Parameter) -> Document:
 
 def _refusals(schema: str) -> Document:
     kind = "application/problem+json" if schema == "Problem" else "application/json"
-    of_guard = {"application/problem+json": {"schema": _of("Problem")}}
-    content = {kind: {"schema": _of(schema)}, **of_guard}
-    return {"4XX": {"description": "what is wrong, and what to do", "content": content}}
+    guard_content = {"application/problem+json": {"schema": _ref("Problem")}}
+    content = {kind: {"schema": _ref(schema)}, **guard_content}
+    return {
+        "4XX": {
+            "description": "the request was refused: what is wrong, and what to do",
+            "content": content,
+        }
+    }
 
 
 def _answer(description: str, schema: Document) -> Document:

@@ -1,4 +1,4 @@
-"""What may be asked, as tables: how each parameter is read, and how OpenAPI describes it. Pure."""
+"""Tables of query parameters: how each is parsed, and how OpenAPI describes it. Pure."""
 
 import re
 from collections.abc import Callable, Mapping, Sequence
@@ -10,32 +10,32 @@ from homma.core.interval import BY_CODE, INTERVALS
 from homma.errors import RequestRefused
 from homma.topics.latest import SeriesKey
 
-MOST_CANDLES: Final = 10_000
-_MOST_SERIES: Final = 200
+MAX_CANDLES: Final = 10_000
+_MAX_SERIES: Final = 200
 _EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
 _LATEST_S: Final = 253_402_300_799
 _REQUIRED: Final = object()
 _NAME: Final = re.compile(r'[^\x00-\x1f\x7f-\x9f"\\{}\[\]]{1,64}')
-_WHOLE: Final = re.compile(r"-?[0-9]{1,15}")
+_INTEGER: Final = re.compile(r"-?[0-9]{1,15}")
 
 Schema = dict[str, Any]
 
 
 @dataclass(frozen=True, slots=True)
 class Parameter:
-    """A row: `read` raises ValueError with what the value may be."""
+    """A row. `parse` raises ValueError, whose text says which values are allowed."""
 
     name: str
     help: str
-    read: Callable[[str], Any]
+    parse: Callable[[str], Any]
     schema: Schema
     default: Any = _REQUIRED
-    many: bool = False
+    is_repeatable: bool = False
 
     @property
-    def required(self) -> bool:
-        """Whether it must be given."""
-        return self.default is _REQUIRED and not self.many
+    def is_required(self) -> bool:
+        """Whether a request must have the parameter."""
+        return self.default is _REQUIRED and not self.is_repeatable
 
 
 def _name(text: str) -> str:
@@ -46,15 +46,15 @@ def _name(text: str) -> str:
 
 def _interval(text: str) -> int:
     if text not in BY_CODE:
-        raise ValueError(f"one of {' '.join(BY_CODE)} (m1 is a minute, M1 a month)")
+        raise ValueError(f"one of {' '.join(BY_CODE)} (m1 is one minute, M1 one month)")
     return INTERVALS.index(BY_CODE[text])
 
 
 def instant(text: str) -> datetime:
-    """An instant, as ISO 8601 in UTC unless it says otherwise, or in seconds since 1970."""
+    """Parse an instant: ISO 8601, in UTC unless it has an offset, or seconds since 1970."""
     at: datetime | None
     try:
-        if _WHOLE.fullmatch(text):
+        if _INTEGER.fullmatch(text):
             at = _EPOCH + timedelta(seconds=int(text))
         else:
             at = datetime.fromisoformat(text)
@@ -62,66 +62,66 @@ def instant(text: str) -> datetime:
     except (ValueError, OverflowError):
         at = None
     if at is None or not _EPOCH <= at <= _EPOCH + timedelta(seconds=_LATEST_S):
-        raise ValueError("an instant such as 2025-03-20T14:31:00Z, or seconds since 1970")
+        raise ValueError("a time such as 2025-03-20T14:31:00Z, or seconds since 1970")
     return at
 
 
-def between(least: int, most: int) -> Callable[[str], int]:
-    """Reads whole numbers within bounds."""
+def integer(minimum: int, maximum: int) -> Callable[[str], int]:
+    """A parser of whole numbers within bounds."""
 
-    def read(text: str) -> int:
-        if not _WHOLE.fullmatch(text) or not least <= int(text) <= most:
-            raise ValueError(f"a whole number from {least} to {most}")
+    def parse(text: str) -> int:
+        if not _INTEGER.fullmatch(text) or not minimum <= int(text) <= maximum:
+            raise ValueError(f"a whole number from {minimum} to {maximum}")
         return int(text)
 
-    return read
+    return parse
 
 
 def _choice(*choices: str) -> Callable[[str], str]:
-    def read(text: str) -> str:
+    def parse(text: str) -> str:
         if text not in choices:
             raise ValueError(f"one of {', '.join(choices)}")
         return text
 
-    return read
+    return parse
 
 
-def _truth(text: str) -> bool:
+def _boolean(text: str) -> bool:
     return _choice("true", "false")(text) == "true"
 
 
-def a_series(text: str) -> SeriesKey:
-    """SOURCE:SYMBOL; the source is what stands before the first colon."""
+def parse_series(text: str) -> SeriesKey:
+    """Parse SOURCE:SYMBOL; the source ends at the first colon."""
     source, colon, symbol = text.partition(":")
     if not colon:
         raise ValueError("SOURCE:SYMBOL")
     return _name(source), _name(symbol)
 
 
-def _any_text(text: str) -> str:
+def _text(text: str) -> str:
     return text
 
 
 _CODES: Final[Schema] = {"type": "string", "enum": list(BY_CODE)}
 _TEXT: Final[Schema] = {"type": "string", "minLength": 1, "maxLength": 64}
-_WHEN: Final[Schema] = {"type": "string", "format": "date-time"}
+_INSTANT: Final[Schema] = {"type": "string", "format": "date-time"}
 _SECONDS: Final[Schema] = {"type": "integer", "minimum": 0, "maximum": _LATEST_S}
 
 
-def _counted(least: int, most: int) -> Schema:
-    return {"type": "integer", "minimum": least, "maximum": most}
+def _integer_schema(minimum: int, maximum: int) -> Schema:
+    return {"type": "integer", "minimum": minimum, "maximum": maximum}
 
 
-SOURCE: Final = Parameter("source", "who quoted", _name, _TEXT)
-SYMBOL: Final = Parameter("symbol", "what was quoted", _name, _TEXT)
-INTERVAL: Final = Parameter("interval", "code of the interval", _interval, _CODES)
+SOURCE: Final = Parameter("source", "source of the ticks", _name, _TEXT)
+SYMBOL: Final = Parameter("symbol", "symbol of the ticks", _name, _TEXT)
+INTERVAL: Final = Parameter("interval", "interval code", _interval, _CODES)
 FINEST_INTERVAL: Final = Parameter(
-    "interval", "code of the interval; m1 if left out", _interval, _CODES, default=0
+    "interval", "interval code; default: m1", _interval, _CODES, default=0
 )
 LAST_EVENT_ID: Final = Parameter(
     "lastEventId",
-    "where a stream is to go on, for clients that cannot set the header Last-Event-ID",
-    _any_text,
+    "continue the stream after this event, for clients that cannot set the Last-Event-ID header",
+    _text,
     {"type": "string", "maxLength": 64},
     default="",
 )
@@ -132,37 +132,35 @@ CANDLES: Final = (
     INTERVAL,
     Parameter(
         "from",
-        "start at this instant or later: the oldest of them are given",
+        "only candles that start at this time or later; the oldest `limit` of them",
         instant,
-        _WHEN,
+        _INSTANT,
         default=None,
     ),
-    Parameter("to", "start before this instant", instant, _WHEN, default=None),
+    Parameter("to", "only candles that start before this time", instant, _INSTANT, default=None),
     Parameter(
         "limit",
-        "so many at most",
-        between(1, MOST_CANDLES),
-        _counted(1, MOST_CANDLES),
+        "maximum number of candles",
+        integer(1, MAX_CANDLES),
+        _integer_schema(1, MAX_CANDLES),
         default=1000,
     ),
     Parameter(
         "fill",
-        "previous: the last close where an interval had no tick",
+        "previous: fill intervals without ticks with the last close",
         _choice("previous"),
         {"type": "string", "enum": ["previous"]},
         default=None,
     ),
-    Parameter(
-        "final", "true: only candles that are over", _truth, {"type": "boolean"}, default=False
-    ),
+    Parameter("final", "true: only final candles", _boolean, {"type": "boolean"}, default=False),
 )
 OVERVIEW: Final = (
     FINEST_INTERVAL,
     Parameter(
         "closes",
-        "so many last closes of each series",
-        between(0, 200),
-        _counted(0, 200),
+        "number of last closes per series",
+        integer(0, 200),
+        _integer_schema(0, 200),
         default=30,
     ),
 )
@@ -170,15 +168,15 @@ LIVE: Final = (
     FINEST_INTERVAL,
     Parameter(
         "series",
-        "SOURCE:SYMBOL, once for each; none: all",
-        a_series,
+        "SOURCE:SYMBOL, repeatable; default: all series",
+        parse_series,
         {"type": "string", "minLength": 3, "maxLength": 129},
-        many=True,
+        is_repeatable=True,
     ),
     LAST_EVENT_ID,
 )
 
-#: TradingView's resolutions, in the order of INTERVALS, and other names they have for some.
+#: TradingView's resolutions, in the order of INTERVALS, and the aliases of some.
 RESOLUTIONS: Final = ("1", "5", "10", "15", "30", "60", "180", "240", "1D", "1W", "1M")
 _RESOLUTION: Final = {r: n for n, r in enumerate(RESOLUTIONS)} | {"D": 8, "W": 9, "M": 10}
 
@@ -190,16 +188,22 @@ def _resolution(text: str) -> int:
 
 
 UDF_SYMBOL: Final = Parameter(
-    "symbol", "SOURCE:SYMBOL, or a symbol alone where one source quotes it", _any_text, _TEXT
+    "symbol", "SOURCE:SYMBOL, or just the symbol if only one source has it", _text, _TEXT
 )
 UDF_SYMBOLS: Final = (UDF_SYMBOL,)
 UDF_SEARCH: Final = (
-    Parameter("query", "part of a name", _any_text, {"type": "string"}, default=""),
+    Parameter("query", "part of the name", _text, {"type": "string"}, default=""),
     Parameter(
-        "type", "kind of symbol; there is one only", _any_text, {"type": "string"}, default=""
+        "type",
+        "type of symbol; ignored, as there is only one",
+        _text,
+        {"type": "string"},
+        default="",
     ),
-    Parameter("exchange", "a source", _any_text, {"type": "string"}, default=""),
-    Parameter("limit", "so many at most", between(1, 1000), _counted(1, 1000), default=30),
+    Parameter("exchange", "only symbols of this source", _text, {"type": "string"}, default=""),
+    Parameter(
+        "limit", "maximum number of symbols", integer(1, 1000), _integer_schema(1, 1000), default=30
+    ),
 )
 UDF_HISTORY: Final = (
     UDF_SYMBOL,
@@ -209,67 +213,72 @@ UDF_HISTORY: Final = (
         _resolution,
         {"type": "string", "enum": list(_RESOLUTION)},
     ),
-    Parameter("from", "seconds since 1970", between(-_LATEST_S, _LATEST_S), _SECONDS, default=0),
-    Parameter("to", "seconds since 1970, not included", between(-_LATEST_S, _LATEST_S), _SECONDS),
+    Parameter("from", "seconds since 1970", integer(-_LATEST_S, _LATEST_S), _SECONDS, default=0),
+    Parameter("to", "seconds since 1970, exclusive", integer(-_LATEST_S, _LATEST_S), _SECONDS),
     Parameter(
         "countback",
-        "so many bars before `to`; counts more than `from`",
-        between(1, 1_000_000),
-        _counted(1, 1_000_000),
+        "number of bars before `to`; takes precedence over `from`",
+        integer(1, 1_000_000),
+        _integer_schema(1, 1_000_000),
         default=None,
     ),
 )
 
 
 @dataclass(frozen=True, slots=True)
-class Answer:
-    """What was asked, by the names of its parameters."""
+class RequestQuery:
+    """The parsed query parameters of a request, by name."""
 
     values: Mapping[str, Any] = field(default_factory=dict)
 
     def __getitem__(self, name: str) -> Any:
-        """A parameter's value, or its default."""
+        """The value of a parameter, or its default."""
         return self.values[name]
 
 
-def read(
-    given: Sequence[tuple[str, str]], rows: Sequence[Parameter], *, strict: bool = True
-) -> Answer:
-    """The values of parameters as they stand in a query; Refused names the one that is wrong."""
+def parse_query(
+    pairs: Sequence[tuple[str, str]], rows: Sequence[Parameter], *, strict: bool = True
+) -> RequestQuery:
+    """Parse the names and values of a query; RequestRefused names an invalid parameter.
+
+    Unless `strict`, unknown parameters are ignored.
+    """
     known = {row.name: row for row in rows}
     texts: dict[str, list[str]] = {}
-    for name, text in given:
+    for name, text in pairs:
         if name in known:
             texts.setdefault(name, []).append(text)
         elif strict:
-            raise _wrong(
+            raise _invalid(
                 name[:64],
-                "is no parameter here",
-                f"there are {', '.join(known)}" if known else "there are none",
+                "is unknown",
+                f"use {', '.join(known)}" if known else "remove it, as none are allowed here",
             )
-    return Answer({name: _value(row, texts.get(name, [])) for name, row in known.items()})
+    return RequestQuery({name: _value(row, texts.get(name, [])) for name, row in known.items()})
 
 
 def _value(row: Parameter, texts: Sequence[str]) -> Any:
-    if row.many:
-        if len(texts) > _MOST_SERIES:
-            raise _wrong(row.name, f"is given {len(texts)} times", f"{_MOST_SERIES} are the most")
-        return tuple(_read(row, text) for text in texts)
+    if row.is_repeatable:
+        if len(texts) > _MAX_SERIES:
+            raise _invalid(
+                row.name, f"is given {len(texts)} times", f"give it at most {_MAX_SERIES} times"
+            )
+        return tuple(_parse(row, text) for text in texts)
     if len(texts) > 1:
-        raise _wrong(row.name, f"is given {len(texts)} times", "give it once")
+        raise _invalid(row.name, f"is given {len(texts)} times", "give it once")
     if not texts:
-        if row.required:
-            raise _wrong(row.name, "is missing", f"give it: {row.help}")
+        if row.is_required:
+            raise _invalid(row.name, "is missing", f"add it: {row.help}")
         return row.default
-    return _read(row, texts[0])
+    return _parse(row, texts[0])
 
 
-def _read(row: Parameter, text: str) -> Any:
+def _parse(row: Parameter, text: str) -> Any:
     try:
-        return row.read(text)
+        return row.parse(text)
     except ValueError as error:
-        raise _wrong(row.name, f"cannot be {text[:80]!r}", f"it is {error}") from error
+        raise _invalid(row.name, f"cannot be {text[:80]!r}", f"expected {error}") from error
 
 
-def _wrong(name: str, what: str, remedy: str) -> RequestRefused:
-    return RequestRefused(f"the parameter {name} {what}", remedy, 400, name)
+def _invalid(name: str, what: str, remedy: str) -> RequestRefused:
+    return RequestRefused(f"parameter {name} {what}", remedy, 400, name)

@@ -1,4 +1,4 @@
-"""Refusals as RFC 9457 has them."""
+"""Refused requests as RFC 9457 problem details."""
 
 from http import HTTPStatus
 
@@ -9,16 +9,16 @@ from homma.serve import wire
 
 
 def problem(error: RequestRefused) -> Response:
-    """The answer that says what is wrong and what to do."""
-    told = {
+    """The answer to a refused request: what is wrong and what to do."""
+    details = {
         "type": "about:blank",
         "title": HTTPStatus(error.status).phrase,
         "status": error.status,
         "detail": str(error),
     }
     if error.parameter:
-        told["parameter"] = error.parameter
+        details["parameter"] = error.parameter
     headers = {"cache-control": "no-store"} | ({"retry-after": "5"} if error.status == 429 else {})
     return Response(
-        wire.compact(told), error.status, headers, media_type="application/problem+json"
+        wire.compact(details), error.status, headers, media_type="application/problem+json"
     )

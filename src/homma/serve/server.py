@@ -1,4 +1,4 @@
-"""The HTTP server: limits on connections, and an end that waits for nobody."""
+"""The HTTP server: limits on connections, and a shutdown that waits for no client."""
 
 import asyncio
 import resource
@@ -12,134 +12,135 @@ from starlette.types import ASGIApp, Receive, Scope, Send
 from uvicorn.protocols.http.h11_impl import H11Protocol
 
 from homma.errors import PortInUse, SettingError
-from homma.serve.streams import CUT
+from homma.serve.streams import ABORT
 
-#: Whoever has not asked anything by then is no client.
-_REQUEST_WITHIN_S: Final = 10.0
-_HEAD_BYTES: Final = 32_768
-_STOP_WITHIN_S: Final = 5
-#: Files that are open beside the connections.
+#: A connection without a complete request in this time is closed.
+_REQUEST_TIMEOUT_S: Final = 10.0
+_MAX_HEAD_BYTES: Final = 32_768
+_STOP_TIMEOUT_S: Final = 5
+#: Open files other than connections.
 _OTHER_FILES: Final = 256
-#: So much the system holds of what a client has not taken; by itself it would hold megabytes, all
-#: of them older than what a slow client gets once they are gone.
-_WAITING_BYTES: Final = 128 * 1024
+#: The send buffer of a connection. The system's default is megabytes, and a slow client would have
+#: to read all those old candles before it gets a current one.
+_SEND_BUFFER_BYTES: Final = 128 * 1024
 
 
 def listen(host: str, port: int, stream_timeout_ms: int) -> socket.socket:
-    """A socket that listens there."""
+    """Open a listening socket. Raises SettingError for a bad host, PortInUse for a taken port."""
     try:
         family, kind, number, _, address = socket.getaddrinfo(
             host, port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE
         )[0]
-        found = socket.socket(family, kind, number)
+        listener = socket.socket(family, kind, number)
     except OSError as error:
         raise SettingError(
-            f"serve_host {host} is no address ({error.strerror})", "name another"
+            f"serve_host {host} is not a valid address ({error.strerror})",
+            "set --serve-host to an address of this machine",
         ) from error
-    found.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-    found.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, _WAITING_BYTES)
+    listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+    listener.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, _SEND_BUFFER_BYTES)
     if hasattr(socket, "TCP_USER_TIMEOUT"):
-        # Who takes nothing for so long is gone, whatever its machine says: ends what is being
-        # closed and cannot be, as nobody reads what stands before the end. Streams come first,
-        # which count whom they cut off.
-        found.setsockopt(socket.IPPROTO_TCP, socket.TCP_USER_TIMEOUT, 2 * stream_timeout_ms)
+        # The system drops a client that acknowledges nothing for this long. Without it, a
+        # connection to such a client could not be closed, as unsent data precedes the close.
+        # Twice the stream timeout, so that streams end first: they count disconnected clients.
+        listener.setsockopt(socket.IPPROTO_TCP, socket.TCP_USER_TIMEOUT, 2 * stream_timeout_ms)
     try:
-        found.bind(address)
-        found.listen(1024)
+        listener.bind(address)
+        listener.listen(1024)
     except OSError as error:
-        found.close()
+        listener.close()
         raise PortInUse(
-            f"{host}:{port} cannot be listened on ({error.strerror})",
-            "end the program that does, or take another port with --serve-port",
+            f"cannot listen on {host}:{port} ({error.strerror})",
+            "stop the program that uses the port, or choose another with --serve-port",
         ) from error
-    found.setblocking(False)
-    return found
+    listener.setblocking(False)
+    return listener
 
 
 def allow_files(connections: int) -> None:
-    """Have the system allow as many open files as there may be connections."""
+    """Raise this process's limit on open files so that `connections` can be open."""
     soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
-    wanted = connections + _OTHER_FILES
-    if soft != resource.RLIM_INFINITY and soft < wanted:
-        most = wanted if hard == resource.RLIM_INFINITY else min(wanted, hard)
+    needed = connections + _OTHER_FILES
+    if soft != resource.RLIM_INFINITY and soft < needed:
+        limit = needed if hard == resource.RLIM_INFINITY else min(needed, hard)
         with suppress(ValueError, OSError):
-            resource.setrlimit(resource.RLIMIT_NOFILE, (most, hard))
+            resource.setrlimit(resource.RLIMIT_NOFILE, (limit, hard))
 
 
-class Connection(H11Protocol):
-    """One client. One too many is closed at once, as is one that asks nothing."""
+class ClientConnection(H11Protocol):
+    """One connection; closed if there are too many, or if it sends no complete request in time."""
 
-    most = 1
+    max_connections = 1
 
-    def __init__(self, *args: Any, **more: Any) -> None:
-        super().__init__(*args, **more)
-        self.app = self._cuttable(self.app)
-        self._due: asyncio.TimerHandle | None = None
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        self.app = self._with_abort(self.app)
+        self._timer: asyncio.TimerHandle | None = None
 
-    def _cuttable(self, app: Any) -> Any:
-        async def asked(scope: Scope, receive: Receive, send: Send) -> None:
-            await app({**scope, CUT: self.transport.abort}, receive, send)
+    def _with_abort(self, app: Any) -> Any:
+        async def call(scope: Scope, receive: Receive, send: Send) -> None:
+            await app({**scope, ABORT: self.transport.abort}, receive, send)
 
-        return asked
+        return call
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
-        """Take it, or not."""
+        """Accept the connection, or abort it if there are too many."""
         super().connection_made(transport)
-        if len(self.connections) > self.most:
+        if len(self.connections) > self.max_connections:
             transport.abort()
         else:
-            self._wait()
+            self._start_timer()
 
     def data_received(self, data: bytes) -> None:
-        """Read on; a request has to come whole within a time."""
+        """Read data; the timer runs until a request is complete."""
         super().data_received(data)
-        if self._idle():
-            self._wait()
+        if self._is_idle():
+            self._start_timer()
         else:
-            self._forget()
+            self._stop_timer()
 
     def connection_lost(self, exc: Exception | None) -> None:
-        """It is over."""
-        self._forget()
+        """Stop the timer."""
+        self._stop_timer()
         super().connection_lost(exc)
 
-    def _idle(self) -> bool:
+    def _is_idle(self) -> bool:
         return self.cycle is None or self.cycle.response_complete
 
-    def _wait(self) -> None:
-        if self._due is None:
-            self._due = self.loop.call_later(_REQUEST_WITHIN_S, self._too_late)
+    def _start_timer(self) -> None:
+        if self._timer is None:
+            self._timer = self.loop.call_later(_REQUEST_TIMEOUT_S, self._on_timeout)
 
-    def _forget(self) -> None:
-        if self._due is not None:
-            self._due.cancel()
-            self._due = None
+    def _stop_timer(self) -> None:
+        if self._timer is not None:
+            self._timer.cancel()
+            self._timer = None
 
-    def _too_late(self) -> None:
-        self._due = None
-        if self._idle():
+    def _on_timeout(self) -> None:
+        self._timer = None
+        if self._is_idle():
             self.transport.abort()
 
 
 class _Server(uvicorn.Server):
-    """Signals are the command line's: it asks `stopped`, and ends streams before connections."""
+    """Leaves signals to the command line: polls `is_stopped`, ends streams, then connections."""
 
     def __init__(
-        self, config: uvicorn.Config, stopped: Callable[[], bool], ending: Callable[[], None]
+        self, config: uvicorn.Config, is_stopped: Callable[[], bool], on_stop: Callable[[], None]
     ) -> None:
         super().__init__(config)
-        self._stopped = stopped
-        self._ending = ending
+        self._is_stopped = is_stopped
+        self._on_stop = on_stop
 
     @contextmanager
     def capture_signals(self) -> Iterator[None]:
-        """Leave them alone."""
+        """Install no signal handlers."""
         yield
 
     async def on_tick(self, counter: int) -> bool:
-        """Whether to end; asked ten times a second."""
-        if not self.should_exit and self._stopped():
-            self._ending()
+        """Whether to exit; called ten times per second."""
+        if not self.should_exit and self._is_stopped():
+            self._on_stop()
             self.should_exit = True
         return await super().on_tick(counter)
 
@@ -147,22 +148,22 @@ class _Server(uvicorn.Server):
 def run(
     app: ASGIApp,
     listener: socket.socket,
-    most: int,
-    stopped: Callable[[], bool],
-    ending: Callable[[], None],
+    max_connections: int,
+    is_stopped: Callable[[], bool],
+    on_stop: Callable[[], None],
 ) -> None:
-    """Serve until `stopped`; `ending` is called then, and has to end what would go on for ever."""
+    """Serve until `is_stopped`, then call `on_stop`, which has to end the endless streams."""
     config = uvicorn.Config(
         app,
-        http=type("Limited", (Connection,), {"most": most}),
+        http=type("Limited", (ClientConnection,), {"max_connections": max_connections}),
         ws="none",
         lifespan="on",
         log_config=None,
         access_log=False,
         server_header=False,
         proxy_headers=False,
-        h11_max_incomplete_event_size=_HEAD_BYTES,
+        h11_max_incomplete_event_size=_MAX_HEAD_BYTES,
         timeout_keep_alive=30,
-        timeout_graceful_shutdown=_STOP_WITHIN_S,
+        timeout_graceful_shutdown=_STOP_TIMEOUT_S,
     )
-    asyncio.run(_Server(config, stopped, ending).serve([listener]))
+    asyncio.run(_Server(config, is_stopped, on_stop).serve([listener]))

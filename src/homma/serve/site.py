@@ -1,4 +1,4 @@
-"""The page, as it was built into the package, and the page on which the API can be tried."""
+"""The chart page, as built into the package, and the page to try the API."""
 
 from pathlib import Path
 from typing import Final
@@ -10,37 +10,37 @@ from starlette.staticfiles import StaticFiles
 from starlette.types import Scope
 
 _HERE: Final = Path(__file__).parent
-BUILT: Final = _HERE / "static"
+STATIC_DIR: Final = _HERE / "static"
 _DOCS: Final = _HERE / "docs"
 _NOT_BUILT: Final = (
-    "The page has not been built: run `make page` in homma's project folder, or install homma "
-    "from a wheel, which has it. The API is at /api/docs.\n"
+    "The page has not been built: run `make page` in homma's source tree, or install homma from "
+    "a wheel, which contains the page. The API is documented at /api/docs.\n"
 )
-_KINDS: Final = {".html": "text/html", ".js": "text/javascript", ".css": "text/css"}
+_MEDIA_TYPES: Final = {".html": "text/html", ".js": "text/javascript", ".css": "text/css"}
 
 
-def routes(built: Path = BUILT) -> list[BaseRoute]:
-    """Addresses of the page and of what it needs."""
+def routes(static_dir: Path = STATIC_DIR) -> list[BaseRoute]:
+    """The routes of the chart page and its assets."""
 
     async def index(request: Request) -> Response:
         del request
-        page = built / "index.html"
+        page = static_dir / "index.html"
         if not page.is_file():
             return PlainTextResponse(_NOT_BUILT, 404)
         return FileResponse(page, headers={"cache-control": "no-cache"})
 
-    assets = _Assets(directory=built / "assets", check_dir=False)
+    assets = _Assets(directory=static_dir / "assets", check_dir=False)
     return [Route("/", index), Mount("/assets", assets)]
 
 
 class _Assets(StaticFiles):
-    """Files whose names change with what is in them."""
+    """Files whose names contain a hash of their content."""
 
     async def check_config(self) -> None:
-        """The folder need not be there."""
+        """Allow a missing folder: the page may not be built."""
 
     async def get_response(self, path: str, scope: Scope) -> Response:
-        """A file that need never be asked for again."""
+        """A file that clients may cache forever."""
         answer = await super().get_response(path, scope)
         if answer.status_code == 200:
             answer.headers["cache-control"] = "public, max-age=31536000, immutable"
@@ -48,11 +48,11 @@ class _Assets(StaticFiles):
 
 
 async def docs(request: Request) -> Response:
-    """The page on which the API can be tried, and what it needs."""
+    """The page to try the API, and its script and style."""
     name = request.path_params.get("name", "docs.html")
-    found = _DOCS / name
+    file = _DOCS / name
     if name not in ("docs.html", "docs.js", "docs.css"):
-        return PlainTextResponse("there is nothing\n", 404)
+        return PlainTextResponse("not found\n", 404)
     return FileResponse(
-        found, media_type=_KINDS[found.suffix], headers={"cache-control": "no-cache"}
+        file, media_type=_MEDIA_TYPES[file.suffix], headers={"cache-control": "no-cache"}
     )

@@ -1,6 +1,6 @@
-"""TradingView's UDF protocol, so that chart front ends that speak it can be pointed here.
+"""TradingView's UDF protocol, for chart front ends that support it.
 
-Where one of these answers refuses, it does so in the protocol's own words, with HTTP's status.
+Refused requests get the protocol's own error format, with the HTTP status.
 """
 
 from collections.abc import Sequence
@@ -13,14 +13,14 @@ from starlette.responses import PlainTextResponse, Response
 from homma.core.interval import DAY_US, INTERVALS
 from homma.errors import RequestRefused
 from homma.serve import parameters
-from homma.serve.api import Clock, as_json, asked
+from homma.serve.api import Clock, json_response, read_query
 from homma.serve.candles import CandleHistory
 from homma.serve.live import CandleRange, Live
 from homma.serve.wire import epoch_s
 from homma.topics.latest import Candle, SeriesKey
 
 _EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
-_MOST_DIGITS: Final = 10
+_MAX_DIGITS: Final = 10
 _INTRADAY: Final = [
     resolution
     for resolution, interval in zip(parameters.RESOLUTIONS, INTERVALS, strict=True)
@@ -29,7 +29,7 @@ _INTRADAY: Final = [
 
 
 class Udf:
-    """The five addresses of the protocol."""
+    """The five endpoints of the protocol."""
 
     def __init__(self, live: Live, candles: CandleHistory, clock: Clock) -> None:
         self._live = live
@@ -37,10 +37,10 @@ class Udf:
         self._clock = clock
 
     async def config(self, request: Request) -> Response:
-        """What is supported."""
+        """The supported features, resolutions and sources."""
         del request
         sources = sorted({source for source, _ in self._live.series()})
-        return as_json(
+        return json_response(
             {
                 "supported_resolutions": list(parameters.RESOLUTIONS),
                 "supports_group_request": False,
@@ -55,10 +55,10 @@ class Udf:
         )
 
     async def symbols(self, request: Request) -> Response:
-        """What a symbol is like."""
-        series = self._series(asked(request, parameters.UDF_SYMBOLS, strict=False)["symbol"])
+        """The properties of a symbol."""
+        series = self._series(read_query(request, parameters.UDF_SYMBOLS, strict=False)["symbol"])
         source, symbol = series
-        return as_json(
+        return json_response(
             {
                 "name": symbol,
                 "ticker": f"{source}:{symbol}",
@@ -96,65 +96,68 @@ class Udf:
         return max((_decimals(price) for price in prices), default=2)
 
     async def search(self, request: Request) -> Response:
-        """Symbols by a part of their name."""
-        query = asked(request, parameters.UDF_SEARCH, strict=False)
+        """Symbols that contain a text."""
+        query = read_query(request, parameters.UDF_SEARCH, strict=False)
         part, source = query["query"].casefold(), query["exchange"]
-        found = [
+        rows = [
             {
                 "symbol": symbol,
-                "full_name": f"{of}:{symbol}",
-                "ticker": f"{of}:{symbol}",
+                "full_name": f"{name}:{symbol}",
+                "ticker": f"{name}:{symbol}",
                 "description": symbol,
-                "exchange": of,
+                "exchange": name,
                 "type": "",
             }
-            for of, symbol in self._live.series()
-            if part in f"{of}:{symbol}".casefold() and source in ("", of)
+            for name, symbol in self._live.series()
+            if part in f"{name}:{symbol}".casefold() and source in ("", name)
         ]
-        # Those that begin so come first.
-        found.sort(key=lambda row: not row["symbol"].casefold().startswith(part))
-        return as_json(found[: query["limit"]])
+        # Symbols that start with the text come first.
+        rows.sort(key=lambda row: not row["symbol"].casefold().startswith(part))
+        return json_response(rows[: query["limit"]])
 
     async def history(self, request: Request) -> Response:
-        """Bars."""
-        query = asked(request, parameters.UDF_HISTORY, strict=False)
+        """The bars of a symbol."""
+        query = read_query(request, parameters.UDF_HISTORY, strict=False)
         series, interval = self._series(query["symbol"]), query["resolution"]
-        since, until = _at(query["from"]), _at(query["to"])
+        since, until = _instant(query["from"]), _instant(query["to"])
         if query["countback"]:
-            count = min(query["countback"], parameters.MOST_CANDLES)
+            count = min(query["countback"], parameters.MAX_CANDLES)
             span = CandleRange(series, None, until, count)
         else:
-            span = CandleRange(series, since, until, parameters.MOST_CANDLES)
-        found = (await self._candles.find(interval, span)).candles if since < until else []
-        if found:
-            return as_json({"s": "ok", **_bars(found)})
+            span = CandleRange(series, since, until, parameters.MAX_CANDLES)
+        candles = (await self._candles.find(interval, span)).candles if since < until else []
+        if candles:
+            return json_response({"s": "ok", **_bars(candles)})
         before = (await self._candles.find(interval, CandleRange(series, None, since, 1))).candles
         next_time = {"nextTime": epoch_s(before[-1])} if before else {}
-        return as_json({"s": "no_data", **next_time})
+        return json_response({"s": "no_data", **next_time})
 
     async def time(self, request: Request) -> Response:
-        """The server's clock."""
+        """The server's time."""
         del request
         seconds = str(int(self._clock().timestamp()))
         return PlainTextResponse(seconds, headers={"cache-control": "no-store"})
 
     def _series(self, text: str) -> SeriesKey:
-        every = self._live.series()
-        exact = [s for s in every if ":".join(s) == text]
-        found = exact or [s for s in every if s[1] == text]
-        if len(found) == 1:
-            return found[0]
-        if found:
-            sources = ", ".join(source for source, _ in found)
+        series = self._live.series()
+        exact = [s for s in series if ":".join(s) == text]
+        matches = exact or [s for s in series if s[1] == text]
+        if len(matches) == 1:
+            return matches[0]
+        if matches:
+            sources = ", ".join(source for source, _ in matches)
             raise RequestRefused(
-                f"{text[:80]} is quoted by {sources}", "name one as SOURCE:SYMBOL", 400, "symbol"
+                f"{text[:80]} has several sources: {sources}",
+                "choose one with SOURCE:SYMBOL",
+                400,
+                "symbol",
             )
         raise RequestRefused(f"there is no symbol {text[:80]}", "see /udf/search", 404, "symbol")
 
 
-def told(error: RequestRefused) -> Response:
-    """A refusal in the protocol's words."""
-    return as_json({"s": "error", "errmsg": str(error)}, error.status)
+def error_response(error: RequestRefused) -> Response:
+    """A refused request in the protocol's error format."""
+    return json_response({"s": "error", "errmsg": str(error)}, error.status)
 
 
 def _bars(candles: Sequence[Candle]) -> dict[str, list[Any]]:
@@ -168,12 +171,12 @@ def _bars(candles: Sequence[Candle]) -> dict[str, list[Any]]:
     }
 
 
-def _at(seconds: int) -> datetime:
+def _instant(seconds: int) -> datetime:
     return _EPOCH + timedelta(seconds=max(0, seconds))
 
 
 def _decimals(price: float) -> int:
     text = repr(price)
     if "e" in text:
-        return _MOST_DIGITS if "e-" in text else 0
-    return min(_MOST_DIGITS, len(text.partition(".")[2].rstrip("0")))
+        return _MAX_DIGITS if "e-" in text else 0
+    return min(_MAX_DIGITS, len(text.partition(".")[2].rstrip("0")))

@@ -1,4 +1,4 @@
-"""How a candle is written: JSON, encoded once for all who get it. Pure."""
+"""Candles as JSON, encoded once for all clients, and as Arrow. Pure."""
 
 import io
 import json
@@ -10,7 +10,7 @@ import polars as pl
 from homma.core.interval import INTERVALS
 from homma.topics.latest import Candle, SeriesKey
 
-_TRUTH: Final = {True: "true", False: "false", None: "null"}
+_JSON_BOOLEAN: Final = {True: "true", False: "false", None: "null"}
 COLUMNS: Final = pl.Schema(
     {
         "dateTime": pl.Datetime("us", "UTC"),
@@ -26,43 +26,43 @@ COLUMNS: Final = pl.Schema(
 
 
 def epoch_s(candle: Candle) -> int:
-    """The start in seconds since 1970."""
+    """A candle's start, in seconds since 1970."""
     return int(candle.start.timestamp())
 
 
-def body(candle: Candle) -> bytes:
-    """A candle's JSON object without its opening brace, so that names can stand before it."""
+def candle_body(candle: Candle) -> bytes:
+    """A candle's JSON object without its opening brace, so that other fields can come first."""
     revision = "null" if candle.revision is None else candle.revision
     return (
         f'"dateTime":"{candle.start.isoformat()[:19]}.000Z","time":{epoch_s(candle)},'
         f'"open":{candle.open!r},"high":{candle.high!r},"low":{candle.low!r},'
         f'"close":{candle.close!r},"volume":{candle.volume},'
-        f'"isFinal":{_TRUTH[candle.is_final]},"revision":{revision}}}'
+        f'"isFinal":{_JSON_BOOLEAN[candle.is_final]},"revision":{revision}}}'
     ).encode()
 
 
-def listed(candles: Sequence[Candle]) -> bytes:
-    """A JSON array of candles whose text is their `body`."""
+def candle_array(candles: Sequence[Candle]) -> bytes:
+    """A JSON array of candles, whose `text` is their `candle_body`."""
     if not candles:
         return b"[]"
     return b"[{" + b",{".join([candle.text for candle in candles]) + b"]"
 
 
-def named(interval: int, series: SeriesKey) -> bytes:
-    """The beginning of a JSON object that names a series and an interval, without its end."""
+def object_start(interval: int, series: SeriesKey) -> bytes:
+    """The start of a JSON object: source, symbol and interval, without the closing brace."""
     source, symbol = series
     return compact({"source": source, "symbol": symbol, "interval": INTERVALS[interval].code})[:-1]
 
 
 def update(interval: int, candle: Candle) -> bytes:
-    """A candle with its names, as live streams have it."""
-    return named(interval, candle.series) + b"," + candle.text
+    """The data of a `candle` event."""
+    return object_start(interval, candle.series) + b"," + candle.text
 
 
-def removal(interval: int, candle: Candle) -> bytes:
-    """Which candle is gone."""
-    at = compact({"dateTime": candle.start.isoformat()[:19] + ".000Z", "time": epoch_s(candle)})
-    return named(interval, candle.series) + b"," + at[1:]
+def deletion(interval: int, candle: Candle) -> bytes:
+    """The data of a `deleted` event."""
+    start = compact({"dateTime": candle.start.isoformat()[:19] + ".000Z", "time": epoch_s(candle)})
+    return object_start(interval, candle.series) + b"," + start[1:]
 
 
 def compact(value: Any) -> bytes:
@@ -70,8 +70,8 @@ def compact(value: Any) -> bytes:
     return json.dumps(value, ensure_ascii=False, separators=(",", ":")).encode()
 
 
-def arrow(candles: Sequence[Candle]) -> bytes:
-    """The same candles as an Arrow IPC stream."""
+def arrow_stream(candles: Sequence[Candle]) -> bytes:
+    """Candles as an Arrow IPC stream with the columns of COLUMNS."""
     frame = pl.DataFrame(
         {
             "dateTime": [c.start for c in candles],
@@ -86,6 +86,6 @@ def arrow(candles: Sequence[Candle]) -> bytes:
         schema=COLUMNS,
     )
     out = io.BytesIO()
-    # Readers of today do not all know the newest layout of strings; here are none.
+    # Not every reader supports the newest Arrow string layout; there are no strings here.
     frame.write_ipc_stream(out, compat_level=pl.CompatLevel.oldest())
     return out.getvalue()

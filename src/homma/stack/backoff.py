@@ -1,13 +1,13 @@
-"""When to start a crashed process again."""
+"""When to restart a crashed process."""
 
 from dataclasses import dataclass
 
 
 @dataclass(slots=True)
 class Backoff:
-    """Waits that double from `first_s` to `most_s`; after `attempts` in a row it gives up.
+    """Delays that double from `first_s` to `most_s`, for at most `attempts` crashes in a row.
 
-    A process that ran for `healthy_s` has recovered: the count starts anew. All in seconds.
+    After a run of at least `healthy_s` the count starts again. All times are in seconds.
     """
 
     first_s: float = 0.5
@@ -17,7 +17,7 @@ class Backoff:
     failures: int = 0
 
     def after(self, ran_s: float) -> float | None:
-        """Give the seconds to wait after a crash that ended a run of `ran_s`; None: give up."""
+        """Return the delay in seconds after a run of `ran_s` that crashed; None: give up."""
         if ran_s >= self.healthy_s:
             self.failures = 0
         if self.failures >= self.attempts:

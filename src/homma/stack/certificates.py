@@ -1,6 +1,6 @@
-"""Certificates by which the parts of one server know each other, and nobody else.
+"""Certificates for the components of one server to authenticate each other.
 
-One authority, whose key is forgotten at once, and one certificate for both ends of a connection.
+One authority, whose key is discarded at once, and one certificate for both ends of a connection.
 """
 
 from datetime import UTC, datetime
@@ -17,15 +17,15 @@ from homma.stack.credentials import read_private, write_private
 AUTHORITY: Final = "ca.pem"
 CERTIFICATE: Final = "cert.pem"
 KEY: Final = "key.pem"
-#: The whole of time, as nobody would renew them: what they guard is on this machine alone.
+#: They never expire, because nothing renews them and they are used on this machine only.
 _FROM: Final = datetime(2000, 1, 1, tzinfo=UTC)
 _UNTIL: Final = datetime(9999, 12, 31, 23, 59, 59, tzinfo=UTC)
 _BOTH_ENDS: Final = (ExtendedKeyUsageOID.SERVER_AUTH, ExtendedKeyUsageOID.CLIENT_AUTH)
 
 
 def ensure_certificates(folder: Path) -> None:
-    """Make the three files unless they are there. Raises StackError if others can read the key."""
-    # The authority's is written last: where it stands, the others do.
+    """Create the three files if they are missing. Raises StackError if others can read the key."""
+    # The authority's file is written last: if it exists, the others do.
     if (folder / AUTHORITY).exists():
         read_private(folder / KEY)
         return
@@ -39,8 +39,8 @@ def ensure_certificates(folder: Path) -> None:
     )
     write_private(folder / KEY, private.decode())
     usage = x509.ExtendedKeyUsage(_BOTH_ENDS)
-    named = _unsigned("homma", key.public_key(), is_authority=False).add_extension(usage, False)
-    write_private(folder / CERTIFICATE, _signed(named, authority))
+    leaf = _unsigned("homma", key.public_key(), is_authority=False).add_extension(usage, False)
+    write_private(folder / CERTIFICATE, _signed(leaf, authority))
     root = _unsigned("homma authority", authority.public_key(), is_authority=True)
     write_private(folder / AUTHORITY, _signed(root, authority))
 
@@ -65,5 +65,5 @@ def _name(text: str) -> x509.Name:
 
 
 def _signed(certificate: x509.CertificateBuilder, authority: ec.EllipticCurvePrivateKey) -> str:
-    made = certificate.sign(authority, hashes.SHA256())
-    return made.public_bytes(serialization.Encoding.PEM).decode()
+    signed = certificate.sign(authority, hashes.SHA256())
+    return signed.public_bytes(serialization.Encoding.PEM).decode()

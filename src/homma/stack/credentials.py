@@ -1,4 +1,4 @@
-"""Secrets that homma makes for itself: made once, kept in a file for its owner alone."""
+"""Secrets that homma generates once and stores in a file that only its owner can read."""
 
 import os
 import secrets
@@ -27,13 +27,13 @@ class Credentials:
 
 
 def ensure_credentials(home: Path) -> Credentials:
-    """Give the login of the lake in a data folder; the first time, make it."""
+    """Return the lake's login of a data folder, and create it if there is none."""
     rows = ensure_secrets(home / NAME, {ACCESS_KEY: _access_key, SECRET_KEY: secret})
     return Credentials(rows[ACCESS_KEY], rows[SECRET_KEY])
 
 
 def read_credentials(home: Path) -> Credentials | None:
-    """Give the login of the lake in a data folder; None where none was made yet."""
+    """Return the lake's login of a data folder, or None if there is none."""
     path = home / NAME
     if not path.exists():
         return None
@@ -42,50 +42,52 @@ def read_credentials(home: Path) -> Credentials | None:
 
 
 def secret() -> str:
-    """Make a secret of 256 bits that needs no quoting anywhere."""
+    """Generate a secret of 256 bits that needs no quoting."""
     return secrets.token_urlsafe(32)
 
 
-def ensure_secrets(path: Path, wanted: Mapping[str, Callable[[], str]]) -> dict[str, str]:
-    """Give what `path` keeps under these names; where it is missing, make all of them first."""
+def ensure_secrets(path: Path, generators: Mapping[str, Callable[[], str]]) -> dict[str, str]:
+    """Return the values of these names in `path`; if the file is missing, generate them first."""
     if not path.exists():
-        rows = {name: make() for name, make in wanted.items()}
+        rows = {name: generate() for name, generate in generators.items()}
         write_private(path, "".join(f"{name}={value}\n" for name, value in rows.items()))
-    return read_secrets(path, tuple(wanted))
+    return read_secrets(path, tuple(generators))
 
 
 def read_secrets(path: Path, names: tuple[str, ...]) -> dict[str, str]:
-    """Give the values under these names from a file of lines NAME=VALUE.
+    """Return the values of these names from a file of lines NAME=VALUE.
 
-    Raises StackError when others may read the file, or when it lacks a name.
+    Raises StackError if other users can access the file, or if it lacks a name.
     """
     text = read_private(path)
     rows = dict(line.split("=", 1) for line in text.splitlines() if "=" in line)
     for name in names:
         if not rows.get(name):
-            remedy = "put it back, or delete the file so that all of it is made anew"
-            raise StackError(f"{path} does not say {name}", remedy)
+            remedy = "add it, or delete the file so that homma creates new secrets"
+            raise StackError(f"{path} has no value for {name}", remedy)
     return {name: rows[name] for name in names}
 
 
 def read_private(path: Path) -> str:
-    """Read a file that must be its owner's alone; raises StackError when it is not."""
+    """Read a file of mode 0600. Raises StackError if other users can access it."""
     try:
         with path.open(encoding="utf-8") as file:
             if os.fstat(file.fileno()).st_mode & (stat.S_IRWXG | stat.S_IRWXO):
                 raise StackError(
                     f"{path} can be read or written by others",
-                    f"`chmod 600 {path}`, and delete it if somebody may have seen what is in it",
+                    f"run `chmod 600 {path}`, or delete the file if others may have read it",
                 )
             return file.read()
     except OSError as error:
-        raise StackError(f"{path} cannot be read: {error.strerror}", "check its rights") from error
+        raise StackError(
+            f"{path} cannot be read: {error.strerror}", "check its permissions"
+        ) from error
 
 
 def write_private(path: Path, text: str) -> None:
-    """Write a file for its owner alone, in one step; nobody sees half of it."""
+    """Write a file of mode 0600 atomically."""
     try:
-        # Of mode 0600 from its first moment on.
+        # mkstemp creates the file with mode 0600.
         handle, name = tempfile.mkstemp(prefix=f".{path.name}.", dir=path.parent)
         try:
             with os.fdopen(handle, "w", encoding="utf-8") as file:

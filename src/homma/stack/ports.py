@@ -1,4 +1,4 @@
-"""Whether a port is free, and who has it."""
+"""Checks whether a port is free, and which program uses it."""
 
 import contextlib
 import socket
@@ -12,13 +12,13 @@ PROBE_S = 1.0
 
 
 def must_be_free(port: int, flag: str) -> None:
-    """Raise PortInUse, naming `flag` as what moves it, unless a server can listen on `port`."""
+    """Raise PortInUse unless a server can listen on `port`; `flag` sets another port."""
     if not _is_free(port):
-        raise in_use(port, flag)
+        raise port_in_use(port, flag)
 
 
-def in_use(port: int, flag: str) -> PortInUse:
-    """Make the error for a port that another program has."""
+def port_in_use(port: int, flag: str) -> PortInUse:
+    """The error for a port that another program uses."""
     holder = _holder(port)
     return PortInUse(
         f"port {port} on {LOOPBACK} is in use{f' by {holder}' if holder else ''}",
@@ -27,23 +27,23 @@ def in_use(port: int, flag: str) -> PortInUse:
 
 
 def listens(pid: int, port: int) -> bool:
-    """Whether this very process listens on `port`: another one might have been faster."""
+    """Whether the process `pid`, and not another one, listens on `port`."""
     try:
         sockets = psutil.Process(pid).net_connections(kind="tcp")
     except psutil.Error:
         return False
-    local = (one.laddr for one in sockets if one.status == psutil.CONN_LISTEN)
+    local = (item.laddr for item in sockets if item.status == psutil.CONN_LISTEN)
     return any(address.port == port for address in local if address)
 
 
 def _is_free(port: int) -> bool:
-    # Some systems let a server bind the loopback address beside one that has them all.
+    # Some systems allow binding the loopback address while a server listens on all addresses.
     with socket.socket() as probe:
         probe.settimeout(PROBE_S)
         if probe.connect_ex((LOOPBACK, port)) == 0:
             return False
     with socket.socket() as probe:
-        # As servers do; without it connections that are just ending would count.
+        # Servers set this too; without it, connections in TIME_WAIT would count.
         probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         try:
             probe.bind((LOOPBACK, port))
@@ -54,10 +54,10 @@ def _is_free(port: int) -> bool:
 
 
 def _holder(port: int) -> str | None:
-    """Name the program that listens, where the system tells."""
+    """The name of the listening program, if the system reports it."""
     with contextlib.suppress(psutil.Error):
-        for one in psutil.net_connections(kind="tcp"):
-            address = one.laddr if one.status == psutil.CONN_LISTEN else ()
-            if address and address.port == port and one.pid:
-                return f"{psutil.Process(one.pid).name()} (pid {one.pid})"
+        for item in psutil.net_connections(kind="tcp"):
+            address = item.laddr if item.status == psutil.CONN_LISTEN else ()
+            if address and address.port == port and item.pid:
+                return f"{psutil.Process(item.pid).name()} (pid {item.pid})"
     return None

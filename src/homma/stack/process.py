@@ -1,4 +1,4 @@
-"""One supervised process: started, watched, restarted after a crash, stopped in order.
+"""One supervised process: started, watched, restarted after a crash, stopped cleanly.
 
 Its states: stopped ──start──▶ starting ──ready──▶ running ──stop──▶ stopping ──▶ stopped
                                    ▲                  │ crash
@@ -19,12 +19,12 @@ from homma.stack.child import Child
 from homma.stack.log import lines_since, open_log, size_of
 
 POLL_S: Final = 0.05
-# Beyond the grace period: the guard's own SIGKILL comes first.
+# Added to the grace period, so that the guard's own SIGKILL comes first.
 KILL_MARGIN_S: Final = 5.0
 
 
 class State(StrEnum):
-    """Where a process stands."""
+    """The state of a process."""
 
     STOPPED = "stopped"
     STARTING = "starting"
@@ -36,11 +36,11 @@ class State(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Status:
-    """What can be said of a process.
+    """The status of a process.
 
-    `pid` and `created` (epoch seconds, as psutil has it) are those of the running process, or
-    None; `since` is when `state` began, in epoch seconds; `last_exit` is the return code of the
-    last run that ended by itself (negative: the signal's number); `trouble` says why, if known.
+    `pid` and `created` (epoch seconds, from psutil) belong to the running process, or are None.
+    `since` is when `state` began, in epoch seconds. `last_exit` is the return code of the last
+    run that was not stopped (negative: a signal number); `trouble` is the reason, if known.
     """
 
     name: str
@@ -55,13 +55,13 @@ class Status:
 
 @dataclass(frozen=True, slots=True)
 class Program:
-    """What to run and how to treat it.
+    """A program to run, and how to supervise it.
 
-    `env` and `cwd` default to this process's own. `ready` is polled until it says True, for
-    `ready_within_s`; without it a process counts as ready at once. A stop is SIGTERM and, after
-    `stop_within_s`, SIGKILL. `restart` makes the policy for crashes; without it a crash is final.
-    Output goes to `log`; a program that writes a log file of its own names it as `own_log`. From
-    what a failed run left in both, `explain` picks the line that says why; by default the last.
+    `env` and `cwd` default to those of this process. `ready` is polled until it returns True, for
+    at most `ready_within_s`; without it a process is ready at once. A stop sends SIGTERM and,
+    after `stop_within_s`, SIGKILL. `restart` creates the policy for crashes; without it a crash
+    is final. Output goes to `log`; `own_log` is a log file that the program writes itself. When a
+    run fails, `explain` picks the line of these that says why; by default the last line.
     """
 
     name: str
@@ -80,9 +80,9 @@ class Program:
 class Process:
     """A program under supervision.
 
-    `on_change` is told each new status, from the thread that brought it about. `clock` measures
-    time (monotonic seconds), `now` dates it (epoch seconds), and `wait` waits for an event or
-    some seconds and says whether the event came.
+    `on_change` is called with each new status, from the thread that caused it. `clock` returns
+    monotonic seconds, `now` epoch seconds, and `wait` waits for an event with a timeout in
+    seconds and returns whether the event was set.
     """
 
     def __init__(
@@ -99,8 +99,8 @@ class Process:
         self._now = now
         self._wait = wait
         self._stopping = threading.Event()
-        # One spawn or stop at a time: a stop must not miss a process that is just being started.
-        self._turn = threading.Lock()
+        # One spawn or stop at a time: a stop must not miss a process that is being started.
+        self._lock = threading.Lock()
         self._child: Child | None = None
         self._started = 0.0
         self._offsets: dict[Path, int] = {}
@@ -109,20 +109,20 @@ class Process:
 
     @property
     def status(self) -> Status:
-        """How it stands now."""
+        """The current status."""
         return self._status
 
     def start(self) -> None:
-        """Start it and wait until it is ready; from then on it is watched.
+        """Start the program, wait until it is ready, and watch it from then on.
 
-        Raises ServerFailed when it ends before, or is not ready in time: nothing is left running.
+        Raises ServerFailed if it ends before or is not ready in time; then nothing keeps running.
         """
         self._stopping.clear()
         try:
             child = self._spawn()
-            self._until_ready(child)
+            self._wait_until_ready(child)
         except BaseException:
-            # Ctrl-C too.
+            # Also on Ctrl-C.
             self.stop()
             raise
         policy = self.program.restart
@@ -135,13 +135,13 @@ class Process:
         self._watcher.start()
 
     def stop(self) -> None:
-        """Stop it in order, then hard; returns when it is gone. Harmless when it does not run."""
+        """Stop the program, by force if needed, and wait for its end. No-op if it does not run."""
         self._stopping.set()
-        with self._turn:
+        with self._lock:
             child = self._child
         if child is not None and not child.wait(0):
-            self._tell(State.STOPPING)
-            child.ask_to_stop()
+            self._set_state(State.STOPPING)
+            child.request_stop()
             if not child.wait(self.program.stop_within_s + KILL_MARGIN_S):
                 child.kill()
                 child.wait()
@@ -149,11 +149,11 @@ class Process:
             self._watcher.join()
             self._watcher = None
         if self._status.state is not State.FAILED:
-            self._tell(State.STOPPED, pid=None, created=None)
+            self._set_state(State.STOPPED, pid=None, created=None)
 
     def _spawn(self) -> Child:
         program = self.program
-        with self._turn:
+        with self._lock:
             if self._stopping.is_set():
                 raise ServerFailed(f"{program.name} was stopped", "start it again")
             with open_log(program.log) as log:
@@ -161,16 +161,16 @@ class Process:
                 child = Child(program.argv, log, program.stop_within_s, program.env, program.cwd)
             self._child = child
             self._started = self._clock()
-        self._tell(State.STARTING, pid=child.pid, created=child.created)
+        self._set_state(State.STARTING, pid=child.pid, created=child.created)
         return child
 
-    def _until_ready(self, child: Child) -> None:
-        """Poll readiness; raises ServerFailed when it will not come."""
+    def _wait_until_ready(self, child: Child) -> None:
+        """Poll readiness. Raises ServerFailed if the program ends, is stopped or takes too long."""
         program = self.program
         deadline = self._clock() + program.ready_within_s
         while not child.wait(0):
             if program.ready is None or program.ready():
-                self._tell(State.RUNNING, trouble=None)
+                self._set_state(State.RUNNING, trouble=None)
                 return
             if self._stopping.is_set():
                 raise ServerFailed(f"{program.name} was stopped", "start it again")
@@ -185,16 +185,16 @@ class Process:
         return [path for path in logs if path is not None]
 
     def _failure(self, what: str) -> ServerFailed:
-        """Say what happened, with the last meaningful line that this run left in a log."""
+        """The error for a failed run, with the line of its logs that says why."""
         written = {path: lines_since(path, offset) for path, offset in self._offsets.items()}
         lines = [line for path in written for line in written[path]]
         why = (self.program.explain or _last)(lines) if lines else ""
         path = next((path for path in written if why in written[path]), self._logs()[-1])
-        said = f": {why}" if why else " and said nothing"
-        return ServerFailed(f"{self.program.name} {what}{said}", f"see {path}")
+        detail = f": {why}" if why else " without any output"
+        return ServerFailed(f"{self.program.name} {what}{detail}", f"see {path}")
 
     def _watch(self, child: Child, backoff: Backoff | None) -> None:
-        """Wait for the end of one run after the other, and start the next, until told to stop."""
+        """Wait for the end of each run and start the next, until a stop is requested."""
         trouble: str | None = None
         while True:
             child.wait()
@@ -204,35 +204,37 @@ class Process:
             trouble = trouble or f"ended with {exit_text(code)}"
             delay = backoff.after(self._clock() - self._started) if backoff else None
             state = State.FAILED if delay is None else State.WAITING
-            self._tell(state, pid=None, created=None, last_exit=code, trouble=trouble)
+            self._set_state(state, pid=None, created=None, last_exit=code, trouble=trouble)
             if delay is None or self._wait(self._stopping, delay):
                 return
-            child, trouble = self._again(child)
+            child, trouble = self._start_again(child)
 
-    def _again(self, ended: Child) -> tuple[Child, str | None]:
-        """Start it once more; give the run, and what went wrong if it is not ready."""
+    def _start_again(self, ended: Child) -> tuple[Child, str | None]:
+        """Start the program again; return the run, and the error if it is not ready."""
         self._status = replace(self._status, restarts=self._status.restarts + 1)
         child = ended
         try:
             child = self._spawn()
-            self._until_ready(child)
-        except Exception as error:  # noqa: BLE001 - whatever fails counts as one more crash
+            self._wait_until_ready(child)
+        except Exception as error:  # noqa: BLE001 - any failure counts as another crash
             if child is not ended:
-                child.ask_to_stop()
+                child.request_stop()
                 if not child.wait(self.program.stop_within_s + KILL_MARGIN_S):
                     child.kill()
             return child, str(error)
         return child, None
 
-    def _tell(self, state: State, **changes: object) -> None:
+    def _set_state(self, state: State, **changes: object) -> None:
         since = self._status.since if state is self._status.state else self._now()
         self._status = replace(self._status, state=state, since=since, **changes)  # type: ignore[arg-type]
         if self._on_change is None:
             return
         try:
             self._on_change(self._status)
-        except Exception as error:  # noqa: BLE001 - a listener's trouble must not end the watch
-            self._status = replace(self._status, trouble=f"its status was not recorded: {error}")
+        except Exception as error:  # noqa: BLE001 - a listener's error must not end the watch
+            self._status = replace(
+                self._status, trouble=f"its status could not be recorded: {error}"
+            )
 
 
 def _last(lines: Sequence[str]) -> str:
@@ -240,7 +242,7 @@ def _last(lines: Sequence[str]) -> str:
 
 
 def exit_text(code: int | None) -> str:
-    """Say a return code in words."""
+    """Describe a return code in words."""
     if code is None:
         return "an unknown exit"
     return f"signal {-code}" if code < 0 else f"exit status {code}"

@@ -1,4 +1,4 @@
-"""The record of what runs in a data folder, for whoever asks from outside (status, down)."""
+"""The record of the processes of a data folder, which other commands read (status, down)."""
 
 import json
 import os
@@ -15,7 +15,7 @@ NAME: Final = "state.json"
 
 @dataclass(frozen=True, slots=True)
 class Owner:
-    """The homma that runs a folder: its number and start, in epoch seconds as psutil has it."""
+    """The homma process that owns a folder: pid and start (epoch seconds, from psutil)."""
 
     pid: int
     created: float
@@ -23,7 +23,7 @@ class Owner:
 
 @dataclass(frozen=True, slots=True)
 class Entry:
-    """One process of the folder, as its owner last saw it, and its ports by what they are for."""
+    """One process of the folder, as its owner last saw it, and its ports by purpose."""
 
     status: Status
     ports: dict[str, int]
@@ -31,17 +31,17 @@ class Entry:
 
 @dataclass(frozen=True, slots=True)
 class FolderRecord:
-    """Who runs the folder (None: nobody, or nobody any more) and what."""
+    """The owner of a folder (None if nobody owns it now) and its processes."""
 
     owner: Owner | None = None
     entries: tuple[Entry, ...] = ()
 
 
 def read_record(folder: Path) -> FolderRecord:
-    """Read a folder's record; an empty one where there is none.
+    """Read a folder's record, or an empty one if there is none.
 
-    The owner may have died: see `homma.stack.process_ids.alive`. Raises StackError when
-    the file is not a record.
+    The owner may have died: see `homma.stack.process_ids.is_alive`. Raises StackError if the
+    file is not a record.
     """
     path = folder / NAME
     try:
@@ -51,16 +51,18 @@ def read_record(folder: Path) -> FolderRecord:
     except FileNotFoundError:
         return FolderRecord()
     except OSError as error:
-        raise StackError(f"{path} cannot be read: {error.strerror}", "check its rights") from error
+        raise StackError(
+            f"{path} cannot be read: {error.strerror}", "check its permissions"
+        ) from error
     except (ValueError, KeyError, TypeError) as error:
         raise StackError(
             f"{path} is not a record of running servers ({error!r})",
-            "delete it, after you have ended the servers that still use the folder",
+            "end the servers that still use the folder, then delete the file",
         ) from error
 
 
 def write_record(folder: Path, record: FolderRecord) -> None:
-    """Write a folder's record in one step: a reader sees the old one or the new one."""
+    """Write a folder's record atomically: a reader sees the old record or the new one."""
     table = {
         "owner": asdict(record.owner) if record.owner else None,
         "processes": [{**asdict(entry.status), "ports": entry.ports} for entry in record.entries],

@@ -1,8 +1,8 @@
-"""Write the lock files anew: `python -m homma.stack.relock`, or with names, only some of them.
+"""Rewrite the lock files: `python -m homma.stack.relock`, or with names, only those locks.
 
 Resolves the coordinates below with jgo from Maven Central (only developers need jgo's resolver),
 downloads every jar, checks it against the SHA-1 that the repository publishes, and writes the
-lock files. Takes minutes; look at the diff before you commit it.
+lock files. Takes minutes; review the diff before you commit it.
 """
 
 import hashlib
@@ -24,9 +24,9 @@ from homma.stack.jars import MAVEN_CENTRAL, Jar, Lock, maven_path
 HERE: Final = Path(__file__).parent
 PROJECT: Final = HERE.parents[2]
 
-# Not 4.3.1 or 4.4.0: a broker that starts again after a crash may take a partition that has no
-# leader yet for a deleted one (KAFKA-20734), and then never ends the transactions that were being
-# committed there. Readers of committed records wait for them for ever.
+# Not 4.3.1 or 4.4.0: a broker that restarts after a crash may mistake a partition without a leader
+# for a deleted one (KAFKA-20734), and then never completes the transactions that were being
+# committed there. Readers of committed records wait for them forever.
 KAFKA: Final = "4.2.2"
 # The line of log4j that Kafka was built with; its slf4j-api is 1.7, hence slf4j-impl, not slf4j2.
 LOG4J: Final = "2.25.5"
@@ -38,22 +38,22 @@ FLINK_KAFKA: Final = "5.0.0-2.2"
 
 
 @dataclass(frozen=True, slots=True)
-class Roots:
-    """What a lock is made of. `whole`: these jars hold all that they need, nothing is resolved.
+class LockSpec:
+    """The contents of a lock: `coordinates` with their dependencies, and `extra` without.
 
-    `besides` is taken as it is, whatever it says that it needs.
+    `is_complete`: the coordinates need no dependencies, so nothing is resolved.
     """
 
     path: Path
     name: str
     version: str
     coordinates: tuple[str, ...]
-    whole: bool = False
-    besides: tuple[str, ...] = ()
+    is_complete: bool = False
+    extra: tuple[str, ...] = ()
 
 
 LOCKS: Final = (
-    Roots(
+    LockSpec(
         HERE / "kafka.lock.toml",
         "kafka",
         KAFKA,
@@ -63,8 +63,8 @@ LOCKS: Final = (
             f"org.apache.logging.log4j:log4j-core:{LOG4J}",
         ),
     ),
-    # Flink's distribution is not on Maven Central: these are what it is put together of.
-    Roots(
+    # Flink's distribution is not on Maven Central; these are its parts.
+    LockSpec(
         HERE / "flink.lock.toml",
         "flink",
         FLINK,
@@ -83,8 +83,8 @@ LOCKS: Final = (
             f"org.apache.logging.log4j:log4j-core:{LOG4J}",
         ),
     ),
-    # What a Spark needs to read the lake; Spark itself is pinned beside it.
-    Roots(
+    # The jars that Spark needs to read the lake; Spark itself is pinned in the same folder.
+    LockSpec(
         PROJECT / "deploy/spark/jars.lock.toml",
         "spark",
         ICEBERG,
@@ -92,10 +92,10 @@ LOCKS: Final = (
             f"org.apache.iceberg:iceberg-spark-runtime-4.1_2.13:{ICEBERG}",
             f"org.apache.iceberg:iceberg-aws-bundle:{ICEBERG}",
         ),
-        whole=True,
+        is_complete=True,
     ),
-    # Apache's REST catalog, as its image has it, for `make test-minio`.
-    Roots(
+    # Apache's REST catalog with the jars of its image, for `make test-minio`.
+    LockSpec(
         PROJECT / "tests/lake/rest_catalog.lock.toml",
         "rest-catalog",
         REST_CATALOG,
@@ -106,7 +106,7 @@ LOCKS: Final = (
             "org.xerial:sqlite-jdbc:3.50.3.0",
             "org.slf4j:slf4j-simple:2.0.17",
         ),
-        besides=(
+        extra=(
             f"org.apache.iceberg:iceberg-open-api:{REST_CATALOG}:jar:test-fixtures",
             f"org.apache.iceberg:iceberg-core:{REST_CATALOG}:jar:tests",
             f"org.apache.iceberg:iceberg-aws-bundle:{REST_CATALOG}",
@@ -127,20 +127,20 @@ TRINO_KEEPS: Final = (
 
 
 def resolve(roots: tuple[str, ...], cache: Path) -> list[str]:
-    """Give the coordinates of `roots` and all they need at run time, each version the root's."""
+    """Return the coordinates of `roots` and of their runtime dependencies; roots set versions."""
     context = MavenContext(repo_cache=cache, remote_repos={"central": MAVEN_CENTRAL})
     dependencies = [context.create_dependency(root) for root in roots]
     for dependency in dependencies:
-        # Otherwise jgo takes every root's parent as a bill of materials, and log4j's parent pins
-        # kafka-clients to 3.9: a broker that does not start.
+        # Otherwise jgo uses every root's parent as a bill of materials, and log4j's parent pins
+        # kafka-clients to 3.9, with which the broker does not start.
         dependency.raw = True
     inputs, others = context.resolver.resolve(dependencies)
-    found = [*inputs, *(one for one in others if one.scope in ("compile", "runtime"))]
-    return [f"{one.groupId}:{one.artifactId}:{one.version}" for one in found]
+    needed = [*inputs, *(item for item in others if item.scope in ("compile", "runtime"))]
+    return [f"{item.groupId}:{item.artifactId}:{item.version}" for item in needed]
 
 
 def lock_of(name: str, version: str, coordinates: list[str]) -> Lock:
-    """Download every coordinate and note its size and sha256. Raises JarChanged on a bad SHA-1."""
+    """Download every coordinate to lock its size and sha256. Raises JarChanged on a bad SHA-1."""
     return Lock(name, version, tuple(_jar(coordinate) for coordinate in coordinates))
 
 
@@ -148,7 +148,7 @@ def _jar(coordinate: str, keep_as: Path | None = None) -> Jar:
     url = f"{MAVEN_CENTRAL}/{maven_path(coordinate)}"
     body = _get(url)
     published = _get(f"{url}.sha1").decode("ascii").split()[0]
-    # Not for safety: the repository publishes nothing stronger for all of its jars.
+    # Not for security: the repository publishes no stronger hash for all of its jars.
     if hashlib.sha1(body, usedforsecurity=False).hexdigest() != published:
         raise JarChanged(f"{url} does not have the published SHA-1", "try again later")
     if keep_as:
@@ -163,7 +163,7 @@ def _get(url: str) -> bytes:
 
 
 def render(lock: Lock) -> str:
-    """Give a lock as TOML."""
+    """Render a lock as TOML."""
     lines = [
         "# Written by `python -m homma.stack.relock`; every start verifies these checksums.",
         f'name = "{lock.name}"',
@@ -181,7 +181,7 @@ def render(lock: Lock) -> str:
 
 
 def archive_of(name: str, version: str, coordinate: str, keep: tuple[str, ...]) -> Archive:
-    """Download an archive and unpack it, to note what is in it."""
+    """Download an archive and unpack it, to lock the digest of its files."""
     with tempfile.TemporaryDirectory() as folder:
         packed, target = Path(folder) / "packed", Path(folder) / "unpacked"
         jar = _jar(coordinate, packed)
@@ -190,17 +190,17 @@ def archive_of(name: str, version: str, coordinate: str, keep: tuple[str, ...]) 
 
 
 def main(names: Collection[str]) -> int:
-    """Resolve and write all locks, or those that are named."""
-    for wanted in LOCKS:
-        if names and wanted.name not in names:
+    """Resolve and write all locks, or only those in `names`."""
+    for spec in LOCKS:
+        if names and spec.name not in names:
             continue
-        coordinates = [*wanted.coordinates]
-        if not wanted.whole:
+        coordinates = [*spec.coordinates]
+        if not spec.is_complete:
             with tempfile.TemporaryDirectory() as folder:
-                coordinates = resolve(wanted.coordinates, Path(folder))
-        coordinates += wanted.besides
-        lock = lock_of(wanted.name, wanted.version, coordinates)
-        wanted.path.write_text(render(lock), encoding="utf-8")
+                coordinates = resolve(spec.coordinates, Path(folder))
+        coordinates += spec.extra
+        lock = lock_of(spec.name, spec.version, coordinates)
+        spec.path.write_text(render(lock), encoding="utf-8")
     if not names or "trino" in names:
         trino = archive_of("trino", TRINO, f"io.trino:trino-server:{TRINO}:tar.gz", TRINO_KEEPS)
         (HERE / f"trino{archive.SUFFIX}").write_text(archive.render(trino), encoding="utf-8")

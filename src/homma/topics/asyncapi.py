@@ -1,4 +1,4 @@
-"""The topics as an AsyncAPI 3.0 document: who writes what where, in which form. Pure."""
+"""The topics as an AsyncAPI 3.0 document: channels, operations and message formats. Pure."""
 
 from collections.abc import Mapping
 from typing import Any, Final
@@ -10,16 +10,16 @@ from homma.topics.contract import TopicSpec
 
 Object = dict[str, Any]
 
-#: The version of the bindings between AsyncAPI and Kafka.
+#: The version of AsyncAPI's Kafka bindings.
 _BINDING: Final = "0.5.0"
-#: Topic settings that the binding wants as numbers or lists, not as Kafka's texts.
+#: Topic settings that are numbers in the binding; Kafka's API has them as strings.
 _NUMBERS: Final = ("retention.ms", "delete.retention.ms", "max.message.bytes")
 _TEXT: Final = {"type": "string"}
 _DIGITS: Final = {"type": "string", "pattern": "^[0-9]+$"}
 
 
 def document(version: str) -> Object:
-    """The whole document for the default settings; `version` is homma's own."""
+    """The document for the default settings. `version` is homma's version."""
     topics = TopicSettings()
     specs = contract.specs(topics, topics.partitions)
     names = contract.topics(topics)
@@ -30,8 +30,8 @@ def document(version: str) -> Object:
         "info": {
             "title": "homma",
             "version": version,
-            "description": "Real-time candlesticks from ticks. Topic names, partitions and "
-            "retention are settings; this document shows their defaults.",
+            "description": "Real-time candles from ticks. Topic names, partition counts and "
+            "retention are configurable; this document shows the defaults.",
             "license": {"name": "Apache-2.0", "url": "https://www.apache.org/licenses/LICENSE-2.0"},
         },
         "defaultContentType": "application/json",
@@ -45,14 +45,14 @@ def document(version: str) -> Object:
                 "candle": _embedded(schemas.candle()),
             },
             "securitySchemes": {
-                "login": {"type": "plain", "description": "SASL PLAIN over TLS"},
+                "login": {"type": "plain", "description": "SASL/PLAIN over TLS."},
             },
         },
     }
 
 
 def _embedded(schema: Object) -> Object:
-    # AsyncAPI has one dialect for all of its schemas, in which ours mean the same.
+    # AsyncAPI sets one dialect for all schemas. Our schemas mean the same in that dialect.
     return {name: value for name, value in schema.items() if name != "$schema"}
 
 
@@ -61,13 +61,13 @@ def _servers() -> Object:
         "local": {
             "host": KafkaSettings().bootstrap_servers,
             "protocol": "kafka",
-            "description": "what `homma up` starts",
+            "description": "The broker that `homma up` starts.",
         },
         "cluster": {
             "host": "{bootstrap}",
             "protocol": "kafka-secure",
-            "description": "any other cluster, such as Confluent Cloud",
-            "variables": {"bootstrap": {"description": "host:port of a broker"}},
+            "description": "Any other Kafka cluster, such as Confluent Cloud.",
+            "variables": {"bootstrap": {"description": "Address of a broker, host:port."}},
             "security": [{"$ref": "#/components/securitySchemes/login"}],
         },
     }
@@ -95,27 +95,37 @@ def _configuration(config: Mapping[str, str]) -> Object:
 
 
 def _operations(names: contract.Topics, messages: Mapping[str, list[str]]) -> Object:
-    found = {
-        "sendTicks": _operation("send", names.ticks, messages, "ticks, by generate and replay"),
-        "receiveTicks": _operation("receive", names.ticks, messages, "ticks, by the engine"),
-        "sendDeadTicks": _operation("send", names.dead, messages, "ticks that break a rule"),
-        "sendLateTicks": _operation("send", names.late, messages, "ticks that are too late"),
+    operations = {
+        "sendTicks": _operation(
+            "send", names.ticks, messages, "Send ticks, as `generate` and `replay` do."
+        ),
+        "receiveTicks": _operation(
+            "receive", names.ticks, messages, "Receive ticks, as the engine does."
+        ),
+        "sendDeadTicks": _operation("send", names.dead, messages, "Send dead letters."),
+        "sendLateTicks": _operation("send", names.late, messages, "Send ticks dropped as late."),
     }
-    found["receiveTicks"]["bindings"] = {
+    operations["receiveTicks"]["bindings"] = {
         "kafka": {
             "groupId": {"type": "string", "default": AggregateSettings().group},
             "bindingVersion": _BINDING,
         }
     }
     for interval, topic in zip(INTERVALS, names.candles, strict=True):
-        what = f"candles of {interval.name} ({interval.code})"
-        found[f"sendCandles{interval.name}"] = _operation(
-            "send", topic, messages, f"{what}, in transactions with the offset of their ticks"
+        candles = f"{interval.name} candles ({interval.code})"
+        operations[f"sendCandles{interval.name}"] = _operation(
+            "send",
+            topic,
+            messages,
+            f"Send {candles} and commit the offset of their ticks in one transaction.",
         )
-        found[f"receiveCandles{interval.name}"] = _operation(
-            "receive", topic, messages, f"{what}, with isolation.level read_committed"
+        operations[f"receiveCandles{interval.name}"] = _operation(
+            "receive",
+            topic,
+            messages,
+            f"Receive {candles}. Use isolation.level=read_committed.",
         )
-    return found
+    return operations
 
 
 def _operation(action: str, topic: str, messages: Mapping[str, list[str]], summary: str) -> Object:
@@ -128,33 +138,36 @@ def _operation(action: str, topic: str, messages: Mapping[str, list[str]], summa
 
 
 def _messages() -> Object:
-    tick_key = {"type": "string", "description": "SOURCE:SYMBOL, so that a series stays together"}
-    any_key = {"description": "as the tick had it"}
-    # Written out: the binding's own schema does not take a reference here.
+    tick_key = {
+        "type": "string",
+        "description": "SOURCE:SYMBOL. The key keeps all ticks of a series in one partition.",
+    }
+    original_key = {"description": "The key of the original record."}
+    # Embedded, because the binding does not allow a reference here.
     candle_key = _embedded(schemas.candle_key())
     return {
-        "tick": _message("a quote of an instrument", tick_key, _ref("tick")),
+        "tick": _message("A quote of an instrument.", tick_key, _ref("tick")),
         "deadTick": _message(
-            "a record that breaks a rule, byte for byte, its own headers first",
-            any_key,
-            {"description": "any bytes"},
-            _refused_headers(),
+            "A dead letter: an invalid record, unchanged, with headers added after its own.",
+            original_key,
+            {"description": "Any bytes: the value of the original record."},
+            _added_headers(),
             content="application/octet-stream",
         ),
         "lateTick": _message(
-            "a tick too late for its candles, its own headers first",
-            any_key,
+            "A tick that was dropped as late, unchanged, with headers added after its own.",
+            original_key,
             _ref("tick"),
-            _refused_headers(),
+            _added_headers(),
         ),
         "candle": _message(
-            "a candle, open or final; the newest record of a key counts",
+            "An open or final candle. The newest record of a key is the current candle.",
             candle_key,
             _ref("candle"),
             _candle_headers(),
         ),
         "noCandle": _message(
-            "a tombstone: there is no candle of this key (any more)",
+            "A tombstone: there is no candle with this key (any more).",
             candle_key,
             {"type": "null"},
             None,
@@ -173,33 +186,41 @@ def _message(
     headers: Object | None = None,
     content: str = "application/json",
 ) -> Object:
-    bound = {"kafka": {"key": key, "bindingVersion": _BINDING}}
-    found = {"summary": summary, "contentType": content, "payload": payload, "bindings": bound}
-    return found if headers is None else {**found, "headers": headers}
+    bindings = {"kafka": {"key": key, "bindingVersion": _BINDING}}
+    message = {"summary": summary, "contentType": content, "payload": payload, "bindings": bindings}
+    return message if headers is None else {**message, "headers": headers}
 
 
-def _refused_headers() -> Object:
+def _added_headers() -> Object:
     return {
         "type": "object",
         "required": ["error", "topic", "partition", "offset"],
         "properties": {
-            "error": {**_TEXT, "description": "why: the field and the rule it breaks"},
-            "topic": {**_TEXT, "description": "where the record stood"},
-            "partition": _DIGITS,
-            "offset": _DIGITS,
+            "error": {
+                **_TEXT,
+                "description": "Why the record was rejected: the field and its rule.",
+            },
+            "topic": {**_TEXT, "description": "Topic of the original record."},
+            "partition": {**_DIGITS, "description": "Partition of the original record."},
+            "offset": {**_DIGITS, "description": "Offset of the original record."},
         },
     }
 
 
 def _candle_headers() -> Object:
-    """Not required: other engines write candles without them."""
+    """Optional, because other engines write candles without these headers."""
     return {
         "type": "object",
         "properties": {
-            "run": {**_TEXT, "description": "which sequence of restarts made the candle"},
+            "run": {
+                **_TEXT,
+                "description": "Id of the run that wrote the candle. A restart continues the run; "
+                "a rebuild starts a new one.",
+            },
             "ticksBefore": {
                 **_DIGITS,
-                "description": "all ticks before this offset of its partition are in it",
+                "description": "The candle includes all ticks before this offset of the tick "
+                "partition.",
             },
         },
     }

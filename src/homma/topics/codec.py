@@ -1,9 +1,8 @@
-"""Records to frames and back. Pure: bytes in, polars out, and the other way round.
+"""Convert Kafka record values to polars frames and back. Pure.
 
-`ticks_from` parses the values of tick records by columns, with one parser (polars' NDJSON
-reader) whatever a batch holds. One bad line makes that parser refuse all of them, so bad lines
-are found first: a pattern tells which lines are flat JSON beyond doubt, the parser itself is
-asked about the few others, and then parses what is left in one go.
+`decode_ticks` parses all tick values of a batch at once with polars' NDJSON reader. One malformed
+line makes that reader reject the whole batch, so malformed lines are removed first: a regular
+expression accepts lines that are certainly flat JSON, and the reader itself checks the few others.
 """
 
 from collections.abc import Sequence
@@ -14,28 +13,33 @@ from polars.exceptions import ComputeError
 
 from homma.core.candle import order_key, order_key_number, order_key_us
 from homma.core.interval import INTERVALS
-from homma.core.tick import FIELDS, JSON_SCHEMA, broken, instant_us
+from homma.core.tick import FIELDS, JSON_SCHEMA, instant_us, rule_error
 
 NOT_AN_OBJECT: Final = "not a JSON object in UTF-8"
 _SCALAR: Final = (
     r'(?:"[^"\\\x00-\x1f]*"|-?(?:0|[1-9][0-9]{0,17})(?:\.[0-9]{1,17})?|true|false|null)'
 )
 _PAIR: Final = rf'[ \t\r]*"[^"\\\x00-\x1f]*"[ \t\r]*:[ \t\r]*{_SCALAR}[ \t\r]*'
-#: A flat JSON object of plain scalars. What does not match may still be JSON.
+#: A flat JSON object of plain scalars. A line that does not match may still be valid JSON.
 PLAIN: Final = rf"^[ \t\r]*\{{(?:{_PAIR},)*{_PAIR}\}}[ \t\r]*$"
-# Fields of which a wrong type would pass for an absent value once errors are ignored.
+# Enough to check the syntax of a line without checking its types.
 _SYNTAX: Final = pl.Schema({"source": pl.String()})
-_FRAME: Final = 5
-# So few lines are asked about one by one.
-_SINGLY: Final = 64
-_DEEP: Final = 500
+# A Schema Registry prefix: a zero byte and a four-byte schema ID.
+_SCHEMA_ID_BYTES: Final = 5
+# Up to this many lines are checked one by one.
+_MAX_SINGLE_CHECKS: Final = 64
+_MAX_DEPTH: Final = 500
+# Fields in which a wrong type would look like an absent value when errors are ignored.
 _LENIENT: Final = tuple(f for f in FIELDS if not f.required and f.dtype != pl.String)
 
 
-def ticks_from(values: Sequence[bytes | None]) -> pl.DataFrame:
-    """One row a value, in their order: JSON_SCHEMA's columns and `error`, null if it parsed."""
-    # A newline inside a value would end its line. It is JSON white space between tokens and
-    # forbidden inside strings, and so is a carriage return.
+def decode_ticks(values: Sequence[bytes | None]) -> pl.DataFrame:
+    """Parse tick values into one row per value, in order.
+
+    Columns: those of JSON_SCHEMA, and `error`, which is null if the value was parsed.
+    """
+    # A newline inside a value would split the line. JSON allows newlines and carriage returns
+    # only as white space between tokens, so one can stand for the other.
     lines = [value or b"" for value in values]
     joined = b"\n".join(lines)
     if joined.count(b"\n") != len(lines) - 1:
@@ -48,105 +52,109 @@ def ticks_from(values: Sequence[bytes | None]) -> pl.DataFrame:
 
 
 def _read(joined: bytes, height: int, *, schema: pl.Schema = JSON_SCHEMA) -> pl.DataFrame | None:
-    """The rows of lines that are all well-formed and well-typed; else None."""
+    """Parse lines that are all well-formed with correct types; None if any line is not."""
     try:
         frame = _ndjson(joined, schema, ignore_errors=False)
     except ComputeError:
         return None
-    # Blank lines vanish without an error.
+    # The reader skips blank lines without an error.
     return frame if frame.height == height else None
 
 
 def _ndjson(joined: bytes, schema: pl.Schema, *, ignore_errors: bool) -> pl.DataFrame:
-    # An empty object stands first, or the reader would take the first bytes of a line for the
-    # mark of a compressed file or of an encoding.
+    # An empty object comes first. Otherwise the reader could take the first bytes of a line for
+    # the magic number of a compressed file or for a byte order mark.
     return pl.read_ndjson(b"{}\n" + joined, schema=schema, ignore_errors=ignore_errors).slice(1)
 
 
 def _read_with_bad_lines(lines: list[bytes], joined: bytes) -> pl.DataFrame:
-    formed = _well_formed(lines, joined)
-    good = [line for line, ok in zip(lines, formed, strict=True) if ok]
+    well_formed = _well_formed(lines, joined)
+    good = [line for line, ok in zip(lines, well_formed, strict=True) if ok]
     text = b"\n".join(good)
     frame = _read(text, len(good))
     if frame is not None:
         parsed = frame.with_columns(error=pl.lit(None, pl.String))
     else:
-        # A wrong type turns into null now, and null breaks the rule of a required field. For the
-        # others the same parser says whether there was anything.
+        # A wrong type becomes null here, and null breaks the rule of a required field. For
+        # optional fields, reading them as text shows whether there was a value.
         typed = _ndjson(text, JSON_SCHEMA, ignore_errors=True)
-        anything = _ndjson(
+        texts = _ndjson(
             text, pl.Schema({f.name: pl.String() for f in _LENIENT}), ignore_errors=True
         )
         wrong = [
-            pl.when(typed[f.name].is_null() & anything[f.name].is_not_null()).then(
-                pl.lit(broken(f))
+            pl.when(typed[f.name].is_null() & texts[f.name].is_not_null()).then(
+                pl.lit(rule_error(f))
             )
             for f in _LENIENT
         ]
         parsed = typed.with_columns(error=pl.coalesce(*wrong))
-    row = pl.Series([i for i, ok in enumerate(formed) if ok], dtype=pl.UInt32)
-    everywhere = pl.DataFrame({"row": pl.int_range(len(lines), dtype=pl.UInt32, eager=True)})
+    row = pl.Series([i for i, ok in enumerate(well_formed) if ok], dtype=pl.UInt32)
+    all_rows = pl.DataFrame({"row": pl.int_range(len(lines), dtype=pl.UInt32, eager=True)})
     return (
-        everywhere.join(
-            parsed.with_columns(row=row, formed=True), on="row", how="left", maintain_order="left"
+        all_rows.join(
+            parsed.with_columns(row=row, well_formed=True),
+            on="row",
+            how="left",
+            maintain_order="left",
         )
         .with_columns(
-            error=pl.when(pl.col("formed")).then("error").otherwise(pl.lit(NOT_AN_OBJECT))
+            error=pl.when(pl.col("well_formed")).then("error").otherwise(pl.lit(NOT_AN_OBJECT))
         )
-        .drop("row", "formed")
+        .drop("row", "well_formed")
     )
 
 
 def _well_formed(lines: list[bytes], joined: bytes) -> list[bool]:
-    """Which lines the parser takes, whatever the types of their values."""
-    # Broken UTF-8 becomes U+FFFD here; such a line is judged by its bytes below.
+    """Whether the parser accepts each line, regardless of the types of its values."""
+    # Invalid UTF-8 becomes U+FFFD here; the bytes of such a line are checked below.
     texts = joined.decode("utf-8", "replace").split("\n")
     series = pl.Series(texts, dtype=pl.String)
     plain = series.str.contains(PLAIN) & ~series.str.contains("\ufffd", literal=True)
-    formed: list[bool] = plain.to_list()
-    doubtful = [i for i, ok in enumerate(formed) if not ok]
-    # No object, no need to ask.
-    objects = series.str.strip_chars(" \t\r").str.contains(r"^(?s)\{.*\}$").to_list()
-    ask = [i for i in doubtful if objects[i]]
-    for i, ok in zip(ask, _each([lines[i] for i in ask]), strict=True):
-        formed[i] = ok
-    return formed
+    well_formed: list[bool] = plain.to_list()
+    doubtful = [i for i, ok in enumerate(well_formed) if not ok]
+    # A line that is not in braces cannot be an object.
+    is_object = series.str.strip_chars(" \t\r").str.contains(r"^(?s)\{.*\}$").to_list()
+    to_check = [i for i in doubtful if is_object[i]]
+    for i, ok in zip(to_check, _check_lines([lines[i] for i in to_check]), strict=True):
+        well_formed[i] = ok
+    return well_formed
 
 
-def _each(lines: list[bytes]) -> list[bool]:
-    """Ask the parser about lines: all at once, by halves where it refuses, at last one by one."""
-    if not lines or _formed(b"\n".join(lines), len(lines)):
+def _check_lines(lines: list[bytes]) -> list[bool]:
+    """Check lines with the parser: all at once, then in halves, then one by one."""
+    if not lines or _are_well_formed(b"\n".join(lines), len(lines)):
         return [True] * len(lines)
-    if len(lines) <= _SINGLY:
-        return [_takes(line) for line in lines]
+    if len(lines) <= _MAX_SINGLE_CHECKS:
+        return [_is_well_formed(line) for line in lines]
     half = len(lines) // 2
-    return _each(lines[:half]) + _each(lines[half:])
+    return _check_lines(lines[:half]) + _check_lines(lines[half:])
 
 
-def _formed(joined: bytes, height: int) -> bool:
-    """Whether the parser takes all these lines, whatever the types of their values."""
+def _are_well_formed(joined: bytes, height: int) -> bool:
+    """Whether the parser accepts all lines, regardless of the types of their values."""
     try:
         return _ndjson(joined, _SYNTAX, ignore_errors=True).height == height
     except ComputeError:
         return False
 
 
-def _takes(line: bytes) -> bool:
-    """Whether the parser takes one line."""
-    if line.count(b"[") + line.count(b"{") > _DEEP:
-        return _formed(line, 1)
-    # The same JSON parser without the NDJSON reader's cost of starting. It reads the line as the
-    # element of an array, hence the count, and nests one deeper, hence the line above.
+def _is_well_formed(line: bytes) -> bool:
+    """Whether the parser accepts one line."""
+    if line.count(b"[") + line.count(b"{") > _MAX_DEPTH:
+        return _are_well_formed(line, 1)
+    # The same JSON parser without the start-up cost of the NDJSON reader. It reads the line as an
+    # array element, so the number of elements must be 1, and it nests one level deeper, which is
+    # why deeply nested lines are handled above.
     try:
-        found = pl.Series([line.decode()], dtype=pl.String).str.json_decode(pl.Struct([]))
+        elements = pl.Series([line.decode()], dtype=pl.String).str.json_decode(pl.Struct([]))
     except (ComputeError, UnicodeDecodeError):
         return False
-    return found.len() == 1
+    return elements.len() == 1
 
 
-def ticks_to(ticks: pl.DataFrame) -> tuple[list[bytes], list[bytes]]:
-    """Keys and values of tick records, from a frame of JSON_SCHEMA's columns (any subset)."""
-    # The order in which the contract shows them.
+def encode_ticks(ticks: pl.DataFrame) -> tuple[list[bytes], list[bytes]]:
+    """Encode ticks (any subset of the columns of JSON_SCHEMA) as record keys and values."""
+    # The field order of the documented contract.
     order = (
         "source",
         "symbol",
@@ -167,7 +175,7 @@ def ticks_to(ticks: pl.DataFrame) -> tuple[list[bytes], list[bytes]]:
     )
 
 
-#: The value of a candle record.
+#: The fields of a candle record's value.
 CANDLE_JSON: Final = pl.Schema(
     {
         "source": pl.String,
@@ -189,8 +197,11 @@ CANDLE_JSON: Final = pl.Schema(
 )
 
 
-def candles_to(candles: pl.DataFrame, updated_us: int) -> tuple[list[bytes], list[bytes]]:
-    """Keys and values of candle records (columns source, symbol and those of core's HELD)."""
+def encode_candles(candles: pl.DataFrame, updated_us: int) -> tuple[list[bytes], list[bytes]]:
+    """Encode candles as record keys and values.
+
+    Columns: source, symbol and those of core's PUBLISHED. `updated_us` becomes updateDateTime.
+    """
     texts = candles.select(
         "source",
         "symbol",
@@ -210,26 +221,26 @@ def candles_to(candles: pl.DataFrame, updated_us: int) -> tuple[list[bytes], lis
     )
     return _records(
         texts,
-        # Names hold nothing that JSON escapes (core/tick.py), so these are the contract's bytes.
+        # Names contain no character that JSON escapes (core/tick.py).
         key=pl.struct("source", "symbol", "dateTime").struct.json_encode(),
         value=pl.struct(*CANDLE_JSON.names()).struct.json_encode(),
     )
 
 
-def candle_keys(candles: pl.DataFrame) -> list[bytes]:
-    """Keys of candle records (columns source, symbol, start_us)."""
-    named = candles.select("source", "symbol", dateTime=_instant(pl.col("start_us"), fraction=3))
-    keys = named.select(key=pl.struct(pl.all()).struct.json_encode().cast(pl.Binary))
+def encode_candle_keys(candles: pl.DataFrame) -> list[bytes]:
+    """Encode the keys of candle records (columns source, symbol, start_us)."""
+    fields = candles.select("source", "symbol", dateTime=_instant(pl.col("start_us"), fraction=3))
+    keys = fields.select(key=pl.struct(pl.all()).struct.json_encode().cast(pl.Binary))
     return keys["key"].to_list()
 
 
-def candles_from(values: Sequence[bytes], interval: int) -> pl.DataFrame:
-    """Candles of one interval's records, tombstones left out, in their order.
+def decode_candles(values: Sequence[bytes], interval: int) -> pl.DataFrame:
+    """Decode the candle records of one interval, in order. Tombstones must be left out.
 
-    Columns source, symbol, those of CANDLE but series, is_final and revision (both null where
-    another engine wrote the record). Raises ComputeError where a value is no candle.
+    Columns: source, symbol, those of core's CANDLE except series, is_final and revision (both
+    null if another engine wrote the record). Raises ComputeError if a value is not a candle.
     """
-    frame = candle_fields_from(values)
+    frame = decode_candle_fields(values)
     start = instant_us(pl.col("dateTime"))
     return frame.select(
         "source",
@@ -251,18 +262,21 @@ def candles_from(values: Sequence[bytes], interval: int) -> pl.DataFrame:
     )
 
 
-def unframed(value: bytes) -> bytes:
-    """A record's JSON without the frame of a Schema Registry: a zero and four bytes of an id."""
-    # JSON begins otherwise.
-    return value[_FRAME:] if value[:1] == b"\0" else value
+def strip_schema_id(value: bytes) -> bytes:
+    """Remove the prefix that Schema Registry serializers put before the JSON, if there is one."""
+    # JSON never starts with a zero byte.
+    return value[_SCHEMA_ID_BYTES:] if value[:1] == b"\0" else value
 
 
-def candle_fields_from(values: Sequence[bytes]) -> pl.DataFrame:
-    """The same records as they stand there: the columns of CANDLE_JSON, instants as texts."""
-    lines = [unframed(value).replace(b"\n", b"\r") for value in values]
+def decode_candle_fields(values: Sequence[bytes]) -> pl.DataFrame:
+    """Decode candle records to the columns of CANDLE_JSON, with date-times as text.
+
+    Raises ComputeError if a value is not a candle.
+    """
+    lines = [strip_schema_id(value).replace(b"\n", b"\r") for value in values]
     frame = _ndjson(b"\n".join(lines), CANDLE_JSON, ignore_errors=False)
     if frame.height != len(values):
-        raise ComputeError("a blank value is no candle")
+        raise ComputeError("a blank value is not a candle")
     return frame
 
 
@@ -271,5 +285,5 @@ def _instant(us: pl.Expr, fraction: Literal[3, 6]) -> pl.Expr:
 
 
 def _records(frame: pl.DataFrame, key: pl.Expr, value: pl.Expr) -> tuple[list[bytes], list[bytes]]:
-    made = frame.select(key=key.cast(pl.Binary), value=value.cast(pl.Binary))
-    return made["key"].to_list(), made["value"].to_list()
+    records = frame.select(key=key.cast(pl.Binary), value=value.cast(pl.Binary))
+    return records["key"].to_list(), records["value"].to_list()

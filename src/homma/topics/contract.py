@@ -1,6 +1,6 @@
-"""What the topics are called, how many partitions they have and how long they keep records.
+"""The names, partition counts and settings of the topics.
 
-Pure: `kafka.py` makes them so.
+Pure: `kafka/admin.py` creates the topics.
 """
 
 from collections.abc import Mapping
@@ -12,37 +12,38 @@ from homma.core.interval import DAY_US, INTERVALS, MINUTE_US, Interval
 from homma.errors import SettingError
 from homma.settings import TopicSettings
 
-#: What a record carries beside key and value.
+#: The headers of a record.
 Headers = list[tuple[str, str | bytes | None]]
 
 _MIB: Final = 1 << 20
-#: The longest tick, and by how much the topics of refused ticks exceed it: their added headers.
+#: The largest tick record. Dead and late records may be larger, because of their added headers.
 TICK_BYTES: Final = _MIB + 12
-REFUSED_BYTES: Final = TICK_BYTES + 64 * 1024
-# Kafka refuses records an hour ahead of the broker's clock. Candles carry the partition's clock and
-# refused ticks their own timestamp, which a jump of the broker's clock leaves ahead of it.
+REJECTED_BYTES: Final = TICK_BYTES + 64 * 1024
+# By default Kafka rejects records that are an hour ahead of the broker's clock. Candles carry the
+# partition's clock, and dead and late ticks keep their timestamps. After the broker's clock was
+# set back, both can be ahead of it.
 _ANY_TIMESTAMP: Final = str((1 << 63) - 1)
 
 
 @dataclass(frozen=True, slots=True)
 class Topics:
-    """The names. `candles` is in the order of INTERVALS."""
+    """Topic names. `candles` is in the order of INTERVALS."""
 
     ticks: str
     dead: str
     late: str
     candles: tuple[str, ...]
-    #: The ticks keyed anew, internal to the engine: only with --rekey it is there.
+    #: The rekeyed ticks, internal to the engine. The topic exists only with --rekey.
     by_series: str
 
     def all(self) -> tuple[str, ...]:
-        """Every topic that others may read, the input first."""
+        """All public topics, the input topic first."""
         return (self.ticks, self.dead, self.late, *self.candles)
 
 
 @dataclass(frozen=True, slots=True)
 class TopicSpec:
-    """One topic as it should be."""
+    """The name, partition count and settings that a topic should have."""
 
     name: str
     partitions: int
@@ -50,7 +51,7 @@ class TopicSpec:
 
 
 def topics(settings: TopicSettings) -> Topics:
-    """The names that the patterns give; SettingError where two are the same."""
+    """The topic names from the settings. Raises SettingError if two names are the same."""
     ticks = settings.topic
     named = Topics(
         ticks=ticks,
@@ -63,25 +64,25 @@ def topics(settings: TopicSettings) -> Topics:
     if len(set(names)) != len(names):
         raise SettingError(
             f"the topic names {', '.join(names)} are not all different",
-            "let candle_topic contain {name}, and give each of the others its own",
+            "include {name} in candle_topic and use a different name for each of the other topics",
         )
     return named
 
 
 def specs(settings: TopicSettings, partitions: int) -> tuple[TopicSpec, ...]:
-    """All topics of the contract, where `stock_ticks` has so many partitions."""
+    """All public topics, each with the given number of partitions."""
     named = topics(settings)
     week = {"cleanup.policy": "delete", "retention.ms": _ms(settings.tick_retention)}
     appended = {**week, "message.timestamp.type": "LogAppendTime"}
-    refused = {
+    rejected = {
         **week,
-        "max.message.bytes": str(REFUSED_BYTES),
+        "max.message.bytes": str(REJECTED_BYTES),
         "message.timestamp.after.max.ms": _ANY_TIMESTAMP,
     }
     return (
         TopicSpec(named.ticks, partitions, {**appended, "max.message.bytes": str(TICK_BYTES)}),
-        TopicSpec(named.dead, partitions, refused),
-        TopicSpec(named.late, partitions, refused),
+        TopicSpec(named.dead, partitions, rejected),
+        TopicSpec(named.late, partitions, rejected),
         *(
             TopicSpec(name, partitions, _candle_config(settings, interval))
             for name, interval in zip(named.candles, INTERVALS, strict=True)
@@ -90,25 +91,25 @@ def specs(settings: TopicSettings, partitions: int) -> tuple[TopicSpec, ...]:
 
 
 def transactional_id(group: str, topic: str, partition: int) -> str:
-    """Who writes the candles of a partition of ticks: whoever takes the id over, fences others."""
+    """The transactional id for a tick partition: a producer that takes it over fences the last."""
     return f"homma-{group}-{topic}-{partition}"
 
 
 def by_series_spec(settings: TopicSettings, partitions: int) -> TopicSpec:
-    """The topic of ticks keyed anew: they keep the timestamps they had."""
+    """The topic of rekeyed ticks, which keep their original timestamps."""
     config = {
         "cleanup.policy": "delete",
         "retention.ms": _ms(settings.tick_retention),
         "message.timestamp.type": "CreateTime",
         "message.timestamp.after.max.ms": _ANY_TIMESTAMP,
-        "max.message.bytes": str(REFUSED_BYTES),
+        "max.message.bytes": str(REJECTED_BYTES),
     }
     return TopicSpec(topics(settings).by_series, partitions, config)
 
 
 def _candle_config(settings: TopicSettings, interval: Interval) -> dict[str, str]:
-    # A restart reads these topics, so superseded candles must go soon: the active segment is
-    # never compacted, hence small segments that roll often.
+    # A restart reads these topics, so outdated records must be compacted away soon. The active
+    # segment is never compacted, so segments are small and roll often.
     return {
         "cleanup.policy": "compact,delete",
         "retention.ms": _ms(candle_retention(settings, interval)),
@@ -123,7 +124,7 @@ def _candle_config(settings: TopicSettings, interval: Interval) -> dict[str, str
 
 
 def candle_retention(settings: TopicSettings, interval: Interval) -> timedelta:
-    """How long Kafka keeps an interval's candles: the history is in the lake."""
+    """How long Kafka keeps the candles of an interval. The lake keeps the full history."""
     if interval.longest_us <= 30 * MINUTE_US:
         return settings.minute_retention
     return settings.hour_retention if interval.longest_us < DAY_US else settings.day_retention

@@ -1,7 +1,7 @@
-"""A connection as Kafka's Java clients want it: from librdkafka's names to theirs. Pure.
+"""Translate connection settings from librdkafka's names to those of Kafka's Java clients. Pure.
 
-Secrets do not appear: the clients read the login from their own environment, where it stands under
-the names that homma reads it from too.
+The result contains no secrets: the Java clients read the login from the same environment variables
+as homma.
 """
 
 from collections.abc import Mapping
@@ -9,7 +9,7 @@ from typing import Final
 
 from homma.errors import SettingError
 
-#: Names that both have, and mean the same.
+#: Settings with the same name and meaning in both.
 _SAME: Final = frozenset(
     {
         "bootstrap.servers",
@@ -26,7 +26,7 @@ _SAME: Final = frozenset(
         "ssl.endpoint.identification.algorithm",
     }
 )
-#: What only librdkafka has, and Java's clients can do without.
+#: Settings that only librdkafka has and that the Java clients can do without.
 _DROPPED: Final = frozenset(
     {
         "sasl.username",
@@ -47,29 +47,31 @@ _LOGINS: Final = {
 
 
 def java_properties(connection: Mapping[str, str], shaded: str = "") -> dict[str, str]:
-    """The properties for Java's clients; `shaded` stands before the names of Kafka's own classes.
+    """The properties for the Java clients. `shaded` is a prefix for Kafka's own class names.
 
-    Raises SettingError for a name that has no counterpart there.
+    Raises SettingError for a setting that the Java clients do not have.
     """
-    found: dict[str, str] = {}
+    properties: dict[str, str] = {}
     for name, value in connection.items():
         if name in _SAME:
-            found[name] = value
+            properties[name] = value
         elif name == "ssl.ca.location":
-            found |= {"ssl.truststore.type": "PEM", "ssl.truststore.location": value}
+            properties |= {"ssl.truststore.type": "PEM", "ssl.truststore.location": value}
         elif name == "enable.ssl.certificate.verification":
-            raise _foreign(name, "give the authority's certificate by -X ssl.ca.location=FILE")
+            raise _unsupported(name, "pass the CA certificate with -X ssl.ca.location=FILE")
         elif name not in _DROPPED:
-            raise _foreign(name, f"leave it out, or run the embedded engine; known are {_known()}")
+            raise _unsupported(
+                name, f"remove it or use the embedded engine; supported: {_supported()}"
+            )
     if connection.get("security.protocol", "").startswith("SASL"):
-        found |= _login(connection.get("sasl.mechanism", "PLAIN"), shaded)
-    return found
+        properties |= _login(connection.get("sasl.mechanism", "PLAIN"), shaded)
+    return properties
 
 
 def _login(mechanism: str, shaded: str) -> dict[str, str]:
-    """A login from the environment: Java's clients put in what `${env:…}` names."""
+    """A login that the Java clients read from the environment: they expand `${env:…}`."""
     if mechanism not in _LOGINS:
-        raise _foreign(f"sasl.mechanism={mechanism}", f"use one of {', '.join(_LOGINS)}")
+        raise _unsupported(f"sasl.mechanism={mechanism}", f"use one of {', '.join(_LOGINS)}")
     module = f"{shaded}org.apache.kafka.common.security.{_LOGINS[mechanism]}"
     provider = f"{shaded}org.apache.kafka.common.config.provider.EnvVarConfigProvider"
     return {
@@ -80,9 +82,9 @@ def _login(mechanism: str, shaded: str) -> dict[str, str]:
     }
 
 
-def _known() -> str:
+def _supported() -> str:
     return ", ".join(sorted(_SAME))
 
 
-def _foreign(name: str, remedy: str) -> SettingError:
-    return SettingError(f"Kafka's Java clients, which Flink uses, do not have {name}", remedy)
+def _unsupported(name: str, remedy: str) -> SettingError:
+    return SettingError(f"Kafka's Java clients, which Flink uses, do not support {name}", remedy)

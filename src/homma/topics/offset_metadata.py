@@ -1,8 +1,7 @@
-"""What stands beside the candles so that a restart finds its way: pure.
+"""The metadata of committed offsets and the headers of candle records. Pure.
 
-The committed offset's metadata is a Mark, and every candle record has two headers. The candle
-topics are the engine's state; these say how far back they have to be read, and whether they
-belong to the offset at all.
+The candle topics are the engine's state. After a restart, the metadata and the headers show how
+far back the topics have to be read and whether their candles belong to the committed offset.
 """
 
 import json
@@ -20,72 +19,72 @@ TICKS_BEFORE: Final = "ticksBefore"
 class OffsetMetadata:
     """The metadata of a committed offset."""
 
-    #: Which sequence of restarts made the candles; a rebuild starts another.
+    #: The run that wrote the candles. A restart continues the run; a rebuild starts a new one.
     run: str
-    #: All ticks before this input offset are in the candles.
-    lastTicksBefore: int  # noqa: N815  the contract's name
-    #: Ticks from here are read again for their identities.
+    #: The candles include all ticks before this input offset.
+    lastTicksBefore: int  # noqa: N815  as stored in Kafka
+    #: The offset from which ticks are read again to recognize duplicates.
     recallFrom: int  # noqa: N815
-    #: The partition's clock, microseconds.
+    #: The partition's clock in microseconds.
     clock: int
-    #: By interval: candles that a restart needs have record timestamps from here, milliseconds.
+    #: By interval: the smallest record timestamp of the candles a restart needs, in milliseconds.
     candlesFrom: tuple[int, ...]  # noqa: N815
-    #: By interval: the offset of the candle partition where the run began.
+    #: By interval: the offset in the candle partition at which the run began.
     began: tuple[int, ...]
-    #: Candles that begin before this instant are left to `homma repair` (a rebuild), else null.
+    #: After a rebuild: candles that start before this time are left to `homma repair`. Else null.
     begin: int | None
-    #: The id of the topic of ticks, which a topic made again does not share.
+    #: The id of the tick topic. A topic that is deleted and created again has another id.
     topicId: str  # noqa: N815
-    #: The price that the candles are made of.
+    #: The price from which the candles are built: mid, bid or ask.
     price: str
 
     def text(self) -> str:
-        """The metadata; well below the broker's limit of 4096 bytes."""
+        """The metadata as JSON, well below the broker's limit of 4096 bytes."""
         return json.dumps(asdict(self), separators=(",", ":"))
 
 
 def read_offset_metadata(text: str, where: str) -> OffsetMetadata:
-    """The mark of a metadata text; StateError where it is none of ours."""
+    """Parse offset metadata. Raises StateError if homma did not write the metadata."""
     try:
-        found = json.loads(text)
+        fields = json.loads(text)
         return OffsetMetadata(
             **{
-                **found,
-                "candlesFrom": tuple(found["candlesFrom"]),
-                "began": tuple(found["began"]),
+                **fields,
+                "candlesFrom": tuple(fields["candlesFrom"]),
+                "began": tuple(fields["began"]),
             }
         )
     except (ValueError, KeyError, TypeError) as error:
-        raise _foreign(where, error) from error
+        raise _not_from_homma(where, error) from error
 
 
 @dataclass(frozen=True, slots=True)
 class RekeyMetadata:
-    """The metadata of an offset committed where ticks are only sent on."""
+    """The metadata of an offset committed by the rekey step, which only forwards ticks."""
 
-    #: All ticks before this input offset have been sent on.
-    lastTicksBefore: int  # noqa: N815  as in Mark
-    #: The id of the topic they came from, and of the one they were sent to.
+    #: All ticks before this input offset have been forwarded.
+    lastTicksBefore: int  # noqa: N815  as in OffsetMetadata
+    #: The ids of the source topic and of the rekeyed topic.
     topicId: str  # noqa: N815
     ontoId: str  # noqa: N815
 
     def text(self) -> str:
-        """The metadata."""
+        """The metadata as JSON."""
         return json.dumps(asdict(self), separators=(",", ":"))
 
 
 def read_rekey_metadata(text: str, where: str) -> RekeyMetadata:
-    """The mark of a metadata text; StateError where it is none of ours."""
+    """Parse rekey metadata. Raises StateError if homma did not write the metadata."""
     try:
         return RekeyMetadata(**json.loads(text))
     except (ValueError, TypeError) as error:
-        raise _foreign(where, error) from error
+        raise _not_from_homma(where, error) from error
 
 
-def _foreign(where: str, error: Exception) -> StateError:
+def _not_from_homma(where: str, error: Exception) -> StateError:
     return StateError(
-        f"the committed offset of {where} has not been written by homma ({error!r})",
-        "if the group was reset on purpose start with --rebuild, else name another --group",
+        f"the committed offset of {where} was not written by homma ({error!r})",
+        "if you reset the group on purpose, start with --rebuild; otherwise use another --group",
     )
 
 

@@ -1,8 +1,9 @@
-"""JSON Schemas of what is in the topics: made from the rules in core and the codec's columns.
+"""JSON Schemas of the records in the topics, derived from the rules in core and the codec. Pure.
 
-Pure. A schema says less than the contract where JSON Schema cannot say more: that a date exists
-(30 February), that a whole number is written without a fraction, which of a repeated key counts,
-how far ahead of its record a tick is dated. What a schema refuses, homma refuses too.
+homma rejects every tick that the tick schema rejects. It also checks rules that JSON Schema cannot
+express: that a date exists (30 February does not), that an integer has no fraction part such as
+`1.0`, that the first of a repeated key counts, and how far a tick's date may be ahead of the
+timestamp of its record.
 """
 
 import re
@@ -16,9 +17,9 @@ Schema = dict[str, Any]
 DIALECT: Final = "https://json-schema.org/draft/2020-12/schema"
 _INT64: Final = (1 << 63) - 1
 _INT32: Final = (1 << 31) - 1
-# A larger number would be infinite as an IEEE double.
+# A larger number would be infinite as a 64-bit float.
 _LARGEST: Final = 1.7976931348623157e308
-#: Which digits can be a date at all. Ends with the seconds, which INSTANT_PATTERN covers.
+#: The ranges of year to minute. INSTANT_PATTERN covers the seconds.
 _CALENDAR: Final = (
     "^(19[7-9][0-9]|[2-9][0-9]{3})-(0[1-9]|1[0-2])-(0[1-9]|[12][0-9]|3[01])"
     "T([01][0-9]|2[0-3]):[0-5][0-9]:"
@@ -28,20 +29,20 @@ _FRACTION: Final = r"(\.[0-9]{1,6})?Z?"
 
 def _name() -> Schema:
     """The rule for source and symbol, from core's pattern."""
-    found = re.fullmatch(r"\^\[\^(.+)\]\{([0-9]+),([0-9]+)\}\$", NAME_PATTERN)
-    assert found is not None
-    # Not every dialect of regular expressions knows \p. What is forbidden is searched for: an
-    # anchored pattern would let a last newline pass in some of them.
-    forbidden = found[1].replace(r"\p{Cc}", r"\u0000-\u001f\u007f-\u009f")
+    match = re.fullmatch(r"\^\[\^(.+)\]\{([0-9]+),([0-9]+)\}\$", NAME_PATTERN)
+    assert match is not None
+    # Not every regular expression dialect supports \p. The pattern matches the forbidden
+    # characters, because in some dialects an anchored pattern accepts a trailing newline.
+    forbidden = match[1].replace(r"\p{Cc}", r"\u0000-\u001f\u007f-\u009f")
     return {
-        "minLength": int(found[2]),
-        "maxLength": int(found[3]),
+        "minLength": int(match[2]),
+        "maxLength": int(match[3]),
         "not": {"type": "string", "pattern": f"[{forbidden}]"},
     }
 
 
 def _instant(fraction: str) -> Schema:
-    """A date and time, UTC; `fraction` is what follows the seconds."""
+    """A UTC date and time. `fraction` is the pattern after the seconds."""
     assert _FRACTION in INSTANT_PATTERN
     return {
         "type": "string",
@@ -54,7 +55,7 @@ def _instant(fraction: str) -> Schema:
 _PRICE: Final[Schema] = {"type": "number", "exclusiveMinimum": 0, "maximum": _LARGEST}
 _WHOLE: Final[Schema] = {"type": "integer", "minimum": 0, "maximum": _INT64}
 _NUMBER: Final[Schema] = {"type": "number", "minimum": -_LARGEST, "maximum": _LARGEST}
-# A number or a boolean is taken as its text.
+# A number or a boolean is read as its text.
 _TICK_NAME: Final[Schema] = {"type": ["string", "number", "boolean"], **_name()}
 
 _TICK: Final[dict[str, Schema]] = {
@@ -73,39 +74,43 @@ _TICK: Final[dict[str, Schema]] = {
 
 _CANDLE_NAME: Final[Schema] = {"type": "string", **_name()}
 _START: Final = _instant(r"\.[0-9]{3}")
-_PLACE: Final = _instant(r"\.[0-9]{6}")
-#: Field by field: its schema and what it means.
+_TICK_TIME: Final = _instant(r"\.[0-9]{6}")
+#: The schema and the description of each field.
 _CANDLE: Final[dict[str, tuple[Schema, str]]] = {
-    "source": (_CANDLE_NAME, "where the ticks come from; with the symbol it names the series"),
-    "symbol": (_CANDLE_NAME, "the instrument"),
-    "dateTime": (_START, "the interval's start, UTC"),
-    "open": (_PRICE, "price of the tick with the smallest (dateTime, number)"),
-    "high": (_PRICE, "the largest price"),
-    "low": (_PRICE, "the smallest price"),
-    "close": (_PRICE, "price of the tick with the largest (dateTime, number)"),
-    "volume": ({**_WHOLE, "minimum": 1}, "count of ticks, duplicates once"),
-    "openDateTime": (_PLACE, "dateTime of the tick that gave the open"),
-    "openNumber": (_WHOLE, "number of the tick that gave the open"),
-    "closeDateTime": (_PLACE, "dateTime of the tick that gave the close"),
-    "closeNumber": (_WHOLE, "number of the tick that gave the close"),
-    "isFinal": ({"type": "boolean"}, "the interval is over; never goes back to false"),
+    "source": (_CANDLE_NAME, "Source of the ticks. Source and symbol identify the series."),
+    "symbol": (_CANDLE_NAME, "Symbol of the instrument."),
+    "dateTime": (_START, "Start of the interval, UTC."),
+    "open": (_PRICE, "Price of the first tick, ordered by dateTime, then number."),
+    "high": (_PRICE, "Highest price."),
+    "low": (_PRICE, "Lowest price."),
+    "close": (_PRICE, "Price of the last tick, ordered by dateTime, then number."),
+    "volume": ({**_WHOLE, "minimum": 1}, "Number of ticks. Duplicates count once."),
+    "openDateTime": (_TICK_TIME, "dateTime of the first tick, UTC."),
+    "openNumber": (_WHOLE, "number of the first tick."),
+    "closeDateTime": (_TICK_TIME, "dateTime of the last tick, UTC."),
+    "closeNumber": (_WHOLE, "number of the last tick."),
+    "isFinal": (
+        {"type": "boolean"},
+        "Whether the watermark of the series has passed the end of the interval. Never changes "
+        "back to false.",
+    ),
     "revision": (
         {"type": "integer", "minimum": 0, "maximum": _INT32},
-        "0 while open, 1 when first final, one more with every correction",
+        "0 while the candle is open, 1 when it becomes final, plus 1 for each correction.",
     ),
-    "updateDateTime": (_PLACE, "the engine's wall clock when it wrote the record, UTC"),
+    "updateDateTime": (_TICK_TIME, "Wall-clock time at which the engine wrote the record, UTC."),
 }
-#: What engines without a state of their own cannot know.
-_MAY_LACK: Final = ("isFinal", "revision", "updateDateTime")
+#: Fields that engines without their own state cannot provide.
+_OPTIONAL: Final = ("isFinal", "revision", "updateDateTime")
 
 
 def tick() -> Schema:
-    """The value of a record in the topic of ticks."""
+    """The schema of a tick record's value."""
     return {
         "$schema": DIALECT,
         "title": "tick",
-        "description": "The value of a record in stock_ticks. Fields that are not named here are "
-        "ignored; null is the same as absent.",
+        "description": "Value of a record in stock_ticks. Unknown fields are ignored. A null "
+        "field counts as absent.",
         "type": "object",
         "required": [field.name for field in FIELDS if field.required],
         "properties": {field.name: _of_field(field) for field in FIELDS},
@@ -119,17 +124,17 @@ def _of_field(field: Field) -> Schema:
 
 
 def candle() -> Schema:
-    """The value of a record in the topics of candles."""
+    """The schema of a candle record's value."""
     return {
         "$schema": DIALECT,
         "title": "candle",
-        "description": "The value of a record in candle_1min to candle_1month. The newest record "
-        "of a key is the candle; one without a value (a tombstone) says that there is none. "
-        "homma writes all fields; other engines may leave out what is not required.",
+        "description": "Value of a record in candle_1min to candle_1month. The newest record of a "
+        "key is the current candle. A record without a value (a tombstone) deletes the candle. "
+        "homma writes all fields. Other engines may omit the fields that are not required.",
         "type": "object",
-        "required": [name for name in CANDLE_JSON if name not in _MAY_LACK],
+        "required": [name for name in CANDLE_JSON if name not in _OPTIONAL],
         "properties": {name: _candle_field(name) for name in CANDLE_JSON},
-        # An open candle has no revisions; a final one is in its first or a later one.
+        # The revision of an open candle is 0; that of a final candle is at least 1.
         "if": {"properties": {"isFinal": {"const": False}}, "required": ["isFinal"]},
         "then": {"properties": {"revision": {"enum": [0, None]}}},
         "else": {
@@ -142,17 +147,18 @@ def candle() -> Schema:
 
 def _candle_field(name: str) -> Schema:
     schema, meaning = _CANDLE[name]
-    return {"description": meaning, **(_or_null(schema) if name in _MAY_LACK else schema)}
+    return {"description": meaning, **(_or_null(schema) if name in _OPTIONAL else schema)}
 
 
 def candle_key() -> Schema:
-    """The key of a candle record as homma writes it; other engines may write other keys."""
+    """The schema of the candle keys that homma writes. Other engines may write other keys."""
     names = ("source", "symbol", "dateTime")
     return {
         "$schema": DIALECT,
-        "title": "key of a candle",
-        "description": "JSON without spaces, the fields in this order, non-ASCII unescaped. "
-        "Readers take source, symbol and dateTime from the value instead.",
+        "title": "candle key",
+        "description": "Key of a candle record. JSON without spaces, with the fields in this order "
+        "and non-ASCII characters unescaped. Consumers should read source, symbol and dateTime "
+        "from the value, because other engines may write other keys.",
         "type": "object",
         "required": list(names),
         "properties": {name: _candle_field(name) for name in names},

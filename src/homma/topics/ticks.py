@@ -1,4 +1,4 @@
-"""Tick records to valid ticks and the others."""
+"""Parse batches of tick records and separate valid ticks from invalid ones."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -12,10 +12,10 @@ from homma.topics.kafka.reading import Message
 
 @dataclass(frozen=True, slots=True)
 class ParsedBatch:
-    """Records of one partition, at least one, in the order of their offsets, judged.
+    """The parsed records of one partition: at least one, in offset order.
 
-    `valid` has the columns of the tick, event_us, timestamp_us, offset and row, the place in
-    `messages`; `bad` has row and error. `newest_us` is the largest Kafka timestamp of all.
+    `valid` has the tick's fields, event_us, timestamp_us, offset and row, the index in `messages`.
+    `bad` has row and error. `newest_us` is the largest Kafka timestamp of the batch.
     """
 
     messages: list[Message]
@@ -30,28 +30,28 @@ class ParsedBatch:
 
 
 def parse_ticks(batches: Mapping[int, list[Message]], max_future_us: int) -> dict[int, ParsedBatch]:
-    """Parse and judge records by partition, none empty; all at once, as that costs less."""
+    """Parse and check non-empty batches by partition, all at once because that is faster."""
     messages = [message for batch in batches.values() for message in batch]
     if not messages:
         return {}
     rows = [pl.int_range(len(batch), dtype=pl.UInt32, eager=True) for batch in batches.values()]
-    frame = codec.ticks_from([m.value() for m in messages]).with_columns(
+    frame = codec.decode_ticks([m.value() for m in messages]).with_columns(
         offset=pl.Series([m.offset() for m in messages], dtype=pl.Int64),
         timestamp_us=pl.Series([m.timestamp()[1] for m in messages], dtype=pl.Int64) * 1000,
         row=pl.concat(rows),
     )
     checked = tick.check(frame, max_future_us)
     all_valid = not checked["error"].is_not_null().any()
-    found: dict[int, ParsedBatch] = {}
+    parsed: dict[int, ParsedBatch] = {}
     first = 0
     for number, batch in batches.items():
-        its = checked.slice(first, len(batch))
+        ticks = checked.slice(first, len(batch))
         first += len(batch)
-        refused = its["error"].is_not_null()
-        found[number] = ParsedBatch(
+        is_bad = ticks["error"].is_not_null()
+        parsed[number] = ParsedBatch(
             messages=batch,
-            valid=its if all_valid else its.filter(~refused),
-            bad=(its.clear() if all_valid else its.filter(refused)).select("row", "error"),
-            newest_us=int(its["timestamp_us"].max()),  # type: ignore[arg-type]
+            valid=ticks if all_valid else ticks.filter(~is_bad),
+            bad=(ticks.clear() if all_valid else ticks.filter(is_bad)).select("row", "error"),
+            newest_us=int(ticks["timestamp_us"].max()),  # type: ignore[arg-type]
         )
-    return found
+    return parsed

@@ -1,4 +1,4 @@
--- Closing prices of days that are over, and how much they moved.
+-- Closing prices of final days, their returns and volatility.
 with days as (
     select
         source, symbol, date_time, close,

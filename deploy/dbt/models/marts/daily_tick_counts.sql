@@ -1,5 +1,5 @@
 {{ config(materialized="incremental", incremental_strategy="merge", unique_key=["source", "symbol", "date_time"]) }}
--- How many ticks came, and how.
+-- Ticks, duplicates and delays per day.
 select
     source, symbol, date_trunc('day', date_time) as date_time,
     count(*) as ticks,

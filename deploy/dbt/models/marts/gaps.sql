@@ -1,4 +1,4 @@
--- Where a series was silent for long: no candle of a minute for more than `gap_minutes`.
+-- Times without 1-minute candles of a series for more than `gap_minutes`.
 with steps as (
     select
         source, symbol, end_date_time as began,
@@ -9,7 +9,7 @@ with steps as (
 select
     source, symbol, began, ended,
     date_diff('minute', began, ended) as minutes,
-    -- The night to Saturday lies in it, when most markets close.
+    -- The gap includes midnight before Saturday, when most markets are closed.
     date_trunc('week', began + interval '2' day) < date_trunc('week', ended + interval '2' day) as over_weekend
 from steps
 where date_diff('minute', began, ended) > {{ var("gap_minutes") }}

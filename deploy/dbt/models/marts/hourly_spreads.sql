@@ -1,5 +1,5 @@
 {{ config(materialized="incremental", incremental_strategy="merge", unique_key=["source", "symbol", "date_time"]) }}
--- What it cost to trade at once: ask less bid, of every tick, each once.
+-- The cost of trading immediately: ask minus bid of every tick, without duplicates.
 with spreads as (
     select
         source, symbol, date_trunc('hour', date_time) as date_time,

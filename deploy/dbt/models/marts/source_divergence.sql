@@ -1,5 +1,5 @@
 {{ config(materialized="incremental", incremental_strategy="merge", unique_key=["symbol", "source", "other_source", "date_time"]) }}
--- How far two sources of one symbol are apart, by the minutes that both have, day by day.
+-- Divergence of two sources of one symbol per day, over the minutes that both have.
 with minutes as (
     select
         source, symbol, date_time, close,

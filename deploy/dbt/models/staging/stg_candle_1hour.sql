@@ -1,2 +1,2 @@
--- Rendered by `homma render` from src/homma/rendered/dbt.py: change that.
+-- Rendered by `homma render` from src/homma/rendered/dbt.py: edit that file instead.
 {{ candles_of('1hour') }}

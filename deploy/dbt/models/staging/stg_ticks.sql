@@ -1,12 +1,12 @@
--- Each tick once: of copies the one with the smaller offset counts.
+-- Each tick once: of duplicates, the one with the smallest offset.
 select
     source, symbol, date_time, number, ask, bid, mid, ask_markup, bid_markup, is_tradable,
     receive_date_time, copies
 from (
     select
         *,
-        row_number() over (partition by source, symbol, date_time, number order by kafka_partition, kafka_offset) as place,
+        row_number() over (partition by source, symbol, date_time, number order by kafka_partition, kafka_offset) as copy_number,
         count(*) over (partition by source, symbol, date_time, number) as copies
     from {{ source("lake", "stock_ticks_iceberg") }}
 )
-where place = 1
+where copy_number = 1

@@ -1,4 +1,4 @@
-{# Prices in order, at least one tick, its first and last tick inside, and a start that is one. #}
+{# Valid order of prices, at least one tick, first and last tick within the interval, valid start. #}
 {% test in_order(model, interval) %}
 select source, symbol, date_time, open, high, low, close, volume
 from {{ model }}
@@ -13,37 +13,37 @@ where
     )
 {% endtest %}
 
-{% test one_row_a_candle(model, interval) %}
-select source, symbol, date_time, count(*) as rows_found
+{% test one_row_per_candle(model, interval) %}
+select source, symbol, date_time, count(*) as row_count
 from {{ model }}
 where date_time >= {{ checked_since(model, interval) }}
 group by source, symbol, date_time
 having count(*) > 1
 {% endtest %}
 
-{# Ticks without a candle, up to the newest final one. Ticks that came too late are in none until
+{# Ticks without a candle, up to the newest final candle. Ticks dropped as late have no candle until
    `homma repair --late`. #}
-{% test no_gap_where_ticks_are(model, ticks) %}
+{% test no_gap_where_ticks_exist(model, ticks) %}
 with over as (
     select source, symbol, max(date_time) as newest from {{ model }} where is_final group by source, symbol
 ),
 
-wanted as (
+expected as (
     select distinct t.source, t.symbol, {{ start_of("1min", "t.date_time") }} as date_time
     from {{ ticks }} as t
     inner join over on t.source = over.source and t.symbol = over.symbol and t.date_time < over.newest
     where t.date_time >= {{ checked_since(model) }}
 )
 
-select wanted.*
-from wanted
+select expected.*
+from expected
 left join {{ model }} as m
-    on wanted.source = m.source and wanted.symbol = m.symbol and wanted.date_time = m.date_time
+    on expected.source = m.source and expected.symbol = m.symbol and expected.date_time = m.date_time
 where m.source is null
 {% endtest %}
 
-{# A final candle is what the finer ones in it make. Tables are filled one by one: what was written
-   after the end of the one that is behind is left out. #}
+{# A final candle equals the roll-up of its finer candles. Tables are filled one by one: the test
+   ignores rows newer than the end of the table that is behind. #}
 {% test rolls_up(model, interval, of) %}
 with coarse as (
     select * from {{ model }} where date_time >= {{ checked_since(model, interval) }}
@@ -77,7 +77,7 @@ where
     )
 {% endtest %}
 
-{# The lake holds each final candle as the topic last said it, as far as the lake has got. #}
+{# Each final candle in the lake equals the newest record in the topic, up to the lake's end. #}
 {% test agrees_with(model, lake) %}
 select source, symbol, date_time, l.close, k.close as lake_close, l.revision, k.revision as lake_revision
 from {{ model }} as l

@@ -1,11 +1,11 @@
 {% test one_row(model, by) %}
-select {{ by | join(", ") }}, count(*) as rows_found
+select {{ by | join(", ") }}, count(*) as row_count
 from {{ model }}
 group by {{ by | join(", ") }}
 having count(*) > 1
 {% endtest %}
 
-{# The contract of a tick, as far as SQL can see. #}
+{# The contract of a tick, as far as SQL can check it. #}
 {% test plausible_ticks(model) %}
 select source, symbol, date_time, number, ask, bid, mid
 from {{ model }}

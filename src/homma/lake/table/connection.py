@@ -1,4 +1,4 @@
-"""A catalog with one namespace, and its tables."""
+"""One namespace of a catalog, and its tables."""
 
 from typing import Final
 
@@ -15,27 +15,27 @@ from pyiceberg.table import Table as Iceberg
 from homma.errors import LakeDenied
 from homma.lake.schema import TableSpec
 from homma.lake.table import definition
-from homma.lake.table.catalog_client import PatientCatalog, Properties, Watch, asking
+from homma.lake.table.catalog_client import OnRequest, Properties, TimeoutCatalog, translated_errors
 from homma.lake.table.storage import NAME as STORAGE
 from homma.lake.table.table import Table
 
-#: How long an answer of the catalog is waited for.
-ANSWER_S: Final = 30.0
+#: How long a request waits for the catalog's answer.
+ANSWER_TIMEOUT_S: Final = 30.0
 
 
-def _nobody(method: str, path: str, answered: bool) -> None:
+def _ignore_request(method: str, path: str, answered: bool) -> None:
     del method, path, answered
 
 
 class Lake:
-    """The catalog that `properties` (pyiceberg's) name, and a namespace in it."""
+    """A namespace of the catalog that `properties` (pyiceberg's) describe."""
 
     def __init__(
         self,
         properties: Properties,
         namespace: str,
-        watch: Watch = _nobody,
-        answer_s: float = ANSWER_S,
+        on_request: OnRequest = _ignore_request,
+        answer_timeout_s: float = ANSWER_TIMEOUT_S,
     ) -> None:
         tokens = {"oauth2-server-uri": f"{properties['uri'].rstrip('/')}/v1/oauth/tokens"}
         storage = {"py-io-impl": STORAGE}
@@ -45,56 +45,56 @@ class Lake:
             **properties,
         }
         self._namespace = tuple(namespace.split("."))
-        with asking("connecting to the catalog", properties):
-            self._catalog = PatientCatalog(watch, answer_s, **self._properties)
+        with translated_errors("connecting to the catalog", properties):
+            self._catalog = TimeoutCatalog(on_request, answer_timeout_s, **self._properties)
 
-    def _named(self, spec: TableSpec) -> str:
+    def _full_name(self, spec: TableSpec) -> str:
         return ".".join((*self._namespace, spec.name))
 
     def table(self, spec: TableSpec) -> Table:
-        """A table that is there; TableMismatch where it is missing, or not as it should be."""
-        with asking(f"opening {self._named(spec)}", self._properties):
-            found = self._catalog.load_table((*self._namespace, spec.name))
-        return self._checked(found, spec)
+        """Open a table; TableMismatch if it is missing or differs from `spec`."""
+        with translated_errors(f"opening {self._full_name(spec)}", self._properties):
+            iceberg = self._catalog.load_table((*self._namespace, spec.name))
+        return self._open(iceberg, spec)
 
-    def fits(self, spec: TableSpec) -> bool:
-        """Whether a table is there; TableMismatch where it is not as it should be."""
-        with asking(f"opening {self._named(spec)}", self._properties):
+    def has_table(self, spec: TableSpec) -> bool:
+        """Whether a table exists; TableMismatch if it differs from `spec`."""
+        with translated_errors(f"opening {self._full_name(spec)}", self._properties):
             try:
-                found = self._catalog.load_table((*self._namespace, spec.name))
+                iceberg = self._catalog.load_table((*self._namespace, spec.name))
             except (NoSuchTableError, NoSuchNamespaceError):
                 return False
-        definition.must_match(found, spec)
+        definition.must_match(iceberg, spec)
         return True
 
-    def make(self, spec: TableSpec) -> Table:
-        """The same as `table`, made where it is missing, with its namespace."""
+    def ensure_table(self, spec: TableSpec) -> Table:
+        """Open a table; create it and its namespace if missing."""
         name = (*self._namespace, spec.name)
-        with asking(f"making {self._named(spec)}", self._properties):
+        with translated_errors(f"creating {self._full_name(spec)}", self._properties):
             try:
-                found: Iceberg = self._catalog.load_table(name)
+                iceberg: Iceberg = self._catalog.load_table(name)
             except (NoSuchTableError, NoSuchNamespaceError):
-                self._make_namespace()
-                found = self._create(name, spec)
-        return self._checked(found, spec)
+                self._ensure_namespace()
+                iceberg = self._create(name, spec)
+        return self._open(iceberg, spec)
 
     def _create(self, name: tuple[str, ...], spec: TableSpec) -> Iceberg:
-        wanted = definition.schema(spec)
-        found: Iceberg
+        schema = definition.schema(spec)
+        iceberg: Iceberg
         try:
-            found = self._catalog.create_table(
+            iceberg = self._catalog.create_table(
                 name,
-                wanted,
-                partition_spec=definition.partitioning(spec, wanted),
-                sort_order=definition.sort_order(spec, wanted),
+                schema,
+                partition_spec=definition.partitioning(spec, schema),
+                sort_order=definition.sort_order(spec, schema),
                 properties=definition.properties(spec),
             )
         except TableAlreadyExistsError:
-            # Another process made it at the same moment.
-            found = self._catalog.load_table(name)
-        return found
+            # Another process created it in the meantime.
+            iceberg = self._catalog.load_table(name)
+        return iceberg
 
-    def _make_namespace(self) -> None:
+    def _ensure_namespace(self) -> None:
         if self._catalog.namespace_exists(self._namespace):
             return
         try:
@@ -103,14 +103,15 @@ class Lake:
             return
         except (ForbiddenError, UnauthorizedError) as error:
             raise LakeDenied(
-                f"there is no namespace {'.'.join(self._namespace)}, and it may not be made here",
-                "make it, or name another with --namespace",
+                f"namespace {'.'.join(self._namespace)} does not exist, and may not be created "
+                "with these credentials",
+                "create the namespace, or choose another with --namespace",
             ) from error
 
-    def _checked(self, found: Iceberg, spec: TableSpec) -> Table:
-        definition.must_match(found, spec)
-        return Table(found, spec, self._properties)
+    def _open(self, iceberg: Iceberg, spec: TableSpec) -> Table:
+        definition.must_match(iceberg, spec)
+        return Table(iceberg, spec, self._properties)
 
     def close(self) -> None:
-        """Let go of the connections."""
+        """Close the connections."""
         self._catalog.close()

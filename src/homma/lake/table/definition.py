@@ -1,4 +1,4 @@
-"""Tables made as the contract wants them, and compared with it where they are there."""
+"""Iceberg definitions of the tables, and the check of existing tables against them."""
 
 from typing import Final
 
@@ -36,7 +36,7 @@ _TRANSFORMS: Final[dict[TransformName, Transform]] = {  # type: ignore[type-arg]
     "month": MonthTransform(),
 }
 _FIRST_PARTITION_ID: Final = 1000
-#: What keeps a commit as cheap on the last day as on the first.
+#: Keep the cost of a commit constant as the table grows.
 PROPERTIES: Final = {
     "format-version": "2",
     "write.metadata.delete-after-commit.enabled": "true",
@@ -44,15 +44,15 @@ PROPERTIES: Final = {
     "commit.manifest-merge.enabled": "true",
     "commit.manifest.min-count-to-merge": "20",
     "write.parquet.compression-codec": "zstd",
-    # A series is a small part of a file: groups of rows small enough to be skipped.
+    # A series is a small part of a file: small row groups, so that readers can skip most.
     "write.parquet.row-group-limit": "65536",
-    # Of numbers and instants that hardly repeat a dictionary is twice as large as they are.
+    # For values that hardly repeat, a dictionary would be twice as large as the values.
     "write.parquet.dict-size-bytes": "65536",
 }
 
 
 def schema(spec: TableSpec) -> Schema:
-    """The columns with ids in their order."""
+    """The columns, with ids in their order."""
     fields = [
         NestedField(number, column.name, _TYPES[column.kind], column.required, doc=column.comment)
         for number, column in enumerate(spec.columns, 1)
@@ -61,55 +61,59 @@ def schema(spec: TableSpec) -> Schema:
     return Schema(*fields, identifier_field_ids=[ids[name] for name in spec.key])
 
 
-def partitioning(spec: TableSpec, found: Schema) -> PartitionSpec:
-    """The partition fields, named as Spark and Trino name them."""
+def partitioning(spec: TableSpec, schema: Schema) -> PartitionSpec:
+    """The partition fields, with the names that Spark and Trino give them."""
     fields = [
         PartitionField(
-            found.find_field(cut.column).field_id,
+            schema.find_field(part.column).field_id,
             number,
-            _TRANSFORMS[cut.transform],
-            cut.column if cut.transform == "identity" else f"{cut.column}_{cut.transform}",
+            _TRANSFORMS[part.transform],
+            part.column if part.transform == "identity" else f"{part.column}_{part.transform}",
         )
-        for number, cut in enumerate(spec.cuts, _FIRST_PARTITION_ID)
+        for number, part in enumerate(spec.partitions, _FIRST_PARTITION_ID)
     ]
     return PartitionSpec(*fields)
 
 
-def sort_order(spec: TableSpec, found: Schema) -> SortOrder:
+def sort_order(spec: TableSpec, schema: Schema) -> SortOrder:
     """Ascending, nulls first."""
     return SortOrder(
         *(
-            SortField(source_id=found.find_field(name).field_id, transform=IdentityTransform())
+            SortField(source_id=schema.find_field(name).field_id, transform=IdentityTransform())
             for name in spec.sort
         )
     )
 
 
 def properties(spec: TableSpec) -> dict[str, str]:
-    """What a table is made with."""
+    """The properties of a new table."""
     return {**PROPERTIES, "comment": spec.comment}
 
 
-def must_match(found: Iceberg, spec: TableSpec) -> None:
-    """Refuse a table of other columns or partitions; more columns than ours are refused too."""
-    name = ".".join(found.name())
-    wanted = [(c.name, str(_TYPES[c.kind]), c.required) for c in spec.columns]
-    there = [(f.name, str(f.field_type), f.required) for f in found.schema().fields]
-    if there != wanted:
-        wrong = [_column(*row) for row in wanted if row not in there]
-        extra = [_column(*row) for row in there if row not in wanted]
-        lacks = f"lacks {', '.join(wrong)}" if wrong else f"has {', '.join(extra) or 'no order'}"
+def must_match(iceberg: Iceberg, spec: TableSpec) -> None:
+    """Raise TableMismatch for other columns (also for additional ones) or partitions."""
+    name = ".".join(iceberg.name())
+    expected = [(c.name, str(_TYPES[c.kind]), c.required) for c in spec.columns]
+    actual = [(f.name, str(f.field_type), f.required) for f in iceberg.schema().fields]
+    if actual != expected:
+        missing = [_column(*row) for row in expected if row not in actual]
+        extra = [_column(*row) for row in actual if row not in expected]
+        difference = (
+            f"lacks {', '.join(missing)}"
+            if missing
+            else f"has {', '.join(extra) or 'another column order'}"
+        )
         raise TableMismatch(
-            f"table {name} has another schema: it {lacks}",
+            f"table {name} has another schema: it {difference}",
             "rename or drop that table, or choose another --namespace",
         )
-    cut = [
-        (found.schema().find_column_name(f.source_id), str(f.transform))
-        for f in found.spec().fields
+    partitions = [
+        (iceberg.schema().find_column_name(f.source_id), str(f.transform))
+        for f in iceberg.spec().fields
     ]
-    if cut != [(c.column, c.transform) for c in spec.cuts]:
+    if partitions != [(c.column, c.transform) for c in spec.partitions]:
         raise TableMismatch(
-            f"table {name} is partitioned otherwise: {found.spec()}",
+            f"table {name} has other partitions: {iceberg.spec()}",
             "rename or drop that table, or choose another --namespace",
         )
 

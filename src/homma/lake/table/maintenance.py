@@ -1,4 +1,4 @@
-"""What keeps a table small: snapshots expired, files that no snapshot needs deleted."""
+"""Keeps a table small: expires snapshots and deletes files that no snapshot needs."""
 
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
@@ -13,8 +13,8 @@ _S3: Final = "s3"
 
 
 @dataclass(frozen=True, slots=True)
-class Stored:
-    """An object below the table's location."""
+class StoredObject:
+    """An object under the table's location."""
 
     path: str
     size: int
@@ -22,50 +22,50 @@ class Stored:
 
 
 def expire(table: Iceberg, keep: int) -> int:
-    """Forget all but the newest snapshots, and those that a branch or tag holds; how many."""
+    """Expire all snapshots but the newest and those of branches and tags; returns their number."""
     metadata = table.metadata
-    held = {ref.snapshot_id for ref in metadata.refs.values()}
+    referenced = {ref.snapshot_id for ref in metadata.refs.values()}
     old = sorted(metadata.snapshots, key=lambda snapshot: snapshot.sequence_number or 0)
-    gone = [s.snapshot_id for s in old[: -keep or None] if s.snapshot_id not in held]
-    if gone:
-        table.maintenance.expire_snapshots().by_ids(gone).commit()
-    return len(gone)
+    expired = [s.snapshot_id for s in old[: -keep or None] if s.snapshot_id not in referenced]
+    if expired:
+        table.maintenance.expire_snapshots().by_ids(expired).commit()
+    return len(expired)
 
 
-def stored(table: Iceberg) -> list[Stored]:
-    """Every object below the table's location."""
+def list_objects(table: Iceberg) -> list[StoredObject]:
+    """All objects under the table's location."""
     files, root = _file_system(table)
-    found = files.get_file_info(fs.FileSelector(root, recursive=True, allow_not_found=True))
+    infos = files.get_file_info(fs.FileSelector(root, recursive=True, allow_not_found=True))
     return [
-        Stored(f"{_S3}://{one.path}", one.size, one.mtime_ns / 1e9)
-        for one in found
-        if one.type == fs.FileType.File
+        StoredObject(f"{_S3}://{info.path}", info.size, info.mtime_ns / 1e9)
+        for info in infos
+        if info.type == fs.FileType.File
     ]
 
 
 def sweep(table: Iceberg, before_s: float, deleting: Callable[[], None]) -> int:
-    """Delete objects last modified before a time that no snapshot reaches; how many."""
-    # What is there is listed first: what comes in between is then not taken for left.
-    there = [one for one in stored(table) if one.modified_s < before_s]
-    if not there:
+    """Delete old objects that no snapshot references; returns their number."""
+    # List the objects before loading the metadata: files added in between are not in the list.
+    old = [item for item in list_objects(table) if item.modified_s < before_s]
+    if not old:
         return 0
     table.refresh()
-    needed = set(_needed(table))
-    gone = [one.path for one in there if one.path not in needed]
+    referenced = set(_referenced_files(table))
+    orphans = [item.path for item in old if item.path not in referenced]
     files, _ = _file_system(table)
-    for path in gone:
+    for path in orphans:
         deleting()
         files.delete_file(path.removeprefix(f"{_S3}://"))
-    return len(gone)
+    return len(orphans)
 
 
-def _needed(table: Iceberg) -> Iterator[str]:
-    """All that the table's metadata leads to."""
+def _referenced_files(table: Iceberg) -> Iterator[str]:
+    """All files that the table's metadata references."""
     metadata = table.metadata
     yield table.metadata_location
     yield from (entry.metadata_file for entry in metadata.metadata_log)
     yield from (
-        one.statistics_path for one in (*metadata.statistics, *metadata.partition_statistics)
+        file.statistics_path for file in (*metadata.statistics, *metadata.partition_statistics)
     )
     manifests = {}
     for snapshot in metadata.snapshots:
@@ -78,7 +78,7 @@ def _needed(table: Iceberg) -> Iterator[str]:
 
 
 def _file_system(table: Iceberg) -> tuple[Any, str]:
-    """Pyarrow's file system, and the table's folder in it."""
+    """The file system of pyarrow, and the table's folder in it."""
     assert isinstance(table.io, PyArrowFileIO)
-    place = urlparse(table.location())
-    return table.io.fs_by_scheme(_S3, place.netloc), f"{place.netloc}{place.path}"
+    location = urlparse(table.location())
+    return table.io.fs_by_scheme(_S3, location.netloc), f"{location.netloc}{location.path}"

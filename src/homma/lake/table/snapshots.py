@@ -1,7 +1,7 @@
-"""A commit of pyiceberg's that takes files away and adds others in one snapshot.
+"""A pyiceberg commit that removes files and adds others in one snapshot.
 
-pyiceberg's own overwrite never drops manifests without live files and never merges small ones,
-and a delete with an append makes two snapshots, of which the first lacks the open candles.
+pyiceberg's own overwrite keeps manifests without live files and does not merge small ones. A delete
+and an append are two snapshots, and the first one would lack the open candles.
 """
 
 from collections.abc import Callable
@@ -14,49 +14,49 @@ from pyiceberg.table.snapshots import Operation
 from pyiceberg.table.update.snapshot import _MergeAppendFiles, _OverwriteFiles
 
 
-class OwnSnapshot(Transaction):
-    """A transaction that does not copy the metadata each time it is looked at."""
+class CachedTransaction(Transaction):
+    """A transaction that caches the metadata instead of copying it at each access."""
 
-    _seen: tuple[object, TableMetadata] | None = None
+    _cached: tuple[object, TableMetadata] | None = None
 
     @property
     def table_metadata(self) -> TableMetadata:
-        """The metadata with the updates so far."""
-        if self._seen is None or self._seen[0] is not self._updates:
-            self._seen = self._updates, super().table_metadata
-        return self._seen[1]
+        """The metadata, with the updates so far."""
+        if self._cached is None or self._cached[0] is not self._updates:
+            self._cached = self._updates, super().table_metadata
+        return self._cached[1]
 
 
-class Replacing(_OverwriteFiles, _MergeAppendFiles):
-    """An overwrite that merges manifests as an append does."""
+class MergingOverwrite(_OverwriteFiles, _MergeAppendFiles):
+    """An overwrite that merges manifests like an append."""
 
     def _existing_manifests(self) -> list[ManifestFile]:
-        kept = _OverwriteFiles._existing_manifests(self)
-        return [m for m in kept if m.has_added_files() or m.has_existing_files()]
+        manifests = _OverwriteFiles._existing_manifests(self)
+        return [m for m in manifests if m.has_added_files() or m.has_existing_files()]
 
     def _deleted_entries(self) -> list[ManifestEntry]:
         return _OverwriteFiles._deleted_entries(self)
 
     def _build_manifest_evaluator(self, spec_id: int) -> Callable[[ManifestFile], bool]:
-        """Whether a manifest may hold what goes, one manifest at a time."""
-        return one_at_a_time(super()._build_manifest_evaluator(spec_id))
+        """Build the test whether a manifest may contain files to remove; thread-safe."""
+        return serialized(super()._build_manifest_evaluator(spec_id))
 
 
-def one_at_a_time(may_hold: Callable[[ManifestFile], bool]) -> Callable[[ManifestFile], bool]:
-    """The same for several threads.
+def serialized(may_contain: Callable[[ManifestFile], bool]) -> Callable[[ManifestFile], bool]:
+    """Make an evaluator safe to call from several threads.
 
-    pyiceberg's own keeps the manifest that it looks at in itself, and its overwrite asks it from
-    several threads: now and then one was told of another's manifest, and a file was not found.
+    pyiceberg's evaluator stores the current manifest in itself, and its overwrite calls it from
+    several threads: sometimes it evaluated another thread's manifest, and a file was not found.
     """
     lock = Lock()
 
-    def asked(manifest: ManifestFile) -> bool:
+    def evaluate(manifest: ManifestFile) -> bool:
         with lock:
-            return may_hold(manifest)
+            return may_contain(manifest)
 
-    return asked
+    return evaluate
 
 
-def operation(*, takes_away: bool) -> Operation:
-    """What the snapshot says of itself."""
-    return Operation.OVERWRITE if takes_away else Operation.APPEND
+def operation(*, removes_files: bool) -> Operation:
+    """The operation that the snapshot reports."""
+    return Operation.OVERWRITE if removes_files else Operation.APPEND

@@ -1,7 +1,7 @@
-"""One table: its offsets, its files, reading it, and committing to it.
+"""One table: its offsets and files, reads and commits.
 
-Nothing here is tried again: a commit is made on the snapshot that was looked at last, or it is
-refused. `Table.refresh` looks again.
+Nothing is retried here: a commit is made on the snapshot that was loaded last, or refused.
+`Table.refresh` loads the newest snapshot.
 """
 
 from collections.abc import Callable, Iterable, Iterator, Sequence
@@ -35,10 +35,10 @@ from homma.errors import CommitRefused, CommitUnknown, LakeError
 from homma.lake.offsets import Offsets, read_offsets
 from homma.lake.schema import TableSpec
 from homma.lake.table import maintenance
-from homma.lake.table.catalog_client import Properties, asking, explained
-from homma.lake.table.snapshots import OwnSnapshot, Replacing, operation
+from homma.lake.table.catalog_client import Properties, translate_error, translated_errors
+from homma.lake.table.snapshots import CachedTransaction, MergingOverwrite, operation
 
-#: In the summary of a commit of ours, and as properties of the table.
+#: Keys in the snapshot summary of our commits, and in the table's properties.
 OFFSETS: Final = "homma.offsets"
 COMMIT_ID: Final = "homma.commit-id"
 SINK: Final = "homma.sink"
@@ -48,7 +48,7 @@ _EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
 
 @dataclass(frozen=True, slots=True)
 class Where:
-    """Which rows: all conditions together. Microseconds of date_time, [since, until)."""
+    """A row filter; all conditions must hold. date_time in microseconds, [since_us, until_us)."""
 
     series: tuple[tuple[str, str], ...] = ()
     symbols: tuple[str, ...] = ()
@@ -63,34 +63,37 @@ EVERYTHING: Final = Where()
 
 @dataclass(frozen=True, slots=True)
 class Part:
-    """A data file of the snapshot that was looked at last."""
+    """A data file of the snapshot that was loaded last."""
 
     path: str
-    #: The values it is cut by: those of one partition have the same.
+    #: The partition's values, as text: equal for all files of one partition.
     partition: str
     rows: int
     size: int
-    #: The largest date_time in it, microseconds; beyond all where the file does not say.
+    #: The largest date_time in microseconds; _EVER_US if the file has no statistics.
     newest_us: int
     _task: FileScanTask = field(repr=False, compare=False)
 
 
 @dataclass(frozen=True, slots=True)
 class Uploaded:
-    """Data files in the storage that no snapshot knows yet."""
+    """Data files in the storage that are in no snapshot yet."""
 
     rows: int
     _files: tuple[DataFile, ...] = field(repr=False)
 
     @classmethod
-    def together(cls, some: Iterable["Uploaded"]) -> "Uploaded":
+    def combine(cls, uploads: Iterable["Uploaded"]) -> "Uploaded":
         """The files of several uploads."""
-        every = list(some)
-        return cls(sum(one.rows for one in every), tuple(f for one in every for f in one._files))
+        parts = list(uploads)
+        return cls(
+            sum(upload.rows for upload in parts),
+            tuple(f for upload in parts for f in upload._files),
+        )
 
 
 class Table:
-    """A table as of the last look at it, or the last commit made here."""
+    """A table as of the last refresh or commit."""
 
     def __init__(self, iceberg: Iceberg, spec: TableSpec, properties: Properties) -> None:
         self.spec = spec
@@ -99,35 +102,35 @@ class Table:
         self._properties = properties
 
     def refresh(self) -> None:
-        """Look again."""
-        with asking(f"looking at {self.name}", self._properties):
+        """Load the newest metadata."""
+        with translated_errors(f"loading {self.name}", self._properties):
             self._iceberg.refresh()
 
     @property
-    def head(self) -> int | None:
-        """The id of the snapshot that was looked at last; None while there is none."""
+    def snapshot_id(self) -> int | None:
+        """The id of the loaded snapshot; None if the table has none."""
         return self._iceberg.metadata.current_snapshot_id
 
     def offsets(self) -> Offsets | None:
-        """How far of its topic the table holds it; None where no sink has written to it."""
-        text = self._iceberg.metadata.properties.get(OFFSETS) or self._newest(OFFSETS)
+        """The offsets of its topic that the table holds; None if no sink has written to it."""
+        text = self._iceberg.metadata.properties.get(OFFSETS) or self._newest_summary_value(OFFSETS)
         return read_offsets(text) if text else None
 
     def sink(self) -> str | None:
-        """The id of the sink whose table it is; None where none has claimed it."""
-        return self._iceberg.metadata.properties.get(SINK) or self._newest(SINK)
+        """The id of the sink that owns the table; None if no sink has claimed it."""
+        return self._iceberg.metadata.properties.get(SINK) or self._newest_summary_value(SINK)
 
-    def holds(self, commit_id: str) -> bool:
-        """Whether a commit of ours is among the snapshots."""
+    def has_commit(self, commit_id: str) -> bool:
+        """Whether the table contains one of our commits."""
         if self._iceberg.metadata.properties.get(COMMIT_ID) == commit_id:
             return True
         return any(summary.get(COMMIT_ID) == commit_id for summary in self._summaries())
 
-    def _newest(self, name: str) -> str | None:
+    def _newest_summary_value(self, name: str) -> str | None:
         return next((s[name] for s in self._summaries() if name in s), None)
 
     def _summaries(self) -> Iterator[dict[str, str]]:
-        """Of the snapshots that led to the head, newest first."""
+        """Summaries of the current snapshot and its ancestors, newest first."""
         metadata = self._iceberg.metadata
         for snapshot in ancestors_of(metadata.current_snapshot(), metadata):
             yield snapshot.summary.additional_properties if snapshot.summary else {}
@@ -135,8 +138,8 @@ class Table:
     # --- reading -------------------------------------------------------------------------------
 
     def parts(self, where: Where = EVERYTHING) -> list[Part]:
-        """The data files that may hold such rows."""
-        with asking(f"planning {self.name}", self._properties):
+        """The data files that may contain matching rows."""
+        with translated_errors(f"planning {self.name}", self._properties):
             tasks = list(self._iceberg.scan(row_filter=expression(where)).plan_files())
         return [self._part(task) for task in tasks]
 
@@ -159,20 +162,22 @@ class Table:
         )
 
     def per_day(self, where: Where = EVERYTHING) -> dict[int, int]:
-        """Rows by day since the epoch, of a table cut by day, in the files that may hold such."""
-        [at] = [at for at, cut in enumerate(self.spec.cuts) if cut.transform == "day"]
+        """Row counts of files that may match, by day since the epoch; needs daily partitions."""
+        [index] = [
+            index for index, cut in enumerate(self.spec.partitions) if cut.transform == "day"
+        ]
         counts: dict[int, int] = {}
         for part in self.parts(where):
-            day = int(part._task.file.partition[at])
+            day = int(part._task.file.partition[index])
             counts[day] = counts.get(day, 0) + part.rows
         return counts
 
     def read(self, parts: Iterable[Part], columns: Sequence[str] = ()) -> pl.DataFrame:
-        """All rows of files, or some columns of them."""
+        """All rows of files; by default with all columns."""
         return self._rows([part._task for part in parts], AlwaysTrue(), columns)
 
     def scan(self, where: Where = EVERYTHING, columns: Sequence[str] = ()) -> pl.DataFrame:
-        """The rows, in no particular order."""
+        """The matching rows, in no particular order."""
         condition = expression(where)
         tasks = [part._task for part in self.parts(where)]
         return self._rows(tasks, condition, columns)
@@ -180,7 +185,7 @@ class Table:
     def batches(
         self, where: Where = EVERYTHING, columns: Sequence[str] = ()
     ) -> Iterator[pl.DataFrame]:
-        """The same, file by file: what does not fit into memory at once."""
+        """Like `scan`, one frame per file, for more rows than fit into memory."""
         condition = expression(where)
         for part in self.parts(where):
             rows = self._rows([part._task], condition, columns)
@@ -190,113 +195,113 @@ class Table:
     def _rows(
         self, tasks: list[FileScanTask], condition: BooleanExpression, columns: Sequence[str]
     ) -> pl.DataFrame:
-        schema = self.spec.schema
-        names = list(columns) or schema.names()
-        wanted = pl.Schema({name: schema[name] for name in names})
+        table_schema = self.spec.schema
+        names = list(columns) or table_schema.names()
+        schema = pl.Schema({name: table_schema[name] for name in names})
         if not tasks:
-            return pl.DataFrame(schema=wanted)
+            return pl.DataFrame(schema=schema)
         metadata = self._iceberg.metadata
-        with asking(f"reading {self.name}", self._properties):
-            found = ArrowScan(
+        with translated_errors(f"reading {self.name}", self._properties):
+            arrow = ArrowScan(
                 metadata, self._iceberg.io, metadata.schema().select(*names), condition
             ).to_table(tasks)
-        frame = pl.from_arrow(found)
+        frame = pl.from_arrow(arrow)
         assert isinstance(frame, pl.DataFrame)
-        return frame.select(names).cast(wanted)
+        return frame.select(names).cast(schema)
 
-    # --- upkeep --------------------------------------------------------------------------------
+    # --- maintenance ---------------------------------------------------------------------------
 
     def expire(self, keep: int) -> int:
-        """Forget all but the newest snapshots; how many."""
-        with asking(f"expiring snapshots of {self.name}", self._properties):
+        """Expire all but the newest snapshots; returns the number of expired ones."""
+        with translated_errors(f"expiring snapshots of {self.name}", self._properties):
             return maintenance.expire(self._iceberg, keep)
 
     def sweep(self, older_than_s: float, now_s: float, deleting: Callable[[], None]) -> int:
-        """Delete files that no snapshot reaches and that are so old; how many.
+        """Delete files older than an age that no snapshot references; returns their number.
 
-        Whatever is younger than the head stays too: it may belong to a commit that is being made.
-        Older files can only belong to one that will be refused.
+        Files younger than the current snapshot stay: they may belong to a commit in progress. A
+        commit in progress with older files will be refused.
         """
-        head = self._iceberg.current_snapshot()
-        if head is None:
+        snapshot = self._iceberg.current_snapshot()
+        if snapshot is None:
             return 0
-        before_s = min(now_s - older_than_s, head.timestamp_ms / 1000)
-        with asking(f"deleting files of {self.name}", self._properties):
+        before_s = min(now_s - older_than_s, snapshot.timestamp_ms / 1000)
+        with translated_errors(f"deleting files of {self.name}", self._properties):
             return maintenance.sweep(self._iceberg, before_s, deleting)
 
     # --- writing -------------------------------------------------------------------------------
 
     def upload(self, rows: pl.DataFrame) -> Uploaded:
-        """Write rows into files of their partitions; nobody sees them before a commit."""
-        wanted = self.spec.schema
-        ordered = _ordered(rows.select(wanted.names()).cast(wanted), self.spec.sort)
+        """Write rows to data files of their partitions; invisible until they are committed."""
+        schema = self.spec.schema
+        ordered = _sorted(rows.select(schema.names()).cast(schema), self.spec.sort)
         for column in self.spec.columns:
             if column.required and ordered[column.name].null_count():
                 raise LakeError(
-                    f"rows for {self.name} have no {column.name}", "see where they come from"
+                    f"rows for {self.name} have no {column.name}", "check the source of these rows"
                 )
         if ordered.is_empty():
             return Uploaded(0, ())
         table = ordered.to_arrow(compat_level=pl.CompatLevel.oldest())
         assert isinstance(table, pa.Table)
-        with asking(f"writing to {self.name}", self._properties):
+        with translated_errors(f"writing to {self.name}", self._properties):
             files = _dataframe_to_data_files(self._iceberg.metadata, table, self._iceberg.io)
             return Uploaded(ordered.height, tuple(files))
 
     def commit(
         self,
         added: Uploaded,
-        gone: Sequence[Part] = (),
+        removed: Sequence[Part] = (),
         offsets: Offsets | None = None,
         commit_id: str = "",
         sink: str = "",
     ) -> None:
-        """Add files and take others away in one snapshot, which says so with offsets and ids.
+        """Add files and remove others in one snapshot, with the offsets and ids in its summary.
 
-        Raises CommitRefused where the table has moved on since it was looked at, CommitUnknown
-        where there is no telling: then `refresh` and ask whether it `holds` the id.
+        Raises CommitRefused if the table has changed since it was loaded, and CommitUnknown if the
+        outcome is unknown: then call `refresh` and `has_commit`.
         """
-        said = {OFFSETS: offsets.text() if offsets else "", COMMIT_ID: commit_id, SINK: sink}
-        told = {name: value for name, value in said.items() if value}
-        with asking(f"committing to {self.name}", self._properties):
-            change = OwnSnapshot(self._iceberg)
-            snapshot = Replacing(
-                operation=operation(takes_away=bool(gone)),
-                transaction=change,
+        values = {OFFSETS: offsets.text() if offsets else "", COMMIT_ID: commit_id, SINK: sink}
+        summary = {name: value for name, value in values.items() if value}
+        with translated_errors(f"committing to {self.name}", self._properties):
+            transaction = CachedTransaction(self._iceberg)
+            snapshot = MergingOverwrite(
+                operation=operation(removes_files=bool(removed)),
+                transaction=transaction,
                 io=self._iceberg.io,
-                snapshot_properties=told,
+                snapshot_properties=summary,
             )
-            for part in gone:
+            for part in removed:
                 snapshot.delete_data_file(part._task.file)
             for file in added._files:
                 snapshot.append_data_file(file)
             snapshot.commit()
-            if told:
-                change.set_properties(told)
-        self._send(change)
+            if summary:
+                transaction.set_properties(summary)
+        self._send(transaction)
 
-    def _send(self, change: OwnSnapshot) -> None:
-        """Ask the catalog, once."""
+    def _send(self, transaction: CachedTransaction) -> None:
+        """Send the commit to the catalog, once."""
         iceberg, before = self._iceberg, self._iceberg.metadata
-        requirements = (*change._requirements, AssertTableUUID(uuid=before.table_uuid))
+        requirements = (*transaction._requirements, AssertTableUUID(uuid=before.table_uuid))
         try:
-            answer = iceberg.catalog.commit_table(iceberg, requirements, change._updates)
+            answer = iceberg.catalog.commit_table(iceberg, requirements, transaction._updates)
         except CommitFailedException as error:
             raise CommitRefused(
-                f"{self.name} has moved on ({str(error)[:200]})", "look again"
+                f"{self.name} has changed ({str(error)[:200]})", "load the table again"
             ) from error
         except Exception as error:
-            # Whatever it was, the catalog may have done it.
-            why = explained(error, f"committing to {self.name}", self._properties)
-            raise CommitUnknown(why.what, why.remedy) from error
+            # Whatever the error, the catalog may have made the commit.
+            why = translate_error(error, f"committing to {self.name}", self._properties)
+            raise CommitUnknown(why.problem, why.remedy) from error
         iceberg.metadata, iceberg.metadata_location = answer.metadata, answer.metadata_location
         iceberg.catalog._delete_old_metadata(iceberg.io, before, answer.metadata)
 
 
-def _ordered(rows: pl.DataFrame, by: Sequence[str]) -> pl.DataFrame:
-    """Sorted by series, then by the rest of `by`: rows come nearly in the order of the rest.
+def _sorted(rows: pl.DataFrame, by: Sequence[str]) -> pl.DataFrame:
+    """Sort by series, then by the rest of `by`, in which rows are nearly sorted already.
 
-    To compare all of it at once, texts too, takes five times as long.
+    Sorting by all columns at once, strings included, takes five times as long.
     """
     timed = rows.sort(by[len(NAMES) :])
     coded = encode(rows.select(NAMES).unique().sort(NAMES), timed.select(NAMES))
@@ -304,32 +309,32 @@ def _ordered(rows: pl.DataFrame, by: Sequence[str]) -> pl.DataFrame:
 
 
 def expression(where: Where) -> BooleanExpression:
-    """As pyiceberg wants it."""
+    """The filter as a pyiceberg expression."""
     conditions = [
-        _compared(In, "symbol", where.symbols) if where.symbols else None,
-        _of_series(where.series) if where.series else None,
-        _compared(GreaterThanOrEqual, "date_time", _instant(where.since_us)),
-        _compared(LessThan, "date_time", _instant(where.until_us)),
-        _compared(In, "date_time", [_instant(us) for us in where.at_us]) if where.at_us else None,
-        _compared(EqualTo, "is_final", where.final),
+        _compare(In, "symbol", where.symbols) if where.symbols else None,
+        _series_expression(where.series) if where.series else None,
+        _compare(GreaterThanOrEqual, "date_time", _instant(where.since_us)),
+        _compare(LessThan, "date_time", _instant(where.until_us)),
+        _compare(In, "date_time", [_instant(us) for us in where.at_us]) if where.at_us else None,
+        _compare(EqualTo, "is_final", where.final),
     ]
-    every: BooleanExpression = AlwaysTrue()
+    combined: BooleanExpression = AlwaysTrue()
     for condition in conditions:
-        every = And(every, condition) if condition is not None else every
-    return every
+        combined = And(combined, condition) if condition is not None else combined
+    return combined
 
 
-def _of_series(series: Iterable[tuple[str, str]]) -> BooleanExpression:
-    found: BooleanExpression = AlwaysFalse()
+def _series_expression(series: Iterable[tuple[str, str]]) -> BooleanExpression:
+    any_series: BooleanExpression = AlwaysFalse()
     for source, symbol in series:
-        one = And(_compared(EqualTo, "source", source), _compared(EqualTo, "symbol", symbol))
-        found = Or(found, one)
-    return found
+        condition = And(_compare(EqualTo, "source", source), _compare(EqualTo, "symbol", symbol))
+        any_series = Or(any_series, condition)
+    return any_series
 
 
-def _compared(how: Any, column: str, value: object) -> Any:
-    """A condition; None where there is nothing to compare with. Their types know no values."""
-    return None if value is None else how(column, value)
+def _compare(operator: Any, column: str, value: object) -> Any:
+    """A condition, or None without a value. pyiceberg's types do not accept plain values."""
+    return None if value is None else operator(column, value)
 
 
 def _instant(us: int | None) -> datetime | None:

@@ -1,1 +1,1 @@
-"""Grafana's dashboards. Needs grafana-foundation-sdk, which only those have who work on homma."""
+"""Grafana's dashboards. Needs grafana-foundation-sdk, a development dependency."""

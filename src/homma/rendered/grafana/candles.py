@@ -1,4 +1,4 @@
-"""The dashboard *Candles*: the lake's candles, of one series in detail and of all intervals."""
+"""The dashboard *Candles*: one series of the lake in detail, and all of its intervals."""
 
 from typing import Final
 
@@ -22,21 +22,21 @@ from grafana_foundation_sdk.models.dashboard import (
 from homma.core.interval import INTERVALS, MINUTE_US, Interval
 from homma.rendered.grafana import queries
 
-#: Where the tables are; a variable, for lakes by other names.
+#: Catalog and schema of the tables; a variable, for lakes with other names.
 _LAKE: Final = "iceberg.market_data"
-_CHOSEN: Final = "${lake}.candle_${interval}_iceberg"
-#: The smallest table that every series is in.
+_SELECTED: Final = "${lake}.candle_${interval}_iceberg"
+#: The smallest table that has every series.
 _COARSEST: Final = f"${{lake}}.candle_{INTERVALS[-1].name}_iceberg"
-_ONE: Final = "source = ${source:sqlstring} AND symbol = ${symbol:sqlstring}"
+_ONE_SERIES: Final = "source = ${source:sqlstring} AND symbol = ${symbol:sqlstring}"
 _TIME: Final = "$__timeFilter(date_time)"
-#: More candles than a screen has columns only cost time.
-_MOST: Final = 2000
-#: How many of an interval stand side by side where all of them are shown.
-_SIDE_BY_SIDE: Final = 100
+#: More candles than a screen has columns would only take longer.
+_MAX_CANDLES: Final = 2000
+#: Candles per panel in the row of all intervals.
+_CANDLES_PER_PANEL: Final = 100
 
 
 def dashboard() -> str:
-    """The whole of it."""
+    """The dashboard's JSON."""
     board = (
         build.Dashboard("Candles")
         .uid("homma-candles")
@@ -51,30 +51,30 @@ def dashboard() -> str:
         .with_variable(queries.source(queries.TRINO, "Trino"))
         .with_variable(build.ConstantVariable("lake").value(_LAKE))
         .with_variable(
-            _queried(
+            _query_variable(
                 "source", "SELECT DISTINCT source FROM ${lake}.candle_1month_iceberg ORDER BY 1"
             )
         )
         .with_variable(
-            _queried(
+            _query_variable(
                 "symbol",
                 f"SELECT DISTINCT symbol FROM {_COARSEST}"
                 " WHERE source = ${source:sqlstring} ORDER BY 1",
             )
         )
-        .with_variable(_interval())
+        .with_variable(_interval_variable())
         .with_panel(_candles())
         .with_panel(_newest())
-        .with_panel(_compared())
+        .with_panel(_close_by_source())
         .with_panel(_divergence())
         .with_row(build.Row("All intervals of $source $symbol"))
     )
     for interval in INTERVALS:
-        board = board.with_panel(_small(interval))
-    return queries.file(board)
+        board = board.with_panel(_small_candles(interval))
+    return queries.to_json(board)
 
 
-def _queried(name: str, sql: str) -> build.QueryVariable:
+def _query_variable(name: str, sql: str) -> build.QueryVariable:
     return (
         build.QueryVariable(name)
         .label(name)
@@ -84,12 +84,12 @@ def _queried(name: str, sql: str) -> build.QueryVariable:
     )
 
 
-def _interval() -> build.CustomVariable:
+def _interval_variable() -> build.CustomVariable:
     first = INTERVALS[0]
     return (
         build.CustomVariable("interval")
         .label("interval")
-        .values(",".join(f"{one.code} : {one.name}" for one in INTERVALS))
+        .values(",".join(f"{i.code} : {i.name}" for i in INTERVALS))
         .options([queries.option(i.code, i.name, selected=i is first) for i in INTERVALS])
         .current(queries.option(first.code, first.name, selected=True))
     )
@@ -100,9 +100,9 @@ def _candle_sql(table: str) -> str:
 SELECT * FROM (
   SELECT date_time AS time, open, high, low, close, volume
   FROM {table}
-  WHERE {_ONE} AND {_TIME}
+  WHERE {_ONE_SERIES} AND {_TIME}
   ORDER BY date_time DESC
-  LIMIT {_MOST}
+  LIMIT {_MAX_CANDLES}
 )
 ORDER BY time"""
 
@@ -117,13 +117,13 @@ def _panel(title: str, table: str) -> candlestick.Panel:
         .candle_style(shapes.CandleStyle.CANDLES)
         .color_strategy(shapes.ColorStrategy.OPEN_CLOSE)
         .fields(_fields())
-        .legend(_legend(shown=False))
+        .legend(_legend(is_visible=False))
         .override_by_name("volume", [DynamicConfigValue(id_val="unit", value="short")])
     )
 
 
 def _fields() -> candlestick.CandlestickFieldMap:
-    # Told, the panel need not guess.
+    # Without this map, the panel guesses the fields.
     return (
         candlestick.CandlestickFieldMap()
         .open("open")
@@ -136,18 +136,18 @@ def _fields() -> candlestick.CandlestickFieldMap:
 
 def _candles() -> candlestick.Panel:
     return (
-        _panel("$source $symbol, ${interval:text}", _CHOSEN)
+        _panel("$source $symbol, ${interval:text}", _SELECTED)
         .description(
-            f"The newest {_MOST} candles that start within the time shown: widen it for the "
-            "coarser intervals."
+            f"The newest {_MAX_CANDLES} candles that start within the time range. Coarse intervals "
+            "need a longer range."
         )
         .span(24)
         .height(13)
     )
 
 
-def _small(interval: Interval) -> candlestick.Panel:
-    minutes = _SIDE_BY_SIDE * interval.longest_us // MINUTE_US
+def _small_candles(interval: Interval) -> candlestick.Panel:
+    minutes = _CANDLES_PER_PANEL * interval.longest_us // MINUTE_US
     span = f"{minutes}m" if minutes % 60 else f"{minutes // 60}h"
     span = span if minutes % 1440 else f"{minutes // 1440}d"
     return (
@@ -161,14 +161,14 @@ def _small(interval: Interval) -> candlestick.Panel:
 def _newest() -> tables.Panel:
     return (
         tables.Panel()
-        .title("Newest, all series")
+        .title("Newest candles of all series")
         .datasource(queries.TRINO)
         .with_target(
             queries.table(
                 f"""\
 SELECT date_time AS time, source, symbol, open, high, low, close, volume, is_final, revision,
   update_date_time
-FROM {_CHOSEN}
+FROM {_SELECTED}
 WHERE {_TIME}
 ORDER BY date_time DESC, source, symbol
 LIMIT 100"""
@@ -179,27 +179,27 @@ LIMIT 100"""
     )
 
 
-def _compared() -> timeseries.Panel:
+def _close_by_source() -> timeseries.Panel:
     return (
         timeseries.Panel()
-        .title("$symbol by source")
-        .description("The close of each source.")
+        .title("Close of $symbol by source")
+        .description("The closing price of each source.")
         .datasource(queries.TRINO)
         .with_target(
             queries.series(
                 f"""\
 SELECT * FROM (
   SELECT date_time AS time, source, close
-  FROM {_CHOSEN}
+  FROM {_SELECTED}
   WHERE symbol = ${{symbol:sqlstring}} AND {_TIME}
   ORDER BY date_time DESC
-  LIMIT {2 * _MOST}
+  LIMIT {2 * _MAX_CANDLES}
 )
 ORDER BY time, source"""
             )
         )
         .display_name("${__field.labels.source}")
-        .legend(_legend(shown=True))
+        .legend(_legend(is_visible=True))
         .tooltip(_tooltip())
         .span(12)
         .height(9)
@@ -209,35 +209,35 @@ ORDER BY time, source"""
 def _divergence() -> timeseries.Panel:
     return (
         timeseries.Panel()
-        .title("$symbol: how far the sources are apart")
-        .description("Largest less smallest close, in ten-thousandths of their mean.")
+        .title("Divergence of the sources of $symbol")
+        .description("Largest minus smallest close, in basis points of the mean close.")
         .datasource(queries.TRINO)
         .with_target(
             queries.table(
                 f"""\
 SELECT * FROM (
   SELECT date_time AS time, 1e4 * (max(close) - min(close)) / avg(close) AS divergence
-  FROM {_CHOSEN}
+  FROM {_SELECTED}
   WHERE symbol = ${{symbol:sqlstring}} AND {_TIME}
   GROUP BY date_time
   HAVING count(*) > 1
   ORDER BY date_time DESC
-  LIMIT {_MOST}
+  LIMIT {_MAX_CANDLES}
 )
 ORDER BY time"""
             )
         )
-        .legend(_legend(shown=False))
+        .legend(_legend(is_visible=False))
         .tooltip(_tooltip())
         .span(12)
         .height(9)
     )
 
 
-def _legend(*, shown: bool) -> parts.VizLegendOptions:
+def _legend(*, is_visible: bool) -> parts.VizLegendOptions:
     return (
         parts.VizLegendOptions()
-        .show_legend(shown)
+        .show_legend(is_visible)
         .display_mode(LegendDisplayMode.LIST)
         .placement(LegendPlacement.BOTTOM)
     )

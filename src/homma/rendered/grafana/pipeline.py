@@ -1,4 +1,4 @@
-"""The dashboard *Pipeline*: what the stages do, from their metrics, and what is wrong with them."""
+"""The dashboard *Pipeline*: throughput, latency and errors of the stages, from their metrics."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -21,7 +21,7 @@ from homma.rendered.grafana import queries
 
 @dataclass(frozen=True, slots=True)
 class Number:
-    """A number that is to be seen at once; from `bad` on it is red."""
+    """A single number, red from the threshold `bad` on."""
 
     title: str
     expression: str
@@ -31,7 +31,7 @@ class Number:
 
 @dataclass(frozen=True, slots=True)
 class Chart:
-    """Lines over time: pairs of an expression and what its lines are called."""
+    """Lines over time: pairs of an expression and the legend of its lines."""
 
     title: str
     lines: Sequence[tuple[str, str]]
@@ -41,21 +41,21 @@ class Chart:
 
 _RATE: Final = "cps"
 NUMBERS: Final = (
-    Number("Stages that do not answer", 'count(up{job="homma"} == 0) or vector(0)', bad=1),
-    Number("Ticks read a second", "homma:ticks_read:rate1m", _RATE),
-    Number("Ticks not read yet", "homma:lag_ticks", bad=10_000),
-    Number("Tick to candle, 99 of 100", "homma:tick_to_candle_seconds:p99_1m", "s", 5),
+    Number("Stages down", 'count(up{job="homma"} == 0) or vector(0)', bad=1),
+    Number("Ticks read per second", "homma:ticks_read:rate1m", _RATE),
+    Number("Lag in ticks", "homma:lag_ticks", bad=10_000),
+    Number("Tick to candle, p99", "homma:tick_to_candle_seconds:p99_1m", "s", 5),
     Number(
-        "Dead and late ticks, last hour",
+        "Dead or dropped ticks, last hour",
         "sum(increase(homma_ticks_dead_total[1h]))"
         " + sum(increase(homma_ticks_dropped_late_total[1h]))",
         bad=1,
     ),
-    Number("Wrong candles, as verified", "sum(homma_candles_wrong)", bad=1),
+    Number("Wrong candles found by verify", "sum(homma_candles_wrong)", bad=1),
 )
 CHARTS: Final = (
     Chart(
-        "Ticks a second",
+        "Ticks per second",
         (
             ("sum(rate(homma_ticks_sent_total[1m]))", "sent"),
             ("homma:ticks_read:rate1m", "read"),
@@ -63,48 +63,48 @@ CHARTS: Final = (
         ),
         _RATE,
     ),
-    Chart("Candles written a second", (("homma:candles_written:rate1m", "{{interval}}"),), _RATE),
+    Chart("Candles written per second", (("homma:candles_written:rate1m", "{{interval}}"),), _RATE),
     Chart(
-        "Ticks not read yet",
+        "Lag in ticks",
         (("sum by (partition) (homma_lag_ticks)", "partition {{partition}}"),),
     ),
     Chart(
         "Tick to candle",
         (
-            ("homma:tick_to_candle_seconds:p50_1m", "half"),
-            ("homma:tick_to_candle_seconds:p99_1m", "99 of 100"),
+            ("homma:tick_to_candle_seconds:p50_1m", "p50"),
+            ("homma:tick_to_candle_seconds:p99_1m", "p99"),
         ),
         "s",
-        "From a tick's timestamp in Kafka until its candles are committed.",
+        "Time from a tick's timestamp in Kafka until its candles are committed.",
     ),
     Chart(
-        "Ticks in no candle",
+        "Ticks not counted in candles",
         (
-            ("sum(rate(homma_ticks_dead_total[5m]))", "dead"),
-            ("sum(rate(homma_ticks_dropped_late_total[5m]))", "late"),
+            ("sum(rate(homma_ticks_dead_total[5m]))", "dead letter"),
+            ("sum(rate(homma_ticks_dropped_late_total[5m]))", "dropped as late"),
             ("sum(rate(homma_ticks_duplicate_total[5m]))", "duplicate"),
         ),
         _RATE,
     ),
     Chart(
-        "Transactions a second",
+        "Transactions per second",
         (("sum by (outcome) (rate(homma_transactions_total[1m]))", "{{outcome}}"),),
         _RATE,
     ),
-    Chart("Transactions: 99 of 100 take", (("homma:transaction_seconds:p99_5m", "seconds"),), "s"),
-    Chart("Records the lake lacks", (("homma:lake_lag_records", "{{table}}"),)),
+    Chart("Transaction time, p99", (("homma:transaction_seconds:p99_5m", "seconds"),), "s"),
+    Chart("Lake lag in records", (("homma:lake_lag_records", "{{table}}"),)),
     Chart(
-        "Commits to the lake: 99 of 100 take",
+        "Lake commit time, p99",
         (("homma:lake_commit_seconds:p99_5m", "seconds"),),
         "s",
     ),
     Chart(
-        "Commits to the lake a minute",
+        "Lake commits per minute",
         (("60 * sum by (outcome) (rate(homma_lake_commits_total[5m]))", "{{outcome}}"),),
     ),
-    Chart("Files of the lake", (("sum by (table) (homma_lake_files)", "{{table}}"),)),
+    Chart("Files in the lake", (("sum by (table) (homma_lake_files)", "{{table}}"),)),
     Chart(
-        "Restarts within an hour",
+        "Restarts in the last hour",
         (('changes(process_start_time_seconds{job="homma"}[1h])', "{{stage}}"),),
     ),
     Chart(
@@ -113,21 +113,21 @@ CHARTS: Final = (
         "bytes",
     ),
     Chart(
-        "Cores",
+        "CPU cores",
         (('rate(process_cpu_seconds_total{job="homma"}[1m])', "{{stage}}"),),
     ),
 )
 ALERTS: Final = 'ALERTS{alertname=~"Homma.+"}'
-#: What Prometheus says of an alert, in the order in which one reads.
+#: The labels of an alert, in the order of the columns.
 _COLUMNS: Final = ("alertname", "severity", "alertstate", "stage", "table", "outcome", "verdict")
 
 
 def dashboard() -> str:
-    """The whole of it."""
+    """The dashboard's JSON."""
     board = (
         build.Dashboard("Pipeline")
         .uid("homma-pipeline")
-        .description("What homma's stages do, from their metrics.")
+        .description("Throughput, latency and errors of homma's stages.")
         .tags(["homma"])
         .timezone("utc")
         .week_start("monday")
@@ -142,7 +142,7 @@ def dashboard() -> str:
     board = board.with_panel(_alerts())
     for chart in CHARTS:
         board = board.with_panel(_chart(chart))
-    return queries.file(board)
+    return queries.to_json(board)
 
 
 def _number(row: Number) -> stat.Panel:
@@ -175,19 +175,19 @@ def _chart(row: Chart) -> timeseries.Panel:
         .span(8)
         .height(8)
     )
-    for place, (expression, legend) in enumerate(row.lines):
-        panel = panel.with_target(queries.lines(expression, legend, chr(ord("A") + place)))
+    for index, (expression, legend) in enumerate(row.lines):
+        panel = panel.with_target(queries.lines(expression, legend, chr(ord("A") + index)))
     return panel
 
 
 def _alerts() -> tables.Panel:
     """The alerts of deploy/prometheus that are pending or firing."""
-    order = {name: place for place, name in enumerate(_COLUMNS)}
+    order = {name: index for index, name in enumerate(_COLUMNS)}
     hidden = dict.fromkeys(("Time", "Value", "__name__", "job", "instance"), True)
     return (
         tables.Panel()
         .title("Alerts")
-        .description("What to do on each is in docs/operations.md, under its name.")
+        .description("docs/operations.md says what to do on each alert.")
         .datasource(queries.PROMETHEUS)
         .with_target(queries.now(ALERTS, shape="table"))
         .with_transformation(

@@ -1,31 +1,31 @@
-// The page on which the API can be tried: forms made from its OpenAPI description.
-const MOST = 20000;
+// The page to try the API: forms built from its OpenAPI description.
+const MAX_OUTPUT_CHARS = 20000;
 
 function element(name, properties = {}, ...children) {
-  const made = Object.assign(document.createElement(name), properties);
-  made.append(...children);
-  return made;
+  const node = Object.assign(document.createElement(name), properties);
+  node.append(...children);
+  return node;
 }
 
 function field(parameter) {
-  const many = parameter.schema.type === "array";
-  const schema = many ? parameter.schema.items : parameter.schema;
+  const isArray = parameter.schema.type === "array";
+  const schema = isArray ? parameter.schema.items : parameter.schema;
   const choices = schema.enum ?? (schema.type === "boolean" ? ["true", "false"] : null);
   const properties = { name: parameter.name, required: parameter.required };
   const input = choices
     ? element("select", properties, ...["", ...choices].map((c) => element("option", { value: c }, c)))
     : element("input", { ...properties, placeholder: String(schema.default ?? ""), autocomplete: "off" });
   const title = parameter.name + (parameter.required ? " *" : "");
-  const help = parameter.description + (many ? " (several: separated by commas)" : "");
+  const help = parameter.description + (isArray ? " (separate several values with commas)" : "");
   return element("label", {}, element("span", {}, title), input, element("small", {}, help));
 }
 
-function address(path, parameters, form) {
+function requestUrl(path, parameters, form) {
   const query = new URLSearchParams();
   for (const parameter of parameters) {
     const value = form.elements[parameter.name].value.trim();
     const values = parameter.schema.type === "array" ? value.split(",") : [value];
-    for (const one of values) if (one.trim()) query.append(parameter.name, one.trim());
+    for (const item of values) if (item.trim()) query.append(parameter.name, item.trim());
   }
   const text = query.toString();
   return text ? `${path}?${text}` : path;
@@ -33,50 +33,50 @@ function address(path, parameters, form) {
 
 function stream(url, output) {
   const source = new EventSource(url);
-  const say = (line) => { output.textContent = `${line}\n${output.textContent}`.slice(0, MOST); };
-  for (const kind of ["candle", "gone", "reset"]) {
-    source.addEventListener(kind, (event) => say(`${kind} ${event.lastEventId} ${event.data}`));
+  const print = (line) => { output.textContent = `${line}\n${output.textContent}`.slice(0, MAX_OUTPUT_CHARS); };
+  for (const kind of ["candle", "deleted", "reset"]) {
+    source.addEventListener(kind, (event) => print(`${kind} ${event.lastEventId} ${event.data}`));
   }
-  source.addEventListener("error", () => say("not connected"));
+  source.addEventListener("error", () => print("disconnected"));
   return source;
 }
 
-async function answer(url, output) {
+async function request(url, output) {
   const response = await fetch(url);
   const text = await response.text();
-  let shown = text;
+  let content = text;
   if ((response.headers.get("content-type") ?? "").includes("json")) {
-    shown = JSON.stringify(JSON.parse(text), null, 1);
+    content = JSON.stringify(JSON.parse(text), null, 1);
   }
-  output.textContent = `${response.status} ${response.statusText}\n\n${shown.slice(0, MOST)}`;
+  output.textContent = `${response.status} ${response.statusText}\n\n${content.slice(0, MAX_OUTPUT_CHARS)}`;
 }
 
-function operation(path, described) {
-  const parameters = described.parameters ?? [];
+function operation(path, description) {
+  const parameters = description.parameters ?? [];
   const output = element("pre", { hidden: true, tabIndex: 0 });
   const link = element("code");
   const form = element("form", {}, ...parameters.map(field), element("button", {}, "Try"), link);
-  let running = null;
+  let events = null;
   form.addEventListener("submit", async (event) => {
     event.preventDefault();
-    running?.close();
-    const url = address(path, parameters, form);
+    events?.close();
+    const url = requestUrl(path, parameters, form);
     link.textContent = `GET ${url}`;
     output.hidden = false;
     output.textContent = "";
     try {
-      if (path === "/api/live") running = stream(url, output);
-      else await answer(url, output);
+      if (path === "/api/live") events = stream(url, output);
+      else await request(url, output);
     } catch (error) {
       output.textContent = String(error);
     }
   });
-  const more = described.description ? [element("p", {}, described.description)] : [];
-  const summary = element("summary", {}, element("code", {}, path), ` ${described.summary}`);
+  const more = description.description ? [element("p", {}, description.description)] : [];
+  const summary = element("summary", {}, element("code", {}, path), ` ${description.summary}`);
   return element("details", {}, summary, ...more, form, output);
 }
 
-const described = await (await fetch("/api/openapi.json")).json();
-for (const [path, operations] of Object.entries(described.paths)) {
+const api = await (await fetch("/api/openapi.json")).json();
+for (const [path, operations] of Object.entries(api.paths)) {
   if (operations.get) document.getElementById("main").append(operation(path, operations.get));
 }

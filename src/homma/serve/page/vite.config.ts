@@ -1,7 +1,7 @@
 import { defineConfig } from "vite";
 
 export default defineConfig({
-  // The page may be served below any path, and its policy allows no data: address.
+  // The page may be served below any path, and its policy allows no data: URLs.
   base: "./",
   build: {
     outDir: "../static",

@@ -1,1 +1,1 @@
-"""Kafka, by librdkafka: the only package that imports confluent_kafka."""
+"""Kafka clients. Only this package imports confluent_kafka."""

@@ -1,4 +1,4 @@
-"""How clients are configured, and what their errors become."""
+"""Client configuration, and the translation of librdkafka's errors."""
 
 import logging
 import time
@@ -17,15 +17,15 @@ T = TypeVar("T")
 
 log = logging.getLogger("homma.kafka")
 
-# Not ILLEGAL_GENERATION: a member has come or gone, and this one is still there. To one that is
-# not any more the broker says UNKNOWN_MEMBER_ID.
+# Without ILLEGAL_GENERATION: it means that the group is rebalancing and this client is still a
+# member. A client that is no longer a member gets UNKNOWN_MEMBER_ID.
 _FENCED: Final = {
     Code.PRODUCER_FENCED,
     Code._FENCED,
     Code.INVALID_PRODUCER_EPOCH,
     Code.UNKNOWN_MEMBER_ID,
     Code.FENCED_INSTANCE_ID,
-    # What a producer says once it has been fenced, whatever it is asked.
+    # The error of every call of a fenced producer.
     Code._FATAL,
 }
 _UNREACHABLE: Final = {
@@ -34,15 +34,15 @@ _UNREACHABLE: Final = {
     Code._TIMED_OUT,
     Code._RESOLVE,
 }
-_SETTLING: Final = {
+_NOT_READY: Final = {
     Code.NOT_LEADER_FOR_PARTITION,
     Code.LEADER_NOT_AVAILABLE,
     Code.COORDINATOR_LOAD_IN_PROGRESS,
     Code.COORDINATOR_NOT_AVAILABLE,
     Code.NOT_COORDINATOR,
 }
-_SETTLED_WITHIN_S: Final = 10.0
-_LOOK_AGAIN_S: Final = 0.1
+_READY_WITHIN_S: Final = 10.0
+_RETRY_S: Final = 0.1
 _LOGIN: Final = {Code._AUTHENTICATION, Code.SASL_AUTHENTICATION_FAILED}
 
 
@@ -52,17 +52,17 @@ def connection(
     username: str | None,
     password: str | None,
 ) -> Connection:
-    """What every client is given; `extra` is librdkafka's own names and wins."""
+    """The configuration of all clients. `extra` has librdkafka's names and takes precedence."""
     config = {
         "bootstrap.servers": settings.bootstrap_servers,
         "security.protocol": settings.security_protocol,
-        # Reconnect soon after a broker's restart.
+        # Reconnect quickly after a broker restart.
         "reconnect.backoff.max.ms": "1000",
     }
     if settings.security_protocol.startswith("SASL"):
         if not (username and password):
             raise SettingError(
-                f"security.protocol is {settings.security_protocol}, but there is no login",
+                f"security.protocol is {settings.security_protocol}, but no login is set",
                 "set KAFKA_SASL_USERNAME and KAFKA_SASL_PASSWORD",
             )
         config |= {
@@ -74,54 +74,56 @@ def connection(
 
 
 def client_config(config: Connection, **more: str | int | bool) -> dict[str, Any]:
-    """A client's configuration: `more` has underscores for librdkafka's dots.
+    """The configuration of one client. Names in `more` have underscores instead of dots.
 
-    What librdkafka logs goes to the logger of this module: errors also reach us as exceptions.
+    librdkafka logs to this module's logger.
     """
-    named = {name.replace("_", "."): value for name, value in more.items()}
-    return {**named, **config, "logger": log}
+    options = {name.replace("_", "."): value for name, value in more.items()}
+    return {**options, **config, "logger": log}
 
 
-def create(make: Callable[[dict[str, Any]], T], config: dict[str, Any]) -> T:
-    """A client; SettingError where librdkafka does not take its configuration."""
+def create_client(make: Callable[[dict[str, Any]], T], config: dict[str, Any]) -> T:
+    """Create a client. Raises SettingError if librdkafka rejects the configuration."""
     try:
         return make(config)
     except KafkaException as error:
         reason = error.args[0].str()
         raise SettingError(
-            f"librdkafka refuses the configuration ({reason})",
-            "see its CONFIGURATION.md for the names and values it takes",
+            f"librdkafka rejected the configuration ({reason})",
+            "see librdkafka's CONFIGURATION.md for valid names and values",
         ) from error
 
 
-def explained(error: KafkaException, doing: str, config: Connection) -> HommaError:
-    """One of our errors for librdkafka's."""
+def to_homma_error(error: KafkaException, doing: str, config: Connection) -> HommaError:
+    """Translate librdkafka's error to a HommaError."""
     cause: Code = error.args[0]
     servers = config.get("bootstrap.servers", "?")
-    what = f"{doing} at {servers} failed ({cause.name()}: {cause.str()})"
+    problem = f"{doing} at {servers} failed ({cause.name()}: {cause.str()})"
     if cause.code() in _FENCED:
-        return Fenced(what, "nothing to do: the new owner goes on from the committed offset")
+        return Fenced(problem, "nothing to do: the new owner continues from the committed offset")
     if cause.code() in _LOGIN:
-        return KafkaError(what, "check KAFKA_SASL_USERNAME, KAFKA_SASL_PASSWORD and sasl.mechanism")
+        return KafkaError(
+            problem, "check KAFKA_SASL_USERNAME, KAFKA_SASL_PASSWORD and sasl.mechanism"
+        )
     if cause.code() in _UNREACHABLE:
         remedy = "start Kafka there, or name another with --bootstrap.servers"
         if config.get("security.protocol", "").startswith("SASL"):
-            # A refused login looks the same from here.
+            # To the client, a rejected login looks the same.
             remedy = f"check KAFKA_SASL_USERNAME and KAFKA_SASL_PASSWORD, or {remedy}"
-        return Unreachable(what, remedy)
-    return KafkaError(what, "see the broker's log for the cause")
+        return Unreachable(problem, remedy)
+    return KafkaError(problem, "see the broker's log for the cause")
 
 
-def calling(doing: str, config: Connection, call: Callable[[], T]) -> T:
-    """The result of a client's call; one of our errors where librdkafka raises its own.
+def call_kafka(doing: str, config: Connection, call: Callable[[], T]) -> T:
+    """Call a client and translate its errors.
 
-    A topic that was made a moment ago, or whose broker has just started, is waited for.
+    Retries for a while if a topic was just created or its broker just started.
     """
-    until_s = time.monotonic() + _SETTLED_WITHIN_S
+    until_s = time.monotonic() + _READY_WITHIN_S
     while True:
         try:
             return call()
         except KafkaException as error:
-            if error.args[0].code() not in _SETTLING or time.monotonic() > until_s:
-                raise explained(error, doing, config) from error
-        time.sleep(_LOOK_AGAIN_S)
+            if error.args[0].code() not in _NOT_READY or time.monotonic() > until_s:
+                raise to_homma_error(error, doing, config) from error
+        time.sleep(_RETRY_S)

@@ -1,4 +1,4 @@
-"""Whole topics as they grow: back from its end as far as need be, then every new record."""
+"""Read topics backwards from their ends as far as needed, then every new record."""
 
 from collections.abc import Iterator
 from typing import Final
@@ -6,21 +6,26 @@ from typing import Final
 from confluent_kafka import Consumer, KafkaException, TopicPartition
 from confluent_kafka import KafkaError as Code
 
-from homma.topics.kafka.connection import Connection, calling, client_config, create, explained
+from homma.topics.kafka.connection import (
+    Connection,
+    call_kafka,
+    client_config,
+    create_client,
+    to_homma_error,
+)
 from homma.topics.kafka.reading import Message, Range, Reader
 from homma.topics.latest import CandleRecord
 
 _TIMEOUT_S: Final = 10.0
 _IDLE_S: Final = 30.0
 _BATCH: Final = 20_000
-#: The first step back is this many offsets of each partition; each further one is larger.
-_FIRST: Final = 1_000
+#: Offsets per partition in the first step back. Each further step is larger.
+_FIRST_STEP: Final = 1_000
 _GROWTH: Final = 4
-#: No step back is begun after so many offsets, all partitions together.
-_MOST: Final = 1_000_000
+#: Stop stepping back after this many offsets over all partitions.
+_MAX_OFFSETS: Final = 1_000_000
 
-
-#: Offsets of partitions, by topic and partition.
+#: Offset ranges by (topic, partition).
 Step = dict[tuple[str, int], Range]
 
 
@@ -30,28 +35,28 @@ class Follower:
     def __init__(self, config: Connection, *topics: str) -> None:
         self._config = config
         self._reader = Reader(config)
-        self._consumer = create(
+        self._consumer = create_client(
             Consumer,
             client_config(
                 config,
                 group_id="homma-reader",
                 enable_auto_commit=False,
                 isolation_level="read_committed",
-                # Records deleted while we were away are no reason to end.
+                # Retention may delete unread records; continue with the oldest one left.
                 auto_offset_reset="earliest",
                 fetch_wait_max_ms=100,
             ),
         )
         self._readable = {
-            (topic, partition): self._now_readable(topic, partition)
+            (topic, partition): self._readable_range(topic, partition)
             for topic in topics
             for partition in range(self._reader.partitions(topic))
         }
 
-    def _now_readable(self, topic: str, partition: int) -> Range:
-        # A committed reader's end lies before the first open transaction.
-        low, high = calling(
-            f"asking for the offsets of {topic}",
+    def _readable_range(self, topic: str, partition: int) -> Range:
+        # For this consumer, a partition ends before the first open transaction.
+        low, high = call_kafka(
+            f"listing the offsets of {topic}",
             self._config,
             lambda: self._consumer.get_watermark_offsets(
                 TopicPartition(topic, partition), timeout=_TIMEOUT_S
@@ -59,14 +64,16 @@ class Follower:
         )
         return Range(low, high)
 
-    def steps(self, most: int = _MOST) -> Iterator[Step]:
-        """Steps back from the end until the oldest record, each longer than the one before.
+    def steps(self, max_offsets: int = _MAX_OFFSETS) -> Iterator[Step]:
+        """Steps back from the end to the oldest record, each longer than the one before.
 
-        None is begun after `most` offsets, all partitions together.
+        No step begins after `max_offsets` offsets over all partitions.
         """
-        ends = {place: span.end for place, span in self._readable.items()}
-        length, covered = _FIRST, 0
-        while covered < most and any(self._readable[p].start < end for p, end in ends.items()):
+        ends = {p: span.end for p, span in self._readable.items()}
+        length, covered = _FIRST_STEP, 0
+        while covered < max_offsets and any(
+            self._readable[p].start < end for p, end in ends.items()
+        ):
             step = {p: Range(max(self._readable[p].start, e - length), e) for p, e in ends.items()}
             yield step
             covered += sum(span.end - span.start for span in step.values())
@@ -79,32 +86,34 @@ class Follower:
             spans = {topic: span for (topic, p), span in step.items() if p == partition}
             yield from self._reader.read(partition, spans, _IDLE_S)
 
-    def go_on(self) -> None:
-        """Stand where the first step back began; `arrived` gives what is written from there on."""
+    def follow(self) -> None:
+        """Start following new records, from where the first step back began. See `poll`."""
         self._consumer.assign(
             [TopicPartition(topic, p, span.end) for (topic, p), span in self._readable.items()]
         )
 
-    def arrived(self, timeout_s: float) -> list[Message]:
-        """New records, after `timeout_s` at the latest, which may be none."""
+    def poll(self, timeout_s: float) -> list[Message]:
+        """New records; an empty list if there are none within `timeout_s`."""
         batch = self._consumer.consume(1, timeout_s)
         if batch:
             batch += self._consumer.consume(_BATCH, 0)
         for message in batch:
             error = message.error()
-            # While a broker is away there is nothing new; librdkafka goes on looking for it.
+            # librdkafka reconnects by itself; until then there are no new records.
             if error is not None and not error.retriable() and error.code() != Code._TRANSPORT:
-                raise explained(KafkaException(error), f"reading {message.topic()}", self._config)
+                raise to_homma_error(
+                    KafkaException(error), f"reading {message.topic()}", self._config
+                )
         return [message for message in batch if message.error() is None]
 
     def close(self) -> None:
-        """Let go of the connections."""
+        """Close the connections."""
         self._reader.close()
         self._consumer.close()
 
 
-def record(message: Message) -> CandleRecord:
-    """A message as the rules of `topics/latest.py` want it."""
+def candle_record(message: Message) -> CandleRecord:
+    """Convert a message to a CandleRecord."""
     return CandleRecord(
         partition=message.partition() or 0,
         offset=message.offset() or 0,
@@ -114,5 +123,5 @@ def record(message: Message) -> CandleRecord:
     )
 
 
-def _bytes(found: str | bytes | None) -> bytes | None:
-    return found.encode() if isinstance(found, str) else found
+def _bytes(text: str | bytes | None) -> bytes | None:
+    return text.encode() if isinstance(text, str) else text

@@ -1,4 +1,4 @@
-"""The candles that the topics hold: the newest record of each key."""
+"""The candles in the candle topics: the newest record of each key."""
 
 from collections.abc import Callable, Sequence
 from typing import Final
@@ -11,10 +11,10 @@ from homma.topics.contract import Topics
 from homma.topics.kafka.reading import Message, Range, Reader
 from homma.topics.offset_metadata import TICKS_BEFORE
 
-# Nothing readable for so long: an open transaction ends within its timeout of 10 s.
-_PATIENCE_S: Final = 30.0
+# Longer than an open transaction, which ends within its timeout of 10 s.
+_IDLE_S: Final = 30.0
 _KEY: Final = ("source", "symbol", "interval", "start_us")
-#: Where a candle's record stands, and which ticks are in it; null where another engine wrote it.
+#: The record of a candle. `ticks_before` is null if another engine wrote the record.
 RECORD: Final = {
     "partition": pl.Int64,
     "offset": pl.Int64,
@@ -23,56 +23,56 @@ RECORD: Final = {
 }
 
 
-class Published:
-    """The candle topics as of the last look; `wanted` picks the candles that are kept."""
+class PublishedCandles:
+    """The candle topics as of the last refresh. `select` filters the candles to keep."""
 
     def __init__(
         self,
         reader: Reader,
         topics: Topics,
         partitions: int,
-        wanted: Callable[[pl.DataFrame], pl.DataFrame],
+        select: Callable[[pl.DataFrame], pl.DataFrame],
     ) -> None:
         self._reader = reader
         self._topics = topics
         self._partitions = partitions
-        self._wanted = wanted
+        self._select = select
         self._codes = {topic: code for code, topic in enumerate(topics.candles)}
         self._next: dict[tuple[str, int], int] = {}
-        self._held = _frame([], 0)
-        #: By interval: what was written before has been deleted by retention, milliseconds.
-        self.kept_from_ms: dict[int, int] = {}
+        self._candles = _frame([], 0)
+        #: By interval: retention deleted the records before this timestamp, in milliseconds.
+        self.retained_from_ms: dict[int, int] = {}
         self.bad = 0
 
-    def look(self, partitions: Sequence[int] | None = None) -> None:
-        """Read what has come since the last look."""
+    def refresh(self, partitions: Sequence[int] | None = None) -> None:
+        """Read the records written since the last refresh."""
         for partition in range(self._partitions) if partitions is None else partitions:
-            self._look(partition)
+            self._refresh(partition)
 
-    def _look(self, partition: int) -> None:
+    def _refresh(self, partition: int) -> None:
         spans: dict[str, Range] = {}
         for topic, code in self._codes.items():
-            kept = self._reader.kept(topic, partition)
-            first = topic, partition
-            if first not in self._next and kept.start:
-                self._expired(code, topic, partition, kept)
-            spans[topic] = Range(max(kept.start, self._next.get(first, 0)), kept.end)
-            self._next[first] = kept.end
-        frames = [self._held]
-        for batch in self._reader.read(partition, spans, _PATIENCE_S):
+            available = self._reader.offset_range(topic, partition)
+            key = topic, partition
+            if key not in self._next and available.start:
+                self._note_retention(code, topic, partition, available)
+            spans[topic] = Range(max(available.start, self._next.get(key, 0)), available.end)
+            self._next[key] = available.end
+        frames = [self._candles]
+        for batch in self._reader.read(partition, spans, _IDLE_S):
             by_topic: dict[str, list[Message]] = {}
             for message in batch:
                 by_topic.setdefault(str(message.topic()), []).append(message)
             for topic, messages in by_topic.items():
-                frames.append(self._wanted(self._read(messages, self._codes[topic])))
+                frames.append(self._select(self._read(messages, self._codes[topic])))
             if len(frames) > 100:
                 frames = [_newest(frames)]
-        self._held = _newest(frames)
+        self._candles = _newest(frames)
 
-    def _expired(self, code: int, topic: str, partition: int, kept: Range) -> None:
-        for batch in self._reader.read(partition, {topic: kept}, _PATIENCE_S):
+    def _note_retention(self, code: int, topic: str, partition: int, available: Range) -> None:
+        for batch in self._reader.read(partition, {topic: available}, _IDLE_S):
             oldest_ms = min(message.timestamp()[1] for message in batch)
-            self.kept_from_ms[code] = max(oldest_ms, self.kept_from_ms.get(code, 0))
+            self.retained_from_ms[code] = max(oldest_ms, self.retained_from_ms.get(code, 0))
             return
 
     def _read(self, messages: list[Message], code: int) -> pl.DataFrame:
@@ -83,27 +83,27 @@ class Published:
             self.bad += len(messages) - len(good)
             return _frame(good, code)
 
-    def pass_over(self, partition: int) -> None:
-        """Take what has come since the last look for known: it is our own."""
+    def skip_own_records(self, partition: int) -> None:
+        """Skip the records written since the last refresh, which the caller wrote."""
         for topic in self._codes:
-            self._next[topic, partition] = self._reader.kept(topic, partition).end
+            self._next[topic, partition] = self._reader.offset_range(topic, partition).end
 
     def candles(self) -> pl.DataFrame:
-        """The newest record of each key; where that is a tombstone, volume and prices are null."""
-        return self._held
+        """The newest record of each key. For tombstones, volume and prices are null."""
+        return self._candles
 
 
 def _frame(messages: list[Message], code: int) -> pl.DataFrame:
-    # A tombstone's key is a candle's value without its other fields, which come out null.
+    # The key of a tombstone has some fields of a candle's value; the others become null.
     values = [message.value() or message.key() or b"{}" for message in messages]
-    told = [dict(message.headers() or ()).get(TICKS_BEFORE) for message in messages]
+    ticks_before = [dict(message.headers() or ()).get(TICKS_BEFORE) for message in messages]
     record = {
         "partition": [message.partition() for message in messages],
         "offset": [message.offset() for message in messages],
         "timestamp_ms": [message.timestamp()[1] for message in messages],
-        "ticks_before": [None if text is None else int(text) for text in told],
+        "ticks_before": [None if text is None else int(text) for text in ticks_before],
     }
-    return codec.candles_from(values, code).hstack(pl.DataFrame(record, schema=RECORD))
+    return codec.decode_candles(values, code).hstack(pl.DataFrame(record, schema=RECORD))
 
 
 def _is_candle(message: Message, code: int) -> bool:

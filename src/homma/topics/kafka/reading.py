@@ -1,4 +1,4 @@
-"""Consumers: one in a group for ticks, one without for going back over what was written."""
+"""Consumers: GroupReader in a consumer group, Reader without a group for stored records."""
 
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
@@ -6,27 +6,27 @@ from typing import Final
 
 from confluent_kafka import Consumer, KafkaException, TopicPartition
 from confluent_kafka import KafkaError as Code
-from confluent_kafka import Message as Message  # noqa: PLC0414  for those who may not import it
+from confluent_kafka import Message as Message  # noqa: PLC0414  re-exported
 
 from homma.errors import KafkaError
 from homma.topics.kafka.connection import (
     Connection,
-    calling,
+    call_kafka,
     client_config,
-    create,
-    explained,
+    create_client,
     log,
+    to_homma_error,
 )
 
 _TIMEOUT_S: Final = 10.0
 _BATCH: Final = 20_000
-_NO_OFFSET: Final = 0  # librdkafka's special offsets are all negative
+_FIRST_OFFSET: Final = 0  # librdkafka's special offsets are all negative
 _BEGINNING: Final = -2
 
 
 @dataclass(frozen=True, slots=True)
 class Committed:
-    """A committed offset and what its committer wrote beside it."""
+    """A committed offset and its metadata."""
 
     offset: int
     metadata: str
@@ -41,11 +41,11 @@ class Range:
 
 
 class Reader:
-    """Reads given partitions, committed records only, without joining a group."""
+    """Reads committed records of given partitions, without joining a group."""
 
     def __init__(self, config: Connection) -> None:
         self._config = config
-        self._consumer = create(
+        self._consumer = create_client(
             Consumer,
             client_config(
                 config,
@@ -58,11 +58,12 @@ class Reader:
             ),
         )
 
-    def kept(self, topic: str, partition: int) -> Range:
-        """The offsets that a partition has, those of open transactions included."""
-        # The reader's own view ends before an open transaction; a second client's does not.
-        low, high = calling(
-            f"asking for the offsets of {topic}",
+    def offset_range(self, topic: str, partition: int) -> Range:
+        """The offsets in a partition, including those of open transactions."""
+        # To a read_committed consumer, a partition ends before the first open transaction. A
+        # second consumer sees its real end.
+        low, high = call_kafka(
+            f"listing the offsets of {topic}",
             self._config,
             lambda: self._uncommitted().get_watermark_offsets(
                 TopicPartition(topic, partition), timeout=_TIMEOUT_S
@@ -72,7 +73,7 @@ class Reader:
 
     def _uncommitted(self) -> Consumer:
         if not hasattr(self, "_watermarks"):
-            self._watermarks = create(
+            self._watermarks = create_client(
                 Consumer,
                 client_config(
                     self._config,
@@ -84,90 +85,92 @@ class Reader:
         return self._watermarks
 
     def partitions(self, topic: str) -> int:
-        """How many partitions a topic has."""
-        metadata = calling(
-            f"asking for {topic}",
+        """The partition count of a topic."""
+        metadata = call_kafka(
+            f"looking up {topic}",
             self._config,
             lambda: self._consumer.list_topics(topic, timeout=_TIMEOUT_S),
         )
         return len(metadata.topics[topic].partitions)
 
-    def since(self, topic: str, partition: int, timestamp_ms: int) -> int | None:
-        """The first offset at or after a record timestamp; None where there is none."""
-        [found] = calling(
-            f"asking for offsets by time of {topic}",
+    def offset_for_time(self, topic: str, partition: int, timestamp_ms: int) -> int | None:
+        """The first offset with at least this record timestamp; None if there is none."""
+        [result] = call_kafka(
+            f"looking up offsets of {topic} by time",
             self._config,
             lambda: self._consumer.offsets_for_times(
                 [TopicPartition(topic, partition, timestamp_ms)], timeout=_TIMEOUT_S
             ),
         )
-        return found.offset if found.offset >= _NO_OFFSET else None
+        return result.offset if result.offset >= _FIRST_OFFSET else None
 
     def read(
-        self, partition: int, wanted: dict[str, Range], idle_s: float
+        self, partition: int, ranges: dict[str, Range], idle_s: float
     ) -> Iterator[list[Message]]:
         """The committed records of one partition of several topics, batch by batch.
 
-        Waits for the ends to become readable (an open transaction stands before them until it is
-        ended); KafkaError when nothing has come for `idle_s` seconds.
+        Waits until open transactions before the end of a range have ended. Raises KafkaError if no
+        record arrives for `idle_s` seconds.
         """
-        left = {topic: span.end for topic, span in wanted.items() if span.start < span.end}
-        if not left:
+        ends = {topic: span.end for topic, span in ranges.items() if span.start < span.end}
+        if not ends:
             return
-        for topic in left:
-            # Unasked, librdkafka looks for topics that are new to it once a second.
+        for topic in ends:
+            # Refreshes the metadata. By itself, librdkafka looks for new topics once a second.
             self.partitions(topic)
         self._consumer.assign(
-            [TopicPartition(topic, partition, wanted[topic].start) for topic in left]
+            [TopicPartition(topic, partition, ranges[topic].start) for topic in ends]
         )
         try:
-            while left:
-                # `consume` waits until it has as many as asked for: wait for one, take the rest.
+            while ends:
+                # `consume` waits until the batch is full: wait for one record, then take the rest.
                 batch = self._consumer.consume(1, idle_s)
                 batch += self._consumer.consume(_BATCH, 0)
                 if not batch:
                     raise KafkaError(
-                        f"nothing more could be read of {', '.join(sorted(left))}, "
-                        f"partition {partition}, for {idle_s:g} s",
-                        "see whether the broker is well and whether a transaction is left open",
+                        f"no records of {', '.join(sorted(ends))}, partition {partition}, "
+                        f"could be read for {idle_s:g} s",
+                        "check that the broker is healthy and that no transaction is left open",
                     )
-                records = [m for m in batch if self._within(m, left, wanted)]
+                records = [m for m in batch if self._is_in_range(m, ends, ranges)]
                 if records:
                     yield records
         finally:
             self._consumer.unassign()
 
-    def _within(self, message: Message, left: dict[str, int], wanted: dict[str, Range]) -> bool:
-        """Whether it is one of the records wanted; strikes off topics that are through."""
+    def _is_in_range(
+        self, message: Message, ends: dict[str, int], ranges: dict[str, Range]
+    ) -> bool:
+        """Whether a message is a record of its range. Removes finished topics from `ends`."""
         topic, offset = str(message.topic()), message.offset() or 0
         error = message.error()
         if error is not None and error.code() != Code._PARTITION_EOF:
-            raise explained(KafkaException(error), f"reading {topic}", self._config)
-        if topic in left and offset + (error is None) >= left[topic]:
-            del left[topic]
-        return error is None and offset < wanted[topic].end
+            raise to_homma_error(KafkaException(error), f"reading {topic}", self._config)
+        if topic in ends and offset + (error is None) >= ends[topic]:
+            del ends[topic]
+        return error is None and offset < ranges[topic].end
 
     def close(self) -> None:
-        """Let go of the connections."""
+        """Close the connections."""
         self._consumer.close()
         if hasattr(self, "_watermarks"):
             self._watermarks.close()
 
 
-#: Called with the partitions that came, or went.
-Moved = Callable[[Sequence[int]], None]
+#: Called with the partitions that were assigned, revoked or lost.
+PartitionsCallback = Callable[[Sequence[int]], None]
 
 
 class GroupReader:
-    """Reads a topic as a member of a consumer group; offsets are committed by others.
+    """Reads a topic as a member of a consumer group. Callers commit the offsets.
 
-    Partitions come without a position: who is told of them says where to start, with `start`.
+    Assigned partitions have no position: the caller sets the offset with `start`.
     """
 
     def __init__(self, config: Connection, group: str, topic: str, session_ms: int) -> None:
         self._config = config
         self._topic = topic
-        self._consumer = create(
+        self._consumer = create_client(
             Consumer,
             client_config(
                 config,
@@ -179,14 +182,14 @@ class GroupReader:
                 auto_offset_reset="error",
                 partition_assignment_strategy="cooperative-sticky",
                 session_timeout_ms=session_ms,
-                # An answer that got lost is waited for as long as this; the default is a minute.
+                # How long to wait for a lost response; the default is a minute.
                 socket_timeout_ms=10_000,
-                # How soon it is noticed that the topic has changed.
+                # How soon changes of the topic are noticed.
                 topic_metadata_refresh_interval_ms=5_000,
                 fetch_wait_max_ms=10,
-                # A full queue is looked at again so soon; the default is a second of doing nothing.
+                # How soon fetching resumes after a full queue; the default is a second.
                 fetch_queue_backoff_ms=10,
-                # What is fetched at once is unpacked at once: ticks are ten times as large then.
+                # Each fetch is decompressed as a whole, and ticks are ten times as large then.
                 queued_min_messages=20_000,
                 queued_max_messages_kbytes=4096,
                 fetch_max_bytes=2 << 20,
@@ -194,8 +197,13 @@ class GroupReader:
             ),
         )
 
-    def join(self, on_assigned: Moved, on_revoked: Moved, on_lost: Moved) -> None:
-        """Become a member; the callbacks run inside `consume`."""
+    def join(
+        self,
+        on_assigned: PartitionsCallback,
+        on_revoked: PartitionsCallback,
+        on_lost: PartitionsCallback,
+    ) -> None:
+        """Join the group. The callbacks run inside `consume`."""
 
         def assigned(consumer: Consumer, parts: list[TopicPartition]) -> None:
             del consumer
@@ -211,61 +219,61 @@ class GroupReader:
 
         self._consumer.subscribe([self._topic], on_assign=assigned, on_revoke=revoked, on_lost=lost)
 
-    def hold(self, partitions: Sequence[int]) -> None:
-        """Own partitions, newly assigned or not, without reading them yet."""
+    def pause(self, partitions: Sequence[int]) -> None:
+        """Keep partitions, newly assigned or not, without reading them."""
         parts = [TopicPartition(self._topic, p) for p in partitions]
-        owned = {p.partition for p in self._consumer.assignment()}
-        new = [TopicPartition(self._topic, p, _BEGINNING) for p in partitions if p not in owned]
+        assigned = {p.partition for p in self._consumer.assignment()}
+        new = [TopicPartition(self._topic, p, _BEGINNING) for p in partitions if p not in assigned]
         if new:
             self._consumer.incremental_assign(new)
         self._consumer.pause(parts)
 
-    def go_on(self, partition: int) -> None:
-        """Read on where `hold` has stopped it."""
+    def resume(self, partition: int) -> None:
+        """Continue reading a paused partition."""
         self._consumer.resume([TopicPartition(self._topic, partition)])
 
     def start(self, partition: int, offset: int) -> None:
-        """Read an owned partition, from an offset."""
-        # Unlike a seek, which is refused while the first fetch is being set up, this always goes.
+        """Read an assigned partition from an offset."""
+        # A seek fails until the first fetch is set up; reassigning always works.
         part = TopicPartition(self._topic, partition, offset)
         self._consumer.incremental_unassign([part])
         self._consumer.incremental_assign([part])
         self._consumer.resume([part])
 
-    def end_seen(self, partition: int) -> int | None:
-        """The end of a partition as of the last fetch; None before the first."""
+    def known_end(self, partition: int) -> int | None:
+        """The end offset of a partition as of the last fetch; None before the first fetch."""
         _, high = self._consumer.get_watermark_offsets(
             TopicPartition(self._topic, partition), cached=True
         )
-        return high if high >= _NO_OFFSET else None
+        return high if high >= _FIRST_OFFSET else None
 
-    def consume(self, most: int, timeout_s: float) -> tuple[list[Message], list[int]]:
-        """Up to so many records, and the partitions whose end was reached."""
-        batch = self._consumer.consume(most, timeout_s)
+    def consume(self, limit: int, timeout_s: float) -> tuple[list[Message], list[int]]:
+        """Up to `limit` records, and the partitions whose end was reached."""
+        batch = self._consumer.consume(limit, timeout_s)
         ends = [m for m in batch if m.error() is not None]
         if not ends:
             return batch, []
         for message in ends:
             error = message.error()
             if error is not None and error.code() != Code._PARTITION_EOF:
-                raise explained(KafkaException(error), f"reading {self._topic}", self._config)
+                raise to_homma_error(KafkaException(error), f"reading {self._topic}", self._config)
         return [m for m in batch if m.error() is None], [m.partition() or 0 for m in ends]
 
     def committed(self, partition: int) -> Committed | None:
-        """The group's offset of a partition; None where it has none."""
-        [found] = calling(
-            f"asking for the committed offset of {self._topic}",
+        """The group's committed offset of a partition; None if there is none."""
+        [result] = call_kafka(
+            f"reading the committed offset of {self._topic}",
             self._config,
             lambda: self._consumer.committed(
                 [TopicPartition(self._topic, partition)], timeout=_TIMEOUT_S
             ),
         )
-        if found.offset < _NO_OFFSET:
+        if result.offset < _FIRST_OFFSET:
             return None
-        return Committed(found.offset, found.metadata or "")
+        return Committed(result.offset, result.metadata or "")
 
-    def owner(self) -> object:
-        """What a transaction needs to be fenced by the group; fetched anew for each."""
+    def group_metadata(self) -> object:
+        """The metadata with which the group fences a transaction. Fetch it for each transaction."""
         return self._consumer.consumer_group_metadata()
 
     def close(self) -> None:
@@ -273,5 +281,5 @@ class GroupReader:
         try:
             self._consumer.close()
         except (KafkaException, SystemError) as error:
-            # Where no broker is there to be told, the client can fail to say so (its SystemError).
+            # Without a reachable broker, the client can fail with a SystemError.
             log.debug("leaving the group: %s", error)

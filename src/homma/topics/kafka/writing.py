@@ -1,4 +1,4 @@
-"""Producers: an idempotent one for ticks, a transactional one for candles."""
+"""Producers: idempotent for ticks, transactional for candles."""
 
 import threading
 import time
@@ -10,16 +10,23 @@ from typing import Final
 from confluent_kafka import KafkaError as Code
 from confluent_kafka import KafkaException, Message, Producer, TopicPartition
 
-from homma.errors import Fenced, KafkaError
-from homma.failpoint import Reached, Step, ignored
+from homma.errors import Aborted, Fenced, KafkaError, OutcomeUnknown
+from homma.failpoint import OnStep, Step, ignore_step
 from homma.topics.contract import Headers
-from homma.topics.kafka.connection import Connection, client_config, create, explained, log
+from homma.topics.kafka.connection import (
+    Connection,
+    client_config,
+    create_client,
+    log,
+    to_homma_error,
+)
 
-#: The partition is that of the key.
+#: The key decides the partition.
 ANY_PARTITION: Final = -1
-# As Java's clients do it, so that a series stays where others of its producers put it.
+# The partitioner of Kafka's Java clients, so that producers in any language use one partition per
+# series.
 _PARTITIONER: Final = "murmur2_random"
-# librdkafka's queue: one publish of many series fits in.
+# The size of librdkafka's queue: one transaction of many series fits.
 _QUEUE: Final = 1_000_000
 _QUEUE_KIB: Final = 512 * 1024
 
@@ -30,7 +37,7 @@ class Sender:
     def __init__(self, config: Connection) -> None:
         self._config = config
         self._failed: Code | None = None
-        self._producer = create(
+        self._producer = create_client(
             Producer,
             client_config(
                 config,
@@ -49,7 +56,7 @@ class Sender:
         self._failed = self._failed or error
 
     def send(self, topic: str, keys: Sequence[bytes], values: Sequence[bytes]) -> None:
-        """Hand over records; waits while librdkafka's queue is full."""
+        """Queue records. Waits while librdkafka's queue is full."""
         produce = self._producer.produce
         for key, value in zip(keys, values, strict=True):
             while True:
@@ -61,68 +68,60 @@ class Sender:
         self.poll(0)
 
     def poll(self, timeout_s: float) -> None:
-        """Serve delivery reports; KafkaError where a record was given up."""
+        """Handle delivery reports. Raises KafkaError if a record could not be delivered."""
         self._producer.poll(timeout_s)
         self._raise_failed()
 
     def flush(self, timeout_s: float) -> int:
-        """Wait until all is acknowledged; the number of records that are not yet."""
-        left = self._producer.flush(timeout_s)
+        """Wait for acknowledgements. Returns the number of records not yet acknowledged."""
+        unacknowledged = self._producer.flush(timeout_s)
         self._raise_failed()
-        return left
+        return unacknowledged
 
     @property
     def waiting(self) -> int:
-        """Records not yet acknowledged."""
+        """The number of records not yet acknowledged."""
         return len(self._producer)
 
     def _raise_failed(self) -> None:
         if self._failed is not None:
             error, self._failed = self._failed, None
-            raise explained(KafkaException(error), "sending records", self._config)
+            raise to_homma_error(KafkaException(error), "sending records", self._config)
 
 
-class Aborted(KafkaError):
-    """The transaction was rolled back: go back to the state before it and do it again."""
-
-
-class Indefinite(KafkaError):
-    """Nobody knows whether the transaction went through: a new producer, then look."""
-
-
-_AGAIN: Final = "nothing to do: the work is taken up again from the last commit"
+_RESUMES: Final = "nothing to do: the work resumes from the last commit"
 _INIT_S: Final = 10.0
 _STEP_S: Final = 5.0
 _GRACE_S: Final = 1.0
 
 
-class Bounded:
-    """Calls that may never come back, each in a thread that can be left behind.
+class BoundedCalls:
+    """Runs calls that may never return, each in a thread that can be abandoned.
 
-    librdkafka is told how long a step of a transaction may take. When its broker is killed in the
-    middle of one it can wait for ever all the same; and closing a producer waits until its
-    transaction is rolled back, however long the broker takes for that.
+    Transaction calls have a timeout in librdkafka. If the broker is killed during a call, the call
+    can still block forever. Closing a producer blocks until the broker has rolled back its
+    transaction.
     """
 
     def __init__(self) -> None:
         self._stuck: threading.Thread | None = None
 
     @property
-    def stuck(self) -> bool:
-        """Whether a call has been left behind."""
+    def is_stuck(self) -> bool:
+        """Whether a call was abandoned."""
         return self._stuck is not None
 
     def call(self, call: Callable[[], None], within_s: float) -> None:
-        """Do it, behind the call left behind; TimeoutError where it has not come back in time.
+        """Run a call after the abandoned one, if any. Raises the call's exceptions.
 
-        Raises what it raises.
+        Raises TimeoutError if the call does not return within `within_s`.
         """
         done: Future[None] = Future()
-        before = self._stuck
+        previous = self._stuck
 
         def run() -> None:
-            if before is not None:
-                before.join()
+            if previous is not None:
+                previous.join()
             try:
                 call()
                 done.set_result(None)
@@ -139,10 +138,10 @@ class Bounded:
 
 
 class Transactions:
-    """One transactional producer. Raises Aborted, Fenced or Indefinite, in the order of facts.
+    """A transactional producer. Methods raise Aborted, Fenced or OutcomeUnknown.
 
-    After Indefinite or Fenced this producer is of no more use: make a new one, whose `init` ends
-    whatever the old one left open.
+    After Fenced or OutcomeUnknown, create a new producer: its `init` ends the transaction that the
+    old producer left open.
     """
 
     def __init__(
@@ -151,14 +150,14 @@ class Transactions:
         transactional_id: str,
         timeout_ms: int,
         clock_s: Callable[[], float] = time.monotonic,
-        reached: Reached = ignored,
+        on_step: OnStep = ignore_step,
     ) -> None:
         self._config = config
         self._deadline_s = timeout_ms / 1000
-        self._bounded = Bounded()
+        self._bounded = BoundedCalls()
         self._clock_s = clock_s
-        self._reached = reached
-        self._producer = create(
+        self._on_step = on_step
+        self._producer = create_client(
             Producer,
             client_config(
                 config,
@@ -175,15 +174,15 @@ class Transactions:
         )
 
     def init(self) -> None:
-        """Take over the transactional id; ends the predecessor's transaction."""
+        """Take over the transactional id and end the previous producer's transaction."""
         self._step(
             "taking over the partition", lambda: self._producer.init_transactions(_INIT_S), _INIT_S
         )
 
     def begin(self) -> None:
-        """Open a transaction."""
+        """Begin a transaction."""
         self._step("beginning a transaction", self._producer.begin_transaction)
-        self._reached(Step.BEGUN)
+        self._on_step(Step.BEGUN)
 
     def send(
         self,
@@ -194,66 +193,70 @@ class Transactions:
         timestamps_ms: Sequence[int],
         headers: Sequence[Headers],
     ) -> None:
-        """Records of one topic, to a partition or, by their keys, to ANY_PARTITION."""
+        """Send records of one topic to a partition, or to ANY_PARTITION by their keys."""
         produce = self._producer.produce
         rows = zip(keys, values, timestamps_ms, headers, strict=True)
-        for key, value, timestamp_ms, told in rows:
+        for key, value, timestamp_ms, record_headers in rows:
             while True:
                 try:
-                    produce(topic, value, key, partition, timestamp=timestamp_ms, headers=told)
+                    produce(
+                        topic, value, key, partition, timestamp=timestamp_ms, headers=record_headers
+                    )
                     break
                 except BufferError:
                     self._producer.poll(0.05)
                 except KafkaException as error:
-                    raise self._judged(error, "writing candles") from error
+                    raise self._transaction_error(error, "writing candles") from error
 
-    def commit(self, topic: str, partition: int, offset: int, metadata: str, owner: object) -> None:
-        """Commit what was sent together with the input offset; `owner` from the group's reader."""
-        self._reached(Step.SENT)
+    def commit(
+        self, topic: str, partition: int, offset: int, metadata: str, group_metadata: object
+    ) -> None:
+        """Commit the records and the input offset. `group_metadata` is from GroupReader."""
+        self._on_step(Step.SENT)
         position = TopicPartition(topic, partition, offset, metadata)
         self._step(
             "adding the offset to the transaction",
-            lambda: self._producer.send_offsets_to_transaction([position], owner, _STEP_S),
+            lambda: self._producer.send_offsets_to_transaction([position], group_metadata, _STEP_S),
         )
-        self._reached(Step.OFFSET_ADDED)
+        self._on_step(Step.OFFSET_ADDED)
         self._step("committing a transaction", lambda: self._producer.commit_transaction(_STEP_S))
-        self._reached(Step.COMMITTED)
+        self._on_step(Step.COMMITTED)
 
-    def settle(self, topic: str, partition: int, owner: object) -> None:
-        """Have the group let go of an offset that an old transaction of this id has left pending.
+    def clear_pending_offset(self, topic: str, partition: int, group_metadata: object) -> None:
+        """Clear an offset that an old transaction of this id left pending in the group.
 
-        When broker and engine die together the coordinator may forget such a transaction, and
-        `init` has nothing to end; the group goes on waiting for it, and gives no offset. A
-        transaction of our own that is rolled back ends all that this producer has pending there.
+        If broker and engine die together, the coordinator may forget the transaction, so `init`
+        has nothing to end. The group keeps waiting for the transaction and returns no offset.
+        Rolling back a new transaction clears everything that is pending for this producer.
         """
         self.begin()
         position = TopicPartition(topic, partition, 0)
         self._step(
             "adding an offset to a transaction to be rolled back",
-            lambda: self._producer.send_offsets_to_transaction([position], owner, _STEP_S),
+            lambda: self._producer.send_offsets_to_transaction([position], group_metadata, _STEP_S),
         )
         self.abort()
 
     def abort(self) -> None:
-        """Roll back what was sent."""
+        """Roll back the transaction."""
         self._step("aborting a transaction", lambda: self._producer.abort_transaction(_STEP_S))
 
     def close(self) -> None:
-        """Let go of the connections; what is not committed is rolled back, by whoever can."""
+        """Close the connections. An open transaction is rolled back."""
         with suppress(TimeoutError):
-            self._bounded.call(self._close, 0 if self._bounded.stuck else _GRACE_S)
+            self._bounded.call(self._close, 0 if self._bounded.is_stuck else _GRACE_S)
 
     def _close(self) -> None:
         self._producer.purge()
         try:
             self._producer.close()
         except (KafkaException, SystemError) as error:
-            # Closing rolls back an open transaction, which a successor has done already, or which
-            # no broker is there to do; then the client can fail to say so (its SystemError).
+            # Closing rolls back an open transaction. This fails if another producer has already
+            # done so, and can fail with a SystemError if no broker is reachable.
             log.debug("closing a producer: %s", error)
 
     def _step(self, doing: str, call: Callable[[], None], within_s: float = _STEP_S) -> None:
-        """Do it again as long as librdkafka says that this helps."""
+        """Run one step of a transaction. Retries while librdkafka reports a retriable error."""
         until_s = self._clock_s() + self._deadline_s
         while True:
             try:
@@ -261,16 +264,16 @@ class Transactions:
             except KafkaException as error:
                 cause: Code = error.args[0]
                 if cause.txn_requires_abort() or not cause.retriable() or self._clock_s() > until_s:
-                    raise self._judged(error, doing) from error
+                    raise self._transaction_error(error, doing) from error
             except TimeoutError as error:
-                raise Indefinite(
-                    f"{doing} at {self._config['bootstrap.servers']} has not come back", _AGAIN
+                raise OutcomeUnknown(
+                    f"{doing} at {self._config['bootstrap.servers']} did not return", _RESUMES
                 ) from error
 
-    def _judged(self, error: KafkaException, doing: str) -> KafkaError:
+    def _transaction_error(self, error: KafkaException, doing: str) -> KafkaError:
         cause: Code = error.args[0]
-        told = explained(error, doing, self._config)
-        if isinstance(told, Fenced):
-            return told
-        kind = Aborted if cause.txn_requires_abort() else Indefinite
-        return kind(told.what, _AGAIN)
+        homma_error = to_homma_error(error, doing, self._config)
+        if isinstance(homma_error, Fenced):
+            return homma_error
+        kind = Aborted if cause.txn_requires_abort() else OutcomeUnknown
+        return kind(homma_error.problem, _RESUMES)

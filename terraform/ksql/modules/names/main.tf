@@ -1,4 +1,4 @@
-# Names and rules, without a provider: what `terraform test` reaches.
+# Names and validation, without a provider, so that `terraform test` can test them.
 
 variable "name" {
   type     = string
@@ -6,7 +6,7 @@ variable "name" {
 
   validation {
     condition     = can(regex("^[a-z][a-z0-9-]{1,30}[a-z0-9]$", var.name))
-    error_message = "name: 3 to 32 lower-case letters, digits and -, beginning with a letter."
+    error_message = "name: must be 3 to 32 lower-case letters, digits and -, starting with a letter."
   }
 }
 
@@ -16,7 +16,7 @@ variable "cloud" {
 
   validation {
     condition     = contains(["AWS", "GCP", "AZURE"], var.cloud)
-    error_message = "cloud: AWS, GCP or AZURE."
+    error_message = "cloud: must be AWS, GCP or AZURE."
   }
 }
 
@@ -26,7 +26,7 @@ variable "region" {
 
   validation {
     condition     = can(regex("^[a-z0-9-]{4,}$", var.region))
-    error_message = "region: as the cloud writes it, such as eu-central-1."
+    error_message = "region: must be the cloud's region name, such as eu-central-1."
   }
 }
 
@@ -36,7 +36,7 @@ variable "engine" {
 
   validation {
     condition     = contains(["ksqldb", "flink"], var.engine)
-    error_message = "engine: ksqldb or flink."
+    error_message = "engine: must be ksqldb or flink."
   }
 }
 
@@ -46,7 +46,7 @@ variable "partitions" {
 
   validation {
     condition     = var.partitions >= 1 && var.partitions <= 300 && floor(var.partitions) == var.partitions
-    error_message = "partitions: a whole number from 1 to 300."
+    error_message = "partitions: must be a whole number from 1 to 300."
   }
 }
 
@@ -56,7 +56,7 @@ variable "csu" {
 
   validation {
     condition     = contains([1, 2, 4, 8, 12, 16, 20, 24, 28], var.csu)
-    error_message = "csu: 1, 2, 4, 8, 12, 16, 20, 24 or 28."
+    error_message = "csu: must be 1, 2, 4, 8, 12, 16, 20, 24 or 28."
   }
 }
 
@@ -66,7 +66,7 @@ variable "max_cfu" {
 
   validation {
     condition     = contains([5, 10, 20, 30, 40, 50], var.max_cfu)
-    error_message = "max_cfu: 5, 10, 20, 30, 40 or 50."
+    error_message = "max_cfu: must be 5, 10, 20, 30, 40 or 50."
   }
 }
 
@@ -81,17 +81,17 @@ variable "topics" {
 
   validation {
     condition     = length(distinct(var.topics[*].name)) == length(var.topics)
-    error_message = "topics: no name twice."
+    error_message = "topics: names must be unique."
   }
 
   validation {
     condition     = length([for topic in var.topics : topic if topic.candles]) == 11
-    error_message = "topics: 11 of candles."
+    error_message = "topics: there must be 11 candle topics."
   }
 }
 
 variable "statements" {
-  description = "statements.json: Flink's tables, and insert, which runs."
+  description = "statements.json: Flink's tables, and the statement `insert`, which runs."
   type = list(object({
     name = string
     text = string
@@ -100,44 +100,44 @@ variable "statements" {
 }
 
 locals {
-  # Flink's tables make the topics of candles themselves.
-  made = [for topic in var.topics : topic if var.engine == "ksqldb" || !topic.candles]
+  # Flink's tables create the candle topics.
+  created = [for topic in var.topics : topic if var.engine == "ksqldb" || !topic.candles]
 
   candles = [for topic in var.topics : topic.name if topic.candles]
   others  = [for topic in var.topics : topic.name if !topic.candles]
 }
 
 output "topics" {
-  description = "The topics that Terraform makes, by name."
-  value       = { for topic in local.made : topic.name => merge(topic, { partitions = var.partitions }) }
+  description = "The topics that Terraform creates, by name."
+  value       = { for topic in local.created : topic.name => merge(topic, { partitions = var.partitions }) }
 }
 
 output "tables" {
-  description = "Flink's tables by name: each makes its topic."
+  description = "Flink's tables by name; each creates its topic."
   value       = { for s in var.statements : s.name => s.text if s.name != "insert" && var.engine == "flink" }
 }
 
 output "runs" {
-  description = "Flink's statement that runs, by name."
+  description = "Flink's running statement, by name."
   value       = { for s in var.statements : s.name => s.text if s.name == "insert" && var.engine == "flink" }
 }
 
 output "candle_topics" {
-  description = "The topics of candles, whoever makes them."
+  description = "All candle topics."
   value       = local.candles
 }
 
 output "tick_topic" {
-  description = "The topic of ticks."
+  description = "The tick topic."
   value       = local.others[0]
 }
 
 output "accounts" {
-  description = "Service accounts: what they are called and what they may do."
+  description = "Service accounts: their names and permissions."
   value = {
-    feed   = { name = "${var.name}-feed", does = "writes ticks" }
-    land   = { name = "${var.name}-land", does = "reads ticks and candles" }
-    engine = { name = "${var.name}-${var.engine}", does = "makes candles of ticks" }
-    admin  = { name = "${var.name}-admin", does = "makes topics and rights" }
+    feed   = { name = "${var.name}-feed", purpose = "writes ticks" }
+    land   = { name = "${var.name}-land", purpose = "reads ticks and candles" }
+    engine = { name = "${var.name}-${var.engine}", purpose = "makes candles from ticks" }
+    admin  = { name = "${var.name}-admin", purpose = "creates topics and permissions" }
   }
 }

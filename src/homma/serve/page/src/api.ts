@@ -1,4 +1,4 @@
-/** What the server is asked for. Addresses are relative: the page may stand below any path. */
+/** Requests to the server. URLs are relative, as the page may be served below any path. */
 
 import type { Candle } from "./candles";
 import type { Series } from "./state";
@@ -8,25 +8,25 @@ export interface Interval {
   readonly name: string;
 }
 
-/** The newest candle of a series, with the closes that led to it. */
+/** The newest candle of a series, and its last closes. */
 export interface Quote extends Series {
   readonly candle: Candle;
   readonly closes: readonly number[];
 }
 
-/** The server wants a token first. */
-export class TokenWanted extends Error {}
+/** The server requires a token. */
+export class TokenRequired extends Error {}
 
-/** The server refused, and said why. */
-export class Refused extends Error {}
+/** The server refused the request; the message is its reason. */
+export class RequestRefused extends Error {}
 
-async function asked<T>(path: string, query: Record<string, string> = {}): Promise<T> {
-  const said = new URLSearchParams(query).toString();
-  const answer = await fetch(said === "" ? path : `${path}?${said}`, {
+async function getJson<T>(path: string, parameters: Record<string, string> = {}): Promise<T> {
+  const query = new URLSearchParams(parameters).toString();
+  const answer = await fetch(query === "" ? path : `${path}?${query}`, {
     headers: { Accept: "application/json" },
   });
-  if (answer.status === 401) throw new TokenWanted();
-  if (!answer.ok) throw new Refused(await reason(answer));
+  if (answer.status === 401) throw new TokenRequired();
+  if (!answer.ok) throw new RequestRefused(await reason(answer));
   return (await answer.json()) as T;
 }
 
@@ -36,34 +36,35 @@ async function reason(answer: Response): Promise<string> {
 }
 
 export async function series(): Promise<readonly Series[]> {
-  return (await asked<{ series: Series[] }>("api/series")).series;
+  return (await getJson<{ series: Series[] }>("api/series")).series;
 }
 
 export function intervals(): Promise<readonly Interval[]> {
-  return asked<Interval[]>("api/intervals");
+  return getJson<Interval[]>("api/intervals");
 }
 
-export interface Wanted extends Series {
+export interface CandleQuery extends Series {
   readonly interval: string;
 }
 
 /** The newest `limit` candles before `to`, oldest first. */
-export async function candles(wanted: Wanted, limit: number, to?: string): Promise<Candle[]> {
-  const { source, symbol, interval } = wanted;
+export async function candles(series: CandleQuery, limit: number, to?: string): Promise<Candle[]> {
+  const { source, symbol, interval } = series;
   const query = { source, symbol, interval, limit: String(limit), ...(to === undefined ? {} : { to }) };
-  return (await asked<{ candles: Candle[] }>("api/candles", query)).candles;
+  return (await getJson<{ candles: Candle[] }>("api/candles", query)).candles;
 }
 
 export async function overview(interval: string): Promise<readonly Quote[]> {
-  return (await asked<{ series: Quote[] }>("api/overview", { interval })).series;
+  return (await getJson<{ series: Quote[] }>("api/overview", { interval })).series;
 }
 
-export function liveAddress(interval: string, followed: readonly Series[]): string {
+export function liveUrl(interval: string, series: readonly Series[]): string {
   const query = new URLSearchParams({ interval });
-  for (const { source, symbol } of followed) query.append("series", `${source}:${symbol}`);
+  for (const { source, symbol } of series) query.append("series", `${source}:${symbol}`);
   return `api/live?${query}`;
 }
 
+/** Log in; false if the token is wrong. */
 export async function login(token: string): Promise<boolean> {
   const answer = await fetch("api/login", {
     method: "POST",

@@ -1,32 +1,33 @@
-/** From a state to what is on the screen, and back. */
+/** Connects the state with the chart, the controls and the server. */
 
 import * as api from "./api";
-import { Book } from "./book";
 import { Chart, type Colours } from "./chart";
+import { ChartData } from "./chart-data";
 import { Controls, byId } from "./controls";
 import { csv } from "./csv";
 import { instantText } from "./format";
-import { Legend, spoken, type Shown } from "./legend";
-import { Live, type Gone, type Link, type LiveCandle } from "./live";
+import { Legend, spoken, type View } from "./legend";
+import { Live, type DeletedCandle, type Link, type LiveCandle } from "./live";
 import { Market } from "./market";
-import { fileName, pictureOf, save } from "./save";
-import { START, fitted, fromAddress, sameCandles, toAddress, type Series, type State } from "./state";
-import { onSystemChange, timeZoneOf, wear } from "./theme";
+import { fileName, pngOf, save } from "./save";
+import { DEFAULTS, fitted, fromUrl, sameCandles, toUrl, type Series, type State } from "./state";
+import { onSystemChange, timeZoneOf, applyTheme } from "./theme";
 
 const OVERVIEW_MS = 2_000;
-const AGAIN_MS = 2_000;
-const OLDER_WHEN_LEFT = 100;
-/** Above this width the overview stands beside the chart unless it is put away. */
+const RETRY_MS = 2_000;
+/** Older candles are loaded when fewer than this are left of the visible range. */
+const LOAD_OLDER_BELOW = 100;
+/** Above this width the market overview is shown next to the chart, unless it is hidden. */
 const wide = matchMedia("(min-width: 1100px)");
 
 export class App {
-  onTokenWanted: () => void = () => undefined;
-  #state: State = START;
+  onTokenRequired: () => void = () => undefined;
+  #state: State = DEFAULTS;
   #series: readonly Series[] = [];
   #codes: readonly string[] = [];
-  #book = new Book("", "", []);
+  #data = new ChartData("", "", []);
   #link: Link = "connecting";
-  #pointed: number | undefined;
+  #crosshairTime: number | undefined;
   #colours: Colours;
   readonly #chart: Chart;
   readonly #controls: Controls;
@@ -35,180 +36,181 @@ export class App {
   readonly #live: Live;
 
   constructor() {
-    this.#colours = wear(fromAddress(location.search, []).theme);
-    this.#chart = new Chart(byId("chart"), this.#look(), {
+    this.#colours = applyTheme(fromUrl(location.search, []).theme);
+    this.#chart = new Chart(byId("chart"), this.#style(), {
       pointed: (time) => {
-        this.#pointed = time;
+        this.#crosshairTime = time;
         this.#showLegend();
       },
-      scrolled: (before) => {
-        if (before < OLDER_WHEN_LEFT) void this.#older();
+      scrolled: (candlesBefore) => {
+        if (candlesBefore < LOAD_OLDER_BELOW) void this.#loadOlder();
       },
     });
     this.#controls = new Controls({
       set: (change) => this.set(change),
       csv: () => this.#saveCsv(),
       png: () => void this.#savePng(),
-      marketShown: () => this.#marketShown(),
+      isMarketShown: () => this.#isMarketShown(),
     });
     this.#market = new Market(
       byId("quotes"), byId("market-filter"),
-      ({ source, symbol }) => `./${toAddress({ ...this.#state, source, symbol, compare: [] })}`,
+      ({ source, symbol }) => `./${toUrl({ ...this.#state, source, symbol, compare: [] })}`,
       ({ source, symbol }) => this.set({ source, symbol, compare: [], ...(wide.matches ? {} : { market: "off" }) }),
     );
     this.#live = new Live({
-      candle: (candle) => this.#take(candle),
-      gone: (gone) => this.#drop(gone),
-      missed: () => void this.#catchUp(),
+      candle: (candle) => this.#update(candle),
+      deleted: (candle) => this.#delete(candle),
+      missed: () => void this.#reload(),
       link: (link) => this.#showLink(link),
     });
     byId("chart").addEventListener("keydown", (event) => this.#key(event));
-    addEventListener("popstate", () => this.#goTo(fromAddress(location.search, this.#codes)));
-    onSystemChange(() => this.#dress());
-    wide.addEventListener("change", () => this.#dress());
+    addEventListener("popstate", () => this.#goTo(fromUrl(location.search, this.#codes)));
+    onSystemChange(() => this.#applyStyle());
+    wide.addEventListener("change", () => this.#applyStyle());
   }
 
-  async begin(): Promise<void> {
+  async start(): Promise<void> {
     const [intervals, series] = await Promise.all([api.intervals(), api.series()]);
     this.#codes = intervals.map(({ code }) => code);
     this.#series = series;
     this.#controls.intervals(intervals);
-    this.#goTo(fromAddress(location.search, this.#codes));
+    this.#goTo(fromUrl(location.search, this.#codes));
     byId("chart").focus();
     void this.#overview();
   }
 
-  /** Change what is shown; the address follows, and goes back with the browser's button. */
+  /** Change the state, and add it to the browser's history. */
   set(change: Partial<State>): void {
     const state = fitted({ ...this.#state, ...change }, this.#series);
-    history.pushState(null, "", toAddress(state) || location.pathname);
+    history.pushState(null, "", toUrl(state) || location.pathname);
     this.#goTo(state);
   }
 
-  hook(): Record<string, unknown> {
+  /** A read-only view of the page, for tests. */
+  inspect(): Record<string, unknown> {
     const app = this;
     return Object.freeze({
       get state() { return app.#state; },
       get link() { return app.#link; },
-      get candles() { return [...app.#book.main.all]; },
+      get candles() { return [...app.#data.main.all]; },
       get drawn() { return app.#chart.data(); },
-      get seen() { return app.#chart.seen(); },
+      get seen() { return app.#chart.visibleRange(); },
       get colours() { return app.#colours; },
     });
   }
 
-  #goTo(wanted: State): void {
-    const state = fitted(wanted, this.#series);
-    const same = sameCandles(state, this.#state);
+  #goTo(requested: State): void {
+    const state = fitted(requested, this.#series);
+    const hasSameCandles = sameCandles(state, this.#state);
     this.#state = state;
-    this.#dress();
-    if (!same) void this.#open();
+    this.#applyStyle();
+    if (!hasSameCandles) void this.#open();
   }
 
-  #dress(): void {
-    this.#colours = wear(this.#state.theme);
-    this.#chart.dress(this.#look());
-    document.body.classList.toggle("with-market", this.#marketShown());
+  #applyStyle(): void {
+    this.#colours = applyTheme(this.#state.theme);
+    this.#chart.applyStyle(this.#style());
+    document.body.classList.toggle("with-market", this.#isMarketShown());
     this.#controls.show(this.#state, this.#series);
     this.#draw();
   }
 
-  #look() {
+  #style() {
     return { colours: this.#colours, interval: this.#state.interval, timeZone: timeZoneOf(this.#state.zone) };
   }
 
-  #marketShown(): boolean {
+  #isMarketShown(): boolean {
     return this.#state.market === "auto" ? wide.matches : this.#state.market === "on";
   }
 
   async #open(): Promise<void> {
     const { symbol, source, interval, compare } = this.#state;
-    const book = new Book(symbol, interval, [source, ...compare]);
-    this.#book = book;
-    this.#pointed = undefined;
+    const data = new ChartData(symbol, interval, [source, ...compare]);
+    this.#data = data;
+    this.#crosshairTime = undefined;
     document.title = `${symbol} ${interval} · homma`;
-    // First the changes, then what they change: so nothing falls between.
-    this.#live.follow(interval, book.sources.map((one) => ({ source: one, symbol })));
-    await this.#tried(() => book.newest());
-    if (book !== this.#book) return;
+    // Follow changes before loading, so that no change is missed in between.
+    this.#live.follow(interval, data.sources.map((name) => ({ source: name, symbol })));
+    await this.#tryRequest(() => data.loadNewest());
+    if (data !== this.#data) return;
     this.#draw();
     this.#chart.toNewest();
     performance.mark("homma:drawn");
   }
 
-  async #older(): Promise<void> {
-    const book = this.#book;
-    const more = await this.#tried(() => book.older());
-    if (more && book === this.#book) this.#draw();
+  async #loadOlder(): Promise<void> {
+    const data = this.#data;
+    const hasMore = await this.#tryRequest(() => data.loadOlder());
+    if (hasMore && data === this.#data) this.#draw();
   }
 
-  async #catchUp(): Promise<void> {
-    const book = this.#book;
-    await this.#tried(() => book.again());
-    if (book === this.#book) this.#draw();
+  async #reload(): Promise<void> {
+    const data = this.#data;
+    await this.#tryRequest(() => data.reload());
+    if (data === this.#data) this.#draw();
   }
 
-  #take(candle: LiveCandle): void {
-    const book = this.#book;
-    if (candle.symbol !== book.symbol || candle.interval !== book.interval) return;
-    const at = book.sources.indexOf(candle.source);
-    const change = book.put(candle.source, candle);
+  #update(candle: LiveCandle): void {
+    const data = this.#data;
+    if (candle.symbol !== data.symbol || candle.interval !== data.interval) return;
+    const at = data.sources.indexOf(candle.source);
+    const change = data.put(candle.source, candle);
     if (change === undefined) return;
     const drawn = at === 0
-      ? this.#chart.change(book.main, candle, change)
+      ? this.#chart.change(data.main, candle, change)
       : this.#chart.changeLine(at - 1, candle, change);
     if (drawn) this.#showLegend();
     else this.#draw();
   }
 
-  #drop({ source, symbol, interval, time }: Gone): void {
-    if (symbol !== this.#book.symbol || interval !== this.#book.interval) return;
-    this.#book.drop(source, time);
+  #delete({ source, symbol, interval, time }: DeletedCandle): void {
+    if (symbol !== this.#data.symbol || interval !== this.#data.interval) return;
+    this.#data.delete(source, time);
     this.#draw();
   }
 
   #draw(): void {
-    this.#chart.draw(this.#book.main, this.#book.others);
+    this.#chart.draw(this.#data.main, this.#data.others);
     this.#showLegend();
   }
 
-  #shown(): Shown {
+  #view(): View {
     const { lines, text } = this.#colours;
-    const others = this.#book.sources.slice(1).map((source, i) => ({
-      source, candles: this.#book.of(source), colour: lines[i % lines.length] ?? text,
+    const others = this.#data.sources.slice(1).map((source, i) => ({
+      source, candles: this.#data.of(source), colour: lines[i % lines.length] ?? text,
     }));
     return {
       state: this.#state, timeZone: timeZoneOf(this.#state.zone),
-      decimals: this.#chart.decimals, main: this.#book.main, others,
+      decimals: this.#chart.decimals, main: this.#data.main, others,
     };
   }
 
   #showLegend(): void {
-    this.#legend.show(this.#shown(), this.#pointed);
-    const waiting = this.#book.main.newest === undefined;
-    if (waiting) this.#say("Waiting for the first candle.");
-    else if (byId("notice").textContent === "Waiting for the first candle.") this.#say("");
+    this.#legend.show(this.#view(), this.#crosshairTime);
+    const isWaiting = this.#data.main.newest === undefined;
+    if (isWaiting) this.#notify("Waiting for the first candle.");
+    else if (byId("notice").textContent === "Waiting for the first candle.") this.#notify("");
   }
 
   #showLink(link: Link): void {
     this.#link = link;
     byId("link").dataset["link"] = link;
-    byId("link").textContent = { connecting: "Connecting", live: "Live", lost: "Connection lost, trying again" }[link];
+    byId("link").textContent = { connecting: "Connecting", live: "Live", lost: "Connection lost, reconnecting" }[link];
   }
 
-  #say(what: string): void {
-    byId("notice").textContent = what;
-    byId("notice").hidden = what === "";
+  #notify(text: string): void {
+    byId("notice").textContent = text;
+    byId("notice").hidden = text === "";
   }
 
-  /** Do something that asks the server; what goes wrong is told to the person. */
-  async #tried<T>(ask: () => Promise<T>): Promise<T | undefined> {
+  /** Send a request to the server; errors are shown to the user. */
+  async #tryRequest<T>(request: () => Promise<T>): Promise<T | undefined> {
     try {
-      return await ask();
+      return await request();
     } catch (failure) {
-      if (failure instanceof api.TokenWanted) this.onTokenWanted();
-      else if (failure instanceof api.Refused) this.#say(failure.message);
-      else if (failure instanceof TypeError) setTimeout(() => void this.#catchUp(), AGAIN_MS);
+      if (failure instanceof api.TokenRequired) this.onTokenRequired();
+      else if (failure instanceof api.RequestRefused) this.#notify(failure.message);
+      else if (failure instanceof TypeError) setTimeout(() => void this.#reload(), RETRY_MS);
       else throw failure;
       return undefined;
     }
@@ -217,12 +219,12 @@ export class App {
   async #overview(): Promise<void> {
     if (!document.hidden) {
       const quotes = await api.overview(this.#state.interval).catch(() => undefined);
-      if (quotes) this.#quoted(quotes);
+      if (quotes) this.#showQuotes(quotes);
     }
     setTimeout(() => void this.#overview(), OVERVIEW_MS);
   }
 
-  #quoted(quotes: readonly api.Quote[]): void {
+  #showQuotes(quotes: readonly api.Quote[]): void {
     this.#market.show(quotes, this.#state.symbol, this.#state.source);
     if (quotes.length === this.#series.length) return;
     this.#series = quotes.map(({ source, symbol }) => ({ source, symbol }));
@@ -242,35 +244,35 @@ export class App {
   }
 
   #step(step: number): void {
-    const { all, newest } = this.#book.main;
-    const at = all.findIndex(({ time }) => time === (this.#pointed ?? newest?.time));
-    const candle = all[at + (this.#pointed === undefined ? 0 : step)];
+    const { all, newest } = this.#data.main;
+    const at = all.findIndex(({ time }) => time === (this.#crosshairTime ?? newest?.time));
+    const candle = all[at + (this.#crosshairTime === undefined ? 0 : step)];
     if (candle === undefined) return;
-    const seen = this.#chart.seen();
-    if (seen && (candle.time < seen.from || candle.time > seen.to)) this.#chart.scroll(step / 4);
+    const visible = this.#chart.visibleRange();
+    if (visible && (candle.time < visible.from || candle.time > visible.to)) this.#chart.scroll(step / 4);
     this.#chart.point(candle);
-    // The chart tells of the pointer's moves only, not of this one.
-    this.#pointed = candle.time;
+    // The chart reports only moves of the pointer, not this one.
+    this.#crosshairTime = candle.time;
     this.#showLegend();
-    byId("spoken").textContent = spoken(candle, this.#shown());
+    byId("spoken").textContent = spoken(candle, this.#view());
   }
 
   #saveCsv(): void {
-    const { symbol, interval, sources } = this.#book;
-    const { from, to } = this.#chart.seen() ?? { from: 0, to: 0 };
-    const seen = sources.map((source) => ({
-      source, symbol, interval, candles: this.#book.of(source).within(from, to),
+    const { symbol, interval, sources } = this.#data;
+    const { from, to } = this.#chart.visibleRange() ?? { from: 0, to: 0 };
+    const rows = sources.map((source) => ({
+      source, symbol, interval, candles: this.#data.of(source).within(from, to),
     }));
-    save(new Blob([csv(seen)], { type: "text/csv" }), fileName([symbol, ...sources, interval], "csv"));
+    save(new Blob([csv(rows)], { type: "text/csv" }), fileName([symbol, ...sources, interval], "csv"));
   }
 
   async #savePng(): Promise<void> {
-    const { symbol, interval, sources } = this.#book;
-    const { timeZone } = this.#look();
-    const { from, to } = this.#chart.seen() ?? { from: 0, to: 0 };
+    const { symbol, interval, sources } = this.#data;
+    const { timeZone } = this.#style();
+    const { from, to } = this.#chart.visibleRange() ?? { from: 0, to: 0 };
     const span = [from, to].map((time) => instantText(time, interval, timeZone)).join(" – ");
     const title = `${symbol}  ${sources.join(", ")}  ${interval}  ${span} ${timeZone}`;
-    const picture = await pictureOf(this.#chart.picture(), title, this.#colours);
-    save(picture, fileName([symbol, ...sources, interval], "png"));
+    const png = await pngOf(this.#chart.screenshot(), title, this.#colours);
+    save(png, fileName([symbol, ...sources, interval], "png"));
   }
 }

@@ -1,4 +1,4 @@
-/** The candles of one series: loaded piece by piece, changed live, always in order. */
+/** The candles of one series: loaded page by page, updated live, always sorted by time. */
 
 export interface Candle {
   readonly dateTime: string;
@@ -13,12 +13,12 @@ export interface Candle {
   readonly revision: number | null;
 }
 
-/** What a candle did to those there were. */
+/** How a candle changed the series. */
 export type Change = "appended" | "replaced" | "inserted";
 
 export class Candles {
   #rows: Candle[] = [];
-  /** What has come live since each load began that is still under way. */
+  /** For each load in progress: times of the candles that arrived live since it started. */
   readonly #loads = new Set<Set<number>>();
 
   get all(): readonly Candle[] {
@@ -34,51 +34,51 @@ export class Candles {
   }
 
   at(time: number): Candle | undefined {
-    const found = this.#rows[place(this.#rows, time)];
-    return found?.time === time ? found : undefined;
+    const candle = this.#rows[positionOf(this.#rows, time)];
+    return candle?.time === time ? candle : undefined;
   }
 
-  /** A candle that came live. */
+  /** Take a candle that arrived live. */
   put(candle: Candle): Change {
     for (const load of this.#loads) load.add(candle.time);
-    const at = place(this.#rows, candle.time);
-    const there = this.#rows[at];
-    if (there === undefined) {
+    const at = positionOf(this.#rows, candle.time);
+    const current = this.#rows[at];
+    if (current === undefined) {
       this.#rows.push(candle);
       return "appended";
     }
-    const replaces = there.time === candle.time;
+    const replaces = current.time === candle.time;
     this.#rows.splice(at, replaces ? 1 : 0, candle);
     return replaces ? "replaced" : "inserted";
   }
 
-  /** One that is no more. */
-  drop(time: number): void {
+  /** Remove a deleted candle. */
+  delete(time: number): void {
     for (const load of this.#loads) load.add(time);
-    this.#rows = this.#rows.filter((one) => one.time !== time);
+    this.#rows = this.#rows.filter((candle) => candle.time !== time);
   }
 
   /**
-   * Begin a load. The function given back takes what it brought, which is all there is from its
-   * first candle to its last, but for what has come live in the meantime.
+   * Start a load. The returned function takes the loaded candles. They replace all candles between
+   * their first and last, except those that arrived live in the meantime.
    */
   load(): (loaded: readonly Candle[]) => void {
     const live = new Set<number>();
     this.#loads.add(live);
     return (loaded) => {
       this.#loads.delete(live);
-      this.#rows = merged(this.#rows, loaded, live);
+      this.#rows = mergeLoaded(this.#rows, loaded, live);
     };
   }
 
-  /** Those that begin in [from, to]. */
+  /** The candles that start in [from, to]. */
   within(from: number, to: number): Candle[] {
-    return this.#rows.filter((one) => one.time >= from && one.time <= to);
+    return this.#rows.filter((candle) => candle.time >= from && candle.time <= to);
   }
 }
 
-/** Where a time stands or would stand in the rows. */
-function place(rows: readonly Candle[], time: number): number {
+/** The index of a time in the rows, or the index at which to insert it. */
+function positionOf(rows: readonly Candle[], time: number): number {
   let low = 0;
   let high = rows.length;
   while (low < high) {
@@ -89,24 +89,25 @@ function place(rows: readonly Candle[], time: number): number {
   return low;
 }
 
-/** What was held, with all of it replaced from the first to the last one loaded, but for `live`. */
-function merged(
-  held: readonly Candle[],
+/** Replace the candles from the first to the last loaded one, except those in `live`. */
+function mergeLoaded(
+  rows: readonly Candle[],
   loaded: readonly Candle[],
   live: ReadonlySet<number>,
 ): Candle[] {
   const first = loaded[0]?.time ?? Infinity;
   const last = loaded.at(-1)?.time ?? -Infinity;
-  const stays = (one: Candle) => one.time < first || one.time > last || live.has(one.time);
-  const fresh = loaded.filter((one) => !live.has(one.time));
-  return [...held.filter(stays), ...fresh].sort((one, other) => one.time - other.time);
+  const isKept = ({ time }: Candle) => time < first || time > last || live.has(time);
+  const fresh = loaded.filter(({ time }) => !live.has(time));
+  return [...rows.filter(isKept), ...fresh].sort((a, b) => a.time - b.time);
 }
 
-/** Whether a candle may still change by time going on: an engine that does not say, leaves the last one open. */
+/** Whether a candle is open; if its engine does not record that, the newest candle is open. */
 export function isOpen(candle: Candle, newest: Candle | undefined): boolean {
   return candle.isFinal === null ? candle.time === newest?.time : !candle.isFinal;
 }
 
+/** Whether a late tick has changed the candle after it was final. */
 export function isCorrected(candle: Candle): boolean {
   return (candle.revision ?? 0) > 1;
 }

@@ -1,4 +1,4 @@
-/** The drawing: candles, their volume, other sources as lines. The only user of the chart library. */
+/** The chart: candles, volume, other sources as lines. The only module that uses the chart library. */
 
 import {
   CandlestickSeries, ColorType, CrosshairMode, HistogramSeries, LineSeries, createChart,
@@ -19,35 +19,35 @@ export interface Colours {
   readonly lines: readonly string[];
 }
 
-export interface Look {
+export interface ChartStyle {
   readonly colours: Colours;
   readonly interval: string;
   readonly timeZone: string;
 }
 
-export interface Seer {
-  /** The crosshair stands on this time, or nowhere. */
+export interface ChartListener {
+  /** The crosshair is at this time, or nowhere. */
   pointed(time: number | undefined): void;
-  /** So many candles are left of what is seen. */
-  scrolled(before: number): void;
+  /** The number of candles to the left of the visible range. */
+  scrolled(candlesBefore: number): void;
 }
 
-/** Decimals are judged by the newest candles only. */
-const JUDGED = 500;
+/** The number of decimals depends on this many of the newest candles. */
+const DECIMALS_FROM = 500;
 
 export class Chart {
   readonly #chart: IChartApi;
   readonly #candles: ISeriesApi<"Candlestick">;
   readonly #volume: ISeriesApi<"Histogram">;
   #lines: ISeriesApi<"Line">[] = [];
-  #look: Look;
+  #style: ChartStyle;
   #decimals = 2;
 
-  constructor(host: HTMLElement, look: Look, seer: Seer) {
-    this.#look = look;
+  constructor(host: HTMLElement, style: ChartStyle, listener: ChartListener) {
+    this.#style = style;
     this.#chart = createChart(host, {
       autoSize: true,
-      // The logo would put a style element into the page, which its policy forbids: the footer names them.
+      // The logo adds a style element, which the page's policy forbids: the footer has the credit.
       layout: { attributionLogo: false },
       crosshair: { mode: CrosshairMode.Normal },
       timeScale: { timeVisible: true, rightOffset: 4, barSpacing: 8, minBarSpacing: 0.5 },
@@ -59,22 +59,22 @@ export class Chart {
     });
     this.#volume.priceScale().applyOptions({ scaleMargins: { top: 0.84, bottom: 0 } });
     this.#candles = this.#chart.addSeries(CandlestickSeries, {});
-    this.#chart.subscribeCrosshairMove(({ time }) => seer.pointed(time as number | undefined));
+    this.#chart.subscribeCrosshairMove(({ time }) => listener.pointed(time as number | undefined));
     this.#chart.timeScale().subscribeVisibleLogicalRangeChange((range) => {
-      const seen = range && this.#candles.barsInLogicalRange(range);
-      if (seen) seer.scrolled(seen.barsBefore);
+      const visible = range && this.#candles.barsInLogicalRange(range);
+      if (visible) listener.scrolled(visible.barsBefore);
     });
-    this.dress(look);
+    this.applyStyle(style);
   }
 
   get decimals(): number {
     return this.#decimals;
   }
 
-  /** Put other colours, another interval or another zone on. */
-  dress(look: Look): void {
-    this.#look = look;
-    const { colours, interval, timeZone } = look;
+  /** Apply colours, interval and time zone. */
+  applyStyle(style: ChartStyle): void {
+    this.#style = style;
+    const { colours, interval, timeZone } = style;
     this.#chart.applyOptions({
       layout: {
         background: { type: ColorType.Solid, color: colours.back }, textColor: colours.text,
@@ -95,12 +95,12 @@ export class Chart {
     for (const [i, line] of this.#lines.entries()) line.applyOptions({ color: this.#lineColour(i) });
   }
 
-  /** Draw all of it anew; what is seen stays where it is. */
+  /** Redraw everything; the visible range stays the same. */
   draw(main: Candles, others: readonly Candles[]): void {
     this.#fitDecimals(main);
-    this.#candles.setData(main.all.map((one) => this.#bar(one, main)));
-    this.#volume.setData(main.all.map((one) => this.#column(one)));
-    this.#markLast(main);
+    this.#candles.setData(main.all.map((candle) => this.#bar(candle, main)));
+    this.#volume.setData(main.all.map((candle) => this.#column(candle)));
+    this.#colourLastPrice(main);
     for (const line of this.#lines.splice(others.length)) this.#chart.removeSeries(line);
     for (const [i, other] of others.entries()) {
       this.#lines[i] ??= this.#chart.addSeries(LineSeries, {
@@ -111,23 +111,23 @@ export class Chart {
     }
   }
 
-  /** Draw one candle that has changed; false where only drawing all anew will do. */
+  /** Draw one changed candle; false if everything has to be redrawn. */
   change(main: Candles, candle: Candle, change: Change): boolean {
     if (change === "inserted") return false;
     this.#candles.update(this.#bar(candle, main), change === "replaced");
     this.#volume.update(this.#column(candle), change === "replaced");
-    this.#markLast(main);
+    this.#colourLastPrice(main);
     const before = main.all.at(-2);
-    // An engine that does not say what is final: the candle before was open until now.
+    // The engine does not record what is final: the previous candle was open until now.
     if (change === "appended" && before?.isFinal === null) {
       this.#candles.update(this.#bar(before, main), true);
     }
     return true;
   }
 
-  changeLine(at: number, candle: Candle, change: Change): boolean {
+  changeLine(index: number, candle: Candle, change: Change): boolean {
     if (change === "inserted") return false;
-    this.#lines[at]?.update(point(candle), change === "replaced");
+    this.#lines[index]?.update(point(candle), change === "replaced");
     return true;
   }
 
@@ -136,46 +136,46 @@ export class Chart {
     this.#chart.priceScale("right").applyOptions({ autoScale: true });
   }
 
-  /** Move what is seen by a share of its width. */
+  /** Move the visible range by a share of its width. */
   scroll(share: number): void {
-    this.#range((from, to) => [from + share * (to - from), to + share * (to - from)]);
+    this.#setRange((from, to) => [from + share * (to - from), to + share * (to - from)]);
   }
 
   zoom(factor: number): void {
-    this.#range((from, to) => [to - (to - from) / factor, to]);
+    this.#setRange((from, to) => [to - (to - from) / factor, to]);
   }
 
   point(candle: Candle): void {
     this.#chart.setCrosshairPosition(candle.close, candle.time as UTCTimestamp, this.#candles);
   }
 
-  /** First and last time seen. */
-  seen(): { from: number; to: number } | undefined {
+  /** The first and last visible time. */
+  visibleRange(): { from: number; to: number } | undefined {
     const range = this.#chart.timeScale().getVisibleRange();
     return range ? { from: range.from as number, to: range.to as number } : undefined;
   }
 
-  picture(): HTMLCanvasElement {
+  screenshot(): HTMLCanvasElement {
     return this.#chart.takeScreenshot(true, false);
   }
 
-  /** What the drawing holds, to look at from outside. */
+  /** The drawn data, for tests. */
   data(): { candles: readonly unknown[]; volume: readonly unknown[]; lines: readonly unknown[][] } {
     const lines = this.#lines.map((line) => [...line.data()]);
     return { candles: this.#candles.data(), volume: this.#volume.data(), lines };
   }
 
-  #range(moved: (from: number, to: number) => [number, number]): void {
+  #setRange(transform: (from: number, to: number) => [number, number]): void {
     const range = this.#chart.timeScale().getVisibleLogicalRange();
     if (!range) return;
-    const [from, to] = moved(range.from, range.to);
+    const [from, to] = transform(range.from, range.to);
     this.#chart.timeScale().setVisibleLogicalRange({ from, to });
   }
 
-  /** The last price's label would else have the colour of a hollow body. */
-  #markLast({ newest }: Candles): void {
+  /** Otherwise the label of the last price would have the colour of a hollow candle. */
+  #colourLastPrice({ newest }: Candles): void {
     if (newest === undefined) return;
-    const { up, down } = this.#look.colours;
+    const { up, down } = this.#style.colours;
     const priceLineColor = newest.close >= newest.open ? up : down;
     if (this.#candles.options().priceLineColor !== priceLineColor) {
       this.#candles.applyOptions({ priceLineColor });
@@ -183,8 +183,8 @@ export class Chart {
   }
 
   #fitDecimals(main: Candles): void {
-    const judged = main.all.slice(-JUDGED);
-    this.#decimals = decimalsOf(judged.flatMap(({ open, high, low, close }) => [open, high, low, close]));
+    const newest = main.all.slice(-DECIMALS_FROM);
+    this.#decimals = decimalsOf(newest.flatMap(({ open, high, low, close }) => [open, high, low, close]));
     for (const series of [this.#candles, ...this.#lines]) series.applyOptions({ priceFormat: this.#priceFormat() });
   }
 
@@ -194,19 +194,19 @@ export class Chart {
     return { type: "custom", minMove, formatter: (price: number) => priceText(price, decimals) } as const;
   }
 
-  #lineColour(at: number): string {
-    const { lines, text } = this.#look.colours;
-    return lines[at % lines.length] ?? text;
+  #lineColour(index: number): string {
+    const { lines, text } = this.#style.colours;
+    return lines[index % lines.length] ?? text;
   }
 
   #bar(candle: Candle, main: Candles): CandlestickData<UTCTimestamp> {
     const { time, open, high, low, close } = candle;
-    const hollow = isOpen(candle, main.newest) ? { color: this.#look.colours.back } : {};
+    const hollow = isOpen(candle, main.newest) ? { color: this.#style.colours.back } : {};
     return { time: time as UTCTimestamp, open, high, low, close, ...hollow };
   }
 
   #column(candle: Candle) {
-    const { upVolume, downVolume } = this.#look.colours;
+    const { upVolume, downVolume } = this.#style.colours;
     const color = candle.close >= candle.open ? upVolume : downVolume;
     return { time: candle.time as UTCTimestamp, value: candle.volume, color };
   }

@@ -1,14 +1,14 @@
-/** A field that offers what can be chosen while one types, after the ARIA combobox pattern. */
+/** A text field with a list of choices that match the input, after the ARIA combobox pattern. */
 
-import { matches } from "./typing";
+import { matchingNames } from "./typing";
 
-const MOST_OFFERED = 200;
+const MAX_CHOICES = 200;
 
 export class Combobox {
   #names: readonly string[] = [];
-  #offered: readonly string[] = [];
-  #chosen = "";
-  #marked = -1;
+  #choices: readonly string[] = [];
+  #value = "";
+  #activeIndex = -1;
   readonly #list = document.createElement("ul");
 
   constructor(
@@ -29,11 +29,11 @@ export class Combobox {
     field.setAttribute("aria-controls", list.id);
     field.setAttribute("aria-expanded", "false");
     field.addEventListener("focus", () => field.select());
-    field.addEventListener("click", () => this.#offer(""));
-    field.addEventListener("input", () => this.#offer(field.value));
-    field.addEventListener("blur", () => this.#fold());
+    field.addEventListener("click", () => this.#open(""));
+    field.addEventListener("input", () => this.#open(field.value));
+    field.addEventListener("blur", () => this.#close());
     field.addEventListener("keydown", (event) => this.#key(event));
-    // Before the field loses its focus, so that a click is a choice.
+    // Keeps the focus in the field, so that its blur does not close the list before the click.
     list.addEventListener("pointerdown", (event) => event.preventDefault());
     list.addEventListener("click", (event) => {
       const item = (event.target as Element).closest("li");
@@ -41,32 +41,32 @@ export class Combobox {
     });
   }
 
-  show(names: readonly string[], chosen: string): void {
+  show(names: readonly string[], value: string): void {
     this.#names = names;
-    if (chosen === this.#chosen && this.field === document.activeElement) return;
-    this.#chosen = chosen;
-    this.field.value = chosen;
+    if (value === this.#value && this.field === document.activeElement) return;
+    this.#value = value;
+    this.field.value = value;
   }
 
   #key(event: KeyboardEvent): void {
     const step = { ArrowDown: 1, ArrowUp: -1 }[event.key];
     if (step !== undefined) {
-      if (this.#list.hidden) this.#offer("");
-      else this.#mark((this.#marked + step + this.#offered.length) % this.#offered.length);
+      if (this.#list.hidden) this.#open("");
+      else this.#setActive((this.#activeIndex + step + this.#choices.length) % this.#choices.length);
       event.preventDefault();
     } else if (event.key === "Enter") {
-      const name = this.#list.hidden ? undefined : this.#offered[this.#marked];
+      const name = this.#list.hidden ? undefined : this.#choices[this.#activeIndex];
       if (name !== undefined) this.#choose(name);
     } else if (event.key === "Escape") {
-      this.#fold();
+      this.#close();
       this.field.select();
     }
   }
 
-  #offer(typed: string): void {
-    this.#offered = matches(this.#names, typed).slice(0, MOST_OFFERED);
+  #open(typed: string): void {
+    this.#choices = matchingNames(this.#names, typed).slice(0, MAX_CHOICES);
     this.#list.replaceChildren(
-      ...this.#offered.map((name, i) => {
+      ...this.#choices.map((name, i) => {
         const item = document.createElement("li");
         item.id = `${this.#list.id}-${i}`;
         item.setAttribute("role", "option");
@@ -74,31 +74,31 @@ export class Combobox {
         return item;
       }),
     );
-    this.#list.hidden = this.#offered.length === 0;
+    this.#list.hidden = this.#choices.length === 0;
     this.field.setAttribute("aria-expanded", String(!this.#list.hidden));
-    this.#mark(typed === "" ? Math.max(0, this.#offered.indexOf(this.#chosen)) : 0);
+    this.#setActive(typed === "" ? Math.max(0, this.#choices.indexOf(this.#value)) : 0);
   }
 
-  #mark(at: number): void {
-    this.#marked = at;
+  #setActive(index: number): void {
+    this.#activeIndex = index;
     for (const [i, item] of [...this.#list.children].entries()) {
-      item.setAttribute("aria-selected", String(i === at));
-      if (i === at) item.scrollIntoView({ block: "nearest" });
+      item.setAttribute("aria-selected", String(i === index));
+      if (i === index) item.scrollIntoView({ block: "nearest" });
     }
-    this.field.setAttribute("aria-activedescendant", `${this.#list.id}-${at}`);
+    this.field.setAttribute("aria-activedescendant", `${this.#list.id}-${index}`);
   }
 
   #choose(name: string): void {
-    this.#chosen = name;
-    this.#fold();
+    this.#value = name;
+    this.#close();
     this.field.blur();
     this.onChoice(name);
   }
 
-  #fold(): void {
+  #close(): void {
     this.#list.hidden = true;
     this.field.setAttribute("aria-expanded", "false");
     this.field.removeAttribute("aria-activedescendant");
-    this.field.value = this.#chosen;
+    this.field.value = this.#value;
   }
 }

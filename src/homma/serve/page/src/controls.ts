@@ -1,23 +1,23 @@
-/** What stands above the chart, and the keys. */
+/** The controls above the chart, and keyboard shortcuts. */
 
 import type { Interval } from "./api";
 import { Combobox } from "./combobox";
 import { sourcesOf, symbolsOf, type Series, type State } from "./state";
 import { isDark } from "./theme";
-import { inWords, intervalMeant } from "./typing";
+import { intervalLabel, matchingInterval } from "./typing";
 
-const TYPING_MS = 800;
+const TYPING_TIMEOUT_MS = 800;
 
 export function byId<T extends HTMLElement>(id: string): T {
   return document.getElementById(id) as T;
 }
 
-export interface Doer {
+export interface ControlActions {
   set(change: Partial<State>): void;
   csv(): void;
   png(): void;
-  /** Whether the overview is shown now, by choice or by the width. */
-  marketShown(): boolean;
+  /** Whether the market overview is shown, by choice or because the window is wide. */
+  isMarketShown(): boolean;
 }
 
 export class Controls {
@@ -25,24 +25,24 @@ export class Controls {
   readonly #source: Combobox;
   #state: State | undefined;
 
-  constructor(private readonly doer: Doer) {
-    this.#symbol = new Combobox(byId("symbol"), (symbol) => doer.set({ symbol }));
-    this.#source = new Combobox(byId("source"), (source) => doer.set({ source }));
-    this.#onClick("csv", () => doer.csv());
-    this.#onClick("png", () => doer.png());
-    this.#onClick("zone", () => this.#act("u"));
-    this.#onClick("theme", () => this.#act("t"));
-    this.#onClick("market-switch", () => this.#act("m"));
+  constructor(private readonly actions: ControlActions) {
+    this.#symbol = new Combobox(byId("symbol"), (symbol) => actions.set({ symbol }));
+    this.#source = new Combobox(byId("source"), (source) => actions.set({ source }));
+    this.#onClick("csv", () => actions.csv());
+    this.#onClick("png", () => actions.png());
+    this.#onClick("zone", () => this.#applyKey("u"));
+    this.#onClick("theme", () => this.#applyKey("t"));
+    this.#onClick("market-switch", () => this.#applyKey("m"));
     const compare = byId("compare");
     const button = compare.querySelector("button")!;
-    button.addEventListener("click", () => this.#unfold(byId("compare-list").hidden === true));
+    button.addEventListener("click", () => this.#toggleCompare(byId("compare-list").hidden === true));
     compare.addEventListener("keydown", (event) => {
       if (event.key !== "Escape") return;
-      this.#unfold(false);
+      this.#toggleCompare(false);
       button.focus();
     });
     document.addEventListener("pointerdown", (event) => {
-      if (!compare.contains(event.target as Node)) this.#unfold(false);
+      if (!compare.contains(event.target as Node)) this.#toggleCompare(false);
     });
     byId("compare-list").addEventListener("change", () => this.#compareChosen());
   }
@@ -51,20 +51,20 @@ export class Controls {
     const group = byId("intervals");
     group.replaceChildren(group.querySelector("legend")!, ...known.map(intervalButton));
     group.addEventListener("change", (event) => {
-      this.doer.set({ interval: (event.target as HTMLInputElement).value });
+      this.actions.set({ interval: (event.target as HTMLInputElement).value });
     });
     let typed = "";
     let typedAt = -Infinity;
     group.addEventListener("keydown", (event) => {
       if (event.key.length !== 1 || event.ctrlKey || event.metaKey || event.altKey) return;
       const codes = known.map(({ code }) => code);
-      const goesOn = event.timeStamp - typedAt < TYPING_MS;
-      typed = goesOn && intervalMeant(codes, typed + event.key) ? typed + event.key : event.key;
+      const continues = event.timeStamp - typedAt < TYPING_TIMEOUT_MS;
+      typed = continues && matchingInterval(codes, typed + event.key) ? typed + event.key : event.key;
       typedAt = event.timeStamp;
-      const meant = intervalMeant(codes, typed);
-      if (meant === undefined) return;
-      group.querySelector<HTMLInputElement>(`input[value="${meant}"]`)?.focus();
-      this.doer.set({ interval: meant });
+      const code = matchingInterval(codes, typed);
+      if (code === undefined) return;
+      group.querySelector<HTMLInputElement>(`input[value="${code}"]`)?.focus();
+      this.actions.set({ interval: code });
     });
   }
 
@@ -78,35 +78,35 @@ export class Controls {
     }
     byId("zone").textContent = state.zone === "utc" ? "UTC" : "Local";
     byId("theme").textContent = isDark(state.theme) ? "Light" : "Dark";
-    byId("market-switch").setAttribute("aria-expanded", String(this.doer.marketShown()));
-    this.#showCompare(state, sources.filter((one) => one !== state.source));
+    byId("market-switch").setAttribute("aria-expanded", String(this.actions.isMarketShown()));
+    this.#showCompare(state, sources.filter((source) => source !== state.source));
   }
 
-  /** What a key does while the chart has the focus; false if nothing. */
+  /** Handle a key while the chart has the focus; false if the key has no effect. */
   key(key: string): boolean {
     const field = { "/": "symbol", s: "source" }[key];
     if (field !== undefined) byId(field).focus();
     else if (key === "i") byId("intervals").querySelector<HTMLInputElement>("input:checked")?.focus();
     else if (key === "c") byId("compare").querySelector("button")!.click();
-    else return this.#act(key);
+    else return this.#applyKey(key);
     return true;
   }
 
-  #act(key: string): boolean {
+  #applyKey(key: string): boolean {
     const state = this.#state;
     if (state === undefined) return false;
-    if (key === "u") this.doer.set({ zone: state.zone === "utc" ? "local" : "utc" });
-    else if (key === "t") this.doer.set({ theme: isDark(state.theme) ? "light" : "dark" });
-    else if (key === "m") this.doer.set({ market: this.doer.marketShown() ? "off" : "on" });
+    if (key === "u") this.actions.set({ zone: state.zone === "utc" ? "local" : "utc" });
+    else if (key === "t") this.actions.set({ theme: isDark(state.theme) ? "light" : "dark" });
+    else if (key === "m") this.actions.set({ market: this.actions.isMarketShown() ? "off" : "on" });
     else return false;
     return true;
   }
 
-  #onClick(id: string, then: () => void): void {
-    byId(id).addEventListener("click", then);
+  #onClick(id: string, handler: () => void): void {
+    byId(id).addEventListener("click", handler);
   }
 
-  #unfold(open: boolean): void {
+  #toggleCompare(open: boolean): void {
     byId("compare-list").hidden = !open;
     byId("compare").querySelector("button")!.setAttribute("aria-expanded", String(open));
     if (open) byId("compare-list").querySelector("input")?.focus();
@@ -116,14 +116,14 @@ export class Controls {
     const list = byId("compare-list");
     const boxes = [...list.querySelectorAll("input")];
     if (boxes.map(({ value }) => value).join("\n") !== sources.join("\n") || list.children.length === 0) {
-      list.replaceChildren(...(sources.length > 0 ? sources.map(compareBox) : [nothing()]));
+      list.replaceChildren(...(sources.length > 0 ? sources.map(compareBox) : [noOtherSource()]));
     }
     for (const box of list.querySelectorAll("input")) box.checked = state.compare.includes(box.value);
   }
 
   #compareChosen(): void {
     const boxes = byId("compare-list").querySelectorAll<HTMLInputElement>("input:checked");
-    this.doer.set({ compare: [...boxes].map(({ value }) => value) });
+    this.actions.set({ compare: [...boxes].map(({ value }) => value) });
   }
 }
 
@@ -133,8 +133,8 @@ function intervalButton({ code, name }: Interval): HTMLLabelElement {
   choice.type = "radio";
   choice.name = "interval";
   choice.value = code;
-  choice.setAttribute("aria-label", inWords(name));
-  label.title = inWords(name);
+  choice.setAttribute("aria-label", intervalLabel(name));
+  label.title = intervalLabel(name);
   label.append(choice, code);
   return label;
 }
@@ -150,8 +150,8 @@ function compareBox(source: string): HTMLLIElement {
   return item;
 }
 
-function nothing(): HTMLLIElement {
+function noOtherSource(): HTMLLIElement {
   const item = document.createElement("li");
-  item.textContent = "No other source has it.";
+  item.textContent = "No other source has this symbol.";
   return item;
 }

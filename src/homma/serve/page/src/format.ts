@@ -1,18 +1,18 @@
-/** Numbers and instants as text. */
+/** Numbers and times as text. */
 
-const MOST_DECIMALS = 8;
+const MAX_DECIMALS = 8;
 
-/** How many decimals the prices need, so that all are shown with as many. */
+/** The number of decimals with which all prices can be shown exactly, up to a maximum. */
 export function decimalsOf(prices: Iterable<number>): number {
-  let most = 0;
+  let decimals = 0;
   for (const price of prices) {
     const text = String(price);
-    if (text.includes("e")) return MOST_DECIMALS;
+    if (text.includes("e")) return MAX_DECIMALS;
     const point = text.indexOf(".");
-    if (point >= 0) most = Math.max(most, text.length - point - 1);
-    if (most >= MOST_DECIMALS) return MOST_DECIMALS;
+    if (point >= 0) decimals = Math.max(decimals, text.length - point - 1);
+    if (decimals >= MAX_DECIMALS) return MAX_DECIMALS;
   }
-  return most;
+  return decimals;
 }
 
 export function priceText(price: number, decimals: number): string {
@@ -23,7 +23,7 @@ export function volumeText(volume: number): string {
   return volume.toLocaleString("en-US", { maximumFractionDigits: 0 });
 }
 
-/** How far `to` is from `from`, in percent with its sign. */
+/** The change from `from` to `to` in percent, with its sign. */
 export function changeText(from: number, to: number): string {
   if (from === 0) return "";
   const percent = ((to - from) / from) * 100;
@@ -55,12 +55,12 @@ function parts(time: number, timeZone: string): Parts {
   return Object.fromEntries(named) as unknown as Parts;
 }
 
-/** Days, weeks and months are UTC's, whatever zone the times are shown in. */
+/** Whether an interval is a day or longer: those are always shown in UTC. */
 export function isDaily(interval: string): boolean {
   return /^[DWM]/.test(interval);
 }
 
-/** A candle's start in full. */
+/** The start of a candle, in full. */
 export function instantText(time: number, interval: string, timeZone: string): string {
   const at = parts(time, isDaily(interval) ? "UTC" : timeZone);
   if (interval.startsWith("M")) return `${at.month} ${at.year}`;
@@ -68,7 +68,7 @@ export function instantText(time: number, interval: string, timeZone: string): s
   return isDaily(interval) ? day : `${day} ${at.hour}:${at.minute}`;
 }
 
-/** The same, as short as the time axis needs it: a day where one begins, else the time. */
+/** The start of a candle for the time axis: the date at the start of a day, otherwise the time. */
 export function tickText(time: number, interval: string, timeZone: string): string {
   const at = parts(time, isDaily(interval) ? "UTC" : timeZone);
   if (!isDaily(interval) && (at.hour !== "00" || at.minute !== "00")) {

@@ -1,10 +1,10 @@
-/** What the candle under the crosshair says, or the newest. */
+/** The values of the candle under the crosshair, or of the newest candle. */
 
 import { isCorrected, isOpen, type Candle, type Candles } from "./candles";
 import { changeText, instantText, priceText, volumeText } from "./format";
 import type { State } from "./state";
 
-export interface Shown {
+export interface View {
   readonly state: State;
   readonly timeZone: string;
   readonly decimals: number;
@@ -13,22 +13,22 @@ export interface Shown {
 }
 
 function span(className: string, text: string): HTMLSpanElement {
-  const made = document.createElement("span");
-  made.className = className;
-  made.textContent = text;
-  return made;
+  const element = document.createElement("span");
+  element.className = className;
+  element.textContent = text;
+  return element;
 }
 
 export class Legend {
   constructor(private readonly host: HTMLElement) {}
 
-  show(shown: Shown, time: number | undefined): void {
-    const { state, main, decimals, timeZone } = shown;
+  show(view: View, time: number | undefined): void {
+    const { state, main, decimals, timeZone } = view;
     const title = span("title", `${state.symbol} `);
     title.append(span("faint", `${state.source} · ${state.interval}`));
     const candle = time === undefined ? main.newest : main.at(time);
-    const lines = [row("", title, ...(candle ? values(candle, shown) : []))];
-    for (const other of shown.others) {
+    const lines = [row("", title, ...(candle ? values(candle, view) : []))];
+    for (const other of view.others) {
       const at = candle ? other.candles.at(candle.time) : other.candles.newest;
       const swatch = span("swatch", "");
       swatch.style.background = other.colour;
@@ -40,13 +40,13 @@ export class Legend {
 }
 
 function row(className: string, ...parts: Node[]): HTMLDivElement {
-  const made = document.createElement("div");
-  made.className = className;
-  made.append(...parts);
-  return made;
+  const element = document.createElement("div");
+  element.className = className;
+  element.append(...parts);
+  return element;
 }
 
-function values(candle: Candle, { decimals, main }: Shown): Node[] {
+function values(candle: Candle, { decimals, main }: View): Node[] {
   const sign = candle.close >= candle.open ? "up" : "down";
   const prices = (["open", "high", "low", "close"] as const).map((name) => {
     const pair = span("pair", `${name.charAt(0).toUpperCase()} `);
@@ -55,17 +55,17 @@ function values(candle: Candle, { decimals, main }: Shown): Node[] {
   });
   const volume = span("pair", "V ");
   volume.append(span("", volumeText(candle.volume)));
-  const marks = [
-    ...(isOpen(candle, main.newest) ? [span("mark", "open")] : []),
-    ...(isCorrected(candle) ? [span("mark", `corrected, revision ${candle.revision}`)] : []),
+  const badges = [
+    ...(isOpen(candle, main.newest) ? [span("badge", "open")] : []),
+    ...(isCorrected(candle) ? [span("badge", `corrected, revision ${candle.revision}`)] : []),
   ];
-  return [...prices, volume, span(sign, changeText(candle.open, candle.close)), ...marks];
+  return [...prices, volume, span(sign, changeText(candle.open, candle.close)), ...badges];
 }
 
-/** The same in a sentence, for those who hear it. */
-export function spoken(candle: Candle, shown: Shown): string {
-  const { state, timeZone, decimals, main } = shown;
+/** A candle as a sentence, for screen readers. */
+export function spoken(candle: Candle, view: View): string {
+  const { state, timeZone, decimals, main } = view;
   const prices = (["open", "high", "low", "close"] as const).map((name) => `${name} ${priceText(candle[name], decimals)}`);
-  const ending = isOpen(candle, main.newest) ? ", still open" : "";
-  return `${instantText(candle.time, state.interval, timeZone)}: ${prices.join(", ")}, volume ${volumeText(candle.volume)}${ending}`;
+  const suffix = isOpen(candle, main.newest) ? ", still open" : "";
+  return `${instantText(candle.time, state.interval, timeZone)}: ${prices.join(", ")}, volume ${volumeText(candle.volume)}${suffix}`;
 }

@@ -1,81 +1,83 @@
-/** Candles as they change, over a connection that comes back. */
+/** The live stream of candle changes, which reconnects. */
 
-import { liveAddress } from "./api";
+import { liveUrl } from "./api";
 import type { Candle } from "./candles";
 import type { Series } from "./state";
 
 export type Link = "connecting" | "live" | "lost";
 export type LiveCandle = Candle & Series & { readonly interval: string };
 
-export type Gone = Series & { readonly interval: string; readonly time: number };
+export type DeletedCandle = Series & { readonly interval: string; readonly time: number };
 
 export interface Listener {
   candle(candle: LiveCandle): void;
-  /** There is no such candle any more. */
-  gone(gone: Gone): void;
-  /** Something was missed that the server cannot send again. */
+  /** The candle no longer exists. */
+  deleted(candle: DeletedCandle): void;
+  /** Changes were missed that the server cannot send again. */
   missed(): void;
   link(link: Link): void;
 }
 
 const CLOSED = 2;
-const FIRST_WAIT_MS = 1_000;
-const LONGEST_WAIT_MS = 15_000;
+const MIN_RETRY_MS = 1_000;
+const MAX_RETRY_MS = 15_000;
 
-/** The part of EventSource that is used. */
+/** The used part of EventSource. */
 export type Connection = Pick<EventSource, "addEventListener" | "close" | "readyState">;
 
 export class Live {
   #connection: Connection | undefined;
-  #waiting: ReturnType<typeof setTimeout> | undefined;
-  #waitMs = FIRST_WAIT_MS;
+  #retryTimer: ReturnType<typeof setTimeout> | undefined;
+  #retryMs = MIN_RETRY_MS;
 
   constructor(
     private readonly listener: Listener,
-    private readonly connect: (address: string) => Connection = (to) => new EventSource(to),
+    private readonly connect: (url: string) => Connection = (url) => new EventSource(url),
   ) {}
 
-  follow(interval: string, followed: readonly Series[]): void {
+  follow(interval: string, series: readonly Series[]): void {
     this.close();
-    this.#waitMs = FIRST_WAIT_MS;
-    this.#open(liveAddress(interval, followed), false);
+    this.#retryMs = MIN_RETRY_MS;
+    this.#open(liveUrl(interval, series), false);
   }
 
   close(): void {
-    clearTimeout(this.#waiting);
+    clearTimeout(this.#retryTimer);
     this.#connection?.close();
     this.#connection = undefined;
   }
 
-  /** `again`: a new connection knows no Last-Event-ID, so what lies between must be loaded. */
-  #open(address: string, again: boolean): void {
-    const connection = this.connect(address);
+  /** `isRetry`: a new connection has no Last-Event-ID, so the changes in between must be loaded. */
+  #open(url: string, isRetry: boolean): void {
+    const connection = this.connect(url);
     this.#connection = connection;
-    this.listener.link(again ? "lost" : "connecting");
+    this.listener.link(isRetry ? "lost" : "connecting");
     connection.addEventListener("open", () => {
-      this.#waitMs = FIRST_WAIT_MS;
+      this.#retryMs = MIN_RETRY_MS;
       this.listener.link("live");
-      if (again) this.listener.missed();
-      again = false;
+      if (isRetry) this.listener.missed();
+      isRetry = false;
     });
-    connection.addEventListener("candle", (event) => this.listener.candle(said<LiveCandle>(event)));
-    connection.addEventListener("gone", (event) => this.listener.gone(said<Gone>(event)));
+    connection.addEventListener("candle", (event) => this.listener.candle(dataOf<LiveCandle>(event)));
+    connection.addEventListener("deleted", (event) => {
+      this.listener.deleted(dataOf<DeletedCandle>(event));
+    });
     connection.addEventListener("reset", () => this.listener.missed());
     connection.addEventListener("error", () => {
       if (connection !== this.#connection) return;
       this.listener.link("lost");
-      // The browser tries again by itself, except where the server answered and refused.
-      if (connection.readyState === CLOSED) this.#openLater(address);
+      // The browser reconnects by itself, unless the server refused the request.
+      if (connection.readyState === CLOSED) this.#retry(url);
     });
   }
 
-  #openLater(address: string): void {
+  #retry(url: string): void {
     this.close();
-    this.#waiting = setTimeout(() => this.#open(address, true), this.#waitMs);
-    this.#waitMs = Math.min(this.#waitMs * 2, LONGEST_WAIT_MS);
+    this.#retryTimer = setTimeout(() => this.#open(url, true), this.#retryMs);
+    this.#retryMs = Math.min(this.#retryMs * 2, MAX_RETRY_MS);
   }
 }
 
-function said<T>(event: Event): T {
+function dataOf<T>(event: Event): T {
   return JSON.parse((event as MessageEvent<string>).data) as T;
 }

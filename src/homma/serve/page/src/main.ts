@@ -1,4 +1,4 @@
-/** The page: one state, shown. */
+/** The entry point of the page. */
 
 import * as api from "./api";
 import { App } from "./app";
@@ -6,11 +6,11 @@ import { byId } from "./controls";
 
 const app = new App();
 
-async function begin(): Promise<void> {
+async function start(): Promise<void> {
   try {
-    await app.begin();
+    await app.start();
   } catch (failure) {
-    if (!(failure instanceof api.TokenWanted)) throw failure;
+    if (!(failure instanceof api.TokenRequired)) throw failure;
     askToken();
   }
 }
@@ -23,15 +23,15 @@ function askToken(): void {
 byId<HTMLFormElement>("login").addEventListener("submit", async (event) => {
   event.preventDefault();
   const field = byId<HTMLInputElement>("token");
-  const right = await api.login(field.value);
+  const isValid = await api.login(field.value);
   field.value = "";
-  byId("login-failed").textContent = right ? "" : "That is not the token.";
-  if (!right) return;
+  byId("login-failed").textContent = isValid ? "" : "Wrong token.";
+  if (!isValid) return;
   byId("login").hidden = true;
-  await begin();
+  await start();
 });
 
-app.onTokenWanted = askToken;
-// For tests and the curious: what the page holds, to be read only.
-Object.defineProperty(window, "homma", { value: app.hook() });
-await begin();
+app.onTokenRequired = askToken;
+// For tests: a read-only view of what the page shows.
+Object.defineProperty(window, "homma", { value: app.inspect() });
+await start();

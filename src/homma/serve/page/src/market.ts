@@ -1,8 +1,8 @@
-/** All series at a glance, each with the line of its last closes. */
+/** The overview of all series, each with a line of its last closes. */
 
 import type { Quote } from "./api";
 import { changeText, decimalsOf, priceText } from "./format";
-import { matches } from "./typing";
+import { matchingNames } from "./typing";
 
 const SVG = "http://www.w3.org/2000/svg";
 const WIDTH = 72;
@@ -16,7 +16,7 @@ interface Row {
   readonly change: HTMLSpanElement;
 }
 
-/** The closes as a line's points; a flat one runs through the middle. */
+/** The points of a line through the closes; a flat line is in the middle. */
 export function sparkline(closes: readonly number[], width = WIDTH, height = HEIGHT): string {
   const low = Math.min(...closes);
   const high = Math.max(...closes);
@@ -27,22 +27,22 @@ export function sparkline(closes: readonly number[], width = WIDTH, height = HEI
 
 export class Market {
   readonly #rows = new Map<string, Row>();
-  #typed = "";
+  #filterText = "";
 
   constructor(
     private readonly list: HTMLUListElement,
     filter: HTMLInputElement,
-    private readonly addressOf: (quote: Quote) => string,
+    private readonly urlOf: (quote: Quote) => string,
     private readonly open: (quote: Quote) => void,
   ) {
     filter.addEventListener("input", () => {
-      this.#typed = filter.value;
-      this.#sift();
+      this.#filterText = filter.value;
+      this.#applyFilter();
     });
   }
 
-  show(quotes: readonly Quote[], current: Quote["symbol"], source: Quote["source"]): void {
-    const sorted = [...quotes].sort((one, other) => (name(one) < name(other) ? -1 : 1));
+  show(quotes: readonly Quote[], symbol: Quote["symbol"], source: Quote["source"]): void {
+    const sorted = [...quotes].sort((a, b) => (name(a) < name(b) ? -1 : 1));
     const known = new Set(sorted.map(name));
     for (const [key, row] of this.#rows) {
       if (!known.has(key)) {
@@ -50,18 +50,18 @@ export class Market {
         this.#rows.delete(key);
       }
     }
-    let before: Element | null = null;
+    let previous: Element | null = null;
     for (const quote of sorted) {
-      const row = this.#rows.get(name(quote)) ?? this.#made(quote);
-      this.#fill(row, quote, quote.symbol === current && quote.source === source);
-      const next: Element | null = before ? before.nextElementSibling : this.list.firstElementChild;
+      const row = this.#rows.get(name(quote)) ?? this.#createRow(quote);
+      this.#fill(row, quote, quote.symbol === symbol && quote.source === source);
+      const next: Element | null = previous ? previous.nextElementSibling : this.list.firstElementChild;
       if (next !== row.item) this.list.insertBefore(row.item, next);
-      before = row.item;
+      previous = row.item;
     }
-    this.#sift();
+    this.#applyFilter();
   }
 
-  #made(quote: Quote): Row {
+  #createRow(quote: Quote): Row {
     const item = document.createElement("li");
     const link = document.createElement("a");
     const svg = document.createElementNS(SVG, "svg");
@@ -79,7 +79,7 @@ export class Market {
     source.textContent = quote.source;
     link.append(symbol, source, svg, last, change);
     link.addEventListener("click", (event) => {
-      // Others open it in a tab or window of its own.
+      // Other clicks open the link in a new tab or window.
       if (event.ctrlKey || event.metaKey || event.shiftKey || event.button !== 0) return;
       event.preventDefault();
       this.open(quote);
@@ -90,12 +90,12 @@ export class Market {
     return row;
   }
 
-  #fill(row: Row, quote: Quote, current: boolean): void {
+  #fill(row: Row, quote: Quote, isCurrent: boolean): void {
     const { close } = quote.candle;
     const closes = quote.closes.length > 0 ? quote.closes : [close];
     const first = closes[0] ?? close;
-    row.link.href = this.addressOf(quote);
-    if (current) row.link.setAttribute("aria-current", "true");
+    row.link.href = this.urlOf(quote);
+    if (isCurrent) row.link.setAttribute("aria-current", "true");
     else row.link.removeAttribute("aria-current");
     row.last.textContent = priceText(close, decimalsOf(closes));
     row.change.textContent = changeText(first, close);
@@ -103,9 +103,9 @@ export class Market {
     row.line.setAttribute("points", sparkline(closes));
   }
 
-  #sift(): void {
-    const kept = new Set(matches([...this.#rows.keys()], this.#typed));
-    for (const [key, row] of this.#rows) row.item.hidden = !kept.has(key);
+  #applyFilter(): void {
+    const visible = new Set(matchingNames([...this.#rows.keys()], this.#filterText));
+    for (const [key, row] of this.#rows) row.item.hidden = !visible.has(key);
   }
 }
 

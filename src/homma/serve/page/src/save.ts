@@ -1,4 +1,4 @@
-/** What is seen, as a file. */
+/** Saves data as a file. */
 
 import type { Colours } from "./chart";
 
@@ -9,33 +9,33 @@ export function save(content: Blob, name: string): void {
   link.href = URL.createObjectURL(content);
   link.download = name;
   link.click();
-  // The download has begun by then, and the memory is wanted back.
+  // By then the download has started, and the memory can be freed.
   setTimeout(() => URL.revokeObjectURL(link.href), 60_000);
 }
 
-/** A name that every file system takes. */
-export function fileName(parts: readonly string[], ending: string): string {
-  return `${parts.join("-").replaceAll(/[^\w.-]+/g, "_")}.${ending}`;
+/** A file name that is valid on every file system. */
+export function fileName(parts: readonly string[], extension: string): string {
+  return `${parts.join("-").replaceAll(/[^\w.-]+/g, "_")}.${extension}`;
 }
 
-/** The drawing with a line above that says what it is. */
-export async function pictureOf(drawing: HTMLCanvasElement, title: string, colours: Colours): Promise<Blob> {
+/** A PNG of the chart with a title above. */
+export async function pngOf(chart: HTMLCanvasElement, title: string, colours: Colours): Promise<Blob> {
   const scale = devicePixelRatio;
   const canvas = document.createElement("canvas");
-  canvas.width = drawing.width;
-  canvas.height = drawing.height + HEAD_PX * scale;
-  const draw = canvas.getContext("2d")!;
-  draw.fillStyle = colours.back;
-  draw.fillRect(0, 0, canvas.width, canvas.height);
-  draw.drawImage(drawing, 0, HEAD_PX * scale);
-  draw.fillStyle = colours.text;
-  draw.font = `${13 * scale}px ${getComputedStyle(document.body).fontFamily}`;
-  draw.textBaseline = "middle";
+  canvas.width = chart.width;
+  canvas.height = chart.height + HEAD_PX * scale;
+  const context = canvas.getContext("2d")!;
+  context.fillStyle = colours.back;
+  context.fillRect(0, 0, canvas.width, canvas.height);
+  context.drawImage(chart, 0, HEAD_PX * scale);
+  context.fillStyle = colours.text;
+  context.font = `${13 * scale}px ${getComputedStyle(document.body).fontFamily}`;
+  context.textBaseline = "middle";
   const middle = (HEAD_PX / 2) * scale;
-  draw.fillText(title, 12 * scale, middle);
-  draw.textAlign = "right";
-  draw.fillText("Charts by TradingView", canvas.width - 12 * scale, middle);
-  return await new Promise((done, failed) => {
-    canvas.toBlob((blob) => (blob ? done(blob) : failed(new Error("the picture is too large"))), "image/png");
+  context.fillText(title, 12 * scale, middle);
+  context.textAlign = "right";
+  context.fillText("Charts by TradingView", canvas.width - 12 * scale, middle);
+  return await new Promise((resolve, reject) => {
+    canvas.toBlob((blob) => (blob ? resolve(blob) : reject(new Error("the image is too large"))), "image/png");
   });
 }

@@ -1,4 +1,4 @@
-/** What the page shows, and the address that says so. */
+/** The state of the page, and its URL. */
 
 export type Theme = "auto" | "light" | "dark";
 export type Zone = "utc" | "local";
@@ -8,7 +8,7 @@ export interface State {
   readonly symbol: string;
   readonly source: string;
   readonly interval: string;
-  /** Further sources of the symbol, laid over the first. */
+  /** Other sources of the symbol, drawn as lines. */
   readonly compare: readonly string[];
   readonly market: Market;
   readonly theme: Theme;
@@ -20,7 +20,7 @@ export interface Series {
   readonly symbol: string;
 }
 
-export const START: State = {
+export const DEFAULTS: State = {
   symbol: "",
   source: "",
   interval: "m1",
@@ -30,60 +30,60 @@ export const START: State = {
   zone: "utc",
 };
 
-function oneOf<T extends string>(given: string | null, known: readonly T[], otherwise: T): T {
-  return known.find((one) => one === given) ?? otherwise;
+function oneOf<T extends string>(text: string | null, values: readonly T[], fallback: T): T {
+  return values.find((value) => value === text) ?? fallback;
 }
 
-export function fromAddress(search: string, intervals: readonly string[]): State {
-  const given = new URLSearchParams(search);
-  const source = given.get("source") ?? START.source;
+export function fromUrl(search: string, intervals: readonly string[]): State {
+  const query = new URLSearchParams(search);
+  const source = query.get("source") ?? DEFAULTS.source;
   return {
-    symbol: given.get("symbol") ?? START.symbol,
+    symbol: query.get("symbol") ?? DEFAULTS.symbol,
     source,
-    interval: oneOf(given.get("interval"), intervals, START.interval),
-    compare: [...new Set(given.getAll("compare"))].filter((one) => one !== "" && one !== source),
-    market: oneOf(given.get("market"), ["auto", "on", "off"], START.market),
-    theme: oneOf(given.get("theme"), ["auto", "light", "dark"], START.theme),
-    zone: oneOf(given.get("zone"), ["utc", "local"], START.zone),
+    interval: oneOf(query.get("interval"), intervals, DEFAULTS.interval),
+    compare: [...new Set(query.getAll("compare"))].filter((other) => other !== "" && other !== source),
+    market: oneOf(query.get("market"), ["auto", "on", "off"], DEFAULTS.market),
+    theme: oneOf(query.get("theme"), ["auto", "light", "dark"], DEFAULTS.theme),
+    zone: oneOf(query.get("zone"), ["utc", "local"], DEFAULTS.zone),
   };
 }
 
-/** The query of a state; what is as at the start is left out. */
-export function toAddress(state: State): string {
-  const said = new URLSearchParams();
+/** The query string of a state, without default values. */
+export function toUrl(state: State): string {
+  const parameters = new URLSearchParams();
   for (const name of ["symbol", "source", "interval", "market", "theme", "zone"] as const) {
-    if (state[name] !== START[name]) said.set(name, state[name]);
+    if (state[name] !== DEFAULTS[name]) parameters.set(name, state[name]);
   }
-  for (const source of state.compare) said.append("compare", source);
-  const query = said.toString();
+  for (const source of state.compare) parameters.append("compare", source);
+  const query = parameters.toString();
   return query === "" ? "" : `?${query}`;
 }
 
-/** The state made to fit the series there are: what is unknown gives way to the first that is. */
+/** The state, with unknown symbols and sources replaced by the first known ones. */
 export function fitted(state: State, known: readonly Series[]): State {
-  const symbol = known.some((one) => one.symbol === state.symbol)
+  const symbol = known.some((series) => series.symbol === state.symbol)
     ? state.symbol
     : (symbolsOf(known)[0] ?? state.symbol);
   const sources = sourcesOf(known, symbol);
   const source = sources.includes(state.source) ? state.source : (sources[0] ?? state.source);
-  const compare = state.compare.filter((one) => one !== source && sources.includes(one));
+  const compare = state.compare.filter((other) => other !== source && sources.includes(other));
   return { ...state, symbol, source, compare };
 }
 
 export function symbolsOf(known: readonly Series[]): string[] {
-  return [...new Set(known.map((one) => one.symbol))].sort();
+  return [...new Set(known.map((series) => series.symbol))].sort();
 }
 
 export function sourcesOf(known: readonly Series[], symbol: string): string[] {
-  return known.filter((one) => one.symbol === symbol).map((one) => one.source).sort();
+  return known.filter((series) => series.symbol === symbol).map((series) => series.source).sort();
 }
 
 /** Whether two states show the same candles. */
-export function sameCandles(one: State, other: State): boolean {
+export function sameCandles(a: State, b: State): boolean {
   return (
-    one.symbol === other.symbol &&
-    one.source === other.source &&
-    one.interval === other.interval &&
-    one.compare.join("\n") === other.compare.join("\n")
+    a.symbol === b.symbol &&
+    a.source === b.source &&
+    a.interval === b.interval &&
+    a.compare.join("\n") === b.compare.join("\n")
   );
 }

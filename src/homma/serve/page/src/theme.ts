@@ -1,27 +1,28 @@
-/** Light and dark; the colours stand in style.css alone. */
+/** Light and dark theme; the colours are defined only in style.css. */
 
 import type { Colours } from "./chart";
 import type { Theme, Zone } from "./state";
 
-const dark = matchMedia("(prefers-color-scheme: dark)");
+const systemDark = matchMedia("(prefers-color-scheme: dark)");
 
 export function isDark(theme: Theme): boolean {
-  return theme === "auto" ? dark.matches : theme === "dark";
+  return theme === "auto" ? systemDark.matches : theme === "dark";
 }
 
-export function wear(theme: Theme): Colours {
+/** Apply a theme; returns its colours for the chart. */
+export function applyTheme(theme: Theme): Colours {
   document.documentElement.dataset["theme"] = isDark(theme) ? "dark" : "light";
   const style = getComputedStyle(document.documentElement);
-  const of = (name: string) => style.getPropertyValue(`--${name}`).trim();
+  const colour = (name: string) => style.getPropertyValue(`--${name}`).trim();
   return {
-    back: of("back"), text: of("faint"), grid: of("grid"), edge: of("edge"),
-    up: of("up"), down: of("down"), upVolume: of("up-volume"), downVolume: of("down-volume"),
-    lines: [1, 2, 3, 4].map((n) => of(`line-${n}`)),
+    back: colour("back"), text: colour("faint"), grid: colour("grid"), edge: colour("edge"),
+    up: colour("up"), down: colour("down"), upVolume: colour("up-volume"), downVolume: colour("down-volume"),
+    lines: [1, 2, 3, 4].map((n) => colour(`line-${n}`)),
   };
 }
 
-export function onSystemChange(then: () => void): void {
-  dark.addEventListener("change", then);
+export function onSystemChange(handler: () => void): void {
+  systemDark.addEventListener("change", handler);
 }
 
 export function timeZoneOf(zone: Zone): string {

@@ -1,23 +1,23 @@
-/** What somebody means who has typed only a part. */
+/** Matches for partly typed names and intervals. */
 
-/** Those that begin with what was typed, then those that hold it, upper or lower case. */
-export function matches(names: readonly string[], typed: string): string[] {
-  const wanted = typed.trim().toLowerCase();
-  const begins = names.filter((name) => name.toLowerCase().startsWith(wanted));
-  const holds = names.filter((name) => name.toLowerCase().indexOf(wanted) > 0);
-  return wanted === "" ? [...names] : [...begins, ...holds];
+/** The names that start with the typed text, then those that contain it, ignoring case. */
+export function matchingNames(names: readonly string[], typed: string): string[] {
+  const text = typed.trim().toLowerCase();
+  const starting = names.filter((name) => name.toLowerCase().startsWith(text));
+  const containing = names.filter((name) => name.toLowerCase().indexOf(text) > 0);
+  return text === "" ? [...names] : [...starting, ...containing];
 }
 
-/** The interval meant: m1 and M1 differ by their case, others are forgiven theirs. */
-export function intervalMeant(codes: readonly string[], typed: string): string | undefined {
+/** The interval that starts with the typed text. Case matters only to tell m1 from M1. */
+export function matchingInterval(codes: readonly string[], typed: string): string | undefined {
   if (typed === "") return undefined;
   const exact = codes.find((code) => code === typed) ?? codes.find((code) => code.startsWith(typed));
   const lower = typed.toLowerCase();
   return exact ?? codes.find((code) => code.toLowerCase().startsWith(lower));
 }
 
-/** An interval in words, from its name: "15min" is "15 minutes". */
-export function inWords(name: string): string {
+/** The label of an interval, from its name: "15min" is "15 minutes". */
+export function intervalLabel(name: string): string {
   const [, count, unit] = /^(\d+)([a-z]+)$/.exec(name) ?? [];
   if (count === undefined || unit === undefined) return name;
   const word = unit === "min" ? "minute" : unit;

@@ -9,7 +9,7 @@ function candle(minute: number, close = 1, rest: Partial<Candle> = {}): Candle {
   };
 }
 
-function held(...rows: Candle[]): Candles {
+function candlesWith(...rows: Candle[]): Candles {
   const candles = new Candles();
   candles.load()(rows);
   return candles;
@@ -18,67 +18,67 @@ function held(...rows: Candle[]): Candles {
 const closes = (candles: Candles) => candles.all.map(({ time, close }) => [time / 60, close]);
 
 describe("live", () => {
-  test("a new one is appended, a known one replaced in its place, one between inserted", () => {
-    const candles = held(candle(1), candle(3));
+  test("a new candle is appended, a known one replaced, one in between inserted", () => {
+    const candles = candlesWith(candle(1), candle(3));
     expect(candles.put(candle(5, 5))).toBe("appended");
     expect(candles.put(candle(3, 3))).toBe("replaced");
     expect(candles.put(candle(2, 2))).toBe("inserted");
     expect(closes(candles)).toEqual([[1, 1], [2, 2], [3, 3], [5, 5]]);
   });
-  test("the first of all is appended", () => {
+  test("the first candle is appended", () => {
     expect(new Candles().put(candle(1))).toBe("appended");
   });
 });
 
 describe("a load", () => {
-  test("puts older ones before those held, without a repeat", () => {
-    const candles = held(candle(3), candle(4));
+  test("adds older candles before the existing ones, without duplicates", () => {
+    const candles = candlesWith(candle(3), candle(4));
     candles.load()([candle(1), candle(2), candle(3, 9)]);
     expect(closes(candles)).toEqual([[1, 1], [2, 1], [3, 9], [4, 1]]);
   });
-  test("loses to what came live while it was under way", () => {
-    const candles = held(candle(1), candle(2));
+  test("does not replace candles that arrived live during the load", () => {
+    const candles = candlesWith(candle(1), candle(2));
     const take = candles.load();
     candles.put(candle(2, 7));
     candles.put(candle(3, 8));
     take([candle(1, 5), candle(2, 5), candle(3, 5)]);
     expect(closes(candles)).toEqual([[1, 5], [2, 7], [3, 8]]);
   });
-  test("wins over what came before it began", () => {
-    const candles = held(candle(1));
+  test("replaces candles that arrived before the load", () => {
+    const candles = candlesWith(candle(1));
     candles.put(candle(1, 7));
     candles.load()([candle(1, 5)]);
     expect(closes(candles)).toEqual([[1, 5]]);
   });
-  test("takes away what is no more between its ends, and nothing beyond them", () => {
-    const candles = held(candle(1), candle(2), candle(3), candle(4), candle(5));
+  test("removes missing candles between its first and last, and none outside", () => {
+    const candles = candlesWith(candle(1), candle(2), candle(3), candle(4), candle(5));
     candles.load()([candle(2), candle(4)]);
     expect(closes(candles).map(([time]) => time)).toEqual([1, 2, 4, 5]);
   });
-  test("that brings nothing changes nothing", () => {
-    const candles = held(candle(1));
+  test("without candles changes nothing", () => {
+    const candles = candlesWith(candle(1));
     candles.load()([]);
     expect(closes(candles)).toEqual([[1, 1]]);
   });
 });
 
-test("what is gone stays gone, also from a load that was under way", () => {
-  const candles = held(candle(1), candle(2), candle(3));
+test("a deleted candle stays deleted, also after a load that was in progress", () => {
+  const candles = candlesWith(candle(1), candle(2), candle(3));
   const take = candles.load();
-  candles.drop(120);
+  candles.delete(120);
   take([candle(1), candle(2), candle(3)]);
   expect(closes(candles).map(([time]) => time)).toEqual([1, 3]);
 });
 
-test("candles are found by their time, and by a span with both its ends", () => {
-  const candles = held(candle(1), candle(2), candle(4));
+test("candles can be looked up by time, and by a range that includes both ends", () => {
+  const candles = candlesWith(candle(1), candle(2), candle(4));
   expect(candles.at(120)?.time).toBe(120);
   expect(candles.at(180)).toBeUndefined();
   expect(candles.within(60, 120).map(({ time }) => time)).toEqual([60, 120]);
   expect([candles.oldest?.time, candles.newest?.time]).toEqual([60, 240]);
 });
 
-test("open is what is not final; where nobody says, the newest", () => {
+test("a candle is open if it is not final; if that is unknown, if it is the newest", () => {
   const newest = candle(2, 1, { isFinal: null });
   expect(isOpen(candle(1, 1, { isFinal: false }), newest)).toBe(true);
   expect(isOpen(candle(2), candle(2))).toBe(false);
@@ -86,6 +86,6 @@ test("open is what is not final; where nobody says, the newest", () => {
   expect(isOpen(candle(1, 1, { isFinal: null }), newest)).toBe(false);
 });
 
-test("corrected is what was final and was written again", () => {
+test("a candle is corrected if it was written again after it was final", () => {
   expect([0, 1, 2, null].map((revision) => isCorrected(candle(1, 1, { revision })))).toEqual([false, false, true, false]);
 });

@@ -9,15 +9,15 @@ function colours(selector: string): Map<string, string> {
 }
 
 function luminance(colour: string): number {
-  const [red, green, blue] = [1, 3, 5].map((at) => {
-    const part = parseInt(colour.slice(at, at + 2), 16) / 255;
-    return part <= 0.04045 ? part / 12.92 : ((part + 0.055) / 1.055) ** 2.4;
+  const [red, green, blue] = [1, 3, 5].map((start) => {
+    const channel = parseInt(colour.slice(start, start + 2), 16) / 255;
+    return channel <= 0.04045 ? channel / 12.92 : ((channel + 0.055) / 1.055) ** 2.4;
   }) as [number, number, number];
   return 0.2126 * red + 0.7152 * green + 0.0722 * blue;
 }
 
-function contrast(one: string, other: string): number {
-  const [low, high] = [luminance(one), luminance(other)].sort((a, b) => a - b) as [number, number];
+function contrast(a: string, b: string): number {
+  const [low, high] = [luminance(a), luminance(b)].sort((x, y) => x - y) as [number, number];
   return (high + 0.05) / (low + 0.05);
 }
 
@@ -25,10 +25,10 @@ describe.each([":root", ':root[data-theme="dark"]'])("in %s", (selector) => {
   const named = colours(selector);
   const texts = ["text", "faint", "up", "down", "accent"];
   const pairs = texts.flatMap((text) => ["back", "panel", "raised"].map((back) => [text, back] as const));
-  test.each(pairs)("%s can be read on %s", (text, back) => {
+  test.each(pairs)("%s is readable on %s", (text, back) => {
     expect(contrast(named.get(text)!, named.get(back)!)).toBeGreaterThanOrEqual(4.5);
   });
-  test.each(["line-1", "line-2", "line-3", "line-4"])("%s can be seen", (line) => {
+  test.each(["line-1", "line-2", "line-3", "line-4"])("%s is visible", (line) => {
     expect(contrast(named.get(line)!, named.get("back")!)).toBeGreaterThanOrEqual(3);
   });
 });

@@ -12,7 +12,7 @@ describe("prices", () => {
     [[0.123456789], 8],
     [[], 0],
   ])("%j need %i decimals", (prices, decimals) => expect(decimalsOf(prices)).toBe(decimals));
-  test("all have as many", () => expect(priceText(627.1, 3)).toBe("627.100"));
+  test("all have the same number of decimals", () => expect(priceText(627.1, 3)).toBe("627.100"));
 });
 
 test.each([
@@ -37,7 +37,7 @@ describe("a candle's start", () => {
   test("a UTC day keeps its name west of Greenwich", () => {
     expect(instantText(at("2025-03-20T00:00:00Z"), "D1", "America/New_York")).toBe("20 Mar 2025");
   });
-  test("the hour that summer time repeats is told as it is, twice", () => {
+  test("the hour that repeats at the end of summer time has the same text twice", () => {
     const zone = "Europe/Berlin";
     expect(instantText(at("2025-10-26T00:30:00Z"), "m1", zone)).toBe("26 Oct 2025 02:30");
     expect(instantText(at("2025-10-26T01:30:00Z"), "m1", zone)).toBe("26 Oct 2025 02:30");
@@ -51,6 +51,6 @@ test.each([
   ["2025-03-20T04:00:00Z", "m1", "America/New_York", "20 Mar"],
   ["2025-03-01T00:00:00Z", "D1", "America/New_York", "Mar"],
   ["2025-01-01T00:00:00Z", "M1", "UTC", "2025"],
-])("the axis says of %s, %s in %s: %s", (time, interval, zone, text) => {
+])("the axis label of %s, %s in %s is %s", (time, interval, zone, text) => {
   expect(tickText(at(time), interval, zone)).toBe(text);
 });

@@ -1,5 +1,5 @@
 import { describe, expect, test } from "vitest";
-import { START, fitted, fromAddress, sameCandles, sourcesOf, symbolsOf, toAddress } from "../src/state";
+import { DEFAULTS, fitted, fromUrl, sameCandles, sourcesOf, symbolsOf, toUrl } from "../src/state";
 
 const CODES = ["m1", "h4", "M1"];
 const KNOWN = [
@@ -8,55 +8,55 @@ const KNOWN = [
   { source: "A", symbol: "BNBUSD" },
 ];
 
-describe("the address", () => {
-  test("says the state, and gives it back", () => {
+describe("the URL", () => {
+  test("round-trips the state", () => {
     const state = {
       symbol: "EUR/USD&co", source: "Ä 1", interval: "M1", compare: ["B", "C"],
       market: "off", theme: "dark", zone: "local",
     } as const;
-    expect(fromAddress(toAddress(state), CODES)).toEqual(state);
+    expect(fromUrl(toUrl(state), CODES)).toEqual(state);
   });
-  test("leaves out what is as at the start", () => {
-    expect(toAddress(START)).toBe("");
-    expect(toAddress({ ...START, symbol: "X" })).toBe("?symbol=X");
+  test("leaves out defaults", () => {
+    expect(toUrl(DEFAULTS)).toBe("");
+    expect(toUrl({ ...DEFAULTS, symbol: "X" })).toBe("?symbol=X");
   });
   test("m1 and M1 are two intervals", () => {
-    expect(fromAddress("?interval=M1", CODES).interval).toBe("M1");
-    expect(fromAddress("?interval=m1", CODES).interval).toBe("m1");
+    expect(fromUrl("?interval=M1", CODES).interval).toBe("M1");
+    expect(fromUrl("?interval=m1", CODES).interval).toBe("m1");
   });
-  test("what is unknown is as at the start", () => {
-    expect(fromAddress("?interval=h2&theme=pink&zone=&market=1", CODES)).toEqual(START);
+  test("unknown values become defaults", () => {
+    expect(fromUrl("?interval=h2&theme=pink&zone=&market=1", CODES)).toEqual(DEFAULTS);
   });
-  test("a source is not laid over itself, nor twice", () => {
-    const { compare } = fromAddress("?source=A&compare=A&compare=B&compare=B&compare=", CODES);
+  test("a source is not compared with itself, nor twice", () => {
+    const { compare } = fromUrl("?source=A&compare=A&compare=B&compare=B&compare=", CODES);
     expect(compare).toEqual(["B"]);
   });
 });
 
-describe("what fits the series there are", () => {
-  test("is left as it is", () => {
-    const state = { ...START, symbol: "EURUSD", source: "B", compare: ["A"] };
+describe("fitting a state to the known series", () => {
+  test("keeps a state that fits", () => {
+    const state = { ...DEFAULTS, symbol: "EURUSD", source: "B", compare: ["A"] };
     expect(fitted(state, KNOWN)).toEqual(state);
   });
-  test("an unknown symbol gives way to the first", () => {
-    expect(fitted({ ...START, symbol: "NONE" }, KNOWN)).toMatchObject({ symbol: "BNBUSD", source: "A" });
+  test("replaces an unknown symbol with the first", () => {
+    expect(fitted({ ...DEFAULTS, symbol: "NONE" }, KNOWN)).toMatchObject({ symbol: "BNBUSD", source: "A" });
   });
-  test("a source without the symbol gives way to one that has it, and is not compared with", () => {
-    const state = { ...START, symbol: "BNBUSD", source: "B", compare: ["A"] };
+  test("replaces a source that lacks the symbol, and does not compare with it", () => {
+    const state = { ...DEFAULTS, symbol: "BNBUSD", source: "B", compare: ["A"] };
     expect(fitted(state, KNOWN)).toMatchObject({ source: "A", compare: [] });
   });
-  test("before the first series nothing is thrown away", () => {
-    const state = { ...START, symbol: "EURUSD", source: "B" };
+  test("keeps the state while no series are known", () => {
+    const state = { ...DEFAULTS, symbol: "EURUSD", source: "B" };
     expect(fitted(state, [])).toMatchObject({ symbol: "EURUSD", source: "B" });
   });
 });
 
-test("symbols and sources are each named once, in order", () => {
+test("symbols and sources are listed once, sorted", () => {
   expect(symbolsOf(KNOWN)).toEqual(["BNBUSD", "EURUSD"]);
   expect(sourcesOf(KNOWN, "EURUSD")).toEqual(["A", "B"]);
 });
 
-test("colours and zones do not change which candles are shown; sources do", () => {
-  expect(sameCandles(START, { ...START, theme: "dark", zone: "local", market: "on" })).toBe(true);
-  expect(sameCandles(START, { ...START, compare: ["B"] })).toBe(false);
+test("theme and time zone do not change the candles; sources do", () => {
+  expect(sameCandles(DEFAULTS, { ...DEFAULTS, theme: "dark", zone: "local", market: "on" })).toBe(true);
+  expect(sameCandles(DEFAULTS, { ...DEFAULTS, compare: ["B"] })).toBe(false);
 });

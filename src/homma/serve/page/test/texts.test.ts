@@ -2,11 +2,11 @@ import { expect, test } from "vitest";
 import { csv } from "../src/csv";
 import { sparkline } from "../src/market";
 import { fileName } from "../src/save";
-import { inWords, intervalMeant, matches } from "../src/typing";
+import { intervalLabel, matchingInterval, matchingNames } from "../src/typing";
 
 const CODES = ["m1", "m5", "m10", "m15", "m30", "h1", "h3", "h4", "D1", "W1", "M1"];
 
-test("CSV has a row a candle, exact prices, and what is unknown left empty", () => {
+test("CSV has one row per candle, exact prices, and empty cells for unknown values", () => {
   const candle = {
     dateTime: "2025-03-20T14:31:00.000", time: 1742481060, open: 627.045, high: 627.1, low: 1e-7,
     close: 0.30000000000000004, volume: 12, isFinal: null, revision: null,
@@ -19,25 +19,25 @@ test("CSV has a row a candle, exact prices, and what is unknown left empty", () 
   ]);
 });
 
-test("file names hold nothing a file system minds", () => {
+test("file names contain only safe characters", () => {
   expect(fileName(["EUR/USD", "A B", "m1"], "csv")).toBe("EUR_USD-A_B-m1.csv");
 });
 
-test("what begins so comes before what holds it; case does not matter", () => {
-  expect(matches(["BNBUSD", "USDJPY", "eurusd", "XRP"], "usd")).toEqual(["USDJPY", "BNBUSD", "eurusd"]);
-  expect(matches(["B", "A"], " ")).toEqual(["B", "A"]);
+test("names that start with the text come before names that contain it; case is ignored", () => {
+  expect(matchingNames(["BNBUSD", "USDJPY", "eurusd", "XRP"], "usd")).toEqual(["USDJPY", "BNBUSD", "eurusd"]);
+  expect(matchingNames(["B", "A"], " ")).toEqual(["B", "A"]);
 });
 
 test.each([
   ["m", "m1"], ["m1", "m1"], ["m15", "m15"], ["M", "M1"], ["M1", "M1"], ["H", "h1"], ["H4", "h4"],
   ["d", "D1"], ["w1", "W1"], ["m3", "m30"], ["x", undefined], ["", undefined],
-])("%s means %s", (typed, code) => expect(intervalMeant(CODES, typed)).toBe(code));
+])("%s matches %s", (typed, code) => expect(matchingInterval(CODES, typed)).toBe(code));
 
 test.each([["1min", "1 minute"], ["15min", "15 minutes"], ["4hour", "4 hours"], ["1month", "1 month"], ["tick", "tick"]])(
-  "%s is said %s", (name, words) => expect(inWords(name)).toBe(words),
+  "%s is labelled %s", (name, words) => expect(intervalLabel(name)).toBe(words),
 );
 
-test("a sparkline spans its box; the highest close is on top", () => {
+test("a sparkline fills its box; the highest close is at the top", () => {
   expect(sparkline([1, 3, 2], 10, 12)).toBe("0.0,11.0 5.0,1.0 10.0,6.0");
   expect(sparkline([5, 5], 10, 12)).toBe("0.0,6.0 10.0,6.0");
   expect(sparkline([5], 10, 12)).toBe("0.0,6.0");

@@ -10,31 +10,31 @@ variables {
   statements = jsondecode(file("../../statements.json")).statements
 }
 
-run "ksqldb_has_all_topics_made" {
+run "ksqldb_creates_all_topics" {
   command = plan
 
   assert {
     condition     = length(output.topics) == 14
-    error_message = "Ticks, dead, late and 11 of candles."
+    error_message = "There must be 14 topics: ticks, dead, late and 11 of candles."
   }
 
   assert {
     condition     = output.topics["candle_1month"].partitions == 4
-    error_message = "As many partitions as ticks have."
+    error_message = "Candle topics must have as many partitions as the tick topic."
   }
 
   assert {
     condition     = output.topics["candle_1min"].config["cleanup.policy"] == "compact,delete"
-    error_message = "The newest record of a key is the candle."
+    error_message = "Candle topics must be compacted."
   }
 
   assert {
     condition     = length(output.tables) + length(output.runs) == 0
-    error_message = "ksqlDB runs no statements of Flink's."
+    error_message = "ksqlDB must not run Flink's statements."
   }
 }
 
-run "flink_makes_the_candle_topics_itself" {
+run "flink_creates_the_candle_topics" {
   command = plan
 
   variables {
@@ -43,21 +43,21 @@ run "flink_makes_the_candle_topics_itself" {
 
   assert {
     condition     = sort(keys(output.topics)) == tolist(["stock_ticks", "stock_ticks_dead", "stock_ticks_late"])
-    error_message = "Only those that no statement makes."
+    error_message = "Terraform must create only the topics that no statement creates."
   }
 
   assert {
     condition     = length(output.candle_topics) == 11
-    error_message = "They are known all the same."
+    error_message = "All candle topics must be in the output."
   }
 
   assert {
     condition     = length(output.tables) == 11 && keys(output.runs)[0] == "insert"
-    error_message = "A table each, and one statement that runs."
+    error_message = "There must be a table per candle topic, and one running statement."
   }
 }
 
-run "names_follow_the_name" {
+run "names_start_with_the_name" {
   command = plan
 
   variables {
@@ -67,11 +67,11 @@ run "names_follow_the_name" {
 
   assert {
     condition     = output.accounts.engine.name == "candles-test-flink"
-    error_message = "The engine's account is named after it."
+    error_message = "The engine's account must be named after the engine."
   }
 }
 
-run "a_name_in_capitals" {
+run "name_in_capitals" {
   command = plan
 
   variables {
@@ -81,7 +81,7 @@ run "a_name_in_capitals" {
   expect_failures = [var.name]
 }
 
-run "another_engine" {
+run "unknown_engine" {
   command = plan
 
   variables {
@@ -91,7 +91,7 @@ run "another_engine" {
   expect_failures = [var.engine]
 }
 
-run "another_cloud" {
+run "unknown_cloud" {
   command = plan
 
   variables {
@@ -111,7 +111,7 @@ run "no_partitions" {
   expect_failures = [var.partitions]
 }
 
-run "units_that_are_not_sold" {
+run "unavailable_units" {
   command = plan
 
   variables {
@@ -122,7 +122,7 @@ run "units_that_are_not_sold" {
   expect_failures = [var.csu, var.max_cfu]
 }
 
-run "a_region_in_words" {
+run "region_as_a_city_name" {
   command = plan
 
   variables {
@@ -132,7 +132,7 @@ run "a_region_in_words" {
   expect_failures = [var.region]
 }
 
-run "a_topic_twice" {
+run "duplicate_topic" {
   command = plan
 
   variables {

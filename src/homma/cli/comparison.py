@@ -1,4 +1,4 @@
-"""What `verify` and `repair` have in common: which candles, and what is said of them."""
+"""What `verify` and `repair` share: the range of candles, and the output of a comparison."""
 
 import json
 import sys
@@ -21,27 +21,35 @@ from homma.topics import contract
 from homma.topics.kafka.admin import Admin
 from homma.topics.kafka.connection import Connection
 
-Verb = Callable[..., None]
-#: All that may be said of a candle, the usual first.
+Command = Callable[..., None]
+#: All verdicts on a candle, the most common first.
 _VERDICTS: Final = ("equal", *WRONG, "behind", "expired")
 _OPTIONS: Final = (
     click.argument("symbol", metavar="[SYMBOL]", required=False, default=""),
-    click.option("--source", default="", metavar="SOURCE", help="of this source only"),
-    click.option("--from", "since", default="", metavar="TIME", help="candles from this start on"),
-    click.option("--to", "until", default="", metavar="TIME", help="candles that start before"),
-    click.option("--json", "as_json", is_flag=True, help="in machine form"),
+    click.option("--source", default="", metavar="SOURCE", help="only this source"),
+    click.option(
+        "--from",
+        "since",
+        default="",
+        metavar="TIME",
+        help="candles that start at this time or later",
+    ),
+    click.option(
+        "--to", "until", default="", metavar="TIME", help="candles that start before this time"
+    ),
+    click.option("--json", "as_json", is_flag=True, help="print JSON"),
 )
 
 
-def ranged(verb: Verb) -> Verb:
-    """Give a verb the options that say which candles."""
+def with_range_options(command: Command) -> Command:
+    """Add the options that select candles to a command."""
     for option in reversed(_OPTIONS):
-        verb = option(verb)
-    return verb
+        command = option(command)
+    return command
 
 
-def span_of(since: str, until: str) -> EventSpan:
-    """The range as it was typed."""
+def parse_span(since: str, until: str) -> EventSpan:
+    """Parse the range of start times."""
     now_us = time.time_ns() // 1000
     start_us = instant_us(since, now_us, "--from")
     end_us = instant_us(until, now_us, "--to")
@@ -49,10 +57,10 @@ def span_of(since: str, until: str) -> EventSpan:
 
 
 @contextmanager
-def opened(
+def open_lake_and_engine(
     kafka: Connection, topics: contract.Topics, catalog: Catalog, group: str
 ) -> Iterator[tuple[Lake, Engine]]:
-    """The lake, and the engine looked at from outside."""
+    """Open the lake, and the topics and offsets of the engine."""
     partitions = Admin(kafka).require(topics.ticks)
     lake = Lake(catalog.properties, catalog.namespace)
     engine = Engine(kafka, topics, group, partitions)
@@ -64,13 +72,13 @@ def opened(
 
 
 def progress() -> Callable[[Slice], None]:
-    """On a terminal, how far it is."""
+    """Return a function that shows the event time reached, if stderr is a terminal."""
     if not sys.stderr.isatty():
         return lambda _: None
 
-    def show(piece: Slice) -> None:
-        if piece.ticks.height:
-            newest_us = int(piece.ticks["event_us"].max() or 0)  # type: ignore[arg-type]
+    def show(time_slice: Slice) -> None:
+        if time_slice.ticks.height:
+            newest_us = int(time_slice.ticks["event_us"].max() or 0)  # type: ignore[arg-type]
             click.echo(f"\r  {_instant(newest_us, 0)} ", err=True, nl=False)
 
     return show
@@ -82,18 +90,18 @@ def _instant(us: int, digits: int = 3) -> str:
     return text[: 20 + digits] if digits else text[:19]
 
 
-def counted(tally: Tally) -> dict[str, dict[str, int]]:
-    """Counts by interval and verdict, as JSON has them."""
-    found: dict[str, dict[str, int]] = {}
+def counts_by_interval(tally: Tally) -> dict[str, dict[str, int]]:
+    """Return counts by interval and verdict, for JSON output."""
+    by_interval: dict[str, dict[str, int]] = {}
     for code, interval in enumerate(INTERVALS):
         counts = {v: tally.counts[code, v] for v in _VERDICTS if (code, v) in tally.counts}
         if counts:
-            found[interval.name] = counts
-    return found
+            by_interval[interval.name] = counts
+    return by_interval
 
 
 def examples(tally: Tally) -> list[dict[str, Any]]:
-    """Some of the candles that are wrong: what was found, and what must be."""
+    """Return some of the wrong candles, each with actual and expected values."""
     names = VALUES[:5]
     return [
         {
@@ -102,8 +110,8 @@ def examples(tally: Tally) -> list[dict[str, Any]]:
             "source": row["source"],
             "symbol": row["symbol"],
             "dateTime": _instant(row["start_us"]),
-            "found": _values(row, "found_") if verdict != "missing" else None,
-            "right": {name: row[name] for name in names} if verdict != "extra" else None,
+            "actual": _values(row, "actual_") if verdict != "missing" else None,
+            "expected": {name: row[name] for name in names} if verdict != "extra" else None,
         }
         for verdict, rows in tally.examples.items()
         for row in rows
@@ -114,17 +122,17 @@ def _values(row: Any, prefix: str) -> dict[str, Any]:
     return {name: row[prefix + name] for name in VALUES[:5]}
 
 
-def as_text(title: str, tally: Tally) -> str:
-    """A table for people, and the examples."""
-    used = [v for v in _VERDICTS if tally.of(v) or v in (*_VERDICTS[:1], *WRONG)]
-    lines = [f"{title:<8}" + "".join(f"{v:>11}" for v in used)]
-    for name, counts in counted(tally).items():
-        lines.append(f"{name:<8}" + "".join(f"{counts.get(v, 0):>11,}" for v in used))
-    lines.append(f"{'all':<8}" + "".join(f"{tally.of(v):>11,}" for v in used))
-    for one in examples(tally):
-        place = f"{one['interval']} {one['source']}:{one['symbol']} {one['dateTime']}"
-        said = ", ".join(
-            f"{what} {json.dumps(one[what])}" for what in ("found", "right") if one[what]
+def format_tally(title: str, tally: Tally) -> str:
+    """Format the counts as a table, followed by examples."""
+    verdicts = [v for v in _VERDICTS if tally.count(v) or v in (*_VERDICTS[:1], *WRONG)]
+    lines = [f"{title:<8}" + "".join(f"{v:>11}" for v in verdicts)]
+    for name, counts in counts_by_interval(tally).items():
+        lines.append(f"{name:<8}" + "".join(f"{counts.get(v, 0):>11,}" for v in verdicts))
+    lines.append(f"{'all':<8}" + "".join(f"{tally.count(v):>11,}" for v in verdicts))
+    for example in examples(tally):
+        candle = "{interval} {source}:{symbol} {dateTime}".format_map(example)
+        values = ", ".join(
+            f"{key} {json.dumps(example[key])}" for key in ("actual", "expected") if example[key]
         )
-        lines.append(f"  {one['verdict']}: {place}: {said}")
+        lines.append(f"  {example['verdict']}: {candle}: {values}")
     return "\n".join(lines)

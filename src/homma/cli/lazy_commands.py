@@ -1,6 +1,6 @@
-"""The verbs, each in a module of its name that is imported when it is asked for.
+"""Commands that are imported when they are first used.
 
-A command that reads a table need not wait for the clients of Kafka, nor the other way round.
+A command that reads a table does not wait for the Kafka client to be imported, and vice versa.
 """
 
 from collections import UserDict
@@ -11,15 +11,15 @@ from typing import Any
 import click
 
 
-class Verbs(UserDict[str, click.Command]):
-    """Commands by their names, as click wants them."""
+class LazyCommands(UserDict[str, click.Command]):
+    """Commands by name, as click expects them. Each is in the module of its name."""
 
     def __init__(self, names: Iterable[str]) -> None:
         super().__init__()
         self.data: dict[str, Any] = dict.fromkeys(names)
 
     def __getitem__(self, name: str) -> click.Command:
-        """The verb's command."""
+        """Import and return the command."""
         if self.data[name] is None:
             self.data[name] = getattr(import_module(f"homma.cli.{name}"), name)
         command: click.Command = self.data[name]

@@ -1,0 +1,92 @@
+/** The candles that the chart shows: one symbol and interval, of one or several sources. */
+
+import { candles as fetchCandles, type CandleQuery } from "./api";
+import { Candles, type Candle, type Change } from "./candles";
+
+const FIRST_PAGE = 500;
+const PAGE = 1000;
+
+type Fetch = (query: CandleQuery, limit: number, to?: string) => Promise<Candle[]>;
+
+export class ChartData {
+  readonly #bySource = new Map<string, Candles>();
+  readonly #exhausted = new Set<string>();
+  #loadingOlder = false;
+
+  /** `sources`: first the source that is drawn as candles, then those drawn as lines. */
+  constructor(
+    readonly symbol: string,
+    readonly interval: string,
+    readonly sources: readonly string[],
+    private readonly fetch: Fetch = fetchCandles,
+  ) {
+    for (const source of sources) this.#bySource.set(source, new Candles());
+  }
+
+  get main(): Candles {
+    return this.of(this.sources[0] ?? "");
+  }
+
+  get others(): readonly Candles[] {
+    return this.sources.slice(1).map((source) => this.of(source));
+  }
+
+  of(source: string): Candles {
+    return this.#bySource.get(source) ?? new Candles();
+  }
+
+  put(source: string, candle: Candle): Change | undefined {
+    return this.#bySource.get(source)?.put(candle);
+  }
+
+  delete(source: string, time: number): void {
+    this.#bySource.get(source)?.delete(time);
+  }
+
+  async loadNewest(): Promise<void> {
+    await Promise.all(this.sources.map((source) => this.#loadPage(source, FIRST_PAGE)));
+  }
+
+  /** Load the candles before the oldest; false if there are none, or a load is in progress. */
+  async loadOlder(): Promise<boolean> {
+    const sources = this.sources.filter((source) => !this.#exhausted.has(source));
+    if (this.#loadingOlder || sources.length === 0) return false;
+    this.#loadingOlder = true;
+    try {
+      const hasMore = await Promise.all(
+        sources.map(async (source) => {
+          const loaded = await this.#loadPage(source, PAGE, this.of(source).oldest?.dateTime);
+          if (loaded.length === 0) this.#exhausted.add(source);
+          return loaded.length > 0;
+        }),
+      );
+      return hasMore.includes(true);
+    } finally {
+      this.#loadingOlder = false;
+    }
+  }
+
+  /** Load all candles again, as a missed event may have corrected an old candle. */
+  async reload(): Promise<void> {
+    await Promise.all(
+      this.sources.map(async (source) => {
+        const oldest = this.of(source).oldest?.time ?? Infinity;
+        let loaded = await this.#loadPage(source, PAGE);
+        while (loaded[0] !== undefined && loaded[0].time > oldest) {
+          loaded = await this.#loadPage(source, PAGE, loaded[0].dateTime);
+        }
+      }),
+    );
+  }
+
+  async #loadPage(source: string, limit: number, to?: string): Promise<Candle[]> {
+    const finish = this.of(source).load();
+    let loaded: Candle[] = [];
+    try {
+      loaded = await this.fetch({ source, symbol: this.symbol, interval: this.interval }, limit, to);
+    } finally {
+      finish(loaded);
+    }
+    return loaded;
+  }
+}
