@@ -92,9 +92,12 @@ def compare(args: argparse.Namespace, market: Market) -> None:
                 if args.only and name not in args.only:
                     continue
                 try:
-                    results[name].append(measure())
+                    result = measure()
                 except MissingProgram as missing:
                     print(missing, file=sys.stderr)
+                    continue
+                # Only now: a contender that is left out has no row.
+                results[name].append(result)
     show(results, market, markdown=args.markdown)
 
 

@@ -252,16 +252,19 @@ def show(
     rows = [
         [f"ticks/s landed, {land.ticks:,} ticks on {PARTITIONS} partitions", f"{rate:,.0f}"],
         ["÷ raw loop", f"{rate / raw_rate:.2f}"],
-        ["peak MiB of `homma land`", f"{land.peak_mib:,.0f}"],
+        ["peak memory of `homma land` (MiB)", f"{land.peak_mib:,.0f}"],
         *(
-            [f"ms of the {nth:,}th commit", f"{around(commits_s, nth):,.0f}"]
+            [f"time of the {nth:,}th commit (ms)", f"{around(commits_s, nth):,.0f}"]
             for nth in (10, 100, 1000)
             if nth <= len(commits_s)
         ),
-        [f"s of a round over {len(CANDLES)} tables, median", f"{statistics.median(rounds_s):.2f}"],
-        ["s of the longest round", f"{max(rounds_s):.2f}"],
         [
-            "s of a round, median of the last tenth",
+            f"median time of a round over {len(CANDLES)} tables (s)",
+            f"{statistics.median(rounds_s):.2f}",
+        ],
+        ["time of the longest round (s)", f"{max(rounds_s):.2f}"],
+        [
+            "median time of the last tenth of the rounds (s)",
             f"{statistics.median(rounds_s[-max(1, len(rounds_s) // 10) :]):.2f}",
         ],
     ]

@@ -143,7 +143,7 @@ def main() -> None:
                 measured.append((name, f"{count:,}", *(f"{value:.2f}" for value in figures)))
     report.show(
         f"Panels over {rows:,} candles; {report.machine()}",
-        ("panel", "rows", "first s", "median s", "slowest s except the first"),
+        ("panel", "rows", "first s", "median s", "slowest s (excluding the first)"),
         measured,
         markdown=args.markdown,
     )

@@ -49,7 +49,7 @@ def machine() -> str:
     gib = psutil.virtual_memory().total / (1 << 30)
     return (
         f"{os.cpu_count()} cores, {gib:.0f} GiB, Python {platform.python_version()}, {packages}; "
-        f"load before: {os.getloadavg()[0]:.1f}"
+        f"load average before the run: {os.getloadavg()[0]:.1f}"
     )
 
 

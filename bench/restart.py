@@ -267,7 +267,7 @@ def main() -> None:
         "process",
         (
             "history",
-            "ended",
+            "how the engine ended",
             "candle records",
             "MiB",
             "assigned",

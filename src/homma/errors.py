@@ -8,7 +8,7 @@ HommaError                 a problem and its remedy
 │   ├── TopicMismatch      a topic exists but does not match the contract
 │   ├── Fenced             another owner has taken over the partition
 │   ├── Aborted            the transaction was rolled back
-│   └── OutcomeUnknown     whether the transaction was committed is unknown
+│   └── OutcomeUnknown     it is unknown whether the transaction was committed
 ├── StateError             candles, offsets and ticks do not belong together
 │   └── SplitSeries        one series is in two partitions
 ├── LakeError              the lake's catalog or storage refused a request or did not answer
@@ -16,21 +16,24 @@ HommaError                 a problem and its remedy
 │   ├── LakeDenied         the credentials are missing, wrong or insufficient
 │   ├── TableMismatch      a table is missing or does not match the contract
 │   ├── CommitRefused      the table has changed since it was read; nothing was written
-│   ├── CommitUnknown      whether the commit succeeded is unknown
+│   ├── CommitUnknown      it is unknown whether the commit succeeded
 │   ├── StaleSink          another sink has taken over the table
 │   └── OffsetsLost        the topic no longer has records that a table lacks
 ├── RequestRefused         a request to `homma serve` cannot be answered
 ├── ClockSetBack           the machine's clock was set back under a running program
 └── StackError             an embedded server cannot be installed, started or stopped
     ├── PortInUse          another program listens on a server's port
-    ├── FolderInUse        another homma owns the data folder
+    ├── FolderInUse        another homma process uses the data folder
     ├── JarChanged         a jar does not match its checksum in the lock file
     └── ServerFailed       a server exited or did not become ready
 """
 
 
 class HommaError(Exception):
-    """A problem, naming what happened and where, and a remedy. The message joins the two."""
+    """A problem and its remedy.
+
+    The problem says what happened and where; the message contains both.
+    """
 
     def __init__(self, problem: str, remedy: str) -> None:
         self.problem = problem
@@ -71,7 +74,7 @@ class Aborted(KafkaError):
 
 
 class OutcomeUnknown(KafkaError):
-    """Whether the transaction was committed is unknown: a new producer has to find out."""
+    """It is unknown whether the transaction was committed: a new producer must determine it."""
 
 
 class StateError(HommaError):
@@ -103,7 +106,7 @@ class CommitRefused(LakeError):
 
 
 class CommitUnknown(LakeError):
-    """Whether the commit succeeded is unknown; the table's snapshots show it."""
+    """It is unknown whether the commit succeeded; the table's snapshots show it."""
 
 
 class StaleSink(LakeError):
@@ -115,7 +118,10 @@ class OffsetsLost(LakeError):
 
 
 class RequestRefused(HommaError):
-    """A request cannot be answered: `status` is the HTTP status, `parameter` the invalid one."""
+    """A request cannot be answered.
+
+    `status` is the HTTP status, `parameter` is the name of the invalid parameter.
+    """
 
     def __init__(self, problem: str, remedy: str, status: int = 400, parameter: str = "") -> None:
         super().__init__(problem, remedy)
@@ -136,7 +142,7 @@ class PortInUse(StackError):
 
 
 class FolderInUse(StackError):
-    """Another homma owns the data folder."""
+    """Another homma process uses the data folder."""
 
 
 class JarChanged(StackError):

@@ -1,4 +1,4 @@
-"""Every metric in one place. None has a label by symbol.
+"""Every metric in one place. None has a symbol label.
 
 docs/reference/metrics.md is rendered from here.
 """
@@ -94,7 +94,8 @@ SERVE: Final = (
     Metric(
         "homma_candles_superseded",
         "gauge",
-        "candle records of other engines that cover only part of a candle",
+        "superseded candle records of other engines: records with a smaller volume than the "
+        "candle kept",
     ),
     Metric("homma_series_split", "gauge", "series found in several partitions"),
     Metric("homma_series", "gauge", "known series"),
@@ -109,7 +110,7 @@ SERVE: Final = (
     Metric(
         "homma_request_seconds", "histogram", "time from a request to the start of its response"
     ),
-    Metric("homma_lake_reads", "counter", "queries of the lake by outcome", ("outcome",)),
+    Metric("homma_lake_reads", "counter", "lake queries by outcome", ("outcome",)),
     Metric(
         "homma_candle_to_stream_seconds",
         "histogram",

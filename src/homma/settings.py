@@ -27,7 +27,9 @@ class KafkaSettings:
         "127.0.0.1:9092", "Kafka brokers as host:port, comma-separated"
     )
     security_protocol: Literal["PLAINTEXT", "SSL", "SASL_PLAINTEXT", "SASL_SSL"] = setting(
-        "PLAINTEXT", "protocol; SASL reads KAFKA_SASL_USERNAME and KAFKA_SASL_PASSWORD"
+        "PLAINTEXT",
+        "security protocol; with SASL, the login is read from KAFKA_SASL_USERNAME and "
+        "KAFKA_SASL_PASSWORD",
     )
     sasl_mechanism: str = setting("PLAIN", "SASL mechanism: PLAIN, SCRAM-SHA-256 or SCRAM-SHA-512")
 
@@ -36,7 +38,7 @@ class KafkaSettings:
 class TopicSettings:
     """Names, partitions and retention of the topics."""
 
-    topic: str = setting("stock_ticks", "topic of incoming ticks")
+    topic: str = setting("stock_ticks", "topic with the incoming ticks")
     dead_topic: str = setting(
         "{topic}_dead", "topic for dead letters, records that break the contract"
     )
@@ -47,7 +49,7 @@ class TopicSettings:
     rekey_topic: str = setting(
         "{topic}_by_series", "topic where --rekey writes ticks keyed by series"
     )
-    partitions: int = setting(4, "number of partitions if homma creates the topic of ticks")
+    partitions: int = setting(4, "number of partitions of the tick topic, if homma creates it")
     replication_factor: int = setting(
         -1, "replication factor of new topics; -1: the brokers' default"
     )
@@ -81,7 +83,8 @@ _UNTIL_END: Final = (False, "process the records that exist now, then exit")
 _GROUP: Final = ("homma", "consumer group that owns the committed offsets")
 _ALLOWED_LATENESS: Final = (
     timedelta(minutes=10),
-    "how long a final candle may be corrected; later ticks are dropped as late",
+    "how long after the end of its minute, in event time, a tick still counts; later ticks are "
+    "dropped as late",
 )
 Price = Literal["mid", "bid", "ask"]
 _PRICE: Final = ("mid", "which price candles are built from")
@@ -126,22 +129,22 @@ class AggregateSettings:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class FlinkSettings:
-    """How Flink builds the same candles: settings that only its SQL has."""
+    """Settings that apply only to Flink."""
 
     delivery: Literal["exactly-once", "at-least-once"] = setting(
         "exactly-once",
-        "exactly-once: candles appear with each checkpoint; at-least-once: every emit_every, and "
-        "some of them again after a crash",
+        "exactly-once: candles appear with each checkpoint; at-least-once: candles appear after "
+        "each emit_every, and some are repeated after a crash",
     )
     checkpoint_every: timedelta = setting(
         timedelta(seconds=5), "how often Flink saves its state, from which it resumes"
     )
     checkpoints: str = setting(
-        "", "folder of Flink's state, for a cluster an s3:// URI; none: below --dir"
+        "", "folder for Flink's state, or an s3:// URI on a cluster; none: a folder in --dir"
     )
     dedupe_ttl: timedelta = setting(
         timedelta(hours=1),
-        "how long, by the wall clock, duplicates are recognised and the watermark of a series is "
+        "how long, by the wall clock, duplicates are recognized and the watermark of a series is "
         "kept; at least allowed_lateness",
     )
     state_retention: timedelta = setting(
@@ -206,7 +209,8 @@ class LandSettings:
     max_future: timedelta = setting(*_MAX_FUTURE)
     until_end: bool = setting(*_UNTIL_END)
     candles_by: Literal["homma", "trino"] = setting(
-        "homma", "what lands candles; trino: land only ticks, and leave candles to deploy/dbt"
+        "homma",
+        "program that lands candles; trino: land only ticks, and leave candles to deploy/dbt",
     )
     accept_loss: bool = setting(
         False, "continue from the oldest tick if Kafka has deleted ticks that the lake lacks"
@@ -231,15 +235,15 @@ class UpSettings:
         9340, "first of eight ports that SeaweedFS uses internally; a ninth is 10,000 above it"
     )
     trino_port: int = setting(8090, "port of Trino, with `homma up --with trino`")
-    aggregate_metrics_port: int = setting(9301, "port of /metrics of `homma aggregate`")
-    generate_metrics_port: int = setting(9302, "port of /metrics of `homma generate`")
-    land_metrics_port: int = setting(9303, "port of /metrics of `homma land`")
+    aggregate_metrics_port: int = setting(9301, "metrics port of `homma aggregate`")
+    generate_metrics_port: int = setting(9302, "metrics port of `homma generate`")
+    land_metrics_port: int = setting(9303, "metrics port of `homma land`")
     serve_port: int = setting(*_SERVE_PORT)
     commit_every: timedelta = setting(
         timedelta(seconds=10), "how often new rows are committed to the lake's tables"
     )
     no_generate: bool = setting(False, "do not generate synthetic ticks")
-    no_lake: bool = setting(False, "do not start SeaweedFS, and land nothing")
+    no_lake: bool = setting(False, "do not start SeaweedFS or `homma land`")
     no_serve: bool = setting(False, "do not start the page and the API")
 
 
@@ -279,11 +283,15 @@ class GenerateSettings:
     limit: int = setting(*_LIMIT)
     sources: int = setting(2, "number of sources: SOURCE_1, SOURCE_2 and so on")
     series: int = setting(20, "total number of series, divided equally among the sources")
-    seed: str = setting("", "the same seed gives the same quotes; none: different ones each run")
+    seed: str = setting(
+        "",
+        "seed of the random generator: the same seed gives the same quotes; none: different quotes "
+        "in each run",
+    )
     start: str = setting("", "date of the first tick, such as 2025-03-20T14:31:28; none: now")
     speed: str = setting(*_SPEED)
     late: float = setting(0.0, "share of ticks (0 to 1) that arrive late, by late_by")
-    late_by: timedelta = setting(timedelta(minutes=15), "how late the late ticks arrive")
+    late_by: timedelta = setting(timedelta(minutes=15), "delay of late ticks")
     out_of_order: float = setting(0.0, "share of ticks (0 to 1) sent out of order")
     duplicates: float = setting(0.0, "share of ticks (0 to 1) sent twice")
     disorder: timedelta = setting(
@@ -295,9 +303,9 @@ class GenerateSettings:
 # Settings of the stages that read recorded ticks.
 _SOURCE: Final = ("", "source of all ticks in files without a source column")
 _SYMBOL: Final = ("", "symbol of all ticks in files without a symbol column")
-_TIME_UNIT: Final = ("text", "unit of dates that are whole numbers since 1970")
+_TIME_UNIT: Final = ("text", "unit of numeric dates, counted from 1970-01-01")
 _SEPARATOR: Final = (",", "separator between the columns of a CSV file")
-_SKIP: Final = (False, "skip rows that lack a value, and count them")
+_SKIP: Final = (False, "skip rows with missing or invalid values, and report their number")
 TimeUnit = Literal["text", "s", "ms", "us", "ns"]
 
 
@@ -308,7 +316,8 @@ class ReplaySettings:
     speed: str = setting(*_SPEED)
     limit: int = setting(*_LIMIT)
     rebase: Literal["none", "now"] = setting(
-        "none", "now: shift all dates so that the last tick is dated when it is sent"
+        "none",
+        "now: shift all dates so that the date of the last tick is the time it is sent",
     )
     source: str = setting(*_SOURCE)
     symbol: str = setting(*_SYMBOL)
@@ -319,7 +328,7 @@ class ReplaySettings:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class BackfillSettings:
-    """How recorded ticks are read into the lake, and which engine's candles they become."""
+    """How recorded ticks are loaded into the lake, and which engine's candles are rebuilt."""
 
     group: str = setting(*_GROUP)
     price: Price = setting(*_PRICE)
@@ -337,7 +346,8 @@ class ServeSettings:
     """Where the page and the API listen, and their limits."""
 
     serve_host: str = setting(
-        "127.0.0.1", "address the page and the API listen on; any but loopback requires a token"
+        "127.0.0.1",
+        "address the page and the API listen on; any address except loopback requires a token",
     )
     serve_port: int = setting(*_SERVE_PORT)
     allowed_hosts: str = setting(
@@ -345,8 +355,10 @@ class ServeSettings:
     )
     cors_origins: str = setting("", "origins of other sites that may read the API, comma-separated")
     keep_candles: int = setting(1000, "newest candles of each series and interval kept in memory")
-    max_connections: int = setting(2000, "maximum open connections; any more are closed at once")
-    max_streams: int = setting(1000, "maximum live streams; any more are refused")
+    max_connections: int = setting(
+        2000, "maximum number of open connections; further connections are closed immediately"
+    )
+    max_streams: int = setting(1000, "maximum number of live streams; further streams are refused")
     stream_timeout: timedelta = setting(
         timedelta(seconds=20), "a client that reads nothing for this long is disconnected"
     )

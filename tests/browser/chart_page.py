@@ -38,7 +38,7 @@ class ChartPage:
         return candles
 
     def pixels(self, colour: str) -> int:
-        """The number of pixels of the chart that have this colour."""
+        """The number of pixels of the chart that have this color."""
         count: int = self.page.evaluate(_PIXELS, colour)
         return count
 

@@ -303,7 +303,7 @@ class Terminal:
         return self._bytes.decode(errors="replace")
 
     def picture(self) -> str:
-        """The last picture, without colours."""
+        """The last picture, without colors."""
         return CSI.sub("", self.text().rpartition("\x1b[H")[2]).replace("\r", "")
 
     def until(self, is_met: Callable[[str], bool]) -> None:

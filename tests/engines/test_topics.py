@@ -18,7 +18,7 @@ from tests.engines.conftest import ROOT, Query
 
 pytestmark = pytest.mark.stack
 MAX_FUTURE_US = 300_000_000
-#: A valid tick, and values that Trino can recognise as invalid.
+#: A valid tick, and values that Trino can recognize as invalid.
 VALID = json.dumps(tick("2025-03-20T14:31:28.000"), separators=(",", ":")).encode()
 INVALID = [corrupt(VALID) for corrupt in CORRUPTIONS.values()]
 #: The symbol of records that no query may return.

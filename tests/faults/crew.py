@@ -22,7 +22,7 @@ MOST_ENGINES = 3
 #: Everything recovers within a minute of the fault's end.
 RECOVERED_WITHIN_S = 60
 #: Part of the error message of a program that gave up because no broker answered.
-GAVE_UP = "start Kafka there, or name another with --bootstrap.servers"
+GAVE_UP = "start Kafka there, or set another address with --bootstrap.servers"
 #: Steps of a transaction occur again and again, those of a restore once per partition.
 OFTEN = (Step.BEGUN, Step.SENT, Step.OFFSET_ADDED, Step.COMMITTED)
 RARE = (

@@ -1,4 +1,4 @@
-"""The topic of ticks is deleted, or gets more partitions: the engine stops and says why."""
+"""The tick topic is deleted, or gets more partitions: the engine stops and says why."""
 
 import signal
 from pathlib import Path

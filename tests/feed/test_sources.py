@@ -46,7 +46,7 @@ def test_a_seed_and_a_start_give_the_same_bytes_at_any_time() -> None:
         ({"rate": -1.0}, "rate is -1"),
         ({"start": "soon"}, "start is 'soon'"),
         ({"start": "1970-01-02T00:00:00"}, "from 1971"),
-        ({"start": "2025-03-20T14:31:28", "rate": 0.0}, "rate is 0 but a start is set"),
+        ({"start": "2025-03-20T14:31:28", "rate": 0.0}, "start is set, but rate is 0"),
         ({"speed": "fast"}, "speed is 'fast'"),
         ({"late": 2.0}, "late is 2"),
     ],

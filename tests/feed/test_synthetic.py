@@ -221,7 +221,7 @@ def test_instruments_are_unique_and_of_all_kinds() -> None:
         ({"late": -0.1}, "late is -0.1"),
         ({"invalid": 1.5}, "invalid is 1.5"),
         ({"duplicates": float("nan")}, "duplicates is nan"),
-        ({"late": 0.6, "invalid": 0.6}, "more than all ticks"),
+        ({"late": 0.6, "invalid": 0.6}, "which is more than 1"),
     ],
 )
 def test_invalid_shares_are_rejected(flaws: dict[str, float], message: str) -> None:

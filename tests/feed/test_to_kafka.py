@@ -195,7 +195,7 @@ def test_an_error_is_one_sentence(target: Target) -> None:
     missing = run("replay", *target.flags, "nowhere.csv")
     assert (missing.returncode, missing.stdout) == (1, "")
     assert missing.stderr == (
-        "homma: file nowhere.csv does not exist; name files of recorded ticks\n"
+        "homma: file nowhere.csv does not exist; pass files of recorded ticks\n"
     )
     # No topic was created.
     assert target.topic not in Admin(target.config).partitions()

@@ -16,7 +16,7 @@ MARKET = 20_000
 
 @dataclass(frozen=True)
 class EngineResults:
-    """The candles of each engine for the same topic of ticks."""
+    """The candles of each engine for the same tick topic."""
 
     cases: list[Case]
     invalid: dict[str, Case]

@@ -176,14 +176,14 @@ def test_foreign_state_is_refused(bootstrap: str, tmp_path: Path) -> None:
     flink.settings = pipeline.topic_settings
     process = flink.start("--until-end")
     assert process.wait(TIMEOUT_S) == 1
-    assert "candles have been written by group" in flink.log_text()
+    assert "are not empty, but there is no Flink checkpoint" in flink.log_text()
     assert "--rebuild" in flink.log_text()
     flink.run_to_end("--rebuild")
     newest = pipeline.records(pipeline.topics.candles[FINEST])[-1]
     assert json.loads(newest.value() or b"")["revision"] is None
     same_candles(pipeline.candles(), batch_candles([only_tick]))
     assert flink.start("--until-end", "--price", "bid").wait(TIMEOUT_S) == 1
-    assert "the candles are made of mid, but --price is bid" in flink.log_text()
+    assert "the candles are built from mid, but --price is bid" in flink.log_text()
     [basis] = flink.home.glob("flink/*/basis.json")
     basis.write_text(json.dumps(json.loads(basis.read_text()) | {"sql": "of yesterday"}))
     assert flink.start("--until-end").wait(TIMEOUT_S) == 1

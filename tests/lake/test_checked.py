@@ -100,9 +100,9 @@ def test_errors_are_one_sentence(run: CommandLine) -> None:
         feed.join()
     sinks.pipeline.work_off()
     sinks.work_off()
-    with pytest.raises(StateError, match="the candles are made of mid, but --price is bid"):
+    with pytest.raises(StateError, match="the candles are built from mid, but --price is bid"):
         run("verify", "--price", "bid")
-    with pytest.raises(StateError, match="the candles are made of mid, but --price is ask"):
+    with pytest.raises(StateError, match="the candles are built from mid, but --price is ask"):
         run("repair", "--price", "ask")
     with pytest.raises(SettingError, match="--from never is not a time"):
         run("repair", "--from", "never")

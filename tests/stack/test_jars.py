@@ -126,7 +126,7 @@ def test_a_changed_jar_in_the_cache_is_reported(
         body += b"x"
     paths[7].write_bytes(body)
     with pytest.raises(
-        JarChanged, match=r"part7-1\.7\.jar differs from the locked file.*; delete it"
+        JarChanged, match=r"part7-1\.7\.jar differs from the locked file.*; delete the file"
     ) as error:
         fetch(LOCK, tmp_path, base_url=repository.url)
     assert str(paths[7]) in error.value.problem

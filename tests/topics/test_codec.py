@@ -52,7 +52,7 @@ def without(name: str) -> bytes:
     return json.dumps({key: value for key, value in GOOD.items() if key != name}).encode()
 
 
-#: Neighbours in a batch that take the parser through each of its branches.
+#: Neighbors in a batch that take the parser through each of its branches.
 NEIGHBOURS: tuple[bytes | None, ...] = (
     VALID,
     b"",
@@ -449,7 +449,7 @@ def test_a_lone_surrogate_is_invalid(field: str, text: str) -> None:
 @pytest.mark.parametrize("depth", [1_500, 100_000, 250_000])
 @pytest.mark.parametrize(("opening", "closing"), [("[", "]"), ('{"a":', "}"), ("[", ""), ("", "]")])
 def test_deep_nesting_is_no_problem(depth: int, opening: str, closing: str) -> None:
-    """A deeply nested value is one row and does not affect its neighbours."""
+    """A deeply nested value is one row and does not affect its neighbors."""
     deep = with_(other=opening * depth + "1" + closing * depth)
     rows = checked([VALID, deep, VALID])
     assert verdict(rows[0]) == verdict(rows[2]) == verdict(checked([VALID])[0])
@@ -462,7 +462,7 @@ TYPES = ['"1"', '"\\n"', "true", "[]", '{"a":1}', "1.5", "1e999"]
 
 @pytest.mark.parametrize("field", FIELDS)
 def test_neighbours_change_nothing(field: str) -> None:
-    """A value gives the same row alone and between any neighbours."""
+    """A value gives the same row alone and between any neighbors."""
     failures = []
     for text in TYPES:
         value = with_(**{field: text})

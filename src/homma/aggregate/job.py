@@ -90,14 +90,15 @@ class CandleStage:
     def _log_incomplete(self, partition: int, publish_from_us: int) -> None:
         for code, start_us in restore.incomplete_candles(publish_from_us):
             log.warning(
-                "not rebuilt, because some of its ticks were deleted: %s from %s, partition %d",
+                "%s partition %d: candles that start at %s or earlier were not rebuilt, because "
+                "some of their ticks were deleted",
                 self._topics.topics.candles[code],
-                datetime.fromtimestamp(start_us / 1e6, UTC).strftime("%Y-%m-%dT%H:%M"),
                 partition,
+                datetime.fromtimestamp(start_us / 1e6, UTC).strftime("%Y-%m-%dT%H:%M"),
             )
 
     def on_applied(self, task: PartitionTask) -> None:
-        """Raise SplitSeries if a series is in two partitions: each would make half its candles."""
+        """Raise SplitSeries if a series is in two partitions: each has only part of its ticks."""
         assert isinstance(task, Partition)
         series, checked = task.series, self._checked.get(task.number, 0)
         for source, symbol in series.slice(checked).select("source", "symbol").iter_rows():

@@ -11,7 +11,7 @@ from homma.topics.contract import Topics
 _LIMITS: Final = """\
 -- Candles in ksqlDB, with limits. Not run on ksqlDB: see terraform/ksql/README.md.
 -- Differences from homma's own engine and from Flink:
--- - Duplicates count again: ksqlDB cannot recognise them.
+-- - Duplicates count again: ksqlDB cannot recognize them.
 -- - isFinal and revision are missing; readers work out finality, as they do with Flink.
 -- - Event time has milliseconds: number orders ticks within a millisecond.
 -- - dateTime must have three fractional digits and no Z. Other ticks and invalid ticks are left

@@ -163,7 +163,7 @@ class Loop:
             if number >= self._topics.partitions:
                 raise TopicMismatch(
                     f"{self._topics.topics.ticks} had {self._topics.partitions} partitions and "
-                    f"now has {number + 1} or more",
+                    f"now has at least {number + 1}",
                     "series may have moved to other partitions: create candle topics with the "
                     "same number of partitions and start with --rebuild",
                 )
@@ -223,7 +223,7 @@ class Loop:
             return self._ticks.committed(number)
         except Unreachable as error:
             log.warning(
-                "partition %d: cannot read the committed offset, clearing a pending one: %s",
+                "partition %d: cannot read the committed offset, aborting the pending transaction: %s",
                 number,
                 error,
             )

@@ -73,9 +73,9 @@ def first_run(context: RestoreContext, run: str) -> RestoredState:
     ranges = _candle_ranges(context)
     for code, records in _records(context, dict(enumerate(ranges))):
         raise StateError(
-            f"{context.topics.candles[code]} partition {context.partition} has {len(records)} or "
-            "more candles, but the group has no committed offset for them: the group was reset, "
-            f"or {context.topics.ticks} was deleted and created again",
+            f"{context.topics.candles[code]} partition {context.partition} has at least "
+            f"{len(records)} candles, but the group has no committed offset for the ticks: the "
+            f"group was reset, or {context.topics.ticks} was deleted and created again",
             "use the --group that wrote the candles or another --candle-topic, or start with "
             "--rebuild",
         )
@@ -233,8 +233,8 @@ def check_offset(
     """
     if expected != committed:
         raise StateError(
-            f"the committed offset of {where} is {committed}, but its results include the ticks "
-            f"before {expected}",
+            f"the committed offset of {where} is {committed}, but the candles already include "
+            f"the ticks before offset {expected}",
             f"set the offset back to {expected}, or {remedy}",
         )
     if not is_same_topic or committed > ticks.end:

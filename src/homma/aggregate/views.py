@@ -113,7 +113,7 @@ def counted_view(settings: AggregateSettings) -> str:
 
 
 def parts_view(settings: AggregateSettings, flink: FlinkSettings) -> str:
-    """The ticks aggregated by minute; the candles of all intervals are made of these parts.
+    """The ticks aggregated by minute; the candles of all intervals are built from these parts.
 
     Grouping by the starts of all intervals is equivalent to grouping by minute. It makes the start
     of each candle a plain column, so that Flink knows that the high only rises; otherwise Flink

@@ -39,7 +39,10 @@ ShowProgress = Callable[[str, int], None]
 @with_settings(KafkaSettings, TopicSettings, LakeSettings, BackfillSettings)
 @click.argument("file", nargs=-1, required=True, type=click.Path(path_type=Path))
 @click.option(
-    "--column", multiple=True, metavar="FIELD=COLUMN", help="name of a tick's field in the files"
+    "--column",
+    multiple=True,
+    metavar="FIELD=COLUMN",
+    help="column of the files that contains a field of the tick",
 )
 @click.option("--json", "as_json", is_flag=True, help="print the result as JSON")
 def backfill(
@@ -53,9 +56,9 @@ def backfill(
 ) -> None:
     """Load recorded ticks into the lake, and publish their candles.
 
-    The files are Parquet, CSV or NDJSON, the last two also as .gz or .zst, in any order. The ticks
-    do not go through Kafka. Existing candles are rebuilt to include them, as in `homma repair`.
-    `homma land` writes the published candles to the tables.
+    The files can be Parquet, CSV or NDJSON, in any order. CSV and NDJSON may be compressed (.gz,
+    .zst). The ticks do not go through Kafka. Existing candles are rebuilt to include the new ticks,
+    as in `homma repair`. `homma land` writes the published candles to the tables.
 
     \b
     Example:
@@ -88,7 +91,7 @@ def backfill(
             on_ticks=lambda count: show("loading ticks", count),
         )
         if not loaded.ticks:
-            raise FeedError("the files contain no ticks", "name files that do")
+            raise FeedError("the files contain no ticks", "pass files that contain ticks")
         topic_id = admin.topic_id(names.ticks) or ""
         repaired = _publish_candles(lake, engine, settings, loaded, topic_id, show)
     skipped = recording.skipped + loaded.skipped

@@ -137,7 +137,7 @@ def archives(cache: Path) -> Iterator[Finding]:
     locked = read_archive(TRINO)
     name, folder = f"Trino {locked.version}", locked.folder(cache)
     if not folder.exists():
-        detail = f"{name}: not there; the first `homma up --with trino` downloads "
+        detail = f"{name}: not downloaded yet; the first `homma up --with trino` downloads "
         yield Finding("archives", "ok", f"{detail}{locked.jar.size / 1e6:.0f} MB")
         return
     try:
@@ -160,7 +160,9 @@ def folder(path: Path) -> Iterator[Finding]:
     existing = _nearest(path)
     if not existing.is_dir() or not os.access(existing, os.R_OK | os.W_OK | os.X_OK):
         problem = "is not a folder" if not existing.is_dir() else "is not writable for this user"
-        yield Finding("data folder", "failure", f"{existing} {problem}", "use another with --dir")
+        yield Finding(
+            "data folder", "failure", f"{existing} {problem}", "use another folder with --dir"
+        )
         return
     note = "" if path.exists() else ", which does not exist yet and can be created"
     yield Finding("data folder", "ok", f"{path.absolute()}{note}")
@@ -172,7 +174,12 @@ def folder(path: Path) -> Iterator[Finding]:
     if orphans:
         names = ", ".join(f"{entry.status.name} (pid {entry.status.pid})" for entry in orphans)
         remedy = "the next `homma up` stops them, or run `homma down` now"
-        yield Finding("owner", "warning", f"no homma, but {names} still run there", remedy)
+        yield Finding(
+            "owner",
+            "warning",
+            f"no homma process owns the folder, but {names} are still running",
+            remedy,
+        )
     else:
         yield Finding("owner", "ok", "nothing runs there")
 

@@ -43,7 +43,7 @@ def _watch() -> None:
         if set_back_s > _TOLERANCE_S:
             error = ClockSetBack(
                 f"the machine's clock was set back by {set_back_s:.0f} s, and the Kafka client "
-                "would wait that long",
+                "would block for that time",
                 "start again: homma continues from the last commit",
             )
             # sys.exit would wait for the main thread, which hangs.

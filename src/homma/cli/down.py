@@ -10,9 +10,9 @@ from homma.stack.folder import end_owner
 @click.command()
 @with_settings(UpSettings)
 def down(settings: UpSettings) -> None:
-    """Stop the homma that owns a data folder.
+    """Stop the `homma up` that uses the data folder.
 
-    This also stops processes left over from an earlier one.
+    This also stops processes left over from an earlier `homma up`.
 
     \b
     Example:

@@ -87,7 +87,7 @@ def _cluster(home: Path, job: Job, engine: EngineSettings) -> "_LocalFlink | _Re
     if not engine.jobmanager and not is_local(job.checkpoints):
         raise SettingError(
             f"Flink on this machine cannot write to {job.flink.checkpoints}",
-            "name a folder with --checkpoints, or a cluster with --jobmanager",
+            "specify a folder with --checkpoints, or a cluster with --jobmanager",
         )
     jars = fetch(read_lock("flink"), engine.cache.expanduser() / "jars", base_url=engine.maven)
     flink = Flink(home, jars, engine.flink_port, engine.flink_memory, job.flink.parallelism)
@@ -173,7 +173,8 @@ class _RemoteFlink:
         """Submit the job, unless the cluster already runs it."""
         if not self.rest.is_reachable():
             raise ServerFailed(
-                f"no JobManager answers at {self._jobmanager}", "start it, or correct --jobmanager"
+                f"no JobManager answers at {self._jobmanager}",
+                "start the JobManager, or correct --jobmanager",
             )
         job = self.rest.job(self._job.name)
         if job is None or job.state in ENDED:
@@ -251,7 +252,7 @@ def _watch(
         reason = cluster.exit_reason()
         if reason is not None:
             if not reason:
-                log.warning("the job was cancelled in Flink, not by homma")
+                log.warning("the job was canceled in Flink, not by homma")
             return reason or None
         if stopped() or is_done():
             _save(cluster, job)

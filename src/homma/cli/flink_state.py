@@ -1,7 +1,7 @@
 """The origin of Flink's state, and the path of its newest checkpoint.
 
-Flink's state is in its checkpoints. A file next to them records their origin: the id of the topic
-of ticks, the price, and a hash of the SQL, which may differ in another version of homma.
+Flink's state is in its checkpoints. A file next to them records their origin: the id of the tick
+topic, the price, and a hash of the SQL, which may differ in another version of homma.
 """
 
 import json
@@ -40,7 +40,7 @@ def checkpoints_uri(flink: FlinkSettings, engine: EngineSettings, group: str, ti
         if engine.jobmanager:
             raise SettingError(
                 "a cluster needs a folder for checkpoints that all its machines can reach",
-                "name it with --checkpoints, such as s3://bucket/flink",
+                "specify the folder with --checkpoints, such as s3://bucket/flink",
             )
         return (home_of(engine, group, ticks) / "checkpoints").as_uri()
     uri = root if "://" in root else Path(root).absolute().as_uri()
@@ -57,7 +57,7 @@ class StateOrigin:
 
 
 class TickGroup:
-    """The topic of ticks, and the offsets that Flink commits for its group."""
+    """The tick topic, and the offsets that Flink commits for its group."""
 
     def __init__(self, kafka: Connection, topics: Topics, group: str) -> None:
         self._kafka = kafka
@@ -88,10 +88,13 @@ class TickGroup:
             for p in range(self._partitions)
         )
         if any(committed) or written:
-            output = "candles have" if written else "an offset has"
+            output = (
+                f"the topics of the candles built from {self._topics.ticks} are not empty"
+                if written
+                else f"group {self._group} has already committed an offset for {self._topics.ticks}"
+            )
             raise StateError(
-                f"{output} been written by group {self._group} from {self._topics.ticks}, but "
-                "there is no checkpoint of Flink here",
+                f"{output}, but there is no Flink checkpoint to continue from",
                 "start with --rebuild to build all candles again from the oldest tick in Kafka, "
                 "or use the --dir with the checkpoints",
             )
@@ -146,7 +149,7 @@ def prepare_state(home: Path, job: Job, ticks: TickGroup, checkpoint: str | None
 def _must_match(stored: Mapping[str, str], origin: StateOrigin, job: Job) -> None:
     if stored["price"] != origin.price:
         raise StateError(
-            f"the candles are made of {stored['price']}, but --price is {origin.price}",
+            f"the candles are built from {stored['price']}, but --price is {origin.price}",
             f"use --price {stored['price']}, or start with --rebuild",
         )
     if stored["topicId"] != origin.topicId:

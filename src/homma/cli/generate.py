@@ -21,7 +21,7 @@ def generate(
     metrics: MetricsSettings,
     as_json: bool,
 ) -> None:
-    """Send synthetic ticks to Kafka until Ctrl-C.
+    """Send synthetic ticks to Kafka until you press Ctrl-C.
 
     \b
     Example:

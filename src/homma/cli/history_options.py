@@ -129,7 +129,7 @@ class HistoryRequest:
         except OSError as error:
             raise SettingError(
                 f"{self._output} cannot be written ({error.strerror})",
-                "name another file",
+                "choose another file",
             ) from error
 
     def _texts(self, records: pl.DataFrame, titles: dict[str, str]) -> Iterator[bytes]:

@@ -61,7 +61,7 @@ def _unreachable(target: CheckedCluster, servers: str, error: HommaError) -> Fin
     if target.own_port is not None:
         own = f"127.0.0.1:{target.own_port}"
         if servers != own:
-            remedy = f"`homma up` runs one here: use --bootstrap.servers {own}"
+            remedy = f"`homma up` runs a broker at {own}: use --bootstrap.servers {own}"
             return Finding("Kafka", "failure", error.problem, remedy)
     elif servers.startswith(("127.0.0.1:", "localhost:")):
         # A machine on which nothing has been started yet has no fault.
@@ -102,8 +102,8 @@ def _partitions(spec: TopicSpec, count: int) -> Iterator[Finding]:
         yield Finding(
             f"topic {spec.name}",
             "failure",
-            f"{count} partitions instead of {spec.partitions}, the number of the topic of ticks",
-            "delete it, or use another name with --candle-topic, --dead-topic or --late-topic",
+            f"{count} partitions, but the tick topic has {spec.partitions}",
+            "delete the topic, or use another name with --candle-topic, --dead-topic or --late-topic",
         )
 
 
@@ -198,6 +198,6 @@ def clock(target: CheckedCluster, partitions: int) -> Iterator[Finding]:
         reader.close()
     if ahead:
         detail = f"{ticks} has records dated more than {_AHEAD_MS / 1000:g} s ahead of this machine"
-        yield Finding("clock", "warning", detail, "synchronise the clocks of all machines by NTP")
+        yield Finding("clock", "warning", detail, "synchronize the clocks of all machines by NTP")
     else:
         yield Finding("clock", "ok", "no record is dated ahead of this machine's clock")

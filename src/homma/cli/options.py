@@ -143,7 +143,9 @@ def _properties(flag: str, table: str, texts: Iterable[str]) -> dict[str, str]:
     for text in texts:
         name, equals, value = text.partition("=")
         if not equals:
-            raise SettingError(f"{flag} {text} has no value", f"use {flag} NAME=VALUE")
+            raise SettingError(
+                f"{flag} {text} is not of the form NAME=VALUE", f"use {flag} NAME=VALUE"
+            )
         properties[name] = value
     return properties
 

@@ -93,7 +93,7 @@ def metrics(program: click.Group) -> str:
     parts = [
         "# Metrics",
         "Each stage serves these metrics to Prometheus on `--metrics-port`; `homma serve` on "
-        "`--serve-port`. No metric has a label by symbol, so their number does not grow with the "
+        "`--serve-port`. No metric has a symbol label, so their number does not grow with the "
         "number of series. On Linux each stage also serves the metrics of its process: "
         "`process_start_time_seconds`, `process_resident_memory_bytes`, "
         "`process_cpu_seconds_total`, `process_open_fds` and others.",
@@ -122,7 +122,7 @@ def topics(program: click.Group) -> str:
         names.dead: "dead letters, byte for byte",
         names.late: "ticks dropped as late",
         **{
-            topic: f"candles of {interval.code}"
+            topic: f"`{interval.code}` candles"
             for topic, interval in zip(names.candles, INTERVALS, strict=True)
         },
     }
@@ -140,11 +140,11 @@ def topics(program: click.Group) -> str:
         "# Topics",
         "`homma up`, `homma generate` and `homma aggregate` create missing topics. Names, "
         "partitions and retention are [settings](settings.md); the candle topics have as many "
-        "partitions as the topic of ticks. The format of the records is in "
+        "partitions as the tick topic. The format of the records is in "
         "[asyncapi.json](asyncapi.json), [tick.schema.json](tick.schema.json) and "
         "[candle.schema.json](candle.schema.json).",
         _table(("topic", "records", "partitions", "cleanup", "retention"), rows),
-        "Other configurations of the topics, by Kafka's names:",
+        "Other topic settings, with their Kafka names:",
     ]
     for title, spec in _kinds(specs):
         others = [f"{k}={v}" for k, v in spec.config.items() if k not in _IN_COLUMNS]
@@ -176,10 +176,10 @@ def commands(program: click.Group) -> str:
     ]
     for name, command in _subcommands("homma", program):
         parts += [f"## {name}", _help_text(name, command)]
+    flags = ", ".join(f"`--{row.name.replace('_', '.')}`" for row in fields(KafkaSettings))
     parts.append(
-        "Exit status: 0 success, 1 failure, 2 wrong usage, 130 interrupted. "
-        f"{len(fields(KafkaSettings))} flags have the names of librdkafka's properties; set any "
-        "other property with `-X`."
+        "Exit status: 0 success, 1 failure, 2 wrong usage, 130 interrupted. These flags are named "
+        f"after librdkafka properties: {flags}. Set any other property with `-X`."
     )
     return _page(parts)
 

@@ -95,7 +95,8 @@ def render(context: click.Context, check: bool, root: Path, as_json: bool) -> No
     """
     if not (root / "pyproject.toml").exists():
         raise SettingError(
-            f"{root.absolute()} is not homma's project folder", "name it with --root"
+            f"{root.absolute()} is not homma's project folder",
+            "specify the project folder with --root",
         )
     program = context.find_root().command
     assert isinstance(program, click.Group)

@@ -54,7 +54,7 @@ def repair(
 
     \b
     Example:
-      homma repair --late              the candles of the ticks in stock_ticks_late
+      homma repair --late              repair the candles affected by ticks in stock_ticks_late
       homma repair --from 2025-03-20 --to 2025-03-21
       homma repair --dry-run
     """

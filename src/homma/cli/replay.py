@@ -15,7 +15,10 @@ from homma.topics.kafka.connection import Connection
 @with_settings(KafkaSettings, TopicSettings, ReplaySettings, MetricsSettings)
 @click.argument("file", nargs=-1, required=True, type=click.Path(path_type=Path))
 @click.option(
-    "--column", multiple=True, metavar="FIELD=COLUMN", help="name of a tick's field in the files"
+    "--column",
+    multiple=True,
+    metavar="FIELD=COLUMN",
+    help="column of the files that contains a field of the tick",
 )
 @click.option("--json", "as_json", is_flag=True, help="print the result as JSON")
 def replay(
@@ -29,7 +32,7 @@ def replay(
 ) -> None:
     """Send recorded ticks to Kafka.
 
-    The files are Parquet, CSV or NDJSON, the last two also as .gz or .zst.
+    The files can be Parquet, CSV or NDJSON. CSV and NDJSON may be compressed (.gz, .zst).
 
     \b
     Example:

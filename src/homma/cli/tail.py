@@ -29,12 +29,14 @@ _MAX_SERIES_LISTED = 20
 @with_settings(KafkaSettings, TopicSettings)
 @click.argument("code", metavar="INTERVAL")
 @click.argument("name", metavar="[SYMBOL]", required=False)
-@click.option("--source", "origin", metavar="SOURCE", help="source, if the symbol has several")
+@click.option(
+    "--source", "origin", metavar="SOURCE", help="source to show, if the symbol has several"
+)
 @click.option(
     "--last",
     type=click.IntRange(1, 10_000),
     metavar="N",
-    help="number of candles  [as many as fit the terminal; 20 without one]",
+    help="number of candles  [as many as fit in the terminal; 20 if the output is not a terminal]",
 )
 @click.option("--once", is_flag=True, help="print the current candles, then exit")
 @click.option("--json", "as_json", is_flag=True, help="print one line of JSON per change")
@@ -48,7 +50,7 @@ def tail(
     once: bool,
     as_json: bool,
 ) -> None:
-    """Show the newest candles, live, until Ctrl-C.
+    """Show live candles until you press Ctrl-C.
 
     INTERVAL is one of m1 m5 m10 m15 m30 h1 h3 h4 D1 W1 M1. With a SYMBOL, this draws a chart, in
     which open candles are hollow; without one, it lists the newest candle of every series. If the
@@ -148,5 +150,5 @@ def _missing(follower: Follower, selection: TailSelection, stop: Callable[[], bo
     name = f"{selection.symbol} of {selection.source}" if selection.source else selection.symbol
     return KafkaError(
         f"there are no candles of {name} in {selection.interval.name}",
-        f"choose one of {names}{more}" if series else "send ticks first: there are no candles yet",
+        f"choose one of {names}{more}" if series else "send ticks first",
     )

@@ -45,7 +45,9 @@ _POLL_S: Final = 0.2
 @with_settings(KafkaSettings, TopicSettings, LakeSettings, VerifySettings, MetricsSettings)
 @with_range_options
 @click.option(
-    "--tables-only", is_flag=True, help="compare only the tables, without Kafka, while nothing runs"
+    "--tables-only",
+    is_flag=True,
+    help="compare only the tables and do not use Kafka; use this while nothing else is running",
 )
 def verify(
     kafka: Connection,
@@ -59,7 +61,7 @@ def verify(
 ) -> None:
     """Compare candles with those recomputed from ticks.
 
-    The ticks are those of the lake, the candles those of the tables and the topics. The exit status
+    `verify` reads ticks from the lake, and candles from the tables and the topics. The exit status
     is 1 if candles are missing, different or extra. Open candles are compared with the ticks
     counted so far. `behind` means that a table has not caught up with its topic, and `expired` that
     retention has deleted a candle from its topic; neither counts as wrong.

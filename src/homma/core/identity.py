@@ -30,7 +30,7 @@ _MAX_CHUNKS: Final = 64
 
 @dataclass(frozen=True, slots=True)
 class PackedIdentities:
-    """Compressed identities. Neighbours differ little, so their differences are stored."""
+    """Compressed identities. Neighbors differ little, so their differences are stored."""
 
     data: bytes
     height: int

@@ -51,7 +51,7 @@ def scan(path: Path, separator: str) -> pl.LazyFrame:
     Raises FeedError if the file is missing, has an unknown format or cannot be read.
     """
     if not path.is_file():
-        raise FeedError(f"file {path} does not exist", "name files of recorded ticks")
+        raise FeedError(f"file {path} does not exist", "pass files of recorded ticks")
     suffixes = [suffix.lower() for suffix in path.suffixes]
     is_compressed = bool(suffixes) and suffixes[-1] in _COMPRESSED
     format_suffix = suffixes[-2:-1] if is_compressed else suffixes[-1:]

@@ -120,7 +120,7 @@ def _flush(sender: TickSender, sent: int) -> None:
             return
     raise FeedError(
         f"{unacknowledged} of {sent} ticks were not acknowledged within {_FLUSHES * _FLUSH_S:g} s",
-        "check that the broker is healthy, then send them again: a duplicate tick counts once",
+        "check that the broker is healthy, then send the ticks again; duplicates are counted once",
     )
 
 

@@ -147,16 +147,18 @@ def _columns(path: Path, schema: pl.Schema, mapping: ColumnMapping) -> dict[str,
         if column in schema:
             columns[name] = column
         elif name in mapping.columns:
-            raise _missing(path, column, schema, f"name another with --column {name}=…")
+            raise _missing(path, column, schema, f"choose another column with --column {name}=…")
     for name, value in (("source", mapping.source), ("symbol", mapping.symbol)):
         if name not in columns and not value:
             raise _missing(
-                path, name, schema, f"name one with --column {name}=…, or set it with --{name}"
+                path, name, schema, f"specify the column with --column {name}=…, or set --{name}"
             )
     if "dateTime" not in columns:
-        raise _missing(path, "dateTime", schema, "name one with --column dateTime=…")
+        raise _missing(path, "dateTime", schema, "specify the column with --column dateTime=…")
     if "mid" not in columns and not {"ask", "bid"} <= columns.keys():
-        raise _missing(path, "mid", schema, "name one with --column mid=…, or both ask and bid")
+        raise _missing(
+            path, "mid", schema, "specify the column with --column mid=…, or both ask and bid"
+        )
     for name in _DATES:
         if name in columns:
             _check_date(path, columns[name], schema[columns[name]], mapping)
@@ -176,5 +178,5 @@ def _check_date(path: Path, column: str, dtype: pl.DataType, mapping: ColumnMapp
     if not (dtype.is_numeric() or dtype in (pl.String, pl.Date) or isinstance(dtype, pl.Datetime)):
         raise FeedError(
             f"{path}: column {column} has type {dtype}, which is not a date",
-            "name another with --column dateTime=…",
+            "choose another column with --column dateTime=…",
         )

@@ -33,7 +33,7 @@ def synthetic(settings: GenerateSettings, now_us: int) -> Synthetic:
     pace = Pacer(parse_start_us(settings.start), speed, now_us) if settings.start else None
     if pace and not settings.rate:
         raise SettingError(
-            "rate is 0 but a start is set", "set a rate: it determines the time between ticks"
+            "start is set, but rate is 0", "set rate, which determines the time between ticks"
         )
     sources, instruments = market(settings.seed or _INSTRUMENTS_SEED, source_count, symbol_count)
     return Synthetic(
@@ -87,7 +87,7 @@ def replay(
     rebase = settings.rebase == "now"
     summary = summarize(recording, settings.limit) if rebase else None
     if rebase and summary is None:
-        raise FeedError("the files contain no ticks", "name files of recorded ticks")
+        raise FeedError("the files contain no ticks", "pass files that contain ticks")
     return Replay(recording, speed, summary, rebase=rebase), recording
 
 

@@ -60,8 +60,8 @@ class Flaws:
                 raise SettingError(f"{name} is {share}", "use a share of the ticks, from 0 to 1")
         if sum(shares.values()) > 1 + 1e-9:
             raise SettingError(
-                f"{', '.join(shares)} add up to {sum(shares.values()):g}, more than all ticks",
-                "lower some of them: a tick has at most one flaw",
+                f"{', '.join(shares)} add up to {sum(shares.values()):g}, which is more than 1",
+                "lower some of them: each tick can have only one of these flaws",
             )
 
     def any(self) -> bool:

@@ -195,7 +195,7 @@ def initial_state(
             raise StateError(
                 f"{records[0].topic()} partition {partition} has candles, but group "
                 f"{engine.group} has no committed offset",
-                "set --group to the group that made them, or use another --candle-topic",
+                "set --group to the group that built these candles, or use another --candle-topic",
             )
         offset = engine.reader.offset_range(engine.topics.ticks, partition).start
         metadata = OffsetMetadata(

@@ -115,7 +115,8 @@ class CandleSink(Sink):
             source, symbol, partitions = split
             raise SplitSeries(
                 f"candles of {source}:{symbol} are in partitions "
-                f"{' and '.join(map(str, partitions))} of {self.origin.topic}, half of each in one",
+                f"{' and '.join(map(str, partitions))} of {self.origin.topic}, so each "
+                "partition has only part of each candle's ticks",
                 "produce the ticks with the key SOURCE:SYMBOL, or start the engine with "
                 "--rekey --rebuild",
             )

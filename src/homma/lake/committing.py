@@ -135,7 +135,7 @@ class Committer:
             raise StaleSink(
                 f"another sink has taken over {self.table.name}; the last commit of this sink is "
                 "not in the table",
-                "run only one `homma land` per namespace, then start it again",
+                "make sure that only one `homma land` runs per namespace, and start `homma land` again",
             ) from error
         return False
 

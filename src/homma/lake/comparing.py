@@ -170,7 +170,8 @@ class UnlandedTicks:
                 f"{offsets.start - after} offsets of {topic} partition {partition} are neither in "
                 "the lake nor in Kafka",
                 "their candles cannot be recomputed: load these ticks from a recording with "
-                "`homma backfill`, and let `homma land` continue at the oldest tick in Kafka",
+                "`homma backfill`, and start `homma land --accept-loss`, which continues at the "
+                "oldest tick in Kafka",
             )
         ranges = {topic: Range(after, end)}
         for batch in self.reader.read(partition, ranges, _MAX_SILENCE_S):

@@ -1,7 +1,7 @@
 """The ticks of the lake that count: per partition, those before an offset.
 
 Ticks in Kafka after that offset, up to the engine's committed offset, are the **unlanded ticks**.
-A candle must be made of both.
+A candle must be built from both.
 """
 
 from collections.abc import Iterator, Mapping
@@ -59,7 +59,7 @@ class CountedTicks:
     ticks: int = 0
 
     def slices(self, span: EventSpan, max_ticks: int = MAX_TICKS) -> Iterator[Slice]:
-        """The ticks that the candles of a span are made of, in slices."""
+        """The ticks that the candles of a span are built from, in slices."""
         end_us = span.ticks_end_us()
         per_day = self.table.per_day(self.series.where(span.start_us or None, end_or_none(end_us)))
         edges = slice_bounds(per_day, max_ticks, span.start_us, end_us)
@@ -99,8 +99,8 @@ class CountedTicks:
             if known != partition:
                 raise SplitSeries(
                     f"series {source}:{symbol} is in partitions {known} and {partition}",
-                    "each partition has half of each candle: produce the records with the key "
-                    "SOURCE:SYMBOL, or start the engine with --rekey --rebuild",
+                    "each partition has only part of each candle's ticks: produce the records with "
+                    "the key SOURCE:SYMBOL, or start the engine with --rekey --rebuild",
                 )
 
     def not_in_lake(self, ticks: pl.DataFrame) -> pl.DataFrame:

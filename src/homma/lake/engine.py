@@ -74,10 +74,10 @@ def _is_rekeyed(committed: Committed, where: str) -> bool:
 
 
 def check_price(states: Mapping[int, CommittedState], price: str) -> None:
-    """StateError if the candles are made of another price than `price`."""
+    """StateError if the candles are built from another price than `price`."""
     for state in states.values():
         if state.metadata.price != price:
             raise StateError(
-                f"the candles are made of {state.metadata.price}, but --price is {price}",
+                f"the candles are built from {state.metadata.price}, but --price is {price}",
                 f"set --price {state.metadata.price}",
             )

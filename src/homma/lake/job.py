@@ -300,7 +300,7 @@ def _check_topic(table: str, offsets: Offsets | None, origin: SourceTopic) -> No
         return
     if offsets.topic != origin.topic:
         raise StateError(
-            f"{table} contains the topic {offsets.topic}, not {origin.topic}",
+            f"{table} was filled from the topic {offsets.topic}, not {origin.topic}",
             "set that topic with --topic or --candle-topic, or choose another --namespace",
         )
     if offsets.topic_id != origin.topic_id:
@@ -309,7 +309,7 @@ def _check_topic(table: str, offsets: Offsets | None, origin: SourceTopic) -> No
 
 def _recreated_topic_error(topic: str, table: str) -> StateError:
     return StateError(
-        f"topic {topic} was deleted and created again, but {table} contains the old topic",
+        f"topic {topic} was deleted and created again, but {table} was filled from the old topic",
         "choose another --namespace for the new topic, or drop the table to fill it again",
     )
 

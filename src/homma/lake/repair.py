@@ -277,7 +277,7 @@ class Repairer:
             raise StateError(
                 f"group {self._engine.group} has committed nothing for "
                 f"{self._engine.topics.ticks} partition {partition}",
-                "start `homma aggregate`, or set --group to the group that made the candles",
+                "start `homma aggregate`, or set --group to the group that built the candles",
             )
         check_price({partition: state}, self._scope.price)
         return state

@@ -151,7 +151,9 @@ class Server:
         read_query(request, ())
         if not self._tokens.is_required():
             raise RequestRefused(
-                "this server requires no token", "send requests without logging in", 404
+                "this server requires no token",
+                "send requests without a token; no login is needed",
+                404,
             )
         token = await _read_token(request)
         if not self._tokens.log_in(token):
@@ -165,7 +167,7 @@ class Server:
 async def _read_token(request: Request) -> str:
     """The token of a body {"token": …}. A form of another site cannot send that content type."""
     invalid = RequestRefused(
-        "the body is not a login", 'send {"token": "…"} as application/json', 400
+        "the body is not a valid login request", 'send {"token": "…"} as application/json', 400
     )
     if request.headers.get("content-type", "").partition(";")[0].strip() != "application/json":
         raise RequestRefused("the body is not JSON", "send it as application/json", 415)
@@ -180,7 +182,9 @@ async def _read_token(request: Request) -> str:
                     )
     except TimeoutError as error:
         raise RequestRefused(
-            f"the body did not arrive within {_BODY_TIMEOUT_S:g} s", "send it at once", 408
+            f"the body did not arrive within {_BODY_TIMEOUT_S:g} s",
+            "send the whole body without delay",
+            408,
         ) from error
     try:
         token = json.loads(body)["token"]

@@ -53,9 +53,7 @@ def access_rules(
             "set HOMMA_SERVE_TOKEN to a long random text, or keep serve_host at 127.0.0.1",
         )
     if token is not None and len(token) < 16:
-        raise SettingError(
-            "HOMMA_SERVE_TOKEN is short enough to be guessed", "use 16 characters or more"
-        )
+        raise SettingError("HOMMA_SERVE_TOKEN is too short", "use 16 characters or more")
     names = {"localhost", "127.0.0.1", "::1", host.lower(), *_words(allowed_hosts.lower())}
     return AccessRules(frozenset(names), frozenset(_words(cors_origins)), token)
 

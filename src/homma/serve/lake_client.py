@@ -88,7 +88,7 @@ class LakeClient:
         return self._open().read(interval, span)
 
     def close(self) -> None:
-        """Close the connections; pending reads are cancelled."""
+        """Close the connections; pending reads are canceled."""
         self._threads.shutdown(wait=False, cancel_futures=True)
         if self._reader is not None:
             self._reader.close()

@@ -261,11 +261,11 @@ def _value(row: Parameter, texts: Sequence[str]) -> Any:
     if row.is_repeatable:
         if len(texts) > _MAX_SERIES:
             raise _invalid(
-                row.name, f"is given {len(texts)} times", f"give it at most {_MAX_SERIES} times"
+                row.name, f"occurs {len(texts)} times", f"send it at most {_MAX_SERIES} times"
             )
         return tuple(_parse(row, text) for text in texts)
     if len(texts) > 1:
-        raise _invalid(row.name, f"is given {len(texts)} times", "give it once")
+        raise _invalid(row.name, f"occurs {len(texts)} times", "send it only once")
     if not texts:
         if row.is_required:
             raise _invalid(row.name, "is missing", f"add it: {row.help}")
@@ -277,7 +277,9 @@ def _parse(row: Parameter, text: str) -> Any:
     try:
         return row.parse(text)
     except ValueError as error:
-        raise _invalid(row.name, f"cannot be {text[:80]!r}", f"expected {error}") from error
+        raise _invalid(
+            row.name, f"has the invalid value {text[:80]!r}", f"expected {error}"
+        ) from error
 
 
 def _invalid(name: str, what: str, remedy: str) -> RequestRefused:

@@ -51,7 +51,7 @@ def listen(host: str, port: int, stream_timeout_ms: int) -> socket.socket:
         listener.close()
         raise PortInUse(
             f"cannot listen on {host}:{port} ({error.strerror})",
-            "stop the program that uses the port, or choose another with --serve-port",
+            "stop the program that uses the port, or choose another port with --serve-port",
         ) from error
     listener.setblocking(False)
     return listener

@@ -41,7 +41,7 @@ class Streams:
         self._has_events.set()
 
     async def run(self) -> None:
-        """Batch events and wake the streams, until cancelled."""
+        """Batch events and wake the streams, until canceled."""
         while True:
             try:
                 await asyncio.wait_for(self._has_events.wait(), _HEARTBEAT_S)
@@ -80,7 +80,7 @@ class Streams:
         return self._chunks[key]
 
     async def pump(self, subscription: Subscription, last_event_id: str, send: Send) -> None:
-        """Send new events, until cancelled or the server stops; TimeoutError if a client stalls."""
+        """Send new events, until canceled or the server stops; TimeoutError if a client stalls."""
         self._open_count += 1
         self._metrics.set("homma_streams", self._open_count)
         try:

@@ -87,7 +87,7 @@ def ensure_unpacked(
             elif digest(folder) != archive.files_sha256:
                 raise JarChanged(
                     f"{folder} differs from the locked files of {archive.jar.coordinate}",
-                    "delete it and start again, so that it is downloaded again",
+                    "delete the folder; the next start downloads it again",
                 )
     except OSError as error:
         raise StackError(
@@ -116,7 +116,9 @@ def unpack(path: Path, keep: Iterable[str], target: Path) -> None:
             if copies and (file := tar.extractfile(member)):
                 _write(file, [target / name for name in copies])
     if names:
-        raise StackError(f"{path} lacks {min(names)}", "lock another version")
+        raise StackError(
+            f"{path} lacks {min(names)}", "update the lock file to a version that contains it"
+        )
 
 
 def digest(folder: Path) -> str:

@@ -66,7 +66,9 @@ class Child:
         except OSError as error:
             os.close(reader)
             raise ServerFailed(
-                f"{argv[0]} cannot be started: {error}", "fix this and try again"
+                f"{argv[0]} cannot be started: {error}",
+                f"check that {sys.executable} and the working folder exist, and that the limits "
+                "on processes and memory are not reached",
             ) from error
         finally:
             os.close(writer)

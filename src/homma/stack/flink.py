@@ -104,7 +104,8 @@ def write(flink: Flink, script: str) -> None:
             path.write_text(text, encoding="utf-8")
     except OSError as error:
         raise StackError(
-            f"{flink.folder} cannot be written: {error.strerror}", "choose another with --dir"
+            f"{flink.folder} cannot be written: {error.strerror}",
+            "choose another folder with --dir",
         ) from error
 
 

@@ -93,7 +93,8 @@ def claim(path: Path) -> Folder:
         lock_fd = os.open(path / LOCK, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
     except OSError as error:
         raise StackError(
-            f"the folder {path} cannot be used: {error.strerror}", "choose another with --dir"
+            f"the folder {path} cannot be used: {error.strerror}",
+            "choose another folder with --dir",
         ) from error
     try:
         _acquire_lock(lock_fd, path)
@@ -125,7 +126,10 @@ def end_owner(path: Path, grace_s: float = OWNER_GRACE_S) -> Leftovers:
     """
     owner = owner_of(path)
     if owner and not terminate(owner.pid, owner.created, grace_s):
-        raise StackError(f"process {owner.pid} could not be ended", "end it as its user or as root")
+        raise StackError(
+            f"process {owner.pid} could not be ended",
+            f"stop process {owner.pid} as its owner or as root",
+        )
     ended: tuple[Status, ...] = ()
     if (path / LOCK).exists():
         # Under the lock, so that servers of a new owner are not mistaken for leftovers.
@@ -178,7 +182,7 @@ def _end_leftovers(path: Path, record: FolderRecord) -> Leftovers:
         if not terminate(pid, created, GRACE_S):
             raise FolderInUse(
                 f"{entry.status.name} (pid {pid}) still runs in {path} and could not be ended",
-                "end it as its user or as root, or choose another folder with --dir",
+                f"stop process {pid} as its owner or as root, or choose another folder with --dir",
             )
         ended.append(entry.status)
     return Leftovers(record.owner.pid if record.owner else None, tuple(ended))

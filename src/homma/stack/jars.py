@@ -120,7 +120,7 @@ def _verify(jar: Jar, path: Path) -> None:
     if not is_unchanged:
         raise JarChanged(
             f"{path} differs from the locked file of {jar.coordinate}",
-            "delete it and start again, so that it is downloaded again",
+            "delete the file; the next start downloads it again",
         )
 
 
@@ -139,7 +139,8 @@ def _download(
         if sha256_of(temporary) != jar.sha256:
             raise JarChanged(
                 f"{url} differs from the locked file of {jar.coordinate}",
-                "use another Maven repository; this one, or a proxy on the way, changed the file",
+                "use another Maven repository; this repository, or a proxy in between, changed the "
+                "file",
             )
 
     download(url, cache / jar.path, count=counter.add, check=check, stop=stop, sleep=sleep)

@@ -187,7 +187,8 @@ def _configure(broker: Broker) -> None:
             (broker.folder / name).write_text(text, encoding="ascii")
     except OSError as error:
         raise StackError(
-            f"{broker.folder} cannot be written: {error.strerror}", "choose another with --dir"
+            f"{broker.folder} cannot be written: {error.strerror}",
+            "choose another folder with --dir",
         ) from error
 
 

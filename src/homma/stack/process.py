@@ -155,7 +155,7 @@ class Process:
         program = self.program
         with self._lock:
             if self._stopping.is_set():
-                raise ServerFailed(f"{program.name} was stopped", "start it again")
+                raise ServerFailed(f"{program.name} was stopped", f"start {program.name} again")
             with open_log(program.log) as log:
                 self._offsets = {path: size_of(path) for path in self._logs()}
                 child = Child(program.argv, log, program.stop_within_s, program.env, program.cwd)
@@ -173,7 +173,7 @@ class Process:
                 self._set_state(State.RUNNING, trouble=None)
                 return
             if self._stopping.is_set():
-                raise ServerFailed(f"{program.name} was stopped", "start it again")
+                raise ServerFailed(f"{program.name} was stopped", f"start {program.name} again")
             if self._clock() >= deadline:
                 raise self._failure(f"was not ready within {program.ready_within_s:g} s")
             child.wait(POLL_S)

@@ -197,7 +197,8 @@ def _configure(server: Seaweed) -> Credentials:
         (server.folder / DATA / "mini.options").unlink(missing_ok=True)
     except OSError as error:
         raise StackError(
-            f"{server.folder} cannot be written: {error.strerror}", "choose another with --dir"
+            f"{server.folder} cannot be written: {error.strerror}",
+            "choose another folder with --dir",
         ) from error
     write_private(server.folder / "security.toml", security_toml())
     ensure_certificates(server.folder / CERTIFICATES)

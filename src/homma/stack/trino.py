@@ -224,5 +224,5 @@ def _prepare(node: Node) -> None:
         temporary.mkdir()
     except OSError as error:
         raise StackError(
-            f"{node.folder} cannot be written: {error.strerror}", "choose another with --dir"
+            f"{node.folder} cannot be written: {error.strerror}", "choose another folder with --dir"
         ) from error

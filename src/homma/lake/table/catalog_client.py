@@ -105,7 +105,9 @@ def _translate_storage_error(error: OSError, action: str, properties: Properties
     text = str(error).upper()
     if isinstance(error, FileNotFoundError):
         return LakeError(
-            problem, "a file of the table is missing: check what else deletes files there"
+            problem,
+            "a file of the table is missing: check whether another program deletes files in the "
+            "bucket",
         )
     if any(marker.upper() in text for marker in _S3_DENIED):
         return LakeDenied(problem, "check AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY")

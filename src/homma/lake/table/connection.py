@@ -103,9 +103,9 @@ class Lake:
             return
         except (ForbiddenError, UnauthorizedError) as error:
             raise LakeDenied(
-                f"namespace {'.'.join(self._namespace)} does not exist, and may not be created "
-                "with these credentials",
-                "create the namespace, or choose another with --namespace",
+                f"namespace {'.'.join(self._namespace)} does not exist, and these credentials "
+                "do not permit creating it",
+                "create the namespace, or choose another namespace with --namespace",
             ) from error
 
     def _open(self, iceberg: Iceberg, spec: TableSpec) -> Table:

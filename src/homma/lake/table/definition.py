@@ -1,5 +1,6 @@
 """Iceberg definitions of the tables, and the check of existing tables against them."""
 
+from collections.abc import Sequence
 from typing import Final
 
 from pyiceberg.partitioning import PartitionField, PartitionSpec
@@ -101,21 +102,28 @@ def must_match(iceberg: Iceberg, spec: TableSpec) -> None:
         difference = (
             f"lacks {', '.join(missing)}"
             if missing
-            else f"has {', '.join(extra) or 'another column order'}"
+            else f"has {', '.join(extra) or 'a different column order'}"
         )
         raise TableMismatch(
-            f"table {name} has another schema: it {difference}",
+            f"table {name} has a different schema: it {difference}",
             "rename or drop that table, or choose another --namespace",
         )
     partitions = [
         (iceberg.schema().find_column_name(f.source_id), str(f.transform))
         for f in iceberg.spec().fields
     ]
-    if partitions != [(c.column, c.transform) for c in spec.partitions]:
+    expected_partitions = [(c.column, c.transform) for c in spec.partitions]
+    if partitions != expected_partitions:
         raise TableMismatch(
-            f"table {name} has other partitions: {iceberg.spec()}",
+            f"table {name} is partitioned by {_partitions(partitions)} instead of "
+            f"{_partitions(expected_partitions)}",
             "rename or drop that table, or choose another --namespace",
         )
+
+
+def _partitions(parts: Sequence[tuple[str | None, str]]) -> str:
+    names = (str(name) if kind == "identity" else f"{kind}({name})" for name, kind in parts)
+    return ", ".join(names) or "nothing"
 
 
 def _column(name: str, kind: str, required: bool) -> str:

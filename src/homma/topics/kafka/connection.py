@@ -100,13 +100,15 @@ def to_homma_error(error: KafkaException, doing: str, config: Connection) -> Hom
     servers = config.get("bootstrap.servers", "?")
     problem = f"{doing} at {servers} failed ({cause.name()}: {cause.str()})"
     if cause.code() in _FENCED:
-        return Fenced(problem, "nothing to do: the new owner continues from the committed offset")
+        return Fenced(
+            problem, "no action is needed: the new owner continues from the committed offset"
+        )
     if cause.code() in _LOGIN:
         return KafkaError(
             problem, "check KAFKA_SASL_USERNAME, KAFKA_SASL_PASSWORD and sasl.mechanism"
         )
     if cause.code() in _UNREACHABLE:
-        remedy = "start Kafka there, or name another with --bootstrap.servers"
+        remedy = "start Kafka there, or set another address with --bootstrap.servers"
         if config.get("security.protocol", "").startswith("SASL"):
             # To the client, a rejected login looks the same.
             remedy = f"check KAFKA_SASL_USERNAME and KAFKA_SASL_PASSWORD, or {remedy}"

@@ -129,7 +129,7 @@ class Reader:
                 if not batch:
                     raise KafkaError(
                         f"no records of {', '.join(sorted(ends))}, partition {partition}, "
-                        f"could be read for {idle_s:g} s",
+                        f"were read within {idle_s:g} s",
                         "check that the broker is healthy and that no transaction is left open",
                     )
                 records = [m for m in batch if self._is_in_range(m, ends, ranges)]

@@ -89,7 +89,7 @@ class Sender:
             raise to_homma_error(KafkaException(error), "sending records", self._config)
 
 
-_RESUMES: Final = "nothing to do: the work resumes from the last commit"
+_RESUMES: Final = "no action is needed: the work resumes from the last commit"
 _INIT_S: Final = 10.0
 _STEP_S: Final = 5.0
 _GRACE_S: Final = 1.0

@@ -71,7 +71,7 @@ export class Chart {
     return this.#decimals;
   }
 
-  /** Apply colours, interval and time zone. */
+  /** Apply colors, interval and time zone. */
   applyStyle(style: ChartStyle): void {
     this.#style = style;
     const { colours, interval, timeZone } = style;
@@ -172,7 +172,7 @@ export class Chart {
     this.#chart.timeScale().setVisibleLogicalRange({ from, to });
   }
 
-  /** Otherwise the label of the last price would have the colour of a hollow candle. */
+  /** Otherwise the label of the last price would have the color of a hollow candle. */
   #colourLastPrice({ newest }: Candles): void {
     if (newest === undefined) return;
     const { up, down } = this.#style.colours;

@@ -1,4 +1,4 @@
-/** Light and dark theme; the colours are defined only in style.css. */
+/** Light and dark theme; the colors are defined only in style.css. */
 
 import type { Colours } from "./chart";
 import type { Theme, Zone } from "./state";
@@ -9,7 +9,7 @@ export function isDark(theme: Theme): boolean {
   return theme === "auto" ? systemDark.matches : theme === "dark";
 }
 
-/** Apply a theme; returns its colours for the chart. */
+/** Apply a theme; returns its colors for the chart. */
 export function applyTheme(theme: Theme): Colours {
   document.documentElement.dataset["theme"] = isDark(theme) ? "dark" : "light";
   const style = getComputedStyle(document.documentElement);
