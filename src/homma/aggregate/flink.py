@@ -53,7 +53,8 @@ class Job:
             raise SettingError(
                 f"dedupe_ttl is {format_duration(self.flink.dedupe_ttl)}, less than "
                 f"allowed_lateness ({format_duration(self.settings.allowed_lateness)})",
-                "increase dedupe_ttl to at least allowed_lateness: otherwise late duplicates count twice",
+                "increase dedupe_ttl to at least allowed_lateness: otherwise late duplicates count "
+                "twice",
             )
         if self.settings.rekey:
             raise SettingError(

@@ -223,7 +223,8 @@ class Loop:
             return self._ticks.committed(number)
         except Unreachable as error:
             log.warning(
-                "partition %d: cannot read the committed offset, aborting the pending transaction: %s",
+                "partition %d: cannot read the committed offset, aborting the pending "
+                "transaction: %s",
                 number,
                 error,
             )

@@ -103,7 +103,8 @@ def _partitions(spec: TopicSpec, count: int) -> Iterator[Finding]:
             f"topic {spec.name}",
             "failure",
             f"{count} partitions, but the tick topic has {spec.partitions}",
-            "delete the topic, or use another name with --candle-topic, --dead-topic or --late-topic",
+            "delete the topic, or use another name with --candle-topic, --dead-topic or "
+            "--late-topic",
         )
 
 

@@ -135,7 +135,8 @@ class Committer:
             raise StaleSink(
                 f"another sink has taken over {self.table.name}; the last commit of this sink is "
                 "not in the table",
-                "make sure that only one `homma land` runs per namespace, and start `homma land` again",
+                "make sure that only one `homma land` runs per namespace, and start `homma land` "
+                "again",
             ) from error
         return False
 

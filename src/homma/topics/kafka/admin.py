@@ -135,6 +135,7 @@ class Admin:
         if not count:
             raise KafkaError(
                 f"topic {topic} does not exist at {self._config['bootstrap.servers']}",
-                "create it with `homma generate` or `homma up`, or choose another topic with --topic",
+                "create it with `homma generate` or `homma up`, or choose another topic with "
+                "--topic",
             )
         return count
