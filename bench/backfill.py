@@ -23,6 +23,7 @@ import polars as pl
 from bench import report
 from bench.stopwatch import peak_mib
 from bench.storage import storage, takes_storage_port
+from homma.core.calendar import DEFAULT_CALENDAR
 from homma.core.interval import MINUTE_US
 from homma.core.recompute import EventSpan, Recomputation, Slice
 from homma.feed.recorded import ColumnMapping
@@ -77,7 +78,7 @@ def group_by(path: Path) -> int:
 
 def from_file(path: Path) -> int:
     """Candles of all intervals, directly from the file."""
-    recomputation, count = Recomputation(), 0
+    recomputation, count = Recomputation(DEFAULT_CALENDAR), 0
     for ticks in _slices(path):
         count += recomputation.add(ticks).height
     return count
@@ -110,8 +111,9 @@ def _slices(path: Path) -> Iterator[Slice]:
 
 def from_lake(lake: Lake) -> int:
     """Candles of all intervals, from the ticks in the lake."""
-    recomputation, count = Recomputation(), 0
-    for ticks in CountedTicks(lake.table(TICKS), "mid", SeriesFilter(), {}).slices(EventSpan()):
+    recomputation, count = Recomputation(DEFAULT_CALENDAR), 0
+    counted = CountedTicks(lake.table(TICKS), "mid", SeriesFilter(), {})
+    for ticks in counted.slices(EventSpan(), DEFAULT_CALENDAR):
         count += recomputation.add(ticks).height
     return count
 

@@ -17,7 +17,7 @@ import polars as pl
 from bench.market import PARTITIONS, Market, make_topics, withheld
 from bench.processes import Engines, engines
 from bench.stopwatch import peak_mib
-from homma.core.interval import COARSEST
+from homma.core.interval import CLOCK
 from homma.settings import TopicSettings
 from homma.topics import codec, contract
 from homma.topics.kafka.reading import Reader
@@ -163,7 +163,7 @@ def _stop(group: Engines) -> None:
 def _count_ticks(bootstrap: str, names: contract.Topics) -> int:
     """The number of ticks in the candles: the volume of all month candles."""
     reader = Reader({"bootstrap.servers": bootstrap})
-    topic = names.candles[COARSEST]
+    topic = names.candles[CLOCK.code]
     values = [
         message.value() or b""
         for partition in range(PARTITIONS)
@@ -171,6 +171,6 @@ def _count_ticks(bootstrap: str, names: contract.Topics) -> int:
         for message in batch
     ]
     reader.close()
-    months = codec.decode_candles(values, COARSEST)
+    months = codec.decode_candles(values, CLOCK)
     newest = months.unique(("source", "symbol", "start_us"), keep="last", maintain_order=True)
     return int(newest.select(pl.col("volume").sum()).item())

@@ -4,8 +4,8 @@
     make bench WHAT=engines ARGS="--only homma --ticks 200000"
 
 Two measurements per engine: the throughput on a full topic, and the time from a live tick until its
-candle is readable. The engines write all 11 intervals; Quix Streams writes one, at the end of the
-interval, so it has no latency to compare.
+candle is readable. The engines write the default intervals; Quix Streams writes one, at the end of
+the interval, so it has no latency to compare.
 """
 
 import argparse
@@ -28,7 +28,7 @@ from homma.topics.contract import Topics
 
 HOMMA = "homma"
 QUIX = "Quix Streams"
-#: Enough for a JVM that plans eleven intervals on a busy machine.
+#: Enough for a JVM that plans all intervals on a busy machine.
 START_S = 600.0
 HEAD = (
     "engine",

@@ -25,13 +25,14 @@ from bench.broker import broker, takes_port
 from bench.market import PARTITIONS, Market, make_topics, withheld
 from bench.stopwatch import peak_mib
 from bench.storage import Storage, storage, takes_storage_port
+from homma.core.calendar import DEFAULT_CALENDAR
 from homma.core.candle import order_key
-from homma.core.interval import INTERVALS
+from homma.core.interval import MINUTE, Interval
 from homma.failpoint import ignore_step
 from homma.lake.candles import CandleSink
 from homma.lake.committing import RetryPolicy
 from homma.lake.newest import FinalityRules
-from homma.lake.schema import CANDLES, TICKS
+from homma.lake.schema import TICKS, candle_table, tables
 from homma.lake.sinks import SinkContext, SourceTopic
 from homma.lake.table import Lake
 from homma.metrics import LAND, Metrics
@@ -74,7 +75,7 @@ def landed(
     with withheld(bootstrap, names.ticks, market) as release, log.open("wb") as output:
         process = subprocess.Popen(argv, env={**os.environ, **store.environment}, stderr=output)
         try:
-            while len(_STARTED_AT.findall(log.read_text())) < len(CANDLES) + 1:
+            while len(_STARTED_AT.findall(log.read_text())) < len(tables(DEFAULT_CALENDAR)):
                 assert process.poll() is None, log.read_text()
                 time.sleep(0.05)
             release()
@@ -123,6 +124,12 @@ class Record:
     def timestamp(self) -> tuple[int, int]:
         return 0, self._fields[2]
 
+    def topic(self) -> str:
+        return ""
+
+    def headers(self) -> None:
+        return None
+
 
 def sink_context() -> SinkContext:
     return SinkContext(
@@ -138,20 +145,20 @@ def sinks(lake: Lake) -> list[CandleSink]:
     context = sink_context()
     return [
         CandleSink(
-            lake.ensure_table(spec),
-            SourceTopic(spec.name, "id"),
+            lake.ensure_table(candle_table(interval)),
+            SourceTopic(interval.name, "id"),
             context,
             1.0,
-            FinalityRules(code, 2_000_000, 5_000_000),
+            FinalityRules(interval, 2_000_000, 5_000_000),
         )
-        for code, spec in enumerate(CANDLES)
+        for interval in DEFAULT_CALENDAR
     ]
 
 
-def records(interval: int, at: datetime, first: int) -> list[Any]:
+def records(interval: Interval, at: datetime, first: int) -> list[Any]:
     """The candles of all series in a commit: open ones, and those that just became final."""
     now_us = int(at.timestamp() * 1e6)
-    floor = INTERVALS[interval].floor
+    floor = interval.floor
     event_us = {False: now_us, True: now_us - STEP // timedelta(microseconds=1)}
     frames = []
     for final, us in event_us.items():
@@ -164,6 +171,7 @@ def records(interval: int, at: datetime, first: int) -> list[Any]:
             low=0.5,
             close=1.5,
             volume=pl.lit(first + 1),
+            tick_count=pl.lit(first + 1),
             open_order_key=order_key(pl.lit(us), pl.lit(1)),
             close_order_key=order_key(pl.lit(us), pl.lit(2)),
             is_final=pl.lit(final),
@@ -182,7 +190,7 @@ def commits(store: Storage, count: int) -> list[float]:
     sink = sinks(lake)[0]
     seconds = []
     for number in range(count):
-        sink.add({0: records(0, NOON + number * STEP, number * 1000)})
+        sink.add({0: records(MINUTE, NOON + number * STEP, number * 1000)})
         began_s = time.perf_counter()
         sink.land()
         seconds.append(time.perf_counter() - began_s)
@@ -199,8 +207,8 @@ def rounds(store: Storage, count: int) -> list[float]:
     seconds: list[float] = []
     with ThreadPoolExecutor(4) as pool:
         for number in range(count):
-            for code, sink in enumerate(all_sinks):
-                sink.add({0: records(code, NOON + number * STEP, number * 1000)})
+            for interval, sink in zip(DEFAULT_CALENDAR, all_sinks, strict=True):
+                sink.add({0: records(interval, NOON + number * STEP, number * 1000)})
             began_s = time.perf_counter()
             list(pool.map(lambda sink: sink.land(), all_sinks))
             list(
@@ -259,7 +267,7 @@ def show(
             if nth <= len(commits_s)
         ),
         [
-            f"median time of a round over {len(CANDLES)} tables (s)",
+            f"median time of a round over {len(DEFAULT_CALENDAR.codes)} tables (s)",
             f"{statistics.median(rounds_s):.2f}",
         ],
         ["time of the longest round (s)", f"{max(rounds_s):.2f}"],

@@ -23,7 +23,7 @@ from bench.broker import broker, takes_port
 from bench.live import feeding
 from bench.market import PARTITIONS, make_topics
 from bench.processes import Engine, Engines, engines
-from homma.core.interval import FINEST
+from homma.core.interval import MINUTE
 from homma.settings import TopicSettings
 from homma.topics import codec
 from homma.topics.contract import Topics
@@ -132,7 +132,7 @@ def measure_ready(
         from_us = time.time_ns() // 1000 + 1_000_000
         to_us = from_us + int(args.seconds * 1e6)
         cpu_s, began_s = engine.cpu_s(), time.perf_counter()
-        candles = arrivals(bootstrap, names.candles[FINEST], args.series, to_us)
+        candles = arrivals(bootstrap, names.candles[MINUTE.code], args.series, to_us)
         cpu_share = (engine.cpu_s() - cpu_s) / (time.perf_counter() - began_s)
     return LatencyResult(
         waits(ticks_made(bootstrap, names.ticks, from_us, to_us), candles), cpu_share

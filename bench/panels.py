@@ -21,8 +21,9 @@ import trino as client
 from bench import report
 from bench.reading import BEGINS, MINUTES, SERIES, day_of
 from bench.storage import Storage, storage, takes_storage_port
-from homma.core.interval import INTERVALS
-from homma.lake.schema import CANDLES
+from homma.core.calendar import DEFAULT_CALENDAR
+from homma.core.interval import Interval
+from homma.lake.schema import CANDLE_KEY, candle_table
 from homma.lake.table import Lake
 from homma.settings import UpSettings
 from homma.stack import trino
@@ -52,31 +53,32 @@ def market(day: int) -> pl.DataFrame:
             source=pl.format("SOURCE_{}", number % SOURCES + 1),
             symbol=pl.format("SYM{}", (number // SOURCES).cast(pl.String).str.zfill(3)),
         )
-        .sort(CANDLES[0].sort)
+        .sort(CANDLE_KEY)
     )
 
 
-def coarser(minutes: pl.DataFrame, interval: int) -> pl.DataFrame:
+def coarser(minutes: pl.DataFrame, interval: Interval) -> pl.DataFrame:
     """Candles of an interval, rolled up from 1-minute candles."""
-    at = INTERVALS[interval].floor(pl.col("date_time").cast(pl.Int64))
+    at = interval.floor(pl.col("date_time").cast(pl.Int64))
     start = at.cast(pl.Datetime("us", "UTC"))
-    rest = [name for name in minutes.columns if name not in (*VALUES, *CANDLES[0].sort)]
+    rest = [name for name in minutes.columns if name not in (*VALUES, *CANDLE_KEY)]
     candles = minutes.group_by("source", "symbol", start.alias("date_time")).agg(
         **VALUES, **{name: pl.last(name) for name in rest}
     )
-    return candles.select(minutes.columns).sort(CANDLES[0].sort)
+    return candles.select(minutes.columns).sort(CANDLE_KEY)
 
 
 def fill(lake: Lake, days: int) -> int:
     """Fill all tables. Returns the number of rows in the table of 1-minute candles."""
-    minutes = lake.ensure_table(CANDLES[0])
+    finest, *coarse = DEFAULT_CALENDAR
+    minutes = lake.ensure_table(candle_table(finest))
     last: list[pl.DataFrame] = []
     for day in range(days):
         frame = market(day)
         minutes.commit(minutes.upload(frame))
         last = [*last, frame][-COARSE_DAYS:]
-    for interval, spec in list(enumerate(CANDLES))[1:]:
-        table = lake.ensure_table(spec)
+    for interval in coarse:
+        table = lake.ensure_table(candle_table(interval))
         table.commit(table.upload(coarser(pl.concat(last), interval)))
     return days * SERIES * MINUTES
 

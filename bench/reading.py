@@ -20,11 +20,12 @@ import polars as pl
 
 from bench import report
 from bench.storage import Storage, storage, takes_storage_port
-from homma.core.interval import DAY_US, MINUTE_US
+from homma.core.interval import DAY_US, MINUTE, MINUTE_US
 from homma.lake.history import HistoryQuery, candles
-from homma.lake.schema import CANDLES
+from homma.lake.schema import candle_table
 from homma.lake.table import Lake, Table
 
+TABLE = candle_table(MINUTE)
 SERIES = 100
 MINUTES = 1_440
 BEGINS = datetime(2024, 1, 1, tzinfo=UTC)
@@ -47,6 +48,7 @@ def day_of(day: int) -> pl.DataFrame:
         "low": price - 1,
         "close": price + 0.5,
         "volume": at % 60 + 1,
+        "tick_count": at % 60 + 1,
         "open_date_time": instant,
         "open_number": at,
         "close_date_time": instant,
@@ -55,7 +57,7 @@ def day_of(day: int) -> pl.DataFrame:
         "revision": pl.repeat(1, rows, dtype=pl.Int32, eager=True),
         "update_date_time": instant,
     }
-    return pl.DataFrame(columns).cast(CANDLES[0].schema)
+    return pl.DataFrame(columns).cast(TABLE.schema)
 
 
 def fill(table: Table, days: int) -> int:
@@ -111,11 +113,11 @@ def main() -> None:
     query = HistoryQuery("SYM050", "SOURCE_1", since_us, since_us + DAY_US)
     with storage(args.storage_port) as store:
         lake = Lake(store.properties, "market_data")
-        rows = fill(lake.ensure_table(CANDLES[0]), days)
+        rows = fill(lake.ensure_table(TABLE), days)
 
         def scan() -> None:
             # Open the table each time, so that no metadata is cached.
-            assert candles(lake.table(CANDLES[0]), query, since_us).height == MINUTES
+            assert candles(lake.table(TABLE), query, since_us).height == MINUTES
 
         measured = {
             "open the table, plan and read": timed(args.times, scan),

@@ -40,7 +40,7 @@ from bench.broker import broker, takes_port
 from bench.live import feeding
 from bench.market import PARTITIONS, START_US, Market, make_topics
 from bench.processes import Engine, Engines, engines
-from homma.core.interval import FINEST
+from homma.core.interval import MINUTE
 from homma.settings import TopicSettings
 from homma.topics.contract import Topics
 from homma.topics.kafka.reading import Reader
@@ -149,7 +149,7 @@ def restart(
 ) -> tuple[Engine, RestartTimes]:
     """End an engine and start another."""
     old.end(stop_signal)
-    reader = CandleReader(bootstrap, names.candles[FINEST])
+    reader = CandleReader(bootstrap, names.candles[MINUTE.code])
     began_s, began_at = time.monotonic(), datetime.now()
     new = group.start()
     times_s = reader.arrivals_s()

@@ -30,7 +30,6 @@ from confluent_kafka import Producer
 from bench import report
 from bench.broker import broker, takes_port
 from bench.market import PARTITIONS, make_topics
-from homma.core.interval import FINEST
 from homma.settings import TopicSettings
 from tests.stack.waiting import free_ports
 
@@ -91,7 +90,7 @@ def record(series: int, minute: int, *, final: bool) -> tuple[bytes, bytes]:
     value = (
         f'{{"source":"S","symbol":"A{series}","dateTime":"{start}",'
         f'"open":{time.time_ns() // 1000}.0,"high":2.5,"low":0.5,"close":1.5,"volume":3,'
-        f'"isFinal":{"true" if final else "false"},"revision":{int(final)}}}'
+        f'"tickCount":3,"isFinal":{"true" if final else "false"},"revision":{int(final)}}}'
     )
     return key.encode(), value.encode()
 
@@ -279,7 +278,7 @@ def main() -> None:
     args = parser.parse_args()
     print(report.machine())
     with broker(args.port) as (bootstrap, folder):
-        writer = Writer(bootstrap, make_topics(bootstrap, TOPICS).candles[FINEST])
+        writer = Writer(bootstrap, make_topics(bootstrap, TOPICS).candles["m1"])
         minutes = max(ROWS, args.candles // args.series)
         written = minutes * args.series
         writer.fill(args.series, minutes)

@@ -20,7 +20,7 @@ from bench import report
 from bench.market import Market
 from homma.core import tick
 from homma.core.identity import Identities
-from homma.core.interval import COARSEST, MINUTE_US
+from homma.core.interval import BY_CODE, CLOCK, MINUTE_US
 from homma.core.window import Window, WindowRules
 from homma.feed.invalid import CORRUPTIONS
 from homma.topics import codec
@@ -141,15 +141,15 @@ def restoring(setup: Setup) -> Iterator[Step]:
     )
     parts = named.sort("interval").partition_by("interval", maintain_order=True)
     values = [codec.encode_candles(part, setup.clock_us)[1] for part in parts]
-    codes = [int(part["interval"][0]) for part in parts]
+    codes = [str(part["interval"][0]) for part in parts]
 
     def decoded() -> pl.DataFrame:
-        frames = [codec.decode_candles(v, c) for v, c in zip(values, codes, strict=True)]
+        frames = [codec.decode_candles(v, BY_CODE[c]) for v, c in zip(values, codes, strict=True)]
         return pl.concat(frames).with_columns(published_us=pl.lit(setup.clock_us))
 
     candles, empty = decoded(), Window(WindowRules())
     restored = empty.restore_candles(candles)
-    assert COARSEST in codes
+    assert CLOCK.code in codes
     yield Step("restore: decode candles", candles.height, "candles", decoded)
     yield Step(
         "restore: candles", candles.height, "candles", lambda: empty.restore_candles(candles)

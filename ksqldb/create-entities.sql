@@ -8,6 +8,7 @@
 --   out, with an entry in the processing log. There are no dead letters and no late topic.
 -- - A tick counts in a window until the stream time (of its partition, over all series) is
 --   GRACE PERIOD past the end of the window: a series behind the others may lose ticks.
+-- - Windows shorter than a minute accept late ticks for up to a minute longer.
 -- - Weeks and months are groups, not windows: they accept ticks of any age and keep their state.
 -- - Keys of windows end with eight binary bytes. Readers use the value.
 -- Open and close go by event time: the order key is a text of fixed width with time, number and
@@ -46,14 +47,19 @@ SELECT
   MIN(`mid`) AS `low`,
   CAST(SUBSTRING(TOPK(LPAD(CAST(ROWTIME AS VARCHAR), 13, '0') || LPAD(CAST(`number` AS VARCHAR), 19, '0') || CAST(`mid` AS VARCHAR), 1)[1], 33) AS DOUBLE) AS `close`,
   COUNT(*) AS `volume`,
+  COUNT(*) AS `tickCount`,
   FORMAT_TIMESTAMP(FROM_UNIXTIME(9999999999999 - CAST(SUBSTRING(TOPK(LPAD(CAST((9999999999999 - ROWTIME) AS VARCHAR), 13, '0') || LPAD(CAST((9223372036854775807 - `number`) AS VARCHAR), 19, '0') || CAST(`mid` AS VARCHAR), 1)[1], 1, 13) AS BIGINT)), 'yyyy-MM-dd''T''HH:mm:ss.SSS', 'UTC') AS `openDateTime`,
   9223372036854775807 - CAST(SUBSTRING(TOPK(LPAD(CAST((9999999999999 - ROWTIME) AS VARCHAR), 13, '0') || LPAD(CAST((9223372036854775807 - `number`) AS VARCHAR), 19, '0') || CAST(`mid` AS VARCHAR), 1)[1], 14, 19) AS BIGINT) AS `openNumber`,
   FORMAT_TIMESTAMP(FROM_UNIXTIME(CAST(SUBSTRING(TOPK(LPAD(CAST(ROWTIME AS VARCHAR), 13, '0') || LPAD(CAST(`number` AS VARCHAR), 19, '0') || CAST(`mid` AS VARCHAR), 1)[1], 1, 13) AS BIGINT)), 'yyyy-MM-dd''T''HH:mm:ss.SSS', 'UTC') AS `closeDateTime`,
   CAST(SUBSTRING(TOPK(LPAD(CAST(ROWTIME AS VARCHAR), 13, '0') || LPAD(CAST(`number` AS VARCHAR), 19, '0') || CAST(`mid` AS VARCHAR), 1)[1], 14, 19) AS BIGINT) AS `closeNumber`
 FROM stock_ticks
 WINDOW TUMBLING (SIZE 1 MINUTES, RETENTION 87060 SECONDS, GRACE PERIOD 600 SECONDS)
-WHERE `source` IS NOT NULL AND `symbol` IS NOT NULL AND `number` >= 0
-  AND `ask` > 0 AND `bid` > 0 AND `mid` > 0
+WHERE `source` IS NOT NULL
+  AND `symbol` IS NOT NULL
+  AND `ask` > 0
+  AND `bid` > 0
+  AND `mid` > 0
+  AND `number` >= 0
 GROUP BY `source`, `symbol`
 EMIT CHANGES;
 
@@ -73,14 +79,19 @@ SELECT
   MIN(`mid`) AS `low`,
   CAST(SUBSTRING(TOPK(LPAD(CAST(ROWTIME AS VARCHAR), 13, '0') || LPAD(CAST(`number` AS VARCHAR), 19, '0') || CAST(`mid` AS VARCHAR), 1)[1], 33) AS DOUBLE) AS `close`,
   COUNT(*) AS `volume`,
+  COUNT(*) AS `tickCount`,
   FORMAT_TIMESTAMP(FROM_UNIXTIME(9999999999999 - CAST(SUBSTRING(TOPK(LPAD(CAST((9999999999999 - ROWTIME) AS VARCHAR), 13, '0') || LPAD(CAST((9223372036854775807 - `number`) AS VARCHAR), 19, '0') || CAST(`mid` AS VARCHAR), 1)[1], 1, 13) AS BIGINT)), 'yyyy-MM-dd''T''HH:mm:ss.SSS', 'UTC') AS `openDateTime`,
   9223372036854775807 - CAST(SUBSTRING(TOPK(LPAD(CAST((9999999999999 - ROWTIME) AS VARCHAR), 13, '0') || LPAD(CAST((9223372036854775807 - `number`) AS VARCHAR), 19, '0') || CAST(`mid` AS VARCHAR), 1)[1], 14, 19) AS BIGINT) AS `openNumber`,
   FORMAT_TIMESTAMP(FROM_UNIXTIME(CAST(SUBSTRING(TOPK(LPAD(CAST(ROWTIME AS VARCHAR), 13, '0') || LPAD(CAST(`number` AS VARCHAR), 19, '0') || CAST(`mid` AS VARCHAR), 1)[1], 1, 13) AS BIGINT)), 'yyyy-MM-dd''T''HH:mm:ss.SSS', 'UTC') AS `closeDateTime`,
   CAST(SUBSTRING(TOPK(LPAD(CAST(ROWTIME AS VARCHAR), 13, '0') || LPAD(CAST(`number` AS VARCHAR), 19, '0') || CAST(`mid` AS VARCHAR), 1)[1], 14, 19) AS BIGINT) AS `closeNumber`
 FROM stock_ticks
 WINDOW TUMBLING (SIZE 5 MINUTES, RETENTION 87300 SECONDS, GRACE PERIOD 600 SECONDS)
-WHERE `source` IS NOT NULL AND `symbol` IS NOT NULL AND `number` >= 0
-  AND `ask` > 0 AND `bid` > 0 AND `mid` > 0
+WHERE `source` IS NOT NULL
+  AND `symbol` IS NOT NULL
+  AND `ask` > 0
+  AND `bid` > 0
+  AND `mid` > 0
+  AND `number` >= 0
 GROUP BY `source`, `symbol`
 EMIT CHANGES;
 
@@ -100,14 +111,19 @@ SELECT
   MIN(`mid`) AS `low`,
   CAST(SUBSTRING(TOPK(LPAD(CAST(ROWTIME AS VARCHAR), 13, '0') || LPAD(CAST(`number` AS VARCHAR), 19, '0') || CAST(`mid` AS VARCHAR), 1)[1], 33) AS DOUBLE) AS `close`,
   COUNT(*) AS `volume`,
+  COUNT(*) AS `tickCount`,
   FORMAT_TIMESTAMP(FROM_UNIXTIME(9999999999999 - CAST(SUBSTRING(TOPK(LPAD(CAST((9999999999999 - ROWTIME) AS VARCHAR), 13, '0') || LPAD(CAST((9223372036854775807 - `number`) AS VARCHAR), 19, '0') || CAST(`mid` AS VARCHAR), 1)[1], 1, 13) AS BIGINT)), 'yyyy-MM-dd''T''HH:mm:ss.SSS', 'UTC') AS `openDateTime`,
   9223372036854775807 - CAST(SUBSTRING(TOPK(LPAD(CAST((9999999999999 - ROWTIME) AS VARCHAR), 13, '0') || LPAD(CAST((9223372036854775807 - `number`) AS VARCHAR), 19, '0') || CAST(`mid` AS VARCHAR), 1)[1], 14, 19) AS BIGINT) AS `openNumber`,
   FORMAT_TIMESTAMP(FROM_UNIXTIME(CAST(SUBSTRING(TOPK(LPAD(CAST(ROWTIME AS VARCHAR), 13, '0') || LPAD(CAST(`number` AS VARCHAR), 19, '0') || CAST(`mid` AS VARCHAR), 1)[1], 1, 13) AS BIGINT)), 'yyyy-MM-dd''T''HH:mm:ss.SSS', 'UTC') AS `closeDateTime`,
   CAST(SUBSTRING(TOPK(LPAD(CAST(ROWTIME AS VARCHAR), 13, '0') || LPAD(CAST(`number` AS VARCHAR), 19, '0') || CAST(`mid` AS VARCHAR), 1)[1], 14, 19) AS BIGINT) AS `closeNumber`
 FROM stock_ticks
 WINDOW TUMBLING (SIZE 10 MINUTES, RETENTION 87600 SECONDS, GRACE PERIOD 600 SECONDS)
-WHERE `source` IS NOT NULL AND `symbol` IS NOT NULL AND `number` >= 0
-  AND `ask` > 0 AND `bid` > 0 AND `mid` > 0
+WHERE `source` IS NOT NULL
+  AND `symbol` IS NOT NULL
+  AND `ask` > 0
+  AND `bid` > 0
+  AND `mid` > 0
+  AND `number` >= 0
 GROUP BY `source`, `symbol`
 EMIT CHANGES;
 
@@ -127,14 +143,19 @@ SELECT
   MIN(`mid`) AS `low`,
   CAST(SUBSTRING(TOPK(LPAD(CAST(ROWTIME AS VARCHAR), 13, '0') || LPAD(CAST(`number` AS VARCHAR), 19, '0') || CAST(`mid` AS VARCHAR), 1)[1], 33) AS DOUBLE) AS `close`,
   COUNT(*) AS `volume`,
+  COUNT(*) AS `tickCount`,
   FORMAT_TIMESTAMP(FROM_UNIXTIME(9999999999999 - CAST(SUBSTRING(TOPK(LPAD(CAST((9999999999999 - ROWTIME) AS VARCHAR), 13, '0') || LPAD(CAST((9223372036854775807 - `number`) AS VARCHAR), 19, '0') || CAST(`mid` AS VARCHAR), 1)[1], 1, 13) AS BIGINT)), 'yyyy-MM-dd''T''HH:mm:ss.SSS', 'UTC') AS `openDateTime`,
   9223372036854775807 - CAST(SUBSTRING(TOPK(LPAD(CAST((9999999999999 - ROWTIME) AS VARCHAR), 13, '0') || LPAD(CAST((9223372036854775807 - `number`) AS VARCHAR), 19, '0') || CAST(`mid` AS VARCHAR), 1)[1], 14, 19) AS BIGINT) AS `openNumber`,
   FORMAT_TIMESTAMP(FROM_UNIXTIME(CAST(SUBSTRING(TOPK(LPAD(CAST(ROWTIME AS VARCHAR), 13, '0') || LPAD(CAST(`number` AS VARCHAR), 19, '0') || CAST(`mid` AS VARCHAR), 1)[1], 1, 13) AS BIGINT)), 'yyyy-MM-dd''T''HH:mm:ss.SSS', 'UTC') AS `closeDateTime`,
   CAST(SUBSTRING(TOPK(LPAD(CAST(ROWTIME AS VARCHAR), 13, '0') || LPAD(CAST(`number` AS VARCHAR), 19, '0') || CAST(`mid` AS VARCHAR), 1)[1], 14, 19) AS BIGINT) AS `closeNumber`
 FROM stock_ticks
 WINDOW TUMBLING (SIZE 15 MINUTES, RETENTION 87900 SECONDS, GRACE PERIOD 600 SECONDS)
-WHERE `source` IS NOT NULL AND `symbol` IS NOT NULL AND `number` >= 0
-  AND `ask` > 0 AND `bid` > 0 AND `mid` > 0
+WHERE `source` IS NOT NULL
+  AND `symbol` IS NOT NULL
+  AND `ask` > 0
+  AND `bid` > 0
+  AND `mid` > 0
+  AND `number` >= 0
 GROUP BY `source`, `symbol`
 EMIT CHANGES;
 
@@ -154,14 +175,19 @@ SELECT
   MIN(`mid`) AS `low`,
   CAST(SUBSTRING(TOPK(LPAD(CAST(ROWTIME AS VARCHAR), 13, '0') || LPAD(CAST(`number` AS VARCHAR), 19, '0') || CAST(`mid` AS VARCHAR), 1)[1], 33) AS DOUBLE) AS `close`,
   COUNT(*) AS `volume`,
+  COUNT(*) AS `tickCount`,
   FORMAT_TIMESTAMP(FROM_UNIXTIME(9999999999999 - CAST(SUBSTRING(TOPK(LPAD(CAST((9999999999999 - ROWTIME) AS VARCHAR), 13, '0') || LPAD(CAST((9223372036854775807 - `number`) AS VARCHAR), 19, '0') || CAST(`mid` AS VARCHAR), 1)[1], 1, 13) AS BIGINT)), 'yyyy-MM-dd''T''HH:mm:ss.SSS', 'UTC') AS `openDateTime`,
   9223372036854775807 - CAST(SUBSTRING(TOPK(LPAD(CAST((9999999999999 - ROWTIME) AS VARCHAR), 13, '0') || LPAD(CAST((9223372036854775807 - `number`) AS VARCHAR), 19, '0') || CAST(`mid` AS VARCHAR), 1)[1], 14, 19) AS BIGINT) AS `openNumber`,
   FORMAT_TIMESTAMP(FROM_UNIXTIME(CAST(SUBSTRING(TOPK(LPAD(CAST(ROWTIME AS VARCHAR), 13, '0') || LPAD(CAST(`number` AS VARCHAR), 19, '0') || CAST(`mid` AS VARCHAR), 1)[1], 1, 13) AS BIGINT)), 'yyyy-MM-dd''T''HH:mm:ss.SSS', 'UTC') AS `closeDateTime`,
   CAST(SUBSTRING(TOPK(LPAD(CAST(ROWTIME AS VARCHAR), 13, '0') || LPAD(CAST(`number` AS VARCHAR), 19, '0') || CAST(`mid` AS VARCHAR), 1)[1], 14, 19) AS BIGINT) AS `closeNumber`
 FROM stock_ticks
 WINDOW TUMBLING (SIZE 30 MINUTES, RETENTION 88800 SECONDS, GRACE PERIOD 600 SECONDS)
-WHERE `source` IS NOT NULL AND `symbol` IS NOT NULL AND `number` >= 0
-  AND `ask` > 0 AND `bid` > 0 AND `mid` > 0
+WHERE `source` IS NOT NULL
+  AND `symbol` IS NOT NULL
+  AND `ask` > 0
+  AND `bid` > 0
+  AND `mid` > 0
+  AND `number` >= 0
 GROUP BY `source`, `symbol`
 EMIT CHANGES;
 
@@ -181,14 +207,19 @@ SELECT
   MIN(`mid`) AS `low`,
   CAST(SUBSTRING(TOPK(LPAD(CAST(ROWTIME AS VARCHAR), 13, '0') || LPAD(CAST(`number` AS VARCHAR), 19, '0') || CAST(`mid` AS VARCHAR), 1)[1], 33) AS DOUBLE) AS `close`,
   COUNT(*) AS `volume`,
+  COUNT(*) AS `tickCount`,
   FORMAT_TIMESTAMP(FROM_UNIXTIME(9999999999999 - CAST(SUBSTRING(TOPK(LPAD(CAST((9999999999999 - ROWTIME) AS VARCHAR), 13, '0') || LPAD(CAST((9223372036854775807 - `number`) AS VARCHAR), 19, '0') || CAST(`mid` AS VARCHAR), 1)[1], 1, 13) AS BIGINT)), 'yyyy-MM-dd''T''HH:mm:ss.SSS', 'UTC') AS `openDateTime`,
   9223372036854775807 - CAST(SUBSTRING(TOPK(LPAD(CAST((9999999999999 - ROWTIME) AS VARCHAR), 13, '0') || LPAD(CAST((9223372036854775807 - `number`) AS VARCHAR), 19, '0') || CAST(`mid` AS VARCHAR), 1)[1], 14, 19) AS BIGINT) AS `openNumber`,
   FORMAT_TIMESTAMP(FROM_UNIXTIME(CAST(SUBSTRING(TOPK(LPAD(CAST(ROWTIME AS VARCHAR), 13, '0') || LPAD(CAST(`number` AS VARCHAR), 19, '0') || CAST(`mid` AS VARCHAR), 1)[1], 1, 13) AS BIGINT)), 'yyyy-MM-dd''T''HH:mm:ss.SSS', 'UTC') AS `closeDateTime`,
   CAST(SUBSTRING(TOPK(LPAD(CAST(ROWTIME AS VARCHAR), 13, '0') || LPAD(CAST(`number` AS VARCHAR), 19, '0') || CAST(`mid` AS VARCHAR), 1)[1], 14, 19) AS BIGINT) AS `closeNumber`
 FROM stock_ticks
 WINDOW TUMBLING (SIZE 60 MINUTES, RETENTION 90600 SECONDS, GRACE PERIOD 600 SECONDS)
-WHERE `source` IS NOT NULL AND `symbol` IS NOT NULL AND `number` >= 0
-  AND `ask` > 0 AND `bid` > 0 AND `mid` > 0
+WHERE `source` IS NOT NULL
+  AND `symbol` IS NOT NULL
+  AND `ask` > 0
+  AND `bid` > 0
+  AND `mid` > 0
+  AND `number` >= 0
 GROUP BY `source`, `symbol`
 EMIT CHANGES;
 
@@ -208,14 +239,19 @@ SELECT
   MIN(`mid`) AS `low`,
   CAST(SUBSTRING(TOPK(LPAD(CAST(ROWTIME AS VARCHAR), 13, '0') || LPAD(CAST(`number` AS VARCHAR), 19, '0') || CAST(`mid` AS VARCHAR), 1)[1], 33) AS DOUBLE) AS `close`,
   COUNT(*) AS `volume`,
+  COUNT(*) AS `tickCount`,
   FORMAT_TIMESTAMP(FROM_UNIXTIME(9999999999999 - CAST(SUBSTRING(TOPK(LPAD(CAST((9999999999999 - ROWTIME) AS VARCHAR), 13, '0') || LPAD(CAST((9223372036854775807 - `number`) AS VARCHAR), 19, '0') || CAST(`mid` AS VARCHAR), 1)[1], 1, 13) AS BIGINT)), 'yyyy-MM-dd''T''HH:mm:ss.SSS', 'UTC') AS `openDateTime`,
   9223372036854775807 - CAST(SUBSTRING(TOPK(LPAD(CAST((9999999999999 - ROWTIME) AS VARCHAR), 13, '0') || LPAD(CAST((9223372036854775807 - `number`) AS VARCHAR), 19, '0') || CAST(`mid` AS VARCHAR), 1)[1], 14, 19) AS BIGINT) AS `openNumber`,
   FORMAT_TIMESTAMP(FROM_UNIXTIME(CAST(SUBSTRING(TOPK(LPAD(CAST(ROWTIME AS VARCHAR), 13, '0') || LPAD(CAST(`number` AS VARCHAR), 19, '0') || CAST(`mid` AS VARCHAR), 1)[1], 1, 13) AS BIGINT)), 'yyyy-MM-dd''T''HH:mm:ss.SSS', 'UTC') AS `closeDateTime`,
   CAST(SUBSTRING(TOPK(LPAD(CAST(ROWTIME AS VARCHAR), 13, '0') || LPAD(CAST(`number` AS VARCHAR), 19, '0') || CAST(`mid` AS VARCHAR), 1)[1], 14, 19) AS BIGINT) AS `closeNumber`
 FROM stock_ticks
 WINDOW TUMBLING (SIZE 180 MINUTES, RETENTION 97800 SECONDS, GRACE PERIOD 600 SECONDS)
-WHERE `source` IS NOT NULL AND `symbol` IS NOT NULL AND `number` >= 0
-  AND `ask` > 0 AND `bid` > 0 AND `mid` > 0
+WHERE `source` IS NOT NULL
+  AND `symbol` IS NOT NULL
+  AND `ask` > 0
+  AND `bid` > 0
+  AND `mid` > 0
+  AND `number` >= 0
 GROUP BY `source`, `symbol`
 EMIT CHANGES;
 
@@ -235,14 +271,19 @@ SELECT
   MIN(`mid`) AS `low`,
   CAST(SUBSTRING(TOPK(LPAD(CAST(ROWTIME AS VARCHAR), 13, '0') || LPAD(CAST(`number` AS VARCHAR), 19, '0') || CAST(`mid` AS VARCHAR), 1)[1], 33) AS DOUBLE) AS `close`,
   COUNT(*) AS `volume`,
+  COUNT(*) AS `tickCount`,
   FORMAT_TIMESTAMP(FROM_UNIXTIME(9999999999999 - CAST(SUBSTRING(TOPK(LPAD(CAST((9999999999999 - ROWTIME) AS VARCHAR), 13, '0') || LPAD(CAST((9223372036854775807 - `number`) AS VARCHAR), 19, '0') || CAST(`mid` AS VARCHAR), 1)[1], 1, 13) AS BIGINT)), 'yyyy-MM-dd''T''HH:mm:ss.SSS', 'UTC') AS `openDateTime`,
   9223372036854775807 - CAST(SUBSTRING(TOPK(LPAD(CAST((9999999999999 - ROWTIME) AS VARCHAR), 13, '0') || LPAD(CAST((9223372036854775807 - `number`) AS VARCHAR), 19, '0') || CAST(`mid` AS VARCHAR), 1)[1], 14, 19) AS BIGINT) AS `openNumber`,
   FORMAT_TIMESTAMP(FROM_UNIXTIME(CAST(SUBSTRING(TOPK(LPAD(CAST(ROWTIME AS VARCHAR), 13, '0') || LPAD(CAST(`number` AS VARCHAR), 19, '0') || CAST(`mid` AS VARCHAR), 1)[1], 1, 13) AS BIGINT)), 'yyyy-MM-dd''T''HH:mm:ss.SSS', 'UTC') AS `closeDateTime`,
   CAST(SUBSTRING(TOPK(LPAD(CAST(ROWTIME AS VARCHAR), 13, '0') || LPAD(CAST(`number` AS VARCHAR), 19, '0') || CAST(`mid` AS VARCHAR), 1)[1], 14, 19) AS BIGINT) AS `closeNumber`
 FROM stock_ticks
 WINDOW TUMBLING (SIZE 240 MINUTES, RETENTION 101400 SECONDS, GRACE PERIOD 600 SECONDS)
-WHERE `source` IS NOT NULL AND `symbol` IS NOT NULL AND `number` >= 0
-  AND `ask` > 0 AND `bid` > 0 AND `mid` > 0
+WHERE `source` IS NOT NULL
+  AND `symbol` IS NOT NULL
+  AND `ask` > 0
+  AND `bid` > 0
+  AND `mid` > 0
+  AND `number` >= 0
 GROUP BY `source`, `symbol`
 EMIT CHANGES;
 
@@ -262,14 +303,19 @@ SELECT
   MIN(`mid`) AS `low`,
   CAST(SUBSTRING(TOPK(LPAD(CAST(ROWTIME AS VARCHAR), 13, '0') || LPAD(CAST(`number` AS VARCHAR), 19, '0') || CAST(`mid` AS VARCHAR), 1)[1], 33) AS DOUBLE) AS `close`,
   COUNT(*) AS `volume`,
+  COUNT(*) AS `tickCount`,
   FORMAT_TIMESTAMP(FROM_UNIXTIME(9999999999999 - CAST(SUBSTRING(TOPK(LPAD(CAST((9999999999999 - ROWTIME) AS VARCHAR), 13, '0') || LPAD(CAST((9223372036854775807 - `number`) AS VARCHAR), 19, '0') || CAST(`mid` AS VARCHAR), 1)[1], 1, 13) AS BIGINT)), 'yyyy-MM-dd''T''HH:mm:ss.SSS', 'UTC') AS `openDateTime`,
   9223372036854775807 - CAST(SUBSTRING(TOPK(LPAD(CAST((9999999999999 - ROWTIME) AS VARCHAR), 13, '0') || LPAD(CAST((9223372036854775807 - `number`) AS VARCHAR), 19, '0') || CAST(`mid` AS VARCHAR), 1)[1], 14, 19) AS BIGINT) AS `openNumber`,
   FORMAT_TIMESTAMP(FROM_UNIXTIME(CAST(SUBSTRING(TOPK(LPAD(CAST(ROWTIME AS VARCHAR), 13, '0') || LPAD(CAST(`number` AS VARCHAR), 19, '0') || CAST(`mid` AS VARCHAR), 1)[1], 1, 13) AS BIGINT)), 'yyyy-MM-dd''T''HH:mm:ss.SSS', 'UTC') AS `closeDateTime`,
   CAST(SUBSTRING(TOPK(LPAD(CAST(ROWTIME AS VARCHAR), 13, '0') || LPAD(CAST(`number` AS VARCHAR), 19, '0') || CAST(`mid` AS VARCHAR), 1)[1], 14, 19) AS BIGINT) AS `closeNumber`
 FROM stock_ticks
 WINDOW TUMBLING (SIZE 1440 MINUTES, RETENTION 173400 SECONDS, GRACE PERIOD 600 SECONDS)
-WHERE `source` IS NOT NULL AND `symbol` IS NOT NULL AND `number` >= 0
-  AND `ask` > 0 AND `bid` > 0 AND `mid` > 0
+WHERE `source` IS NOT NULL
+  AND `symbol` IS NOT NULL
+  AND `ask` > 0
+  AND `bid` > 0
+  AND `mid` > 0
+  AND `number` >= 0
 GROUP BY `source`, `symbol`
 EMIT CHANGES;
 
@@ -290,13 +336,18 @@ SELECT
   MIN(`mid`) AS `low`,
   CAST(SUBSTRING(TOPK(LPAD(CAST(ROWTIME AS VARCHAR), 13, '0') || LPAD(CAST(`number` AS VARCHAR), 19, '0') || CAST(`mid` AS VARCHAR), 1)[1], 33) AS DOUBLE) AS `close`,
   COUNT(*) AS `volume`,
+  COUNT(*) AS `tickCount`,
   FORMAT_TIMESTAMP(FROM_UNIXTIME(9999999999999 - CAST(SUBSTRING(TOPK(LPAD(CAST((9999999999999 - ROWTIME) AS VARCHAR), 13, '0') || LPAD(CAST((9223372036854775807 - `number`) AS VARCHAR), 19, '0') || CAST(`mid` AS VARCHAR), 1)[1], 1, 13) AS BIGINT)), 'yyyy-MM-dd''T''HH:mm:ss.SSS', 'UTC') AS `openDateTime`,
   9223372036854775807 - CAST(SUBSTRING(TOPK(LPAD(CAST((9999999999999 - ROWTIME) AS VARCHAR), 13, '0') || LPAD(CAST((9223372036854775807 - `number`) AS VARCHAR), 19, '0') || CAST(`mid` AS VARCHAR), 1)[1], 14, 19) AS BIGINT) AS `openNumber`,
   FORMAT_TIMESTAMP(FROM_UNIXTIME(CAST(SUBSTRING(TOPK(LPAD(CAST(ROWTIME AS VARCHAR), 13, '0') || LPAD(CAST(`number` AS VARCHAR), 19, '0') || CAST(`mid` AS VARCHAR), 1)[1], 1, 13) AS BIGINT)), 'yyyy-MM-dd''T''HH:mm:ss.SSS', 'UTC') AS `closeDateTime`,
   CAST(SUBSTRING(TOPK(LPAD(CAST(ROWTIME AS VARCHAR), 13, '0') || LPAD(CAST(`number` AS VARCHAR), 19, '0') || CAST(`mid` AS VARCHAR), 1)[1], 14, 19) AS BIGINT) AS `closeNumber`
 FROM stock_ticks
-WHERE `source` IS NOT NULL AND `symbol` IS NOT NULL AND `number` >= 0
-  AND `ask` > 0 AND `bid` > 0 AND `mid` > 0
+WHERE `source` IS NOT NULL
+  AND `symbol` IS NOT NULL
+  AND `ask` > 0
+  AND `bid` > 0
+  AND `mid` > 0
+  AND `number` >= 0
 GROUP BY `source`, `symbol`, (ROWTIME - 345600000) / 604800000
 EMIT CHANGES;
 
@@ -317,12 +368,17 @@ SELECT
   MIN(`mid`) AS `low`,
   CAST(SUBSTRING(TOPK(LPAD(CAST(ROWTIME AS VARCHAR), 13, '0') || LPAD(CAST(`number` AS VARCHAR), 19, '0') || CAST(`mid` AS VARCHAR), 1)[1], 33) AS DOUBLE) AS `close`,
   COUNT(*) AS `volume`,
+  COUNT(*) AS `tickCount`,
   FORMAT_TIMESTAMP(FROM_UNIXTIME(9999999999999 - CAST(SUBSTRING(TOPK(LPAD(CAST((9999999999999 - ROWTIME) AS VARCHAR), 13, '0') || LPAD(CAST((9223372036854775807 - `number`) AS VARCHAR), 19, '0') || CAST(`mid` AS VARCHAR), 1)[1], 1, 13) AS BIGINT)), 'yyyy-MM-dd''T''HH:mm:ss.SSS', 'UTC') AS `openDateTime`,
   9223372036854775807 - CAST(SUBSTRING(TOPK(LPAD(CAST((9999999999999 - ROWTIME) AS VARCHAR), 13, '0') || LPAD(CAST((9223372036854775807 - `number`) AS VARCHAR), 19, '0') || CAST(`mid` AS VARCHAR), 1)[1], 14, 19) AS BIGINT) AS `openNumber`,
   FORMAT_TIMESTAMP(FROM_UNIXTIME(CAST(SUBSTRING(TOPK(LPAD(CAST(ROWTIME AS VARCHAR), 13, '0') || LPAD(CAST(`number` AS VARCHAR), 19, '0') || CAST(`mid` AS VARCHAR), 1)[1], 1, 13) AS BIGINT)), 'yyyy-MM-dd''T''HH:mm:ss.SSS', 'UTC') AS `closeDateTime`,
   CAST(SUBSTRING(TOPK(LPAD(CAST(ROWTIME AS VARCHAR), 13, '0') || LPAD(CAST(`number` AS VARCHAR), 19, '0') || CAST(`mid` AS VARCHAR), 1)[1], 14, 19) AS BIGINT) AS `closeNumber`
 FROM stock_ticks
-WHERE `source` IS NOT NULL AND `symbol` IS NOT NULL AND `number` >= 0
-  AND `ask` > 0 AND `bid` > 0 AND `mid` > 0
+WHERE `source` IS NOT NULL
+  AND `symbol` IS NOT NULL
+  AND `ask` > 0
+  AND `bid` > 0
+  AND `mid` > 0
+  AND `number` >= 0
 GROUP BY `source`, `symbol`, FORMAT_TIMESTAMP(FROM_UNIXTIME(ROWTIME), 'yyyy-MM', 'UTC')
 EMIT CHANGES;

@@ -22,18 +22,38 @@ EPOCH = datetime(1970, 1, 1)
 
 
 # --- the intervals ----------------------------------------------------------------------------
-MINUTES_LONG = {
-    "1min": 1,
-    "5min": 5,
-    "10min": 10,
-    "15min": 15,
-    "30min": 30,
-    "1hour": 60,
-    "3hour": 180,
-    "4hour": 240,
-    "1day": 1440,
+COUNTS = {"s": (1, 2, 3, 4, 5, 6, 10, 12, 15, 20, 30), "h": (1, 2, 3, 4, 6, 8, 12)}
+COUNTS["m"] = COUNTS["s"]
+UNITS = {"s": ("sec", 1), "m": ("min", 60), "h": ("hour", 3600)}
+#: All intervals that can be chosen, finest first: the names by their codes.
+NAME_OF = {
+    **{f"{unit}{count}": f"{count}{UNITS[unit][0]}" for unit in "smh" for count in COUNTS[unit]},
+    "D1": "1day",
+    "W1": "1week",
+    "M1": "1month",
 }
-NAMES = (*MINUTES_LONG, "1week", "1month")
+SECONDS_LONG = {
+    "1day": 86_400,
+    **{
+        f"{count}{word}": count * seconds
+        for unit, (word, seconds) in UNITS.items()
+        for count in COUNTS[unit]
+    },
+}
+#: The intervals that are chosen by default.
+NAMES = (
+    "1min",
+    "5min",
+    "10min",
+    "15min",
+    "30min",
+    "1hour",
+    "3hour",
+    "4hour",
+    "1day",
+    "1week",
+    "1month",
+)
 
 
 def start_of(interval: str, at: datetime) -> datetime:
@@ -43,8 +63,8 @@ def start_of(interval: str, at: datetime) -> datetime:
         return midnight.replace(day=1)
     if interval == "1week":
         return midnight - timedelta(days=midnight.weekday())
-    length = MINUTES_LONG[interval]
-    return midnight + timedelta(minutes=(at.hour * 60 + at.minute) // length * length)
+    length = SECONDS_LONG[interval]
+    return midnight + timedelta(seconds=(at - midnight).seconds // length * length)
 
 
 def end_of(interval: str, start: datetime) -> datetime:
@@ -53,7 +73,7 @@ def end_of(interval: str, start: datetime) -> datetime:
         return start.replace(year=start.year + start.month // 12, month=start.month % 12 + 1)
     if interval == "1week":
         return start + timedelta(days=7)
-    return start + timedelta(minutes=MINUTES_LONG[interval])
+    return start + timedelta(seconds=SECONDS_LONG[interval])
 
 
 # --- reading a tick ---------------------------------------------------------------------------
@@ -216,11 +236,13 @@ def fates(ticks: Iterable[Tick], allowed_lateness: timedelta | None = None) -> l
 Key = tuple[str, str, str, datetime]
 
 
-def candles(ticks: Iterable[Tick], price: str = "mid") -> dict[Key, Candle]:
+def candles(
+    ticks: Iterable[Tick], price: str = "mid", intervals: Iterable[str] = NAMES
+) -> dict[Key, Candle]:
     """Candles by (interval, source, symbol, start), from accepted ticks."""
     members: dict[Key, list[Tick]] = {}
     for tick in ticks:
-        for interval in NAMES:
+        for interval in intervals:
             key = (interval, *series_of(tick), start_of(interval, at_of(tick)))
             members.setdefault(key, []).append(tick)
     return {key: _candle(key, in_candle, price) for key, in_candle in members.items()}
@@ -240,6 +262,7 @@ def _candle(key: Key, ticks: list[Tick], price: str) -> Candle:
         "low": min(prices),
         "close": last[price],
         "volume": len(ticks),
+        "tickCount": len(ticks),
         "openDateTime": at_of(first).isoformat(timespec="microseconds"),
         "openNumber": first["number"],
         "closeDateTime": at_of(last).isoformat(timespec="microseconds"),
@@ -262,6 +285,8 @@ class Publisher:
     allowed_lateness: timedelta = timedelta(minutes=10)
     watermark_delay: timedelta = timedelta(seconds=2)
     idle_timeout: timedelta = timedelta(seconds=5)
+    #: The names of the chosen intervals.
+    intervals: tuple[str, ...] = NAMES
     ticks: list[Tick] = field(default_factory=list)
     #: By series: the largest event time, and the partition clock when the last tick was read.
     progress: dict[Series, tuple[datetime, datetime]] = field(default_factory=dict)
@@ -276,7 +301,8 @@ class Publisher:
     def publish(self, clock: datetime) -> dict[Key, Candle]:
         """The candles that have changed since the last publish."""
         changed: dict[Key, Candle] = {}
-        for key, candle in candles(counted(self.ticks, self.allowed_lateness), self.price).items():
+        accepted = counted(self.ticks, self.allowed_lateness)
+        for key, candle in candles(accepted, self.price, self.intervals).items():
             before = self.published.get(key, {"isFinal": False, "revision": 0})
             is_final = before["isFinal"] or self._is_final(key, clock)
             now = {**candle, "isFinal": is_final, "revision": before["revision"]}

@@ -6,12 +6,12 @@ from pathlib import Path
 import polars as pl
 import pytest
 
-from homma.core.interval import BY_NAME
+from homma.core.interval import CODE
 
 FOLDER = Path(__file__).parents[2] / "shared" / "data"
 TICKS = FOLDER / "fxcm-eurusd-ticks.parquet"
 BARS = FOLDER / "fxcm-eurusd-bars.parquet"
-INTERVAL_OF = {"minute": "1min", "hour": "1hour", "daily": "1day"}
+INTERVAL_OF = {"minute": "m1", "hour": "h1", "daily": "D1"}
 
 needs_real_ticks = pytest.mark.skipif(
     not TICKS.exists(), reason="the real quotes are missing (../shared/data)"
@@ -39,11 +39,9 @@ def disturbed(ticks: pl.DataFrame, within_us: int, duplicates: float, seed: int)
 
 
 def bars(price: str) -> pl.DataFrame:
-    """The vendor's bars: interval (index in INTERVALS), start_us, open, high, low, close."""
-    names = list(BY_NAME)
-    codes = {resolution: names.index(name) for resolution, name in INTERVAL_OF.items()}
+    """The vendor's bars: interval, start_us, open, high, low, close."""
     return pl.read_parquet(BARS).select(
-        pl.col("resolution").replace_strict(codes, return_dtype=pl.UInt8).alias("interval"),
+        pl.col("resolution").replace_strict(INTERVAL_OF, return_dtype=CODE).alias("interval"),
         pl.col("dateTime").cast(pl.Datetime("us")).cast(pl.Int64).alias("start_us"),
         *(pl.col(f"{price}_{field}").alias(field) for field in ("open", "high", "low", "close")),
     )
@@ -57,5 +55,4 @@ def equal_bars(candles: pl.DataFrame, price: str) -> dict[str, int]:
     assert actual.height == expected.height
     equal = actual.select(fields).join(expected, on=fields, how="inner")
     counts = dict(equal.group_by("interval").len().iter_rows())
-    names = list(BY_NAME)
-    return {r: counts.get(names.index(name), 0) for r, name in INTERVAL_OF.items()}
+    return {resolution: counts.get(code, 0) for resolution, code in INTERVAL_OF.items()}

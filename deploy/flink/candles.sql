@@ -25,12 +25,12 @@ CREATE TABLE `ticks` (
   `ask` DOUBLE,
   `bid` DOUBLE,
   `mid` DOUBLE,
-  `askMarkup` STRING,
-  `bidMarkup` STRING,
-  `isTradable` STRING,
   `number` BIGINT,
   `dateTime` STRING,
   `receiveDateTime` STRING,
+  `askMarkup` STRING,
+  `bidMarkup` STRING,
+  `isTradable` STRING,
   `recorded` TIMESTAMP_LTZ(3) METADATA FROM 'timestamp',
   `partition` INT METADATA,
   `offset` BIGINT METADATA,
@@ -56,12 +56,12 @@ CREATE TABLE `late` (
   `ask` DOUBLE,
   `bid` DOUBLE,
   `mid` DOUBLE,
-  `askMarkup` DOUBLE,
-  `bidMarkup` DOUBLE,
-  `isTradable` BOOLEAN,
   `number` BIGINT,
   `dateTime` STRING,
   `receiveDateTime` STRING,
+  `askMarkup` DOUBLE,
+  `bidMarkup` DOUBLE,
+  `isTradable` BOOLEAN,
   `headers` MAP<STRING NOT NULL, BYTES NOT NULL> METADATA,
   `recorded` TIMESTAMP_LTZ(3) METADATA FROM 'timestamp'
 ) WITH (
@@ -90,6 +90,7 @@ CREATE TABLE `candle_1min` (
   `low` DOUBLE,
   `close` DOUBLE,
   `volume` BIGINT,
+  `tickCount` BIGINT,
   `openDateTime` STRING,
   `openNumber` BIGINT,
   `closeDateTime` STRING,
@@ -121,6 +122,7 @@ CREATE TABLE `candle_5min` (
   `low` DOUBLE,
   `close` DOUBLE,
   `volume` BIGINT,
+  `tickCount` BIGINT,
   `openDateTime` STRING,
   `openNumber` BIGINT,
   `closeDateTime` STRING,
@@ -152,6 +154,7 @@ CREATE TABLE `candle_10min` (
   `low` DOUBLE,
   `close` DOUBLE,
   `volume` BIGINT,
+  `tickCount` BIGINT,
   `openDateTime` STRING,
   `openNumber` BIGINT,
   `closeDateTime` STRING,
@@ -183,6 +186,7 @@ CREATE TABLE `candle_15min` (
   `low` DOUBLE,
   `close` DOUBLE,
   `volume` BIGINT,
+  `tickCount` BIGINT,
   `openDateTime` STRING,
   `openNumber` BIGINT,
   `closeDateTime` STRING,
@@ -214,6 +218,7 @@ CREATE TABLE `candle_30min` (
   `low` DOUBLE,
   `close` DOUBLE,
   `volume` BIGINT,
+  `tickCount` BIGINT,
   `openDateTime` STRING,
   `openNumber` BIGINT,
   `closeDateTime` STRING,
@@ -245,6 +250,7 @@ CREATE TABLE `candle_1hour` (
   `low` DOUBLE,
   `close` DOUBLE,
   `volume` BIGINT,
+  `tickCount` BIGINT,
   `openDateTime` STRING,
   `openNumber` BIGINT,
   `closeDateTime` STRING,
@@ -276,6 +282,7 @@ CREATE TABLE `candle_3hour` (
   `low` DOUBLE,
   `close` DOUBLE,
   `volume` BIGINT,
+  `tickCount` BIGINT,
   `openDateTime` STRING,
   `openNumber` BIGINT,
   `closeDateTime` STRING,
@@ -307,6 +314,7 @@ CREATE TABLE `candle_4hour` (
   `low` DOUBLE,
   `close` DOUBLE,
   `volume` BIGINT,
+  `tickCount` BIGINT,
   `openDateTime` STRING,
   `openNumber` BIGINT,
   `closeDateTime` STRING,
@@ -338,6 +346,7 @@ CREATE TABLE `candle_1day` (
   `low` DOUBLE,
   `close` DOUBLE,
   `volume` BIGINT,
+  `tickCount` BIGINT,
   `openDateTime` STRING,
   `openNumber` BIGINT,
   `closeDateTime` STRING,
@@ -369,6 +378,7 @@ CREATE TABLE `candle_1week` (
   `low` DOUBLE,
   `close` DOUBLE,
   `volume` BIGINT,
+  `tickCount` BIGINT,
   `openDateTime` STRING,
   `openNumber` BIGINT,
   `closeDateTime` STRING,
@@ -400,6 +410,7 @@ CREATE TABLE `candle_1month` (
   `low` DOUBLE,
   `close` DOUBLE,
   `volume` BIGINT,
+  `tickCount` BIGINT,
   `openDateTime` STRING,
   `openNumber` BIGINT,
   `closeDateTime` STRING,
@@ -433,9 +444,9 @@ WHERE REGEXP(`source`, '^[^\p{Cc}"\\{}\[\]]{1,64}\z')
   AND `number` >= 0
   AND REGEXP(`dateTime`, '^[0-9]{4}-[0-9]{2}-[0-9]{2}T[0-9]{2}:[0-9]{2}:[0-5][0-9](\.[0-9]{1,6})?Z?\z') AND SUBSTRING(CAST(TRY_CAST(REPLACE(REPLACE(`dateTime`, 'T', ' '), 'Z', '') AS TIMESTAMP(6)) AS STRING) FROM 1 FOR 19) = SUBSTRING(REPLACE(`dateTime`, 'T', ' ') FROM 1 FOR 19) AND `dateTime` >= '1970'
   AND (`receiveDateTime` IS NULL OR (REGEXP(`receiveDateTime`, '^[0-9]{4}-[0-9]{2}-[0-9]{2}T[0-9]{2}:[0-9]{2}:[0-5][0-9](\.[0-9]{1,6})?Z?\z') AND SUBSTRING(CAST(TRY_CAST(REPLACE(REPLACE(`receiveDateTime`, 'T', ' '), 'Z', '') AS TIMESTAMP(6)) AS STRING) FROM 1 FOR 19) = SUBSTRING(REPLACE(`receiveDateTime`, 'T', ' ') FROM 1 FOR 19) AND `receiveDateTime` >= '1970'))
-  AND (`askMarkup` IS NULL OR ABS(TRY_CAST(`askMarkup` AS DOUBLE)) <= 1.7976931348623157E308)
-  AND (`bidMarkup` IS NULL OR ABS(TRY_CAST(`bidMarkup` AS DOUBLE)) <= 1.7976931348623157E308)
-  AND (`isTradable` IS NULL OR `isTradable` IN ('true', 'false'))
+  AND (`askMarkup` IS NULL OR (ABS(TRY_CAST(`askMarkup` AS DOUBLE)) <= 1.7976931348623157E308))
+  AND (`bidMarkup` IS NULL OR (ABS(TRY_CAST(`bidMarkup` AS DOUBLE)) <= 1.7976931348623157E308))
+  AND (`isTradable` IS NULL OR (`isTradable` IN ('true', 'false')))
   AND `at` <= CAST(`recorded` AS TIMESTAMP(6)) + INTERVAL '0 00:05:00.000' DAY TO SECOND(3);
 
 CREATE VIEW `clocked` AS
@@ -452,7 +463,7 @@ FROM (SELECT *, ROW_NUMBER() OVER (PARTITION BY `source`, `symbol`, `at`, `numbe
   SUBSTRING(`dateTime` FROM 1 FOR 14) || LPAD(CAST(CAST(SUBSTRING(`dateTime` FROM 15 FOR 2) AS INT) - MOD(CAST(SUBSTRING(`dateTime` FROM 15 FOR 2) AS INT), 10) AS STRING), 2, '0') || ':00.000' AS `10min`,
   SUBSTRING(`dateTime` FROM 1 FOR 14) || LPAD(CAST(CAST(SUBSTRING(`dateTime` FROM 15 FOR 2) AS INT) - MOD(CAST(SUBSTRING(`dateTime` FROM 15 FOR 2) AS INT), 15) AS STRING), 2, '0') || ':00.000' AS `15min`,
   SUBSTRING(`dateTime` FROM 1 FOR 14) || LPAD(CAST(CAST(SUBSTRING(`dateTime` FROM 15 FOR 2) AS INT) - MOD(CAST(SUBSTRING(`dateTime` FROM 15 FOR 2) AS INT), 30) AS STRING), 2, '0') || ':00.000' AS `30min`,
-  SUBSTRING(`dateTime` FROM 1 FOR 11) || SUBSTRING(`dateTime` FROM 12 FOR 2) || ':00:00.000' AS `1hour`,
+  SUBSTRING(`dateTime` FROM 1 FOR 13) || ':00:00.000' AS `1hour`,
   SUBSTRING(`dateTime` FROM 1 FOR 11) || LPAD(CAST(CAST(SUBSTRING(`dateTime` FROM 12 FOR 2) AS INT) - MOD(CAST(SUBSTRING(`dateTime` FROM 12 FOR 2) AS INT), 3) AS STRING), 2, '0') || ':00:00.000' AS `3hour`,
   SUBSTRING(`dateTime` FROM 1 FOR 11) || LPAD(CAST(CAST(SUBSTRING(`dateTime` FROM 12 FOR 2) AS INT) - MOD(CAST(SUBSTRING(`dateTime` FROM 12 FOR 2) AS INT), 4) AS STRING), 2, '0') || ':00:00.000' AS `4hour`,
   SUBSTRING(`dateTime` FROM 1 FOR 10) || 'T00:00:00.000' AS `1day`,
@@ -465,84 +476,84 @@ WHERE `copy` = 1;
 CREATE VIEW `parts` AS
 SELECT /*+ STATE_TTL('t' = '87060000 ms') */
   `source`, `symbol`, `1min`, `5min`, `10min`, `15min`, `30min`, `1hour`, `3hour`, `4hour`, `1day`, `1week`, `1month`,
-  MIN(`order_key`) AS `first`, MAX(`price`) AS `high`, MIN(`price`) AS `low`, MAX(`order_key`) AS `last`, COUNT(*) AS `volume`
+  MIN(`order_key`) AS `first`, MAX(`price`) AS `high`, MIN(`price`) AS `low`, MAX(`order_key`) AS `last`, COUNT(*) AS `volume`, COUNT(*) AS `tickCount`
 FROM `counted` AS `t`
 GROUP BY `source`, `symbol`, `1min`, `5min`, `10min`, `15min`, `30min`, `1hour`, `3hour`, `4hour`, `1day`, `1week`, `1month`;
 
 CREATE VIEW `candles_1min` AS
 SELECT /*+ STATE_TTL('t' = '87060000 ms') */
   `source`, `symbol`, `1min` AS `dateTime`,
-  MIN(`first`) AS `first`, MAX(`high`) AS `high`, MIN(`low`) AS `low`, MAX(`last`) AS `last`, SUM(`volume`) AS `volume`
+  MIN(`first`) AS `first`, MAX(`high`) AS `high`, MIN(`low`) AS `low`, MAX(`last`) AS `last`, SUM(`volume`) AS `volume`, SUM(`tickCount`) AS `tickCount`
 FROM `parts` AS `t`
 GROUP BY `source`, `symbol`, `1min`;
 
 CREATE VIEW `candles_5min` AS
 SELECT /*+ STATE_TTL('t' = '87300000 ms') */
   `source`, `symbol`, `5min` AS `dateTime`,
-  MIN(`first`) AS `first`, MAX(`high`) AS `high`, MIN(`low`) AS `low`, MAX(`last`) AS `last`, SUM(`volume`) AS `volume`
+  MIN(`first`) AS `first`, MAX(`high`) AS `high`, MIN(`low`) AS `low`, MAX(`last`) AS `last`, SUM(`volume`) AS `volume`, SUM(`tickCount`) AS `tickCount`
 FROM `parts` AS `t`
 GROUP BY `source`, `symbol`, `5min`;
 
 CREATE VIEW `candles_10min` AS
 SELECT /*+ STATE_TTL('t' = '87600000 ms') */
   `source`, `symbol`, `10min` AS `dateTime`,
-  MIN(`first`) AS `first`, MAX(`high`) AS `high`, MIN(`low`) AS `low`, MAX(`last`) AS `last`, SUM(`volume`) AS `volume`
+  MIN(`first`) AS `first`, MAX(`high`) AS `high`, MIN(`low`) AS `low`, MAX(`last`) AS `last`, SUM(`volume`) AS `volume`, SUM(`tickCount`) AS `tickCount`
 FROM `parts` AS `t`
 GROUP BY `source`, `symbol`, `10min`;
 
 CREATE VIEW `candles_15min` AS
 SELECT /*+ STATE_TTL('t' = '87900000 ms') */
   `source`, `symbol`, `15min` AS `dateTime`,
-  MIN(`first`) AS `first`, MAX(`high`) AS `high`, MIN(`low`) AS `low`, MAX(`last`) AS `last`, SUM(`volume`) AS `volume`
+  MIN(`first`) AS `first`, MAX(`high`) AS `high`, MIN(`low`) AS `low`, MAX(`last`) AS `last`, SUM(`volume`) AS `volume`, SUM(`tickCount`) AS `tickCount`
 FROM `parts` AS `t`
 GROUP BY `source`, `symbol`, `15min`;
 
 CREATE VIEW `candles_30min` AS
 SELECT /*+ STATE_TTL('t' = '88800000 ms') */
   `source`, `symbol`, `30min` AS `dateTime`,
-  MIN(`first`) AS `first`, MAX(`high`) AS `high`, MIN(`low`) AS `low`, MAX(`last`) AS `last`, SUM(`volume`) AS `volume`
+  MIN(`first`) AS `first`, MAX(`high`) AS `high`, MIN(`low`) AS `low`, MAX(`last`) AS `last`, SUM(`volume`) AS `volume`, SUM(`tickCount`) AS `tickCount`
 FROM `parts` AS `t`
 GROUP BY `source`, `symbol`, `30min`;
 
 CREATE VIEW `candles_1hour` AS
 SELECT /*+ STATE_TTL('t' = '90600000 ms') */
   `source`, `symbol`, `1hour` AS `dateTime`,
-  MIN(`first`) AS `first`, MAX(`high`) AS `high`, MIN(`low`) AS `low`, MAX(`last`) AS `last`, SUM(`volume`) AS `volume`
+  MIN(`first`) AS `first`, MAX(`high`) AS `high`, MIN(`low`) AS `low`, MAX(`last`) AS `last`, SUM(`volume`) AS `volume`, SUM(`tickCount`) AS `tickCount`
 FROM `parts` AS `t`
 GROUP BY `source`, `symbol`, `1hour`;
 
 CREATE VIEW `candles_3hour` AS
 SELECT /*+ STATE_TTL('t' = '97800000 ms') */
   `source`, `symbol`, `3hour` AS `dateTime`,
-  MIN(`first`) AS `first`, MAX(`high`) AS `high`, MIN(`low`) AS `low`, MAX(`last`) AS `last`, SUM(`volume`) AS `volume`
+  MIN(`first`) AS `first`, MAX(`high`) AS `high`, MIN(`low`) AS `low`, MAX(`last`) AS `last`, SUM(`volume`) AS `volume`, SUM(`tickCount`) AS `tickCount`
 FROM `parts` AS `t`
 GROUP BY `source`, `symbol`, `3hour`;
 
 CREATE VIEW `candles_4hour` AS
 SELECT /*+ STATE_TTL('t' = '101400000 ms') */
   `source`, `symbol`, `4hour` AS `dateTime`,
-  MIN(`first`) AS `first`, MAX(`high`) AS `high`, MIN(`low`) AS `low`, MAX(`last`) AS `last`, SUM(`volume`) AS `volume`
+  MIN(`first`) AS `first`, MAX(`high`) AS `high`, MIN(`low`) AS `low`, MAX(`last`) AS `last`, SUM(`volume`) AS `volume`, SUM(`tickCount`) AS `tickCount`
 FROM `parts` AS `t`
 GROUP BY `source`, `symbol`, `4hour`;
 
 CREATE VIEW `candles_1day` AS
 SELECT /*+ STATE_TTL('t' = '173400000 ms') */
   `source`, `symbol`, `1day` AS `dateTime`,
-  MIN(`first`) AS `first`, MAX(`high`) AS `high`, MIN(`low`) AS `low`, MAX(`last`) AS `last`, SUM(`volume`) AS `volume`
+  MIN(`first`) AS `first`, MAX(`high`) AS `high`, MIN(`low`) AS `low`, MAX(`last`) AS `last`, SUM(`volume`) AS `volume`, SUM(`tickCount`) AS `tickCount`
 FROM `parts` AS `t`
 GROUP BY `source`, `symbol`, `1day`;
 
 CREATE VIEW `candles_1week` AS
 SELECT /*+ STATE_TTL('t' = '691800000 ms') */
   `source`, `symbol`, `1week` AS `dateTime`,
-  MIN(`first`) AS `first`, MAX(`high`) AS `high`, MIN(`low`) AS `low`, MAX(`last`) AS `last`, SUM(`volume`) AS `volume`
+  MIN(`first`) AS `first`, MAX(`high`) AS `high`, MIN(`low`) AS `low`, MAX(`last`) AS `last`, SUM(`volume`) AS `volume`, SUM(`tickCount`) AS `tickCount`
 FROM `parts` AS `t`
 GROUP BY `source`, `symbol`, `1week`;
 
 CREATE VIEW `candles_1month` AS
 SELECT /*+ STATE_TTL('t' = '2765400000 ms') */
   `source`, `symbol`, `1month` AS `dateTime`,
-  MIN(`first`) AS `first`, MAX(`high`) AS `high`, MIN(`low`) AS `low`, MAX(`last`) AS `last`, SUM(`volume`) AS `volume`
+  MIN(`first`) AS `first`, MAX(`high`) AS `high`, MIN(`low`) AS `low`, MAX(`last`) AS `last`, SUM(`volume`) AS `volume`, SUM(`tickCount`) AS `tickCount`
 FROM `parts` AS `t`
 GROUP BY `source`, `symbol`, `1month`;
 
@@ -554,12 +565,12 @@ SELECT `source` || ':' || `symbol`,
   `ask`,
   `bid`,
   `mid`,
-  CAST(`askMarkup` AS DOUBLE),
-  CAST(`bidMarkup` AS DOUBLE),
-  CAST(`isTradable` AS BOOLEAN),
   `number`,
   `dateTime`,
   `receiveDateTime`,
+  CAST(`askMarkup` AS DOUBLE),
+  CAST(`bidMarkup` AS DOUBLE),
+  CAST(`isTradable` AS BOOLEAN),
   MAP['topic', ENCODE('stock_ticks', 'UTF-8'), 'partition', ENCODE(CAST(`partition` AS STRING), 'UTF-8'), 'offset', ENCODE(CAST(`offset` AS STRING), 'UTF-8')],
   `recorded`
 FROM `clocked`
@@ -573,6 +584,7 @@ SELECT `source`,
   `low`,
   CAST(SUBSTRING(`last` FROM 46) AS DOUBLE) AS `close`,
   `volume`,
+  `tickCount`,
   SUBSTRING(`first` FROM 1 FOR 26) AS `openDateTime`,
   CAST(SUBSTRING(`first` FROM 27 FOR 19) AS BIGINT) AS `openNumber`,
   SUBSTRING(`last` FROM 1 FOR 26) AS `closeDateTime`,
@@ -590,6 +602,7 @@ SELECT `source`,
   `low`,
   CAST(SUBSTRING(`last` FROM 46) AS DOUBLE) AS `close`,
   `volume`,
+  `tickCount`,
   SUBSTRING(`first` FROM 1 FOR 26) AS `openDateTime`,
   CAST(SUBSTRING(`first` FROM 27 FOR 19) AS BIGINT) AS `openNumber`,
   SUBSTRING(`last` FROM 1 FOR 26) AS `closeDateTime`,
@@ -607,6 +620,7 @@ SELECT `source`,
   `low`,
   CAST(SUBSTRING(`last` FROM 46) AS DOUBLE) AS `close`,
   `volume`,
+  `tickCount`,
   SUBSTRING(`first` FROM 1 FOR 26) AS `openDateTime`,
   CAST(SUBSTRING(`first` FROM 27 FOR 19) AS BIGINT) AS `openNumber`,
   SUBSTRING(`last` FROM 1 FOR 26) AS `closeDateTime`,
@@ -624,6 +638,7 @@ SELECT `source`,
   `low`,
   CAST(SUBSTRING(`last` FROM 46) AS DOUBLE) AS `close`,
   `volume`,
+  `tickCount`,
   SUBSTRING(`first` FROM 1 FOR 26) AS `openDateTime`,
   CAST(SUBSTRING(`first` FROM 27 FOR 19) AS BIGINT) AS `openNumber`,
   SUBSTRING(`last` FROM 1 FOR 26) AS `closeDateTime`,
@@ -641,6 +656,7 @@ SELECT `source`,
   `low`,
   CAST(SUBSTRING(`last` FROM 46) AS DOUBLE) AS `close`,
   `volume`,
+  `tickCount`,
   SUBSTRING(`first` FROM 1 FOR 26) AS `openDateTime`,
   CAST(SUBSTRING(`first` FROM 27 FOR 19) AS BIGINT) AS `openNumber`,
   SUBSTRING(`last` FROM 1 FOR 26) AS `closeDateTime`,
@@ -658,6 +674,7 @@ SELECT `source`,
   `low`,
   CAST(SUBSTRING(`last` FROM 46) AS DOUBLE) AS `close`,
   `volume`,
+  `tickCount`,
   SUBSTRING(`first` FROM 1 FOR 26) AS `openDateTime`,
   CAST(SUBSTRING(`first` FROM 27 FOR 19) AS BIGINT) AS `openNumber`,
   SUBSTRING(`last` FROM 1 FOR 26) AS `closeDateTime`,
@@ -675,6 +692,7 @@ SELECT `source`,
   `low`,
   CAST(SUBSTRING(`last` FROM 46) AS DOUBLE) AS `close`,
   `volume`,
+  `tickCount`,
   SUBSTRING(`first` FROM 1 FOR 26) AS `openDateTime`,
   CAST(SUBSTRING(`first` FROM 27 FOR 19) AS BIGINT) AS `openNumber`,
   SUBSTRING(`last` FROM 1 FOR 26) AS `closeDateTime`,
@@ -692,6 +710,7 @@ SELECT `source`,
   `low`,
   CAST(SUBSTRING(`last` FROM 46) AS DOUBLE) AS `close`,
   `volume`,
+  `tickCount`,
   SUBSTRING(`first` FROM 1 FOR 26) AS `openDateTime`,
   CAST(SUBSTRING(`first` FROM 27 FOR 19) AS BIGINT) AS `openNumber`,
   SUBSTRING(`last` FROM 1 FOR 26) AS `closeDateTime`,
@@ -709,6 +728,7 @@ SELECT `source`,
   `low`,
   CAST(SUBSTRING(`last` FROM 46) AS DOUBLE) AS `close`,
   `volume`,
+  `tickCount`,
   SUBSTRING(`first` FROM 1 FOR 26) AS `openDateTime`,
   CAST(SUBSTRING(`first` FROM 27 FOR 19) AS BIGINT) AS `openNumber`,
   SUBSTRING(`last` FROM 1 FOR 26) AS `closeDateTime`,
@@ -726,6 +746,7 @@ SELECT `source`,
   `low`,
   CAST(SUBSTRING(`last` FROM 46) AS DOUBLE) AS `close`,
   `volume`,
+  `tickCount`,
   SUBSTRING(`first` FROM 1 FOR 26) AS `openDateTime`,
   CAST(SUBSTRING(`first` FROM 27 FOR 19) AS BIGINT) AS `openNumber`,
   SUBSTRING(`last` FROM 1 FOR 26) AS `closeDateTime`,
@@ -743,6 +764,7 @@ SELECT `source`,
   `low`,
   CAST(SUBSTRING(`last` FROM 46) AS DOUBLE) AS `close`,
   `volume`,
+  `tickCount`,
   SUBSTRING(`first` FROM 1 FOR 26) AS `openDateTime`,
   CAST(SUBSTRING(`first` FROM 27 FOR 19) AS BIGINT) AS `openNumber`,
   SUBSTRING(`last` FROM 1 FOR 26) AS `closeDateTime`,

@@ -6,7 +6,7 @@ CREATE SCHEMA IF NOT EXISTS iceberg.live;
 CREATE OR REPLACE VIEW iceberg.live.stock_ticks
 COMMENT 'valid ticks of the last hour'
 SECURITY INVOKER
-AS SELECT source, symbol, date_time, number, ask, bid, mid, ask_markup, bid_markup, is_tradable, receive_date_time, kafka_partition, kafka_offset
+AS SELECT source, symbol, date_time, number, ask, bid, mid, receive_date_time, ask_markup, bid_markup, is_tradable, kafka_partition, kafka_offset
 FROM (
   SELECT
     source,
@@ -16,10 +16,10 @@ FROM (
     try_cast(ask AS double) AS ask,
     try_cast(bid AS double) AS bid,
     try_cast(mid AS double) AS mid,
+    try_cast(replace(trim(TRAILING 'Z' FROM receive_date_time), 'T', ' ') || ' UTC' AS timestamp(6) with time zone) AS receive_date_time,
     coalesce(try_cast(ask_markup AS double), 0e0) AS ask_markup,
     coalesce(try_cast(bid_markup AS double), 0e0) AS bid_markup,
     coalesce(try_cast(is_tradable AS boolean), true) AS is_tradable,
-    try_cast(replace(trim(TRAILING 'Z' FROM receive_date_time), 'T', ' ') || ' UTC' AS timestamp(6) with time zone) AS receive_date_time,
     CAST(_partition_id AS integer) AS kafka_partition,
     _partition_offset AS kafka_offset,
     with_timezone(_timestamp, 'UTC') AS taken
@@ -31,10 +31,10 @@ FROM (
     regexp_like(symbol, '^[^\p{Cc}"\\{}\[\]]{1,64}$') AND
     regexp_like(date_time, '^[0-9]{4}-[0-9]{2}-[0-9]{2}T[0-9]{2}:[0-9]{2}:[0-5][0-9](\.[0-9]{1,6})?Z?$') AND
     coalesce(regexp_like(receive_date_time, '^[0-9]{4}-[0-9]{2}-[0-9]{2}T[0-9]{2}:[0-9]{2}:[0-5][0-9](\.[0-9]{1,6})?Z?$'), true) AND
+    (receive_date_time IS NULL OR try_cast(replace(trim(TRAILING 'Z' FROM receive_date_time), 'T', ' ') || ' UTC' AS timestamp(6) with time zone) IS NOT NULL) AND
     (ask_markup IS NULL OR try_cast(ask_markup AS double) IS NOT NULL) AND
     (bid_markup IS NULL OR try_cast(bid_markup AS double) IS NOT NULL) AND
-    (is_tradable IS NULL OR try_cast(is_tradable AS boolean) IS NOT NULL) AND
-    (receive_date_time IS NULL OR try_cast(replace(trim(TRAILING 'Z' FROM receive_date_time), 'T', ' ') || ' UTC' AS timestamp(6) with time zone) IS NOT NULL)
+    (is_tradable IS NULL OR try_cast(is_tradable AS boolean) IS NOT NULL)
 )
 WHERE
   date_time >= TIMESTAMP '1970-01-01 00:00:00 UTC' AND
@@ -47,7 +47,7 @@ WHERE
 CREATE OR REPLACE VIEW iceberg.live.candle_1min
 COMMENT 'candles changed within the last hour'
 SECURITY INVOKER
-AS SELECT source, symbol, date_time, open, high, low, close, volume, open_date_time, open_number, close_date_time, close_number, is_final, revision, update_date_time
+AS SELECT source, symbol, date_time, open, high, low, close, volume, tick_count, open_date_time, open_number, close_date_time, close_number, is_final, revision, update_date_time
 FROM (
   SELECT
     source,
@@ -58,6 +58,7 @@ FROM (
     try_cast(low AS double) AS low,
     try_cast(close AS double) AS close,
     try_cast(volume AS bigint) AS volume,
+    coalesce(try_cast(tick_count AS bigint), try_cast(volume AS bigint)) AS tick_count,
     try_cast(replace(trim(TRAILING 'Z' FROM open_date_time), 'T', ' ') || ' UTC' AS timestamp(6) with time zone) AS open_date_time,
     try_cast(open_number AS bigint) AS open_number,
     try_cast(replace(trim(TRAILING 'Z' FROM close_date_time), 'T', ' ') || ' UTC' AS timestamp(6) with time zone) AS close_date_time,
@@ -84,7 +85,7 @@ WHERE
 CREATE OR REPLACE VIEW iceberg.live.candle_5min
 COMMENT 'candles changed within the last hour'
 SECURITY INVOKER
-AS SELECT source, symbol, date_time, open, high, low, close, volume, open_date_time, open_number, close_date_time, close_number, is_final, revision, update_date_time
+AS SELECT source, symbol, date_time, open, high, low, close, volume, tick_count, open_date_time, open_number, close_date_time, close_number, is_final, revision, update_date_time
 FROM (
   SELECT
     source,
@@ -95,6 +96,7 @@ FROM (
     try_cast(low AS double) AS low,
     try_cast(close AS double) AS close,
     try_cast(volume AS bigint) AS volume,
+    coalesce(try_cast(tick_count AS bigint), try_cast(volume AS bigint)) AS tick_count,
     try_cast(replace(trim(TRAILING 'Z' FROM open_date_time), 'T', ' ') || ' UTC' AS timestamp(6) with time zone) AS open_date_time,
     try_cast(open_number AS bigint) AS open_number,
     try_cast(replace(trim(TRAILING 'Z' FROM close_date_time), 'T', ' ') || ' UTC' AS timestamp(6) with time zone) AS close_date_time,
@@ -121,7 +123,7 @@ WHERE
 CREATE OR REPLACE VIEW iceberg.live.candle_10min
 COMMENT 'candles changed within the last hour'
 SECURITY INVOKER
-AS SELECT source, symbol, date_time, open, high, low, close, volume, open_date_time, open_number, close_date_time, close_number, is_final, revision, update_date_time
+AS SELECT source, symbol, date_time, open, high, low, close, volume, tick_count, open_date_time, open_number, close_date_time, close_number, is_final, revision, update_date_time
 FROM (
   SELECT
     source,
@@ -132,6 +134,7 @@ FROM (
     try_cast(low AS double) AS low,
     try_cast(close AS double) AS close,
     try_cast(volume AS bigint) AS volume,
+    coalesce(try_cast(tick_count AS bigint), try_cast(volume AS bigint)) AS tick_count,
     try_cast(replace(trim(TRAILING 'Z' FROM open_date_time), 'T', ' ') || ' UTC' AS timestamp(6) with time zone) AS open_date_time,
     try_cast(open_number AS bigint) AS open_number,
     try_cast(replace(trim(TRAILING 'Z' FROM close_date_time), 'T', ' ') || ' UTC' AS timestamp(6) with time zone) AS close_date_time,
@@ -158,7 +161,7 @@ WHERE
 CREATE OR REPLACE VIEW iceberg.live.candle_15min
 COMMENT 'candles changed within the last hour'
 SECURITY INVOKER
-AS SELECT source, symbol, date_time, open, high, low, close, volume, open_date_time, open_number, close_date_time, close_number, is_final, revision, update_date_time
+AS SELECT source, symbol, date_time, open, high, low, close, volume, tick_count, open_date_time, open_number, close_date_time, close_number, is_final, revision, update_date_time
 FROM (
   SELECT
     source,
@@ -169,6 +172,7 @@ FROM (
     try_cast(low AS double) AS low,
     try_cast(close AS double) AS close,
     try_cast(volume AS bigint) AS volume,
+    coalesce(try_cast(tick_count AS bigint), try_cast(volume AS bigint)) AS tick_count,
     try_cast(replace(trim(TRAILING 'Z' FROM open_date_time), 'T', ' ') || ' UTC' AS timestamp(6) with time zone) AS open_date_time,
     try_cast(open_number AS bigint) AS open_number,
     try_cast(replace(trim(TRAILING 'Z' FROM close_date_time), 'T', ' ') || ' UTC' AS timestamp(6) with time zone) AS close_date_time,
@@ -195,7 +199,7 @@ WHERE
 CREATE OR REPLACE VIEW iceberg.live.candle_30min
 COMMENT 'candles changed within the last hour'
 SECURITY INVOKER
-AS SELECT source, symbol, date_time, open, high, low, close, volume, open_date_time, open_number, close_date_time, close_number, is_final, revision, update_date_time
+AS SELECT source, symbol, date_time, open, high, low, close, volume, tick_count, open_date_time, open_number, close_date_time, close_number, is_final, revision, update_date_time
 FROM (
   SELECT
     source,
@@ -206,6 +210,7 @@ FROM (
     try_cast(low AS double) AS low,
     try_cast(close AS double) AS close,
     try_cast(volume AS bigint) AS volume,
+    coalesce(try_cast(tick_count AS bigint), try_cast(volume AS bigint)) AS tick_count,
     try_cast(replace(trim(TRAILING 'Z' FROM open_date_time), 'T', ' ') || ' UTC' AS timestamp(6) with time zone) AS open_date_time,
     try_cast(open_number AS bigint) AS open_number,
     try_cast(replace(trim(TRAILING 'Z' FROM close_date_time), 'T', ' ') || ' UTC' AS timestamp(6) with time zone) AS close_date_time,
@@ -232,7 +237,7 @@ WHERE
 CREATE OR REPLACE VIEW iceberg.live.candle_1hour
 COMMENT 'candles changed within the last hour'
 SECURITY INVOKER
-AS SELECT source, symbol, date_time, open, high, low, close, volume, open_date_time, open_number, close_date_time, close_number, is_final, revision, update_date_time
+AS SELECT source, symbol, date_time, open, high, low, close, volume, tick_count, open_date_time, open_number, close_date_time, close_number, is_final, revision, update_date_time
 FROM (
   SELECT
     source,
@@ -243,6 +248,7 @@ FROM (
     try_cast(low AS double) AS low,
     try_cast(close AS double) AS close,
     try_cast(volume AS bigint) AS volume,
+    coalesce(try_cast(tick_count AS bigint), try_cast(volume AS bigint)) AS tick_count,
     try_cast(replace(trim(TRAILING 'Z' FROM open_date_time), 'T', ' ') || ' UTC' AS timestamp(6) with time zone) AS open_date_time,
     try_cast(open_number AS bigint) AS open_number,
     try_cast(replace(trim(TRAILING 'Z' FROM close_date_time), 'T', ' ') || ' UTC' AS timestamp(6) with time zone) AS close_date_time,
@@ -269,7 +275,7 @@ WHERE
 CREATE OR REPLACE VIEW iceberg.live.candle_3hour
 COMMENT 'candles changed within the last hour'
 SECURITY INVOKER
-AS SELECT source, symbol, date_time, open, high, low, close, volume, open_date_time, open_number, close_date_time, close_number, is_final, revision, update_date_time
+AS SELECT source, symbol, date_time, open, high, low, close, volume, tick_count, open_date_time, open_number, close_date_time, close_number, is_final, revision, update_date_time
 FROM (
   SELECT
     source,
@@ -280,6 +286,7 @@ FROM (
     try_cast(low AS double) AS low,
     try_cast(close AS double) AS close,
     try_cast(volume AS bigint) AS volume,
+    coalesce(try_cast(tick_count AS bigint), try_cast(volume AS bigint)) AS tick_count,
     try_cast(replace(trim(TRAILING 'Z' FROM open_date_time), 'T', ' ') || ' UTC' AS timestamp(6) with time zone) AS open_date_time,
     try_cast(open_number AS bigint) AS open_number,
     try_cast(replace(trim(TRAILING 'Z' FROM close_date_time), 'T', ' ') || ' UTC' AS timestamp(6) with time zone) AS close_date_time,
@@ -306,7 +313,7 @@ WHERE
 CREATE OR REPLACE VIEW iceberg.live.candle_4hour
 COMMENT 'candles changed within the last hour'
 SECURITY INVOKER
-AS SELECT source, symbol, date_time, open, high, low, close, volume, open_date_time, open_number, close_date_time, close_number, is_final, revision, update_date_time
+AS SELECT source, symbol, date_time, open, high, low, close, volume, tick_count, open_date_time, open_number, close_date_time, close_number, is_final, revision, update_date_time
 FROM (
   SELECT
     source,
@@ -317,6 +324,7 @@ FROM (
     try_cast(low AS double) AS low,
     try_cast(close AS double) AS close,
     try_cast(volume AS bigint) AS volume,
+    coalesce(try_cast(tick_count AS bigint), try_cast(volume AS bigint)) AS tick_count,
     try_cast(replace(trim(TRAILING 'Z' FROM open_date_time), 'T', ' ') || ' UTC' AS timestamp(6) with time zone) AS open_date_time,
     try_cast(open_number AS bigint) AS open_number,
     try_cast(replace(trim(TRAILING 'Z' FROM close_date_time), 'T', ' ') || ' UTC' AS timestamp(6) with time zone) AS close_date_time,
@@ -343,7 +351,7 @@ WHERE
 CREATE OR REPLACE VIEW iceberg.live.candle_1day
 COMMENT 'candles changed within the last hour'
 SECURITY INVOKER
-AS SELECT source, symbol, date_time, open, high, low, close, volume, open_date_time, open_number, close_date_time, close_number, is_final, revision, update_date_time
+AS SELECT source, symbol, date_time, open, high, low, close, volume, tick_count, open_date_time, open_number, close_date_time, close_number, is_final, revision, update_date_time
 FROM (
   SELECT
     source,
@@ -354,6 +362,7 @@ FROM (
     try_cast(low AS double) AS low,
     try_cast(close AS double) AS close,
     try_cast(volume AS bigint) AS volume,
+    coalesce(try_cast(tick_count AS bigint), try_cast(volume AS bigint)) AS tick_count,
     try_cast(replace(trim(TRAILING 'Z' FROM open_date_time), 'T', ' ') || ' UTC' AS timestamp(6) with time zone) AS open_date_time,
     try_cast(open_number AS bigint) AS open_number,
     try_cast(replace(trim(TRAILING 'Z' FROM close_date_time), 'T', ' ') || ' UTC' AS timestamp(6) with time zone) AS close_date_time,
@@ -380,7 +389,7 @@ WHERE
 CREATE OR REPLACE VIEW iceberg.live.candle_1week
 COMMENT 'candles changed within the last hour'
 SECURITY INVOKER
-AS SELECT source, symbol, date_time, open, high, low, close, volume, open_date_time, open_number, close_date_time, close_number, is_final, revision, update_date_time
+AS SELECT source, symbol, date_time, open, high, low, close, volume, tick_count, open_date_time, open_number, close_date_time, close_number, is_final, revision, update_date_time
 FROM (
   SELECT
     source,
@@ -391,6 +400,7 @@ FROM (
     try_cast(low AS double) AS low,
     try_cast(close AS double) AS close,
     try_cast(volume AS bigint) AS volume,
+    coalesce(try_cast(tick_count AS bigint), try_cast(volume AS bigint)) AS tick_count,
     try_cast(replace(trim(TRAILING 'Z' FROM open_date_time), 'T', ' ') || ' UTC' AS timestamp(6) with time zone) AS open_date_time,
     try_cast(open_number AS bigint) AS open_number,
     try_cast(replace(trim(TRAILING 'Z' FROM close_date_time), 'T', ' ') || ' UTC' AS timestamp(6) with time zone) AS close_date_time,
@@ -417,7 +427,7 @@ WHERE
 CREATE OR REPLACE VIEW iceberg.live.candle_1month
 COMMENT 'candles changed within the last hour'
 SECURITY INVOKER
-AS SELECT source, symbol, date_time, open, high, low, close, volume, open_date_time, open_number, close_date_time, close_number, is_final, revision, update_date_time
+AS SELECT source, symbol, date_time, open, high, low, close, volume, tick_count, open_date_time, open_number, close_date_time, close_number, is_final, revision, update_date_time
 FROM (
   SELECT
     source,
@@ -428,6 +438,7 @@ FROM (
     try_cast(low AS double) AS low,
     try_cast(close AS double) AS close,
     try_cast(volume AS bigint) AS volume,
+    coalesce(try_cast(tick_count AS bigint), try_cast(volume AS bigint)) AS tick_count,
     try_cast(replace(trim(TRAILING 'Z' FROM open_date_time), 'T', ' ') || ' UTC' AS timestamp(6) with time zone) AS open_date_time,
     try_cast(open_number AS bigint) AS open_number,
     try_cast(replace(trim(TRAILING 'Z' FROM close_date_time), 'T', ' ') || ' UTC' AS timestamp(6) with time zone) AS close_date_time,

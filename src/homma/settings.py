@@ -10,6 +10,7 @@ from datetime import timedelta
 from pathlib import Path
 from typing import Any, Final, Literal, get_args
 
+from homma.core.calendar import DEFAULT_CALENDAR, Calendar, calendar_of
 from homma.durations import format_duration, parse_duration
 from homma.errors import SettingError
 
@@ -38,6 +39,9 @@ class KafkaSettings:
 class TopicSettings:
     """Names, partitions and retention of the topics."""
 
+    intervals: Calendar = setting(
+        DEFAULT_CALENDAR, "codes of the candles' intervals, comma-separated: s1 to s30, m1 to M1"
+    )
     topic: str = setting("stock_ticks", "topic with the incoming ticks")
     dead_topic: str = setting(
         "{topic}_dead", "topic for dead letters, records that break the contract"
@@ -110,6 +114,9 @@ class AggregateSettings:
     until_end: bool = setting(*_UNTIL_END)
     rekey: bool = setting(
         False, "key ticks by series first, for feeds that spread a series over several partitions"
+    )
+    write_format: Literal["1", "2"] = setting(
+        "2", "format of candles and offsets; 1 while older engines of the group still run"
     )
     rebuild: bool = setting(
         False, "discard candles and offsets, and start again from the oldest tick"
@@ -403,6 +410,8 @@ def parse(row: Field[Any], text: str) -> Any:
     kind = row.type
     if kind is timedelta:
         return parse_duration(text)
+    if kind is Calendar:
+        return calendar_of(text.split(","))
     if kind is bool:
         if text.lower() not in ("true", "false", "1", "0"):
             raise ValueError(f"{text!r} is neither true nor false")

@@ -13,7 +13,7 @@ module "names" {
   csu        = var.csu
   max_cfu    = var.max_cfu
   topics     = jsondecode(file("${path.module}/topics.json"))
-  statements = local.statements.statements
+  statements = { tables = local.statements.tables, insert = local.statements.insert }
 }
 
 resource "confluent_environment" "this" {

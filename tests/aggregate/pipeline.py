@@ -18,7 +18,9 @@ import polars as pl
 from homma.aggregate.job import candle_loop
 from homma.aggregate.loop import Loop
 from homma.aggregate.stage import tick_topics
-from homma.core.interval import INTERVALS
+from homma.core import fields
+from homma.core.calendar import DEFAULT_CALENDAR, Calendar
+from homma.core.interval import BY_CODE, CLOCK, CODE
 from homma.metrics import AGGREGATE, Metrics
 from homma.settings import AggregateSettings, TopicSettings
 from homma.topics import codec, contract
@@ -28,7 +30,7 @@ from homma.topics.kafka.reading import Message, Reader
 from homma.topics.kafka.writing import Sender, Transactions
 
 KEY = ["source", "symbol", "interval", "start_us"]
-VALUES = ["open", "high", "low", "close", "volume", "open_order_key", "close_order_key"]
+VALUES = [*fields.VALUES, "open_order_key", "close_order_key"]
 
 
 def tick(
@@ -59,16 +61,25 @@ class Pipeline:
     bootstrap: str
     partitions: int = 1
     name: str = field(default_factory=lambda: "t" + uuid.uuid4().hex[:10])
+    calendar: Calendar = DEFAULT_CALENDAR
 
     def __post_init__(self) -> None:
         self.config: dict[str, Any] = {"bootstrap.servers": self.bootstrap}
+        self.choose(self.calendar)
+        self.settings = AggregateSettings(group=self.name)
+        self.metrics = Metrics(AGGREGATE)
+
+    def choose(self, calendar: Calendar) -> None:
+        """Choose the intervals of the engines that start from now on."""
+        self.calendar = calendar
         self.topic_settings = TopicSettings(
-            topic=f"{self.name}_ticks", candle_topic=self.name + "_{name}", replication_factor=1
+            intervals=calendar,
+            topic=f"{self.name}_ticks",
+            candle_topic=self.name + "_{name}",
+            replication_factor=1,
         )
         self.topics: Topics = contract.topics(self.topic_settings)
         Admin(self.config).ensure(contract.specs(self.topic_settings, self.partitions), 1)
-        self.settings = AggregateSettings(group=self.name)
-        self.metrics = Metrics(AGGREGATE)
 
     def send(self, *ticks: dict[str, Any] | bytes) -> None:
         """Send ticks keyed by series; bytes are sent unchanged and without a key."""
@@ -132,6 +143,8 @@ class Pipeline:
             self.topics.ticks,
             "--candle-topic",
             self.name + "_{name}",
+            "--intervals",
+            str(self.calendar),
             "--group",
             self.settings.group,
             *flags,
@@ -153,25 +166,22 @@ class Pipeline:
         return [message for batch in self.batches(*topics) for message in batch]
 
     def candles(self) -> pl.DataFrame:
-        """The newest record of every key, with `revision` and `is_final`."""
-        frames = [codec.decode_candles([], 0)]
-        for batch in self.batches(*self.topics.candles):
-            for code, topic in enumerate(self.topics.candles):
+        """The newest record of every key of the chosen intervals, with `revision`, `is_final`."""
+        frames = [codec.decode_candles([], CLOCK)]
+        for batch in self.batches(*self.topics.public_candles.values()):
+            for code, topic in self.topics.public_candles.items():
                 # The key of a tombstone is parsed as a candle without values.
                 values = [m.value() or m.key() or b"" for m in batch if m.topic() == topic]
                 if values:
-                    frames.append(codec.decode_candles(values, code))
+                    frames.append(codec.decode_candles(values, BY_CODE[code]))
         newest = pl.concat(frames).unique(KEY, keep="last", maintain_order=True).sort(KEY)
         return newest.filter(pl.col("volume").is_not_null())
 
     def candle(self, code: str, start: str, symbol: str = "AAA") -> dict[str, Any]:
         """One candle, by interval code and start as text."""
-        interval = next(n for n, i in enumerate(INTERVALS) if i.code == code)
         at = pl.Series([start]).str.to_datetime(time_unit="us").cast(pl.Int64)[0]
         candles = self.candles().filter(
-            (pl.col("interval") == interval)
-            & (pl.col("start_us") == at)
-            & (pl.col("symbol") == symbol)
+            (pl.col("interval") == code) & (pl.col("start_us") == at) & (pl.col("symbol") == symbol)
         )
         assert candles.height == 1, f"no candle {code} {start} {symbol}"
         return candles.row(0, named=True)
@@ -210,7 +220,9 @@ def _difference(candles: pl.DataFrame, other: pl.DataFrame) -> list[dict[str, An
 
 
 def batch_candles(
-    ticks: Sequence[dict[str, Any]] | pl.DataFrame, price: str = "mid"
+    ticks: Sequence[dict[str, Any]] | pl.DataFrame,
+    price: str = "mid",
+    calendar: Calendar = DEFAULT_CALENDAR,
 ) -> pl.DataFrame:
     """The candles of all ticks at once, by a plain group_by over sorted ticks."""
     frame = ticks if isinstance(ticks, pl.DataFrame) else pl.DataFrame(ticks)
@@ -221,7 +233,9 @@ def batch_candles(
     )
     ordered = unique.sort("order_key")
     return pl.concat(
-        ordered.with_columns(interval=pl.lit(code, pl.UInt8), start_us=interval.floor(pl.col("at")))
+        ordered.with_columns(
+            interval=pl.lit(interval.code, CODE), start_us=interval.floor(pl.col("at"))
+        )
         .with_columns(end_us=interval.next(pl.col("start_us")))
         .group_by([*KEY, "end_us"])
         .agg(
@@ -230,8 +244,9 @@ def batch_candles(
             low=pl.col(price).min(),
             close=pl.col(price).last(),
             volume=pl.len().cast(pl.Int64),
+            tick_count=pl.len().cast(pl.Int64),
             open_order_key=pl.col("order_key").first(),
             close_order_key=pl.col("order_key").last(),
         )
-        for code, interval in enumerate(INTERVALS)
+        for interval in calendar
     )

@@ -4,7 +4,7 @@ import json
 
 import pytest
 
-from homma.core.interval import INTERVALS
+from homma.core.calendar import DEFAULT_CODES
 from tests.aggregate.pipeline import Pipeline, batch_candles, same_candles, tick, until
 
 DAY = "2025-03-20T"
@@ -26,13 +26,13 @@ def test_ticks_become_candles_of_all_intervals(pipeline: Pipeline) -> None:
     pipeline.work_off()
     candles = pipeline.candles()
     same_candles(candles, batch_candles(ticks))
-    assert set(candles["interval"]) == set(range(len(INTERVALS)))
+    assert set(candles["interval"]) == set(DEFAULT_CODES)
 
 
 def test_a_candle_record_follows_the_contract(pipeline: Pipeline) -> None:
     pipeline.send(tick(DAY + "14:31:28.000", 627.045, 11530579268, "BNBUSD", "SOURCE_é"))
     pipeline.work_off()
-    [record] = pipeline.records(pipeline.topics.candles[0])
+    [record] = pipeline.records(pipeline.topics.candles["m1"])
     assert record.key() == (
         '{"source":"SOURCE_é","symbol":"BNBUSD","dateTime":"2025-03-20T14:31:00.000"}'.encode()
     )
@@ -48,6 +48,7 @@ def test_a_candle_record_follows_the_contract(pipeline: Pipeline) -> None:
         "low": 627.045,
         "close": 627.045,
         "volume": 1,
+        "tickCount": 1,
         "openDateTime": "2025-03-20T14:31:28.000000",
         "openNumber": 11530579268,
         "closeDateTime": "2025-03-20T14:31:28.000000",
@@ -57,6 +58,7 @@ def test_a_candle_record_follows_the_contract(pipeline: Pipeline) -> None:
     }
     headers = dict(record.headers() or [])
     assert headers["ticksBefore"] == b"1"
+    assert headers["format"] == b"2"
     assert len(headers["run"] or b"") == 12
 
 
@@ -138,9 +140,9 @@ def test_with_until_end_the_clock_does_not_run(pipeline: Pipeline) -> None:
 def test_without_new_ticks_nothing_is_written(pipeline: Pipeline) -> None:
     pipeline.send(tick(DAY + "14:30:58"))
     pipeline.work_off()
-    before = len(pipeline.records(pipeline.topics.candles[0]))
+    before = len(pipeline.records(pipeline.topics.candles["m1"]))
     pipeline.work_off()
-    assert len(pipeline.records(pipeline.topics.candles[0])) == before
+    assert len(pipeline.records(pipeline.topics.candles["m1"])) == before
 
 
 def test_partitions_are_processed_in_parallel(bootstrap: str) -> None:
@@ -153,7 +155,7 @@ def test_partitions_are_processed_in_parallel(bootstrap: str) -> None:
     pipeline.send(*ticks)
     pipeline.work_off()
     same_candles(pipeline.candles(), batch_candles(ticks))
-    partitions = {m.partition() for m in pipeline.records(pipeline.topics.candles[0])}
+    partitions = {m.partition() for m in pipeline.records(pipeline.topics.candles["m1"])}
     assert (
         partitions == {m.partition() for m in pipeline.records(pipeline.topics.ticks)} == {0, 1, 2}
     )

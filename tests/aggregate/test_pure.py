@@ -1,45 +1,114 @@
 """The parts of the engine that need no broker: offset metadata, clocks, latencies."""
 
+import json
 import math
 from collections.abc import Callable
+from dataclasses import replace
+from functools import partial
+from typing import Any
 
 import polars as pl
 import pytest
 
 from homma.aggregate.clock import PartitionClock
+from homma.aggregate.group import GroupCheck, announcement, check_members
 from homma.aggregate.latency import Arrivals
 from homma.aggregate.origin import RecordOrigin
 from homma.aggregate.rekey import WatermarkAlignment
 from homma.aggregate.restore import incomplete_candles
-from homma.core.interval import FINEST, INTERVALS
-from homma.core.series import BEFORE_ALL_US
-from homma.errors import StateError
+from homma.core.calendar import DEFAULT_CODES, calendar_of
+from homma.core.interval import BY_CODE
+from homma.errors import KafkaError, StateError
 from homma.metrics import AGGREGATE, SECONDS, Metric, Metrics
+from homma.topics.formats import format_of_headers
 from homma.topics.offset_metadata import (
     OffsetMetadata,
     RekeyMetadata,
+    candle_headers,
     read_offset_metadata,
     read_rekey_metadata,
 )
 
-METADATA = OffsetMetadata("r", 7, 3, 5, (1,) * 11, (0,) * 11, None, "id", "mid")
+METADATA = OffsetMetadata(
+    run="r",
+    lastTicksBefore=7,
+    recallFrom=3,
+    clock=5,
+    candlesFrom=dict.fromkeys(DEFAULT_CODES, 1),
+    began=dict.fromkeys(DEFAULT_CODES, 2),
+    begin={},
+    topicId="id",
+    price="mid",
+    intervals=DEFAULT_CODES,
+)
+FORMAT_1 = (
+    '{"run":"r","lastTicksBefore":7,"recallFrom":3,"clock":5,"candlesFrom":[1,1,1,1,1,1,1,1,1,1,1],'
+    '"began":[2,2,2,2,2,2,2,2,2,2,2],"begin":%s,"topicId":"id","price":"mid"}'
+)
 
 
+# --- offset metadata --------------------------------------------------------------------------
 def test_offset_metadata_round_trips() -> None:
     assert read_offset_metadata(METADATA.text(), "here") == METADATA
-    # The broker's limit for offset metadata.
+    some = replace(METADATA, intervals=("s5", "m1"), begin={"s5": 9}, began={"s5": 1, "M1": 2})
+    assert read_offset_metadata(some.text(), "here") == some
+    assert json.loads(some.text())["format"] == 2
+
+
+def test_offset_metadata_of_all_intervals_is_small_enough_for_the_broker() -> None:
+    each = dict.fromkeys(BY_CODE, 1 << 62)
     long = OffsetMetadata(
-        "r" * 12,
-        1 << 62,
-        1 << 62,
-        1 << 62,
-        (1 << 62,) * 11,
-        (1 << 62,) * 11,
-        1 << 62,
-        "i" * 22,
-        "mid",
+        "r" * 12, 1 << 62, 1 << 62, 1 << 62, each, each, each, "i" * 22, "mid", tuple(BY_CODE)
     )
     assert len(long.text()) < 4096
+
+
+@pytest.mark.parametrize("begin", [None, 11])
+def test_format_1_is_upgraded_and_can_be_written(begin: int | None) -> None:
+    text = FORMAT_1 % json.dumps(begin)
+    begins = {} if begin is None else dict.fromkeys(DEFAULT_CODES, begin)
+    upgraded = read_offset_metadata(text, "here")
+    assert upgraded == replace(METADATA, begin=begins)
+    assert upgraded.text(1) == text
+    assert read_offset_metadata(upgraded.text(), "here") == upgraded
+
+
+@pytest.mark.parametrize(
+    ("change", "error"),
+    [
+        ({"intervals": ("m1",)}, "format 1 has the intervals m1,m5.* only, but --intervals is m1;"),
+        ({"begin": {"m5": 1}}, "format 1 cannot describe that candles of m5 are left to homma rep"),
+        ({"begin": {**dict.fromkeys(DEFAULT_CODES, 1), "M1": 2}}, "format 1 cannot describe"),
+    ],
+)
+def test_what_format_1_cannot_describe_is_not_written_in_it(
+    change: dict[str, Any], error: str
+) -> None:
+    with pytest.raises(StateError, match=rf"{error}.*without --write-format 1"):
+        replace(METADATA, **change).text(1)
+
+
+@pytest.mark.parametrize("read", [read_offset_metadata, read_rekey_metadata])
+@pytest.mark.parametrize("text", [METADATA.text(3), '{"format":3,"other":[]}'])
+def test_a_newer_format_is_refused(text: str, read: Callable[[str, str], object]) -> None:
+    with pytest.raises(StateError) as raised:
+        read(text, "here")
+    assert str(raised.value) == (
+        "the committed offset of here was written by a newer homma (format 3; this homma reads up "
+        "to 2); upgrade this homma"
+    )
+
+
+@pytest.mark.parametrize("version", [1, 2])
+def test_the_header_of_a_candle_has_its_format(version: int) -> None:
+    headers = dict(candle_headers("r", 7, version))
+    assert headers.get("format") == (None if version == 1 else "2")
+    assert format_of_headers(headers, "a candle") == version
+
+
+@pytest.mark.parametrize("text", [b"json", b"", b"0", b"1.5", b"\xff", None])
+def test_a_format_header_of_another_program_is_ignored(text: bytes | None) -> None:
+    assert format_of_headers({"format": text}, "a candle") == 1
 
 
 @pytest.mark.parametrize("text", ["", "{}", "x", "[]", '{"run":1}'])
@@ -129,12 +198,65 @@ def test_no_metric_has_a_label_per_symbol() -> None:
 
 def test_a_rebuild_lists_the_candles_it_cannot_build() -> None:
     at = 1_742_481_088_000_000  # 2025-03-20T14:31:28
-    starts = dict(incomplete_candles(at))
-    assert list(starts) == list(range(len(INTERVALS)))
-    assert starts[FINEST] == at - 28_000_000
+    starts = dict(incomplete_candles(dict.fromkeys(DEFAULT_CODES, at)))
+    assert tuple(starts) == DEFAULT_CODES
+    assert starts["m1"] == at - 28_000_000
     # An interval that starts exactly there is complete.
     midnight = 1_742_428_800_000_000
-    names = [INTERVALS[code].name for code, _ in incomplete_candles(midnight)]
-    assert names == ["1week", "1month"]
+    codes = [code for code, _ in incomplete_candles(dict.fromkeys(DEFAULT_CODES, midnight))]
+    assert codes == ["W1", "M1"]
     # Without deleted ticks, every candle is complete.
-    assert incomplete_candles(BEFORE_ALL_US) == []
+    assert incomplete_candles({}) == []
+
+
+# --- the group --------------------------------------------------------------------------------
+def test_members_with_other_intervals_are_refused() -> None:
+    ours, theirs = calendar_of(["m1", "s5"]), calendar_of(["m1"])
+    others = ["rdkafka", "homma", "", "homma-reader", "a homma without", "sarama homma m1 x"]
+    for own in (announcement(ours), f"mine {announcement(ours)}"):
+        check_members([*others, own], ours, "group")
+    for other in (announcement(theirs), f"mine {announcement(theirs)}"):
+        with pytest.raises(StateError) as raised:
+            check_members([*others, announcement(ours), other], ours, "group")
+        assert str(raised.value) == (
+            "a running engine of group group has the intervals m1, but --intervals is s5,m1; stop "
+            "all engines of the group, then start them with the same --intervals"
+        )
+
+
+def test_a_member_that_leaves_is_awaited() -> None:
+    calls = iter([StateError("problem", "remedy"), KafkaError("problem", "remedy"), None])
+
+    def check() -> None:
+        if (error := next(calls)) is not None:
+            raise error
+
+    group = GroupCheck(check, session_ms=60_000)
+    group.wait(lambda: False)
+    group.forget()
+    assert group.is_checked()
+    assert group.is_checked()
+    group.forget()
+    with pytest.raises(StopIteration):
+        group.is_checked()
+
+
+def test_a_member_that_stays_is_an_error() -> None:
+    group = GroupCheck(partial(_raise, StateError("problem", "remedy")), session_ms=-1_000)
+    with pytest.raises(StateError, match="problem"):
+        group.wait(lambda: False)
+    # A stopped engine waits for nobody.
+    group.wait(lambda: True)
+    group.forget()
+    with pytest.raises(StateError, match="problem"):
+        group.is_checked()
+
+
+def test_no_partition_is_opened_while_the_members_are_unknown() -> None:
+    group = GroupCheck(partial(_raise, KafkaError("problem", "remedy")), session_ms=0)
+    group.forget()
+    assert not group.is_checked()
+
+
+def _raise(error: Exception) -> None:
+    raise error

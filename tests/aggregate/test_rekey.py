@@ -147,7 +147,7 @@ def test_live_with_invalid_late_and_duplicate_ticks(pipeline: Pipeline) -> None:
 
         def is_complete() -> bool:
             rejected = len(pipeline.records(pipeline.topics.dead, pipeline.topics.late))
-            counted = int(pipeline.candles().filter(interval=0)["volume"].sum())
+            counted = int(pipeline.candles().filter(interval="m1")["volume"].sum())
             return rejected + counted + pipeline.counted("homma_ticks_duplicate") >= len(records)
 
         until(is_complete)

@@ -40,7 +40,8 @@ def test_a_restart_continues_open_candles(pipeline: Pipeline) -> None:
         pipeline.send(single)
         pipeline.work_off()
     same_candles(pipeline.candles(), batch_candles(ticks))
-    runs = {dict(m.headers() or [])["run"] for m in pipeline.records(*pipeline.topics.candles)}
+    records = pipeline.records(*pipeline.topics.candles.values())
+    runs = {dict(m.headers() or [])["run"] for m in records}
     assert len(runs) == 1
 
 
@@ -66,7 +67,7 @@ def test_the_open_transaction_of_a_predecessor_is_aborted(pipeline: Pipeline) ->
     predecessor = pipeline.foreign_transaction()
     predecessor.init()
     predecessor.begin()
-    for topic in pipeline.topics.candles:
+    for topic in pipeline.topics.candles.values():
         predecessor.send(topic, 0, [b"{}"], [b"never seen"], [0], [[("run", b"other")]])
     time.sleep(0.5)
     pipeline.send(tick(DAY + "14:30:20", 11, 2))
@@ -85,7 +86,7 @@ def test_two_engines_share_partitions_and_hand_them_over(bootstrap: str) -> None
         ticks.extend(batch)
 
     def counted() -> bool:
-        return int(pipeline.candles().filter(interval=8)["volume"].sum()) == len(ticks)
+        return int(pipeline.candles().filter(interval="D1")["volume"].sum()) == len(ticks)
 
     often = {"emit_every": timedelta(milliseconds=100)}
     with pipeline.running(**often):
@@ -184,9 +185,9 @@ def test_another_price_is_refused(pipeline: Pipeline) -> None:
 def test_a_candle_of_another_engine_is_refused(pipeline: Pipeline) -> None:
     pipeline.send(tick(DAY + "14:30:10"))
     pipeline.work_off()
-    [record] = pipeline.records(pipeline.topics.candles[0])
+    [record] = pipeline.records(pipeline.topics.candles["m1"])
     producer = Producer(pipeline.config)
-    producer.produce(pipeline.topics.candles[0], record.value(), record.key())
+    producer.produce(pipeline.topics.candles["m1"], record.value(), record.key())
     producer.flush(10)
     with pytest.raises(StateError, match="candles of another run or engine"):
         pipeline.work_off()

@@ -10,7 +10,8 @@ from typing import Any
 import pytest
 from playwright.sync_api import Browser, BrowserContext, expect
 
-from homma.core.interval import INTERVALS
+from homma.core.calendar import DEFAULT_CALENDAR, calendar_of
+from homma.core.fields import CANDLE_FIELDS
 from tests.browser.chart_page import ChartPage
 from tests.browser.site import Site
 from tests.browser.walk import END, MINUTES, SERIES, at
@@ -19,7 +20,7 @@ from tests.stack.waiting import until
 
 # A function, as the page's policy forbids evaluating strings.
 DRAWN = "() => window.homma && window.homma.drawn.candles.length > 0"
-CODES = [interval.code for interval in INTERVALS]
+CODES = DEFAULT_CALENDAR.codes
 
 
 def rows(candles: list[dict[str, Any]]) -> list[list[float]]:
@@ -59,9 +60,9 @@ def test_before_the_first_tick(context: BrowserContext) -> None:
         chart = ChartPage(context.new_page(), address)
         chart.page.goto(address)
         expect(chart.page.locator("#notice")).to_have_text("Waiting for the first candle.")
-        change = server.market.live.add(0, RecordSequence().record(close=1.25))
+        change = server.market.live.add("m1", RecordSequence().record(close=1.25))
         assert change is not None
-        server.streams.events.add_change(0, change)
+        server.streams.events.add_change("m1", change)
         server.streams.notify()
         chart.wait("homma.drawn.candles.length === 1")
         expect(chart.page.locator("#notice")).to_be_hidden()
@@ -120,6 +121,32 @@ def test_all_intervals(chart: ChartPage, site: Site) -> None:
         chart.wait("homma.drawn.candles.length === expected", len(expected))
         assert chart.drawn() == expected
     assert "interval" not in chart.page.url
+
+
+def test_other_intervals_than_the_default_ones(context: BrowserContext) -> None:
+    server, records = make_server(calendar=calendar_of(["s1", "m20", "h2", "D1"])), RecordSequence()
+    for n in range(30):
+        start = f"2025-03-20T14:31:{n:02}.000"
+        server.market.live.add("s1", records.record(start, close=1.0 + n / 100))
+    server.market.live.add("h2", records.record("2025-03-20T14:00:00.000"))
+    server.market.live.mark_backfilled()
+    server.market.is_ready = True
+    with running(server) as address:
+        chart = ChartPage(context.new_page(), address)
+        chart.open()
+        buttons = chart.page.locator("#intervals label")
+        expect(buttons).to_have_text(["s1", "m20", "h2", "D1"])
+        expect(chart.page.get_by_label("1 second", exact=True)).to_be_checked()
+        expect(chart.page.locator("#legend")).to_contain_text("20 Mar 2025 14:31:29")
+        chart.wait("homma.state.interval === 's1' && homma.drawn.candles.length === 30")
+        assert "interval" not in chart.page.url
+        chart.page.locator("#chart").focus()
+        chart.page.keyboard.press("i")
+        chart.page.keyboard.type("h2")
+        chart.wait("homma.state.interval === 'h2' && homma.drawn.candles.length === 1")
+        assert "interval=h2" in chart.page.url
+        assert chart.messages == []
+        chart.page.close()
 
 
 def test_scrolling_back_loads_older_candles(chart: ChartPage) -> None:
@@ -206,6 +233,9 @@ def test_the_visible_candles_are_exported(chart: ChartPage, site: Site, tmp_path
     candles = site.candles("m5", symbol="GBPUSD", source="SOURCE_2", limit=500)
     visible = [candle for candle in candles if first <= candle["time"] <= last]
     assert [row["dateTime"] for row in saved] == [candle["dateTime"] for candle in visible]
+    public = [field.json for field in CANDLE_FIELDS if field.public]
+    assert list(saved[0]) == ["source", "symbol", "interval", *public]
+    assert [int(row["tickCount"]) for row in saved] == [candle["tickCount"] for candle in visible]
     assert [float(row["close"]) for row in saved] == [candle["close"] for candle in visible]
     with chart.page.expect_download() as saving:
         chart.page.get_by_role("button", name="PNG").click()

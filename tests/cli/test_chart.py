@@ -1,5 +1,6 @@
 """The chart of `homma tail`, cell by cell."""
 
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from itertools import pairwise
 
@@ -8,7 +9,7 @@ from rich.cells import cell_len
 
 from homma.cli import chart
 from homma.core.interval import BY_CODE
-from homma.topics.latest import Candle
+from homma.topics.latest import PUBLIC_VALUES, Candle
 
 START = datetime(2025, 3, 20, 13, 58, tzinfo=UTC)
 LABEL = len("8") + 2
@@ -23,7 +24,18 @@ def candle(
 ) -> Candle:
     """A candle of (open, high, low, close), `at` steps after START."""
     o, h, l, c = prices  # noqa: E741
-    return Candle("S", "A", START + at * step, o, h, l, c, volume, final, 1, b"")
+    values = {
+        "open": o,
+        "high": h,
+        "low": l,
+        "close": c,
+        "volume": volume,
+        "tick_count": volume,
+        "is_final": final,
+        "revision": 1,
+    }
+    of_fields = tuple(values.get(field.column) for field in PUBLIC_VALUES)
+    return Candle(("S", "A"), START + at * step, of_fields, b"")
 
 
 def column(picture: str, x: int, rows: int) -> str:
@@ -164,6 +176,23 @@ def test_the_time_axis_of_longer_intervals(code: str, step: timedelta, expected:
     axis = chart.draw(candles, BY_CODE[code], 80, 20).plain.split("\n")[-1].strip()
     assert axis.startswith(expected)
     assert ":" not in axis
+
+
+def test_the_time_axis_of_seconds() -> None:
+    candles = [candle((1, 2, 1, 2), n, step=timedelta(seconds=1)) for n in range(60)]
+    axis = chart.draw(candles, BY_CODE["s1"], 140, 20).plain.split("\n")[-1]
+    assert axis.split() == ["20", "Mar", *(f"13:58:{s:02}" for s in range(0, 60, 10))]
+
+
+@pytest.mark.parametrize("code", [code for code in BY_CODE if code[0] in "smh"])
+def test_the_time_axis_of_every_interval_has_round_times(code: str) -> None:
+    length = timedelta(microseconds=BY_CODE[code].longest_us)
+    midnight = datetime(2025, 3, 20, tzinfo=UTC)
+    candles = [replace(candle((1, 2, 1, 2)), start=midnight + n * length) for n in range(200)]
+    axis = chart.draw(candles, BY_CODE[code], 160, 20).plain.split("\n")[-1]
+    times = [word for word in axis.split() if ":" in word]
+    assert len(times) > 1
+    assert {time.count(":") for time in times} == {2 if code.startswith("s") else 1}
 
 
 def test_labels_of_the_time_axis_do_not_touch() -> None:

@@ -19,8 +19,9 @@ from typing import Any
 import pytest
 from click.testing import CliRunner, Result
 
+from homma.cli.intervals import parse_interval
 from homma.cli.main import homma
-from homma.core.interval import INTERVALS
+from homma.core.calendar import DEFAULT_CALENDAR, calendar_of
 from homma.errors import KafkaError, SettingError
 from homma.topics.kafka.follower import Follower
 from homma.topics.kafka.reading import GroupReader
@@ -95,7 +96,7 @@ def begin_write(
     # Retention would delete records with old dates.
     now_ms = time.time_ns() // 1_000_000
     keys, dates = [key(c) for c in candles], [now_ms] * len(candles)
-    producer.send(pipeline.topics.candles[0], 0, keys, values, dates, [[]] * len(keys))
+    producer.send(pipeline.topics.candles["m1"], 0, keys, values, dates, [[]] * len(keys))
     return producer
 
 
@@ -130,12 +131,26 @@ def test_an_unknown_interval_is_wrong_usage() -> None:
     for code in ("x1", "M5", "1min", "d1"):
         result = CliRunner().invoke(homma, ["tail", code, "AAA"])
         assert isinstance(result.exception, SettingError)
-        assert all(f" {i.code} " in f" {result.exception} " for i in INTERVALS)
+        assert all(f" {i.code} " in f" {result.exception} " for i in DEFAULT_CALENDAR)
     run = subprocess.run(
         [sys.executable, "-m", "homma", "tail", "M5"], capture_output=True, text=True, check=False
     )
     assert run.returncode == 2
     assert len(run.stderr.strip().splitlines()) == 1
+
+
+def test_an_interval_that_was_not_chosen_is_wrong_usage() -> None:
+    calendar = calendar_of(["s1", "m20", "h2", "D1"])
+    assert parse_interval("h2", calendar).name == "2hour"
+    for wrong in ("m1", "M1", "S1"):
+        with pytest.raises(SettingError) as refusal:
+            parse_interval(wrong, calendar)
+        assert str(refusal.value) == (
+            f"{wrong} is not one of the intervals; choose one of s1 m20 h2 D1, or set --intervals"
+        )
+    result = CliRunner().invoke(homma, ["tail", "m1", "AAA", "--intervals", "s1,m20"])
+    assert isinstance(result.exception, SettingError)
+    assert " s1 m20, " in str(result.exception)
 
 
 def test_the_most_recent_source_is_shown_unless_one_is_named(pipeline: Pipeline) -> None:
@@ -193,7 +208,7 @@ def test_only_committed_candles_are_shown(pipeline: Pipeline) -> None:
 
 def write_busy_series(pipeline: Pipeline, count: int) -> None:
     """Write candles of a series that is busier than AAA, to both partitions."""
-    sender, topic = Sender(pipeline.config), pipeline.topics.candles[0]
+    sender, topic = Sender(pipeline.config), pipeline.topics.candles["m1"]
     candles = [candle(n % 600, symbol="BUSY", volume=n + 1) for n in range(count)]
     sender.send(
         topic,
@@ -206,7 +221,7 @@ def write_busy_series(pipeline: Pipeline, count: int) -> None:
 def test_a_large_topic_is_read_from_its_end(pipeline: Pipeline) -> None:
     write(pipeline, *(candle(n) for n in range(3)))
     write_busy_series(pipeline, 12_000)
-    follower = Follower(pipeline.config, pipeline.topics.candles[0])
+    follower = Follower(pipeline.config, pipeline.topics.candles["m1"])
     try:
         steps = list(follower.steps())
         first_count = sum(len(batch) for batch in follower.read(steps[0]))
@@ -258,6 +273,18 @@ def test_lines_if_the_output_is_not_a_terminal(pipeline: Pipeline) -> None:
     assert lines[0] == "2025-03-20T09:00 AAA S O 1.0 H 2.0 L 0.5 C 1.5 V 1 final"
     assert lines[1].endswith("corrected (2x)")
     assert lines[2].endswith("open")
+
+
+def test_candles_of_seconds_show_their_seconds(bootstrap: str) -> None:
+    pipeline = Pipeline(bootstrap, calendar=calendar_of(["s1", "m20"]))
+    pipeline.send(*(tick(f"2025-03-20T09:00:0{n}.500", 10.0 + n, n) for n in range(3)))
+    pipeline.work_off()
+    chosen = ["--intervals", "s1,m20"]
+    lines = once(pipeline, "s1", "AAA", *chosen, json_lines=False).stdout.splitlines()
+    starts = [line.partition(" ")[0] for line in lines]
+    assert starts == [f"2025-03-20T09:00:0{n}" for n in range(3)]
+    [newest] = candles_of(once(pipeline, "m20", "AAA", *chosen))
+    assert (newest["dateTime"], newest["tickCount"]) == ("2025-03-20T09:00:00.000", 3)
 
 
 def test_a_reader_that_exits_is_not_an_error(pipeline: Pipeline) -> None:

@@ -7,7 +7,8 @@ from functools import partial
 import httpx
 import psutil
 
-from homma.lake.schema import CANDLES, TICKS, TableSpec
+from homma.core.calendar import DEFAULT_CALENDAR
+from homma.lake.schema import TICKS, TableSpec, candle_tables
 from homma.lake.table import Lake
 from homma.stack.credentials import read_credentials
 from homma.topics.kafka.admin import Admin
@@ -83,7 +84,7 @@ def test_all_tables_of_the_lake_get_rows(machine: Machine) -> None:
     def rows(spec: TableSpec) -> int:
         return lake.table(spec).scan().height if lake.has_table(spec) else 0
 
-    for spec in (TICKS, *CANDLES):
+    for spec in (TICKS, *candle_tables(DEFAULT_CALENDAR)):
         until(partial(rows, spec))
     lake.close()
 

@@ -6,7 +6,7 @@ from datetime import datetime, timedelta
 
 import polars as pl
 
-from homma.core.interval import INTERVALS
+from homma.core.interval import BY_CODE
 from homma.core.tick import JSON_SCHEMA
 from homma.topics.codec import encode_candles
 from tests.oracle import EPOCH, Candle, Key, Tick, at_of
@@ -37,7 +37,7 @@ def as_records(published: pl.DataFrame) -> dict[Key, Candle]:
         candle = json.loads(value)
         del candle["updateDateTime"]
         start = datetime.fromisoformat(candle["dateTime"])
-        key = (INTERVALS[code].name, candle["source"], candle["symbol"], start)
+        key = (BY_CODE[code].name, candle["source"], candle["symbol"], start)
         assert key not in candles, "published twice at once"
         candles[key] = candle
     return candles

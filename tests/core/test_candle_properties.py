@@ -7,15 +7,25 @@ import polars as pl
 from hypothesis import given
 from hypothesis import strategies as st
 
-from homma.core import candle
+from homma.core import candle, fields
+from homma.core.calendar import DEFAULT_CALENDAR, Calendar
 from homma.core.candle import CANDLE, KEY
 from tests import oracle
+from tests.core.calendars import calendars
 from tests.core.effort import effort
 from tests.core.frames import us
 from tests.oracle import Tick
 
 NOON = datetime(2024, 2, 29, 23, 59)
-MOMENTS = st.sampled_from([timedelta(), timedelta(microseconds=1), timedelta(seconds=60)])
+MOMENTS = st.sampled_from(
+    [
+        timedelta(),
+        timedelta(microseconds=1),
+        timedelta(seconds=14),
+        timedelta(seconds=30),
+        timedelta(seconds=60),
+    ]
+)
 PRICES = st.floats(min_value=0, exclude_min=True, allow_infinity=False)
 
 
@@ -53,9 +63,15 @@ def rows(candles: pl.DataFrame) -> list[tuple[object, ...]]:
     return candles.sort(KEY).rows()
 
 
-def expected(ticks: list[Tick]) -> list[tuple[object, ...]]:
+def rolled_up(ticks: list[Tick], calendar: Calendar = DEFAULT_CALENDAR) -> pl.DataFrame:
+    base = candle.base_candles(frame(ticks), calendar.base)
+    return candle.roll_up(base, calendar.intervals)
+
+
+def expected(ticks: list[Tick], calendar: Calendar = DEFAULT_CALENDAR) -> list[tuple[object, ...]]:
     result: list[tuple[object, ...]] = []
-    for (interval, _, symbol, start), values in oracle.candles(ticks).items():
+    names = [oracle.NAME_OF[code] for code in calendar.codes]
+    for (interval, _, symbol, start), values in oracle.candles(ticks, intervals=names).items():
         order_keys = [
             us(datetime.fromisoformat(values[f"{end}DateTime"])) * 2**63 + values[f"{end}Number"]
             for end in ("open", "close")
@@ -63,20 +79,28 @@ def expected(ticks: list[Tick]) -> list[tuple[object, ...]]:
         result.append(
             (
                 "AB".index(symbol),
-                oracle.NAMES.index(interval),
+                calendar.codes[names.index(interval)],
                 us(start),
                 us(oracle.end_of(interval, start)),
-                *(values[name] for name in ("open", "high", "low", "close", "volume")),
+                *(values[field.json] for field in fields.VALUE_FIELDS),
                 *order_keys,
             )
         )
-    return sorted(result, key=lambda row: row[:3])
+    return sorted(result, key=lambda row: (row[0], calendar.codes.index(str(row[1])), row[2]))
 
 
 @effort(2)
 @given(distinct_ticks())
 def test_a_roll_up_equals_the_oracle(ticks: list[Tick]) -> None:
-    assert rows(candle.roll_up(candle.minute_candles(frame(ticks)))) == expected(ticks)
+    assert rows(rolled_up(ticks)) == expected(ticks)
+
+
+@effort(4)
+@given(distinct_ticks(), calendars())
+def test_a_roll_up_from_the_base_of_any_calendar_equals_the_oracle(
+    ticks: list[Tick], calendar: Calendar
+) -> None:
+    assert rows(rolled_up(ticks, calendar)) == expected(ticks, calendar)
 
 
 @effort(2)
@@ -85,7 +109,7 @@ def test_merging_in_any_order_and_grouping_gives_the_same_candles(
     ticks: list[Tick], random: Random, groups: int
 ) -> None:
     """`merge` is commutative and associative."""
-    singles = [candle.roll_up(candle.minute_candles(frame([tick]))) for tick in ticks]
+    singles = [rolled_up([tick]) for tick in ticks]
     random.shuffle(singles)
     parts = [singles[i::groups] for i in range(groups)]
     merged = [candle.merge(pl.concat(part)) for part in parts if part]
@@ -99,7 +123,7 @@ def test_merging_in_any_order_and_grouping_gives_the_same_candles(
 @effort()
 @given(distinct_ticks())
 def test_merging_merged_candles_changes_nothing(ticks: list[Tick]) -> None:
-    once = candle.roll_up(candle.minute_candles(frame(ticks)))
+    once = rolled_up(ticks)
     assert rows(candle.merge(once)) == rows(once)
     assert rows(candle.merge(once.clear())) == []
 

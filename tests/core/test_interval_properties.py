@@ -7,11 +7,13 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from homma.core.interval import BY_CODE, BY_NAME, COARSEST, FINEST, INTERVALS, Interval, finer
+from homma.core.calendar import DEFAULT_CALENDAR
+from homma.core.interval import BY_CODE, CODE, DAY_US, Interval
 from tests import oracle
 from tests.core.effort import effort
 from tests.core.frames import us
 
+INTERVALS = tuple(BY_CODE.values())
 LAST = datetime(2101, 1, 1)
 INSTANTS = st.datetimes(oracle.EPOCH, LAST)
 MICROSECOND = timedelta(microseconds=1)
@@ -28,31 +30,44 @@ def expected(interval: Interval, at: datetime) -> tuple[int, int]:
     return us(start), us(oracle.end_of(interval.name, start))
 
 
-def test_the_table_lists_all_intervals() -> None:
-    assert [(i.code, i.name) for i in INTERVALS] == [
-        ("m1", "1min"),
-        ("m5", "5min"),
-        ("m10", "10min"),
-        ("m15", "15min"),
-        ("m30", "30min"),
-        ("h1", "1hour"),
-        ("h3", "3hour"),
-        ("h4", "4hour"),
-        ("D1", "1day"),
-        ("W1", "1week"),
-        ("M1", "1month"),
-    ]
-    assert tuple(BY_NAME) == oracle.NAMES
-    assert BY_CODE["m1"] is INTERVALS[FINEST]
-    assert BY_CODE["M1"] is INTERVALS[COARSEST]
-    assert len({name.lower() for name in BY_NAME}) == 11
+def test_the_table_lists_all_intervals_from_the_finest_to_the_coarsest() -> None:
+    assert {interval.code: interval.name for interval in INTERVALS} == oracle.NAME_OF
+    lengths = [interval.longest_us for interval in INTERVALS]
+    assert lengths == sorted(set(lengths))
+    assert list(BY_CODE) == list(oracle.NAME_OF) == CODE.categories.to_list()
+    assert len({name.lower() for name in oracle.NAME_OF.values()}) == len(INTERVALS)
+
+
+def test_the_names_of_tradingviews_protocol() -> None:
+    """A unit and a count in seconds, minutes, days, weeks and months."""
+    names = {code: (i.resolution, *i.aliases) for code, i in BY_CODE.items()}
+    assert {code: names[code] for code in ("s1", "s30", "m1", "m30", "h1", "h4", "h12")} == {
+        "s1": ("1S",),
+        "s30": ("30S",),
+        "m1": ("1",),
+        "m30": ("30",),
+        "h1": ("60",),
+        "h4": ("240",),
+        "h12": ("720",),
+    }
+    assert [names[code] for code in ("D1", "W1", "M1")] == [("1D", "D"), ("1W", "W"), ("1M", "M")]
+    flat = [name for group in names.values() for name in group]
+    assert len(flat) == len(set(flat))
+
+
+def test_the_default_intervals() -> None:
+    assert tuple(interval.name for interval in DEFAULT_CALENDAR) == oracle.NAMES
 
 
 @pytest.mark.parametrize("interval", INTERVALS, ids=lambda interval: interval.code)
 def test_every_boundary_of_130_years(interval: Interval) -> None:
-    """Each midnight, the microseconds around it, and moments in between."""
+    """Each midnight, the microseconds around it, and moments in between.
+
+    Shorter intervals are the same every day, so some of the days are enough.
+    """
     moments = [timedelta(), MICROSECOND, -MICROSECOND, timedelta(hours=7, minutes=44, seconds=59.9)]
-    days = [oracle.EPOCH + timedelta(days=n) for n in range((LAST - oracle.EPOCH).days)]
+    step = 1 if interval.longest_us >= DAY_US else 53
+    days = [oracle.EPOCH + timedelta(days=n) for n in range(0, (LAST - oracle.EPOCH).days, step)]
     instants = [day + moment for day in days[1:] for moment in moments]
     actual = bounds(interval, [us(at) for at in instants])
     assert actual == [expected(interval, at) for at in instants]
@@ -75,54 +90,7 @@ def test_an_instant_is_in_its_interval(interval: Interval, instants: list[dateti
     ]
 
 
-#: The finer intervals that end wherever an interval ends. A month need not start on a Monday.
-FINER = {
-    coarse: [fine for fine in oracle.NAMES[: oracle.NAMES.index(coarse)] if fine != "1week"]
-    for coarse in oracle.NAMES
-}
-FINER["15min"] = ["1min", "5min"]
-FINER["4hour"].remove("3hour")
-
-
-@pytest.mark.parametrize("coarse", oracle.NAMES)
-@effort(0.5)
-@given(INSTANTS)
-def test_a_boundary_is_also_a_boundary_of_finer_intervals(coarse: str, at: datetime) -> None:
-    start, end = bounds(BY_NAME[coarse], [us(at)])[0]
-    for fine in FINER[coarse]:
-        assert [floor for floor, _ in bounds(BY_NAME[fine], [start, end])] == [start, end], fine
-
-
 @pytest.mark.parametrize("interval", INTERVALS, ids=lambda interval: interval.code)
 def test_the_longest_length_is_reached_and_never_exceeded(interval: Interval) -> None:
     at = [us(oracle.EPOCH + timedelta(days=n)) for n in range(800)]
     assert max(end - start for start, end in bounds(interval, at)) == interval.longest_us
-
-
-def test_each_interval_is_a_multiple_of_a_finer_one() -> None:
-    finer_codes = {i.code: fine.code for i in INTERVALS if (fine := finer(i)) is not None}
-    assert finer_codes == {
-        "m5": "m1",
-        "m10": "m5",
-        "m15": "m5",
-        "m30": "m15",
-        "h1": "m30",
-        "h3": "h1",
-        "h4": "h1",
-        "D1": "h4",
-        "W1": "D1",
-        "M1": "D1",
-    }
-
-
-@effort()
-@given(INSTANTS)
-def test_an_interval_contains_its_finer_interval(at: datetime) -> None:
-    instant = pl.select(at=pl.lit(us(at), pl.Int64))
-    for coarse in INTERVALS[1:]:
-        fine = finer(coarse)
-        assert fine is not None
-        fine_start = instant.select(fine.floor(pl.col("at")))
-        start = instant.select(coarse.floor(pl.col("at")))
-        assert fine_start.select(coarse.floor(pl.col("at"))).equals(start), coarse.code
-        assert start.select(fine.floor(pl.col("at"))).equals(start), coarse.code

@@ -9,9 +9,11 @@ import polars as pl
 from hypothesis import given
 from hypothesis import strategies as st
 
+from homma.core import fields
+from homma.core.calendar import DEFAULT_CALENDAR, Calendar
 from homma.core.candle import order_key_number, order_key_us
 from homma.core.compare import Tally, compare
-from homma.core.interval import DAY_US, INTERVALS, MINUTE_US
+from homma.core.interval import BY_CODE, DAY_US, MINUTE_US
 from homma.core.recompute import (
     END_OF_TIME_US,
     EXPECTED,
@@ -37,7 +39,7 @@ MOMENTS = st.integers(0, 5 * 1440).map(lambda minutes: BASE + timedelta(minutes=
 @st.composite
 def ticks(draw: st.DrawFn) -> list[Tick]:
     moments = draw(st.lists(MOMENTS, min_size=1, max_size=6))
-    fields = st.tuples(
+    parts = st.tuples(
         st.sampled_from(moments), st.integers(0, 2), st.sampled_from("AB"), st.floats(1, 2)
     )
     return [
@@ -48,7 +50,7 @@ def ticks(draw: st.DrawFn) -> list[Tick]:
             "number": number,
             "dateTime": at.isoformat(timespec="microseconds"),
         }
-        for at, number, symbol, price in draw(st.lists(fields, min_size=1, max_size=30))
+        for at, number, symbol, price in draw(st.lists(parts, min_size=1, max_size=30))
     ]
 
 
@@ -78,21 +80,23 @@ def by_key(candles: pl.DataFrame) -> dict[Any, Any]:
     )
     for row in split.to_dicts():
         start = datetime.fromtimestamp(row["start_us"] / 1e6, UTC).replace(tzinfo=None)
-        key = (INTERVALS[row["interval"]].name, row["source"], row["symbol"], start)
+        key = (BY_CODE[row["interval"]].name, row["source"], row["symbol"], start)
         assert key not in result, "a candle came out twice"
-        names = ("open", "high", "low", "close", "volume", "openNumber", "close_us")
+        names = (*fields.VALUES, "openNumber", "close_us")
         result[key] = tuple(row[name] for name in names)
     return result
 
 
-def expected(ticks: list[Tick]) -> dict[Any, Any]:
-    names = ("open", "high", "low", "close", "volume", "openNumber")
+def expected(ticks: list[Tick], calendar: Calendar = DEFAULT_CALENDAR) -> dict[Any, Any]:
+    names = (*(field.json for field in fields.VALUE_FIELDS), "openNumber")
     return {
         key: (
             *(candle[name] for name in names),
             us(datetime.fromisoformat(candle["closeDateTime"])),
         )
-        for key, candle in oracle.candles(oracle.counted(ticks)).items()
+        for key, candle in oracle.candles(
+            oracle.counted(ticks), intervals=[interval.name for interval in calendar]
+        ).items()
     }
 
 
@@ -105,7 +109,7 @@ def test_recomputed_candles_equal_the_oracle(
     order = list(range(rows.height))
     chance.shuffle(order)
     edges = [us(BASE) + minute * MINUTE_US for minute in minutes]
-    candles = pl.concat(recompute(slices(rows[order], edges)))
+    candles = pl.concat(recompute(slices(rows[order], edges), DEFAULT_CALENDAR))
     assert candles.schema == EXPECTED
     assert by_key(candles) == expected(drawn_ticks)
 
@@ -117,8 +121,9 @@ def test_a_span_gives_complete_candles_that_start_in_it(
 ) -> None:
     span = EventSpan(us(BASE) + first * MINUTE_US, us(BASE) + (first + length) * MINUTE_US)
     at = pl.col("event_us")
-    rows = frame(drawn_ticks).filter((at >= span.start_us) & (at < span.ticks_end_us()))
-    candles = pl.concat(recompute([Slice(span.start_us, span.ticks_end_us(), rows)], span))
+    end_us = span.ticks_end_us(DEFAULT_CALENDAR)
+    rows = frame(drawn_ticks).filter((at >= span.start_us) & (at < end_us))
+    candles = pl.concat(recompute([Slice(span.start_us, end_us, rows)], DEFAULT_CALENDAR, span))
     in_span = {
         key: value
         for key, value in expected(drawn_ticks).items()
@@ -172,9 +177,9 @@ def test_differences_are_counted_with_examples() -> None:
         for s in "AB"
         for n in range(6)
     ]
-    recomputed = pl.concat(recompute(slices(frame(day), [])))
-    minutes = recomputed.filter(pl.col("interval") == 0).sort(EXPECTED_KEY)
-    others = recomputed.filter(pl.col("interval") != 0)
+    recomputed = pl.concat(recompute(slices(frame(day), []), DEFAULT_CALENDAR))
+    minutes = recomputed.filter(pl.col("interval") == "m1").sort(EXPECTED_KEY)
+    others = recomputed.filter(pl.col("interval") != "m1")
     actual = pl.concat(
         [
             minutes[2:].with_columns(

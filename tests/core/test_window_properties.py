@@ -5,6 +5,7 @@ and restarts from published candles. After every commit, the candles published s
 with the oracle's candles for the ticks before the committed offset.
 """
 
+from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 from random import Random
@@ -15,7 +16,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from homma.core.interval import COARSEST
+from homma.core.calendar import DEFAULT_CALENDAR, Calendar
+from homma.core.interval import CLOCK
 from homma.core.window import Window, WindowRules
 from tests import oracle
 from tests.core.effort import effort
@@ -33,8 +35,14 @@ Step = tuple[Action, float]
 Log = list[tuple[Tick, datetime]]
 
 
-def rules_of(allowed_lateness: timedelta) -> WindowRules:
+def rules_of(
+    allowed_lateness: timedelta,
+    calendar: Calendar = DEFAULT_CALENDAR,
+    publish_from_us: Mapping[str, int] | None = None,
+) -> WindowRules:
     return WindowRules(
+        calendar=calendar,
+        publish_from_us=publish_from_us or {},
         watermark_delay_us=WATERMARK_DELAY // timedelta(microseconds=1),
         idle_timeout_us=IDLE_TIMEOUT // timedelta(microseconds=1),
         allowed_lateness_us=allowed_lateness // timedelta(microseconds=1),
@@ -57,15 +65,19 @@ class State:
 class Engine:
     """Successive owners of a partition, over one log of ticks."""
 
-    def __init__(self, log: Log, allowed_lateness: timedelta) -> None:
+    def __init__(
+        self, log: Log, allowed_lateness: timedelta, calendar: Calendar = DEFAULT_CALENDAR
+    ) -> None:
         self.log = log
         self.allowed_lateness = allowed_lateness
+        self.calendar = calendar
+        self.rules = rules_of(allowed_lateness, calendar)
         self.clock = log[0][1] if log else oracle.EPOCH
-        self.current = self.committed = State(Window(rules_of(allowed_lateness)))
+        self.current = self.committed = State(Window(self.rules))
         #: Every candle record ever committed, and the newest record of each key.
         self.records: list[pl.DataFrame] = []
         self.published: dict[Key, Candle] = {}
-        self.candles_from_us: list[int] = []
+        self.candles_from_us: dict[str, int] = {}
         self.recall_from = 0
         self.committed_clock = self.clock
 
@@ -119,17 +131,21 @@ class Engine:
         )
         self.current = self.committed = replace(self.current, window=window)
         self.committed_clock = self.clock
-        self.candles_from_us = [at // 1000 * 1000 for at in window.candles_from_us]
+        self.candles_from_us = {
+            code: at // 1000 * 1000 for code, at in window.candles_from_us.items()
+        }
         self.recall_from = window.identities.recall_from(self.current.offset)
         self._compare()
         return changed
 
     def _compare(self) -> None:
         ticks = [tick for tick, _ in self.log[: self.current.offset]]
-        expected = oracle.candles(oracle.counted(ticks, self.allowed_lateness))
-        assert without_finality(self.published) == expected
-        # I5: ticks read = dropped as late + duplicates + the volume of the 1-minute candles.
-        volume = sum(c["volume"] for key, c in self.published.items() if key[0] == "1min")
+        # Months are always aggregated, and the base is not.
+        names = [interval.name for interval in self.calendar.aggregated]
+        counted = oracle.counted(ticks, self.allowed_lateness)
+        assert without_finality(self.published) == oracle.candles(counted, intervals=names)
+        # I5: ticks read = dropped as late + duplicates + the volume of an interval's candles.
+        volume = sum(c["volume"] for key, c in self.published.items() if key[0] == names[0])
         assert self.current.offset == len(self.current.dropped) + self.current.duplicates + volume
 
     def abort(self) -> None:
@@ -147,7 +163,7 @@ class Engine:
         if not self.records:
             self.current = self.committed
             return
-        window = Window(rules_of(self.allowed_lateness)).restore_candles(self._newest())
+        window = Window(self.rules).restore_candles(self._newest())
         self._continue(window.restore_identities(self._ticks(0, self.committed.offset)), {})
 
     def resume(self) -> None:
@@ -160,21 +176,18 @@ class Engine:
         if not self.records:
             self.current = self.committed
             return
-        since = pl.Series(self.candles_from_us)
         newest = self._newest()
-        read = newest.filter(
-            (pl.col("interval") == COARSEST)
-            | (pl.col("published_us") >= since.gather(newest["interval"]))
-        )
+        since = pl.col("interval").replace_strict(self.candles_from_us, return_dtype=pl.Int64)
+        read = newest.filter((pl.col("interval") == CLOCK.code) | (pl.col("published_us") >= since))
         dormant_before_us = us(self.committed_clock - self.allowed_lateness)
-        months = newest.filter(pl.col("interval") == COARSEST).group_by("source", "symbol")
+        months = newest.filter(pl.col("interval") == CLOCK.code).group_by("source", "symbol")
         latest = months.agg(pl.col("published_us").max(), pl.col("ticks_before").max())
         dormant = {
             (source, symbol): before
             for source, symbol, at, before in latest.iter_rows()
             if at < dormant_before_us
         }
-        window = Window(rules_of(self.allowed_lateness)).restore_candles(read)
+        window = Window(self.rules).restore_candles(read)
         window = window.restore_identities(self._ticks(self.recall_from, self.committed.offset))
         self._continue(window, dormant)
 
@@ -517,7 +530,8 @@ def test_a_dormant_series_keeps_its_candles_when_the_clock_finalizes_its_month()
 
 
 def test_a_candle_that_a_rebuild_leaves_out_is_never_published() -> None:
-    rules = replace(rules_of(timedelta(minutes=10)), publish_from_us=us(NOON))
+    begin = dict.fromkeys(DEFAULT_CALENDAR.codes, us(NOON))
+    rules = rules_of(timedelta(minutes=10), publish_from_us=begin)
     log = [(tick("S", "A", _at(s), n), _at(s)) for n, s in enumerate((1, 61, 4000))]
     window, applied = Window(rules).apply(tick_frame([(n, *row) for n, row in enumerate(log)]))
     assert applied.accepted == 3

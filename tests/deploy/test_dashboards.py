@@ -9,9 +9,9 @@ import pytest
 import yaml
 from grafana_foundation_sdk.models.dashboard import Dashboard
 
-from homma.core.interval import INTERVALS
+from homma.core.calendar import DEFAULT_CALENDAR
 from homma.errors import SettingError
-from homma.lake.schema import BY_NAME
+from homma.lake.schema import candle_tables
 from homma.rendered.grafana import pipeline
 from tests.deploy.dashboards import FOLDER, PanelQuery, dashboard, panel_queries, variables
 from tests.deploy.test_prometheus import known_metrics, metrics_in
@@ -24,7 +24,7 @@ def test_candles_are_selected_by_source_symbol_and_interval() -> None:
     selectors = variables("candles")
     assert list(selectors) == ["trino", "lake", "source", "symbol", "interval"]
     options = {o["text"]: o["value"] for o in selectors["interval"]["options"]}
-    assert options == {i.code: i.name for i in INTERVALS}
+    assert options == {i.code: i.name for i in DEFAULT_CALENDAR}
     pairs = dict(pair.split(" : ") for pair in selectors["interval"]["query"].split(","))
     assert pairs == options
 
@@ -32,14 +32,15 @@ def test_candles_are_selected_by_source_symbol_and_interval() -> None:
 def test_all_intervals_have_a_row_of_panels() -> None:
     panels = dashboard("candles")["panels"]
     [row] = [index for index, panel in enumerate(panels) if panel["type"] == "row"]
-    assert [panel["title"] for panel in panels[row + 1 :]] == [i.code for i in INTERVALS]
+    assert [panel["title"] for panel in panels[row + 1 :]] == [i.code for i in DEFAULT_CALENDAR]
     assert {panel["type"] for panel in panels[row + 1 :]} == {"candlestick"}
 
 
 def test_queries_use_tables_of_the_lake() -> None:
+    tables = {spec.name for spec in candle_tables(DEFAULT_CALENDAR)}
     for query in panel_queries("candles"):
         [name] = re.findall(r"\$\{lake\}\.(\S+)", query.query)
-        assert name.replace("${interval}", INTERVALS[0].name) in BY_NAME
+        assert name.replace("${interval}", DEFAULT_CALENDAR.finest.name) in tables
 
 
 @pytest.mark.parametrize("panel", panel_queries("pipeline"), ids=lambda p: f"{p.title}-{p.ref}")
@@ -103,10 +104,11 @@ def test_the_data_sources_match_the_variables() -> None:
 
 def test_without_the_sdk_an_error_says_how_to_install_it(monkeypatch: pytest.MonkeyPatch) -> None:
     from homma.cli import render  # noqa: PLC0415
+    from homma.cli.main import homma  # noqa: PLC0415
 
     def missing(name: str) -> None:
         raise ModuleNotFoundError(name=name)
 
     monkeypatch.setattr(render, "import_module", missing)
     with pytest.raises(SettingError, match="not installed"):
-        render.RENDERED["deploy/grafana/dashboards/candles.json"](None)  # type: ignore[arg-type]
+        render.renderers(DEFAULT_CALENDAR)["deploy/grafana/dashboards/candles.json"](homma)

@@ -13,7 +13,8 @@ import pytest
 import trino as client
 from pyiceberg.catalog import Catalog, load_catalog
 
-from homma.lake.schema import BY_NAME
+from homma.core.calendar import DEFAULT_CALENDAR
+from homma.lake.schema import tables as specs
 from homma.lake.table import Lake
 from homma.settings import TopicSettings
 from homma.stack import trino
@@ -48,8 +49,9 @@ def frames(lake: dict[str, str], catalog: Catalog) -> dict[str, pl.DataFrame]:
     """The rows of the 12 tables by name."""
     frames = market()
     with closing(Lake(lake, NAMESPACE)) as tables:
+        by_name = {spec.name: spec for spec in specs(DEFAULT_CALENDAR)}
         for name, frame in frames.items():
-            tables.ensure_table(BY_NAME[name])
+            tables.ensure_table(by_name[name])
             append(catalog, f"{NAMESPACE}.{name}", frame)
     return frames
 

@@ -7,9 +7,10 @@ from typing import Final
 
 import polars as pl
 
-from homma.core.candle import minute_candles, order_key, order_key_number, order_key_us, roll_up
+from homma.core.calendar import DEFAULT_CALENDAR
+from homma.core.candle import base_candles, order_key, order_key_number, order_key_us, roll_up
 from homma.core.series import NAMES
-from homma.lake.schema import CANDLES, INSTANT, TICKS, TableSpec
+from homma.lake.schema import INSTANT, TICKS, TableSpec, candle_tables
 
 #: Symbol, initial price, decimals.
 SYMBOLS: Final = (("BNBUSD", 627.0, 2), ("EURUSD", 1.08512, 5))
@@ -33,9 +34,14 @@ def market() -> dict[str, pl.DataFrame]:
         *NAMES,
     )
     named = coded.select("series", *NAMES).unique()
-    candles = roll_up(minute_candles(coded)).join(named, on="series", maintain_order="left")
+    base = base_candles(coded, DEFAULT_CALENDAR.base)
+    candles = roll_up(base, DEFAULT_CALENDAR.intervals).join(
+        named, on="series", maintain_order="left"
+    )
     last_us = ticks["date_time"].max()
-    return {TICKS.name: ticks} | {spec.name: _candles(candles, spec, last_us) for spec in CANDLES}
+    return {TICKS.name: ticks} | {
+        spec.name: _candles(candles, spec, last_us) for spec in candle_tables(DEFAULT_CALENDAR)
+    }
 
 
 def _ticks() -> pl.DataFrame:
@@ -48,11 +54,23 @@ def _ticks() -> pl.DataFrame:
             price = round(price * rng.gauss(1, 1e-4), decimals)
             after_ms = rng.randrange(EVERY_S * 1000)
             moment = START + timedelta(seconds=number * EVERY_S, milliseconds=after_ms)
-            sides = (round(price + step, decimals), round(price - step, decimals), price)
             rows.append(
-                (source, symbol, moment, number, *sides, 0.0, 0.0, True, None, partition, number)
+                {
+                    "source": source,
+                    "symbol": symbol,
+                    "date_time": moment,
+                    "number": number,
+                    "ask": round(price + step, decimals),
+                    "bid": round(price - step, decimals),
+                    "mid": price,
+                    "ask_markup": 0.0,
+                    "bid_markup": 0.0,
+                    "is_tradable": True,
+                    "kafka_partition": partition,
+                    "kafka_offset": number,
+                }
             )
-    return pl.DataFrame(rows, TICKS.schema, orient="row")
+    return pl.DataFrame(rows, TICKS.schema)
 
 
 def _candles(candles: pl.DataFrame, spec: TableSpec, last: object) -> pl.DataFrame:
@@ -68,5 +86,6 @@ def _candles(candles: pl.DataFrame, spec: TableSpec, last: object) -> pl.DataFra
         "revision": final.cast(pl.Int32),
         "update_date_time": pl.lit(WRITTEN),
     }
-    rows = candles.filter(pl.col("interval") == spec.interval).with_columns(**columns)
+    assert spec.interval is not None
+    rows = candles.filter(pl.col("interval") == spec.interval.code).with_columns(**columns)
     return rows.select(spec.schema.names()).cast(spec.schema).sort(spec.sort)

@@ -83,7 +83,7 @@ def test_maintenance_keeps_all_rows(airflow: Airflow, sandbox: Sandbox) -> None:
 def test_wrong_candles_are_repaired_and_verified_again(airflow: Airflow, sandbox: Sandbox) -> None:
     unchanged = airflow.test("verify_candles", "--conf", ALL_TIME)
     assert unchanged.returncode == 0, output(unchanged)[-3000:]
-    assert tamper(sandbox.sinks, 8, pl.col("volume") > 0, close=pl.col("close") + 1) > 0
+    assert tamper(sandbox.sinks, "D1", pl.col("volume") > 0, close=pl.col("close") + 1) > 0
     assert verified(sandbox.sinks).wrong > 0
     repaired = airflow.test("verify_candles", "--conf", ALL_TIME)
     assert repaired.returncode == 0, output(repaired)[-3000:]

@@ -11,8 +11,9 @@ from typing import Any
 import polars as pl
 import pytest
 
-from homma.core.interval import INTERVALS
-from homma.lake.schema import CANDLES
+from homma.core.calendar import DEFAULT_CALENDAR
+from homma.core.interval import BY_CODE
+from homma.lake.schema import candle_tables
 from tests.aggregate.pipeline import tick
 from tests.engines.sandbox import ROOT, Sandbox
 from tests.lake.checking import tamper
@@ -71,9 +72,9 @@ def built(dbt: Dbt) -> Dbt:
 def test_everything_is_built_and_all_tests_pass(built: Dbt) -> None:
     results = built.results()
     assert set(results.values()) == {"success", "pass"}
-    views = 1 + 2 * len(INTERVALS)
+    views = 1 + 2 * len(DEFAULT_CALENDAR.intervals)
     assert Counter(results.values())["success"] == views + 5
-    for interval in INTERVALS:
+    for interval in DEFAULT_CALENDAR:
         assert results[f"one_row_per_candle_stg_candle_{interval.name}_{interval.name}"] == "pass"
 
 
@@ -166,7 +167,7 @@ def test_source_freshness(built: Dbt) -> None:
     # The quotes are from 2014, and their candles were written today.
     ticks = by_table.pop("stock_ticks_iceberg")
     assert (ticks["status"], ticks["max_loaded_at"][:10]) == ("error", "2014-05-05")
-    assert set(by_table) == {spec.name for spec in CANDLES}
+    assert set(by_table) == {spec.name for spec in candle_tables(DEFAULT_CALENDAR)}
     assert all(row["max_loaded_at"] > "2026" for row in by_table.values())
 
 
@@ -200,10 +201,10 @@ def test_a_test_fails_when_it_should(built: Dbt) -> None:
     """Runs after the tests that need a correct lake."""
     sinks = built.sandbox.sinks
     some = pl.col("volume") > 0
-    assert tamper(sinks, 0, pl.col("volume") > 20, high=pl.col("low") - 1)
-    assert tamper(sinks, 0, pl.col("date_time").dt.hour() == 12)
-    assert tamper(sinks, 4, some, close=pl.col("open"))
-    assert tamper(sinks, 8, some, close=pl.col("close") + 1)
+    assert tamper(sinks, "m1", pl.col("volume") > 20, high=pl.col("low") - 1)
+    assert tamper(sinks, "m1", pl.col("date_time").dt.hour() == 12)
+    assert tamper(sinks, "m30", some, close=pl.col("open"))
+    assert tamper(sinks, "D1", some, close=pl.col("close") + 1)
     models = ["stg_candle_1min", "stg_candle_30min", "stg_live_candle_1day"]
     failed = built.run("test", "--select", *models, KAFKA_CATALOG="kafka")
     assert failed.returncode == 1
@@ -238,11 +239,11 @@ def test_trino_lands_candles_in_place_of_homma(sandbox: Sandbox, dbt: Dbt) -> No
     last: Any = sandbox.quotes["dateTime"].max()
     sandbox.pipeline.send(tick(f"{last:%Y-%m-%dT%H:%M:%S}.000", 2.0, 10**9, "EURUSD", "SOURCE_2"))
     sandbox.pipeline.work_off()
-    intervals = {"1min": 0, "1day": 8}
-    models = [f"land_candle_{name}" for name in intervals]
+    names = {code: BY_CODE[code].name for code in ("m1", "D1")}
+    models = [f"land_candle_{name}" for name in names.values()]
     assert dbt.run("run", "--select", *models, **by_trino).returncode == 0
-    for name, code in intervals.items():
-        sinks.check_candles(f"candle_{name}_iceberg", sandbox.pipeline.topics.candles[code])
+    for code, name in names.items():
+        sinks.check_candles(f"candle_{name}_iceberg", code)
     properties = sinks.table("candle_1min_iceberg").properties
     assert properties["homma.sink"] == "trino"
     # And back: `homma land` continues from Trino's offsets.

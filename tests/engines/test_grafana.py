@@ -5,7 +5,8 @@ from datetime import timedelta
 import polars as pl
 import pytest
 
-from homma.core.interval import INTERVALS, Interval
+from homma.core.calendar import DEFAULT_CALENDAR
+from homma.core.interval import Interval
 from tests.deploy.dashboards import (
     PanelQuery,
     dashboard,
@@ -29,7 +30,17 @@ CANDLE = {
     **dict.fromkeys(("open", "high", "low", "close"), "double"),
     "volume": "bigint",
 }
-NEWEST_COLUMNS = ("time", "source", "symbol", "open", "high", "low", "close", "volume", "is_final")
+NEWEST_COLUMNS = (
+    "time",
+    "source",
+    "symbol",
+    "open",
+    "high",
+    "low",
+    "close",
+    "volume",
+    "tick_count",
+)
 #: Queries for the selected interval, and queries for a fixed interval.
 SELECTED = [q for q in panel_queries("candles") if "${interval}" in q.query]
 FIXED = [q for q in panel_queries("candles") if "${interval}" not in q.query]
@@ -52,15 +63,15 @@ def within(frame: pl.DataFrame, panel: PanelQuery) -> pl.DataFrame:
     return frame.filter(pl.col("date_time").is_between(since, until)).sort("date_time")
 
 
-@pytest.mark.parametrize("interval", INTERVALS, ids=lambda interval: interval.code)
+@pytest.mark.parametrize("interval", DEFAULT_CALENDAR, ids=lambda interval: interval.code)
 def test_the_candles_of_each_interval(
     run_query: RunQuery, frames: dict[str, pl.DataFrame], interval: Interval
 ) -> None:
     name = interval.name
-    code = INTERVALS.index(interval)
     frame = frames[f"candle_{name}_iceberg"]
     one_series = frame.filter(pl.col("source") == SOURCES[0], pl.col("symbol") == SYMBOL)
-    for panel in (SELECTED[0], FIXED[code]):
+    [fixed] = [panel for panel in FIXED if panel.title == interval.code]
+    for panel in (SELECTED[0], fixed):
         kinds, rows = run_panel(run_query, panel, name)
         assert kinds == CANDLE
         expected = within(one_series, panel).select(

@@ -5,7 +5,8 @@ from datetime import datetime
 import polars as pl
 import pytest
 
-from homma.lake.schema import TABLES
+from homma.core.calendar import DEFAULT_CALENDAR
+from homma.lake.schema import tables
 from tests.engines.conftest import ROOT, Spark
 
 pytestmark = pytest.mark.stack
@@ -36,7 +37,8 @@ def test_the_exact_commands(spark: Spark, frames: dict[str, pl.DataFrame]) -> No
 
 
 def test_all_tables_are_complete(spark: Spark, frames: dict[str, pl.DataFrame]) -> None:
-    counts = "\n".join(f"select '{t.name}', count(*) from market_data.{t.name};" for t in TABLES)
+    names = [spec.name for spec in tables(DEFAULT_CALENDAR)]
+    counts = "\n".join(f"select '{name}', count(*) from market_data.{name};" for name in names)
     process = spark(f"use demo;\n{counts}\nselect current_timezone(), 1;\n")
     assert process.returncode == 0, process.stderr
     results = dict(line.split("\t") for line in process.stdout.splitlines() if "\t" in line)

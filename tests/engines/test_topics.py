@@ -7,10 +7,10 @@ from typing import Any
 import polars as pl
 import pytest
 
-from homma.core.interval import INTERVALS
+from homma.core.calendar import DEFAULT_CALENDAR
 from homma.feed.invalid import CORRUPTIONS
 from homma.lake import records
-from homma.lake.schema import CANDLES, TABLES, TICKS
+from homma.lake.schema import TICKS, candle_table, tables
 from homma.stack.statements import split
 from homma.topics.kafka.reading import Message
 from tests.aggregate.pipeline import Pipeline, tick
@@ -47,7 +47,7 @@ def filled(pipeline: Pipeline) -> Pipeline:
     value = tick(now.isoformat(timespec="milliseconds"), symbol=HIDDEN)
     sent_ms = [int(now.replace(tzinfo=UTC).timestamp() * 1000)]
     aborted.send(pipeline.topics.ticks, 0, [None], [json.dumps(value).encode()], [0], [[]])
-    for topic in pipeline.topics.candles:
+    for topic in pipeline.topics.candles.values():
         candle = dict.fromkeys(("open", "high", "low", "close", "volume"), 1) | {
             "source": "S",
             "symbol": HIDDEN,
@@ -57,7 +57,7 @@ def filled(pipeline: Pipeline) -> Pipeline:
     aborted.abort()
     tombstones = pipeline.foreign_transaction(1)
     tombstones.init()
-    for topic in pipeline.topics.candles:
+    for topic in pipeline.topics.candles.values():
         # A tombstone for the newest candle, and an invalid record.
         messages = [message for message in pipeline.records(topic) if message.value()]
         key, partition = messages[-1].key(), messages[-1].partition()
@@ -77,11 +77,13 @@ def newest(messages: list[Message]) -> pl.DataFrame:
     """The newest candles of a topic's records."""
     newest_by_key = {(m.partition(), m.key()): m for m in messages}
     rows = records.candles(list(newest_by_key.values())).records
-    return rows.filter(~pl.col("is_deleted")).select(CANDLES[0].schema.names())
+    return rows.filter(~pl.col("is_deleted")).select(
+        candle_table(DEFAULT_CALENDAR.finest).schema.names()
+    )
 
 
 def test_every_topic_can_be_selected(query: Query, filled: Pipeline) -> None:
-    for topic in (filled.topics.ticks, *filled.topics.candles):
+    for topic in (filled.topics.ticks, *filled.topics.public_candles.values()):
         rows = query(f"SELECT * FROM kafka.market_data.{topic}")
         assert len(rows) == len(filled.records(topic)) > 0
         assert HIDDEN not in {row[1] for row in rows}
@@ -97,9 +99,9 @@ def test_the_view_of_ticks_has_the_valid_ticks(query: Query, filled: Pipeline) -
     assert len(rows) == valid.height == 360
 
 
-@pytest.mark.parametrize("code", range(len(INTERVALS)), ids=lambda code: INTERVALS[code].code)
+@pytest.mark.parametrize("code", DEFAULT_CALENDAR.codes)
 def test_a_view_has_the_newest_record_of_each_candle(
-    query: Query, filled: Pipeline, code: int
+    query: Query, filled: Pipeline, code: str
 ) -> None:
     topic = filled.topics.candles[code]
     messages = filled.records(topic)
@@ -113,16 +115,19 @@ def test_a_view_has_the_newest_record_of_each_candle(
 def test_the_views_have_the_columns_of_the_tables(
     query: Query, frames: dict[str, pl.DataFrame], filled: Pipeline
 ) -> None:
-    for spec, topic in zip(TABLES, (filled.topics.ticks, *filled.topics.candles), strict=True):
+    specs = tables(DEFAULT_CALENDAR)
+    for spec, topic in zip(
+        specs, (filled.topics.ticks, *filled.topics.public_candles.values()), strict=True
+    ):
         table, view = (
             [row[:2] for row in query(f"DESCRIBE {name}")] for name in (spec.name, f"live.{topic}")
         )
         assert view == table
-    assert TABLES[0] is TICKS
+    assert specs[0] is TICKS
 
 
 def test_records_older_than_an_hour_are_not_read(query: Query, filled: Pipeline) -> None:
-    [(plan,)] = query(f"EXPLAIN SELECT * FROM iceberg.live.{filled.topics.candles[0]}")
+    [(plan,)] = query(f"EXPLAIN SELECT * FROM iceberg.live.{filled.topics.candles['m1']}")
     # Trino reads from that timestamp; a filter alone would read every record.
     assert "constraint={KafkaColumnHandle{name=_timestamp" in plan
 

@@ -12,7 +12,8 @@ import pytest
 from pyiceberg.catalog import Catalog
 from trino.exceptions import TrinoUserError
 
-from homma.lake.schema import BY_NAME, TABLES, TICKS
+from homma.core.calendar import DEFAULT_CALENDAR
+from homma.lake.schema import TICKS, tables
 from homma.lake.table import Lake
 from tests.aggregate.pipeline import Pipeline
 from tests.engines.conftest import NAMESPACE, ROOT, Query, append
@@ -21,9 +22,10 @@ from tests.faults.engines import Feed, market
 from tests.lake.sinks import Sinks
 
 pytestmark = [pytest.mark.stack, pytest.mark.timeout(900)]
+BY_NAME = {spec.name: spec for spec in tables(DEFAULT_CALENDAR)}
 
 
-@pytest.mark.parametrize("name", [table.name for table in TABLES])
+@pytest.mark.parametrize("name", list(BY_NAME))
 def test_every_table_has_its_rows(query: Query, frames: dict[str, pl.DataFrame], name: str) -> None:
     rows = query(f"SELECT * FROM {name}")
     assert len(rows) == frames[name].height

@@ -132,6 +132,8 @@ class Engines:
             pipeline.topics.ticks,
             "--candle-topic",
             pipeline.name + "_{name}",
+            "--intervals",
+            str(pipeline.calendar),
             "--group",
             pipeline.settings.group,
             "--emit-every",
@@ -277,7 +279,7 @@ class Watch:
         self._consumer.assign(
             [
                 TopicPartition(topic, partition, 0)
-                for topic in pipeline.topics.candles
+                for topic in pipeline.topics.candles.values()
                 for partition in range(pipeline.partitions)
             ]
         )
@@ -285,7 +287,9 @@ class Watch:
         self._thread = threading.Thread(target=self._run)
         self._newest: dict[tuple[str, bytes], tuple[int, int, int]] = {}
         #: Ticks added to candles by topic, partition and the offset committed with them.
-        self._added: dict[str, Counter[Position]] = {t: Counter() for t in pipeline.topics.candles}
+        self._added: dict[str, Counter[Position]] = {
+            topic: Counter() for topic in pipeline.topics.candles.values()
+        }
         self.seen = 0
         self.rolled_back: list[str] = []
 
@@ -449,12 +453,13 @@ def check(
             else:
                 accepted.append(read)
     candles = pipeline.candles()
-    minutes = int(candles.filter(pl.col("interval") == 0)["volume"].sum())
+    finest = pl.col("interval") == pipeline.calendar.finest.code
+    counted_ticks = int(candles.filter(finest)["volume"].sum())
     for topic, expected in ((pipeline.topics.dead, dead), (pipeline.topics.late, late)):
         actual, due = Counter(_refused(pipeline, topic)), Counter(expected)
         assert actual == due, f"{topic} lacks {due - actual}, should not have {actual - due}"
-    assert len(records) == len(dead) + len(late) + duplicates + minutes
-    same_candles(candles, batch_candles(_frame(accepted)))
+    assert len(records) == len(dead) + len(late) + duplicates + counted_ticks
+    same_candles(candles, batch_candles(_frame(accepted), calendar=pipeline.calendar))
     return candles.height
 
 

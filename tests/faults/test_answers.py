@@ -18,6 +18,7 @@ from confluent_kafka.admin import (  # type: ignore[attr-defined]
     ConfigResource,
 )
 
+from homma.core.interval import CLOCK
 from homma.errors import Aborted
 from homma.topics.kafka.reading import GroupReader, Reader
 from tests.aggregate.pipeline import Pipeline, until
@@ -278,7 +279,7 @@ def limit_months(pipeline: Pipeline, size_bytes: int) -> None:
         "max.message.bytes", str(size_bytes), incremental_operation=AlterConfigOpType.SET
     )
     topic = ConfigResource(
-        ConfigResource.Type.TOPIC, pipeline.topics.candles[-1], incremental_configs=[entry]
+        ConfigResource.Type.TOPIC, pipeline.topics.candles[CLOCK.code], incremental_configs=[entry]
     )
     client = AdminClient(pipeline.config)
     client.incremental_alter_configs([topic])[topic].result(10)
@@ -293,7 +294,7 @@ def test_a_producer_closes_whatever_happens_to_its_transaction(route: Route) -> 
 
     def write() -> None:
         producer.begin()
-        producer.send(pipeline.topics.candles[-1], 0, [b"{}"], [b"{}"], [0], [[]])
+        producer.send(pipeline.topics.candles[CLOCK.code], 0, [b"{}"], [b"{}"], [0], [[]])
 
     def rolled_back() -> bool:
         write()

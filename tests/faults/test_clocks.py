@@ -14,7 +14,7 @@ from pathlib import Path
 import polars as pl
 import pytest
 
-from homma.core.interval import COARSEST
+from homma.core.interval import CLOCK
 from tests import oracle
 from tests.aggregate.pipeline import Pipeline, tick
 from tests.faults.brokers import own_broker
@@ -71,7 +71,7 @@ def now() -> datetime:
 
 def updated_at(pipeline: Pipeline) -> datetime:
     """The updateDateTime of the last candle written."""
-    [*_, last] = pipeline.records(pipeline.topics.candles[COARSEST])
+    [*_, last] = pipeline.records(pipeline.topics.candles[CLOCK.code])
     return datetime.fromisoformat(json.loads(last.value() or b"")["updateDateTime"])
 
 

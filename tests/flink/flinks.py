@@ -18,6 +18,7 @@ from confluent_kafka.admin import (  # type: ignore[attr-defined]
     ConfigResource,
 )
 
+from homma.core.calendar import DEFAULT_CALENDAR, Calendar
 from homma.stack.flink_rest import Rest
 from homma.topics import contract
 from homma.topics.kafka.admin import Admin
@@ -30,9 +31,11 @@ TIMEOUT_S = 900.0
 Record = tuple[bytes | None, bytes, int | None]
 
 
-def pipeline_with_timestamps(bootstrap: str, partitions: int = 1) -> Pipeline:
+def pipeline_with_timestamps(
+    bootstrap: str, partitions: int = 1, calendar: Calendar = DEFAULT_CALENDAR
+) -> Pipeline:
     """Topics whose records keep their timestamps, however old."""
-    pipeline = Pipeline(bootstrap, partitions)
+    pipeline = Pipeline(bootstrap, partitions, calendar=calendar)
     accept_any_timestamp(pipeline)
     return pipeline
 
@@ -115,6 +118,8 @@ class Flink:
             self.settings.dead_topic,
             "--dir",
             str(self.home),
+            "--intervals",
+            str(self.settings.intervals),
             "--flink-port",
             str(self.port),
             "--state-backend",

@@ -7,8 +7,9 @@ from datetime import timedelta
 import polars as pl
 import pytest
 
+from homma.core.calendar import DEFAULT_CALENDAR
 from homma.core.candle import order_key_number, order_key_us
-from homma.core.interval import BY_NAME, DAY_US, INTERVALS
+from homma.core.interval import DAY_US, Interval
 from homma.core.recompute import END_OF_TIME_US, FROM_FILE, TICKS, EventSpan, Slice, recompute
 from homma.topics.kafka.reading import Message
 from homma.topics.ticks import parse_ticks
@@ -26,12 +27,9 @@ def of_prefix(candles: pl.DataFrame, prefix: str) -> pl.DataFrame:
     return candles.filter(pl.col("source").str.starts_with(prefix))
 
 
-def candle_rows(candles: pl.DataFrame, interval: str) -> list[Candle]:
+def candle_rows(candles: pl.DataFrame, interval: Interval) -> list[Candle]:
     """Rows in the form of golden cases, sorted, without the fields that Flink leaves null."""
-    names = list(BY_NAME)
-    rows = candles.filter(pl.col("interval") == names.index(interval)).sort(
-        "source", "symbol", "start_us"
-    )
+    rows = candles.filter(pl.col("interval") == interval.code).sort("source", "symbol", "start_us")
 
     def text(us: pl.Expr, digits: int) -> pl.Expr:
         return us.cast(pl.Datetime("us")).dt.to_string(f"%Y-%m-%dT%H:%M:%S%.{digits}f")
@@ -45,6 +43,7 @@ def candle_rows(candles: pl.DataFrame, interval: str) -> list[Candle]:
         "low",
         "close",
         "volume",
+        pl.col("tick_count").alias("tickCount"),
         text(order_key_us(pl.col("open_order_key")), 6).alias("openDateTime"),
         order_key_number(pl.col("open_order_key")).alias("openNumber"),
         text(order_key_us(pl.col("close_order_key")), 6).alias("closeDateTime"),
@@ -59,14 +58,14 @@ def test_golden_cases_and_generated_logs(results: EngineResults, engine: str) ->
     for case in results.cases:
         candles = of_prefix(getattr(results, engine), case.prefix)
         by_key = oracle.candles(oracle.counted(case.ticks, timedelta(minutes=10)))
-        for interval in BY_NAME:
+        for interval in DEFAULT_CALENDAR:
             expected = [
                 c
                 for key, c in by_key.items()
-                if key[0] == interval and c["source"].startswith(case.prefix)
+                if key[0] == interval.name and c["source"].startswith(case.prefix)
             ]
             expected.sort(key=lambda c: (c["source"], c["symbol"], c["dateTime"]))
-            assert candle_rows(candles, interval) == expected, (case.name, interval)
+            assert candle_rows(candles, interval) == expected, (case.name, interval.code)
             compared += len(expected)
     assert compared > 500
 
@@ -92,7 +91,7 @@ def test_the_invalid_records_that_flink_accepts(results: EngineResults) -> None:
 def test_flink_and_the_embedded_engine_agree_on_everything(results: EngineResults) -> None:
     candles = without_invalid(results.candles)
     assert candles.height > 2_500
-    assert set(candles["interval"].unique()) == set(range(len(INTERVALS)))
+    assert set(candles["interval"].unique()) == set(DEFAULT_CALENDAR.codes)
     same_candles(candles, without_invalid(results.embedded))
 
 
@@ -117,7 +116,7 @@ def test_batch_agrees(results: EngineResults) -> None:
     )
     # The first week began before the epoch.
     span = EventSpan(start_us=-7 * DAY_US)
-    candles = pl.concat(recompute([Slice(0, END_OF_TIME_US, ticks)], span))
+    candles = pl.concat(recompute([Slice(0, END_OF_TIME_US, ticks)], DEFAULT_CALENDAR, span))
     same_candles(without_invalid(results.candles), without_invalid(candles))
 
 
@@ -139,10 +138,12 @@ def test_ticks_dropped_as_late_are_the_same(results: EngineResults) -> None:
 
 def test_records_meet_the_contract(results: EngineResults) -> None:
     pipeline = results.flink.pipeline
-    for message in pipeline.records(pipeline.topics.candles[0], pipeline.topics.candles[-1])[:500]:
+    topics = pipeline.topics.candles
+    for message in pipeline.records(topics["m1"], topics["M1"])[:500]:
         candle = json.loads(message.value() or b"")
         key = {name: candle[name] for name in ("source", "symbol", "dateTime")}
         assert json.loads(message.key() or b"") == key
+        assert candle["tickCount"] == candle["volume"] > 0
         assert candle["isFinal"] is None
         assert candle["revision"] is None
         assert b" " not in (message.key() or b"").replace(b" a/b", b"")

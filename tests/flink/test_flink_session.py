@@ -6,7 +6,6 @@ from pathlib import Path
 
 import pytest
 
-from homma.core.interval import FINEST
 from tests.aggregate.pipeline import Pipeline, batch_candles, same_candles, tick, until
 from tests.flink.flinks import TIMEOUT_S, Flink, end
 from tests.flink.session import session
@@ -24,7 +23,7 @@ def ticks(first: int, count: int) -> list[dict[str, object]]:
 
 def count_minutes(flink: Flink) -> int:
     """The number of committed 1-minute candles."""
-    records = flink.pipeline.records(flink.pipeline.topics.candles[FINEST])
+    records = flink.pipeline.records(flink.pipeline.topics.candles["m1"])
     return len({message.key() for message in records})
 
 

@@ -9,9 +9,10 @@ from typing import Any
 import polars as pl
 import pytest
 
-from homma.core.interval import FINEST, INTERVALS
+from homma.core.calendar import DEFAULT_CALENDAR
+from homma.core.interval import MINUTE, MINUTE_US
 from homma.errors import StateError
-from homma.lake.schema import CANDLES, TABLES
+from homma.lake.schema import candle_table
 from homma.topics.latest import CandleRecord, LatestCandles
 from tests.aggregate.pipeline import Pipeline, batch_candles, same_candles, tick, until
 from tests.flink.flinks import TIMEOUT_S, Flink
@@ -51,7 +52,7 @@ def test_a_tick_after_the_state_expired_does_not_replace_a_full_candle(
     pipeline = Pipeline(bootstrap)
     flink = Flink(pipeline, tmp_path / "home")
     pipeline.send(*(tick(f"{DAY}14:31:{s:02}", float(s + 1), s) for s in range(5)))
-    topic = flink.pipeline.topics.candles[FINEST]
+    topic = flink.pipeline.topics.candles["m1"]
     with flink.running(*SHORT_RETENTION):
         until(lambda: bool(flink.pipeline.records(topic)), TIMEOUT_S)
         time.sleep(EXPIRED_S)
@@ -70,7 +71,7 @@ def test_a_tick_after_the_state_expired_does_not_replace_a_full_candle(
     assert (candle.volume, candle.close, candle.is_final) == (5, 5.0, None)
     with Sinks(flink.pipeline, lake, namespace, tmp_path) as sinks:
         sinks.work_off()
-        rows = sinks.rows(CANDLES[FINEST].name)
+        rows = sinks.rows(candle_table(MINUTE).name)
     assert rows.select("volume", "close").rows() == [(5, 5.0)]
 
 
@@ -103,9 +104,9 @@ def test_it_resumes_from_its_checkpoint(resumed: Resumed) -> None:
     same_candles(resumed.flink.pipeline.candles(), batch_candles(resumed.ticks))
     # The candles of a series are in several partitions.
     pipeline = resumed.flink.pipeline
-    records = [m for topic in pipeline.topics.candles for m in pipeline.records(topic)]
+    records = [m for topic in pipeline.topics.candles.values() for m in pipeline.records(topic)]
     written = {
-        (m.partition(), m.key()) for m in records if m.topic() == pipeline.topics.candles[FINEST]
+        (m.partition(), m.key()) for m in records if m.topic() == pipeline.topics.candles["m1"]
     }
     assert len({partition for partition, key in written if key and b'"SYM0"' in key}) > 1
     # Each version of a candle replaces the previous one, without a tombstone in between.
@@ -124,11 +125,11 @@ def test_the_lake_lands_its_candles_with_finality(
         # Repair needs the offset metadata of homma's own engine.
         with pytest.raises(StateError, match="was not written by homma"):
             verified(sinks)
-        tables = [sinks.rows(spec.name) for spec in TABLES[1:]]
+        tables = {i: sinks.rows(candle_table(i).name) for i in DEFAULT_CALENDAR}
     expected = batch_candles(resumed.ticks)
     clocks = {t["symbol"]: t["dateTime"] for t in sorted(resumed.ticks, key=lambda t: t["number"])}
-    for code, (rows, interval) in enumerate(zip(tables, INTERVALS, strict=True)):
-        candles = expected.filter(pl.col("interval") == code).select(
+    for interval, rows in tables.items():
+        candles = expected.filter(pl.col("interval") == interval.code).select(
             "source",
             "symbol",
             pl.from_epoch("start_us", "us").alias("date_time"),
@@ -137,6 +138,7 @@ def test_the_lake_lands_its_candles_with_finality(
             "low",
             "close",
             "volume",
+            "tick_count",
         )
         bare = rows.with_columns(pl.col("date_time").dt.replace_time_zone(None))
         assert bare.select(candles.columns).sort(KEY).equals(candles.sort(KEY)), interval.name
@@ -147,16 +149,16 @@ def test_the_lake_lands_its_candles_with_finality(
         ends = interval.next(pl.col("date_time").dt.epoch("us"))
         behind = rows.filter(ends <= clock.dt.epoch("us") - WATERMARK_DELAY_US)
         assert behind["is_final"].all(), interval.name
-        assert behind.height or interval.longest_us > INTERVALS[FINEST].longest_us
-    assert not tables[-1]["is_final"].any()
+        assert behind.height or interval.longest_us > MINUTE_US
+    assert not tables[DEFAULT_CALENDAR.coarsest]["is_final"].any()
 
 
 def test_the_api_serves_its_candles(resumed: Resumed) -> None:
     with running(make_server(topics=candle_topics(resumed.flink.pipeline))) as address:
         wait_until_ready(address)
-        for code, interval in enumerate(INTERVALS):
+        for interval in DEFAULT_CALENDAR:
             expected = batch_candles(resumed.ticks).filter(
-                (pl.col("interval") == code) & (pl.col("symbol") == "SYM0")
+                (pl.col("interval") == interval.code) & (pl.col("symbol") == "SYM0")
             )
             served = get_candles(address, symbol="SYM0", interval=interval.code)
             fields = ["open", "high", "low", "close", "volume"]
@@ -179,12 +181,14 @@ def test_foreign_state_is_refused(bootstrap: str, tmp_path: Path) -> None:
     assert "are not empty, but there is no Flink checkpoint" in flink.log_text()
     assert "--rebuild" in flink.log_text()
     flink.run_to_end("--rebuild")
-    newest = pipeline.records(pipeline.topics.candles[FINEST])[-1]
+    newest = pipeline.records(pipeline.topics.candles["m1"])[-1]
     assert json.loads(newest.value() or b"")["revision"] is None
     same_candles(pipeline.candles(), batch_candles([only_tick]))
     assert flink.start("--until-end", "--price", "bid").wait(TIMEOUT_S) == 1
     assert "the candles are built from mid, but --price is bid" in flink.log_text()
     [basis] = flink.home.glob("flink/*/basis.json")
+    assert flink.start("--until-end", "--intervals", "m1").wait(TIMEOUT_S) == 1
+    assert "but --intervals is m1: Flink's SQL and its state depend on" in flink.log_text()
     basis.write_text(json.dumps(json.loads(basis.read_text()) | {"sql": "of yesterday"}))
     assert flink.start("--until-end").wait(TIMEOUT_S) == 1
     assert "the checkpoints are from another version of homma" in flink.log_text()

@@ -6,9 +6,9 @@ from typing import Any
 
 import polars as pl
 
-from homma.core.interval import INTERVALS
+from homma.core.interval import BY_CODE
 from homma.lake.engine import Engine
-from homma.lake.schema import CANDLES
+from homma.lake.schema import candle_table
 from homma.lake.table import Lake, Where
 from homma.lake.verify import Report, Scope, verify
 from homma.topics import codec
@@ -38,7 +38,8 @@ def lake_of(sinks: Sinks) -> Iterator[Lake]:
 
 def verified(sinks: Sinks, *, topics: bool = True, **scope: Any) -> Report:
     with lake_of(sinks) as lake, engine_of(sinks) as engine:
-        return verify(lake, engine if topics else None, Scope(**scope))
+        calendar = sinks.pipeline.topics.calendar
+        return verify(lake, engine if topics else None, Scope(calendar, **scope))
 
 
 def counts(report: Report) -> tuple[dict[str, int], dict[str, int]]:
@@ -64,7 +65,7 @@ def forge(sinks: Sinks, candles: pl.DataFrame, deleted: pl.DataFrame, partition:
         headers = candle_headers(state.metadata.run, state.offset)
         transactions.begin()
         for rows, has_value in ((candles, True), (deleted, False)):
-            for code in range(len(INTERVALS)):
+            for code in pipeline.topics.calendar.codes:
                 part = rows.filter(pl.col("interval") == code)
                 keys, values = codec.encode_candles(part, 0)
                 transactions.send(
@@ -86,10 +87,10 @@ def forge(sinks: Sinks, candles: pl.DataFrame, deleted: pl.DataFrame, partition:
         assert read_offset_metadata(state.metadata.text(), "") == state.metadata
 
 
-def tamper(sinks: Sinks, interval: int, rows: pl.Expr, **values: pl.Expr) -> int:
+def tamper(sinks: Sinks, code: str, rows: pl.Expr, **values: pl.Expr) -> int:
     """Change final rows of a candle table directly, or delete them if there are no values."""
     with lake_of(sinks) as lake:
-        table = lake.table(CANDLES[interval])
+        table = lake.table(candle_table(BY_CODE[code]))
         parts = table.parts(Where(final=True))
         before = table.read(parts)
         matching = before.filter(rows)

@@ -5,8 +5,11 @@ from typing import Any
 
 import polars as pl
 
-from homma.lake.schema import CANDLES, TICKS
+from homma.core.interval import MINUTE
+from homma.lake.schema import TICKS, candle_table
 
+#: The table of 1-minute candles.
+MINUTES = candle_table(MINUTE)
 NOON = datetime(2025, 3, 20, 12, tzinfo=UTC)
 
 
@@ -22,6 +25,7 @@ def candle(
         "low": 1.0,
         "close": 1.0,
         "volume": 1,
+        "tick_count": columns.get("volume", 1),
         "open_date_time": at,
         "open_number": 1,
         "close_date_time": at,
@@ -34,7 +38,7 @@ def candle(
 
 
 def candles(*rows: dict[str, Any]) -> pl.DataFrame:
-    return pl.DataFrame(list(rows), schema=CANDLES[0].schema)
+    return pl.DataFrame(list(rows), schema=MINUTES.schema)
 
 
 def tick(offset: int, at: datetime = NOON, **columns: Any) -> dict[str, Any]:

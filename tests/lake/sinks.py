@@ -12,13 +12,15 @@ from pathlib import Path
 from typing import Any
 
 import polars as pl
+from confluent_kafka import TopicPartition
+from confluent_kafka.admin import AdminClient
 from pyiceberg.catalog import load_catalog
 from pyiceberg.table import Table
 
 from homma.errors import HommaError, TableMismatch
 from homma.failpoint import Step, ignore_step
 from homma.lake.job import Landing, LandingTopics, make_landing
-from homma.lake.schema import TABLES, TICKS
+from homma.lake.schema import TICKS, candle_tables
 from homma.lake.table import Lake
 from homma.metrics import LAND as METRICS
 from homma.metrics import Metrics
@@ -69,6 +71,8 @@ class Sinks:
             pipeline.topics.ticks,
             "--candle-topic",
             pipeline.name + "_{name}",
+            "--intervals",
+            str(pipeline.calendar),
             "--namespace",
             self.namespace,
             *addresses,
@@ -166,6 +170,14 @@ class Sinks:
         finally:
             lake.close()
 
+    def delete_ticks(self, before: int) -> None:
+        """Delete the ticks before an offset from every partition, like retention."""
+        client, topic = AdminClient(dict(self.pipeline.config)), self.pipeline.topics.ticks
+        ends = Admin(self.pipeline.config).partitions()[topic]
+        positions = [TopicPartition(topic, number, before) for number in range(ends)]
+        for deleted in client.delete_records(positions).values():
+            deleted.result(30)
+
     def work_off(self, **settings: Any) -> None:
         """Land everything up to the ends of the topics."""
         with self.opened(until_end=True, **settings) as sink:
@@ -194,8 +206,9 @@ class Sinks:
 
     def check(self) -> int:
         """Check that the lake equals the topics; returns the number of ticks."""
-        for spec in TABLES[1:]:
-            self.check_candles(spec.name, self.pipeline.topics.candles[spec.interval or 0])
+        topics = self.pipeline.topics
+        for spec, code in zip(candle_tables(topics.calendar), topics.calendar.codes, strict=True):
+            self.check_candles(spec.name, code)
         return self.check_ticks()
 
     def check_ticks(self) -> int:
@@ -228,12 +241,11 @@ class Sinks:
         assert sorted(actual.rows()) == sorted(expected)
         return len(expected)
 
-    def check_candles(self, name: str, topic: str) -> None:
+    def check_candles(self, name: str, code: str) -> None:
         """Check that the candles are the newest records of the topic, one row per key."""
         rows = self.rows(name)
         assert rows.select(KEY).is_unique().all(), f"{name} has a key twice"
         candles = self.pipeline.candles()
-        code = self.pipeline.topics.candles.index(topic)
         expected = candles.filter(pl.col("interval") == code).select(
             "source",
             "symbol",
@@ -243,6 +255,7 @@ class Sinks:
             "low",
             "close",
             "volume",
+            "tick_count",
             "is_final",
             "revision",
         )

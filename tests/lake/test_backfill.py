@@ -13,7 +13,7 @@ from homma.feed.replay import Recording
 from homma.lake.backfill import initial_state, load
 from homma.lake.correction import CorrectionRules
 from homma.lake.repair import RepairReport, repair
-from homma.lake.schema import CANDLES
+from homma.lake.schema import candle_tables
 from homma.lake.verify import Scope
 from homma.topics.kafka.admin import Admin
 from homma.topics.kafka.writing import Sender
@@ -31,11 +31,11 @@ def sinks(bootstrap: str, lake: dict[str, str], namespace: str, tmp_path: Path) 
 
 
 def backfill(sinks: Sinks, *files: Path, layout: ColumnMapping | None = None) -> RepairReport:
-    pipeline = sinks.pipeline
+    pipeline, calendar = sinks.pipeline, sinks.pipeline.topics.calendar
     topic_id = Admin(pipeline.config).topic_id(pipeline.topics.ticks) or ""
     recording = Recording(files, layout or ColumnMapping())
     with lake_of(sinks) as lake, engine_of(sinks) as engine:
-        for spec in CANDLES:
+        for spec in candle_tables(calendar):
             lake.ensure_table(spec)
         skip = bool(layout and layout.skip)
         loaded = load(recording.frames(), lake, time.time_ns() // 1000, skip_invalid=skip)
@@ -43,7 +43,7 @@ def backfill(sinks: Sinks, *files: Path, layout: ColumnMapping | None = None) ->
         return repair(
             lake,
             engine,
-            Scope(span=loaded.span()),
+            Scope(calendar, span=loaded.span(calendar)),
             CorrectionRules(),
             lambda: now_us,
             initial_state=initial_state(engine, topic_id, "mid", now_us),
@@ -94,7 +94,7 @@ def test_backfilled_candles_are_correct_and_the_engine_continues(
     sinks.pipeline.work_off()
     sinks.work_off()
     with lake_of(sinks) as lake, engine_of(sinks) as engine:
-        repair(lake, engine, Scope(), CorrectionRules(), lambda: 0)
+        repair(lake, engine, Scope(sinks.pipeline.topics.calendar), CorrectionRules(), lambda: 0)
     sinks.work_off()
     more = [oracle.read(value) for _, value in records[6_000:]]
     live = pl.DataFrame([tick for tick in more if not isinstance(tick, str)])
@@ -137,8 +137,7 @@ def test_invalid_ticks_are_refused_or_skipped(sinks: Sinks, tmp_path: Path) -> N
 
 def test_candles_of_another_engine_are_not_touched(sinks: Sinks, tmp_path: Path) -> None:
     sender = Sender(sinks.pipeline.config)
-    for code, topic in enumerate(sinks.pipeline.topics.candles):
-        del code
+    for topic in sinks.pipeline.topics.candles.values():
         sender.send(topic, [b"a", b"b", b"c", b"d"], [b"{}"] * 4)
     assert sender.flush(30) == 0
     path = tmp_path / "t.parquet"

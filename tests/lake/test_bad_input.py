@@ -13,13 +13,15 @@ import pytest
 from confluent_kafka import TopicPartition
 from confluent_kafka.admin import AdminClient
 
+from homma.core.interval import CLOCK
 from homma.errors import OffsetsLost, SplitSeries, StateError, TableMismatch
-from homma.lake.schema import CANDLES, TICKS
+from homma.lake.schema import TICKS, candle_table
 from homma.lake.table import Lake
 from homma.topics import contract
 from homma.topics.kafka.admin import Admin
 from homma.topics.kafka.writing import Sender
 from tests.aggregate.pipeline import Pipeline, tick
+from tests.lake.rows import MINUTES
 from tests.lake.sinks import Sinks, until
 from tests.lake.weed import Weed
 from tests.stack.waiting import free_ports
@@ -63,7 +65,7 @@ def test_credentials_and_addresses(sinks: Sinks, server: Weed, tmp_path: Path) -
 def test_another_schema_is_refused_and_no_table_is_created(sinks: Sinks) -> None:
     sinks.pipeline.send(tick(DAY + "12:00:00"))
     lake = Lake(sinks.properties, sinks.namespace)
-    last = CANDLES[-1]
+    last = candle_table(CLOCK)
     lake.ensure_table(replace(last, columns=last.columns[:7], partitions=()))
     with pytest.raises(TableMismatch, match=last.name):
         sinks.work_off()
@@ -144,10 +146,10 @@ def candle_record(symbol: str = "AAA", **fields: Any) -> bytes:
     return json.dumps(candle).encode()
 
 
-def send(pipeline: Pipeline, *values: bytes, topic: int = 0) -> None:
+def send(pipeline: Pipeline, *values: bytes, code: str = "m1") -> None:
     sender = Sender(pipeline.config)
     for value in values:
-        sender.send(pipeline.topics.candles[topic], [value[:40]], [value])
+        sender.send(pipeline.topics.candles[code], [value[:40]], [value])
     assert sender.flush(30) == 0
 
 
@@ -157,12 +159,12 @@ def test_a_series_in_two_partitions(sinks: Sinks) -> None:
     sender = Sender(sinks.pipeline.config)
     for n in range(20):
         sender.send(
-            sinks.pipeline.topics.candles[0], [str(n).encode()], [candle_record(volume=n + 1)]
+            sinks.pipeline.topics.candles["m1"], [str(n).encode()], [candle_record(volume=n + 1)]
         )
     assert sender.flush(30) == 0
     with pytest.raises(SplitSeries, match="candles of S:AAA"):
         sinks.work_off()
-    assert sinks.rows(CANDLES[0].name).is_empty()
+    assert sinks.rows(MINUTES.name).is_empty()
 
 
 def test_records_of_other_engines(sinks: Sinks) -> None:
@@ -180,7 +182,7 @@ def test_records_of_other_engines(sinks: Sinks) -> None:
         candle_record("BBB"),
     )
     sinks.work_off()
-    rows = sinks.rows(CANDLES[0].name).sort("symbol")
+    rows = sinks.rows(MINUTES.name).sort("symbol")
     assert rows.select("symbol", "volume", "is_final").rows() == [
         ("AAA", 5, False),
         ("BBB", 1, False),
@@ -188,12 +190,12 @@ def test_records_of_other_engines(sinks: Sinks) -> None:
     later = candle_record("AAA", dateTime=DAY + "12:01:00.000", closeDateTime=next_at, **bare)
     send(sinks.pipeline, later)
     sinks.work_off()
-    rows = sinks.rows(CANDLES[0].name).filter(symbol="AAA").sort("date_time")
+    rows = sinks.rows(MINUTES.name).filter(symbol="AAA").sort("date_time")
     assert rows["is_final"].to_list() == [True, False]
     # The state has expired: the new candle is smaller than the previous one.
     send(sinks.pipeline, candle_record("AAA", volume=1, **bare))
     sinks.work_off()
-    rows = sinks.rows(CANDLES[0].name).filter(symbol="AAA").sort("date_time")
+    rows = sinks.rows(MINUTES.name).filter(symbol="AAA").sort("date_time")
     assert rows.select("volume", "is_final").rows() == [(5, True), (1, False)]
     value = sinks.metrics.registry.get_sample_value
     assert value("homma_records_invalid_total", {"interval": "1min"}) == 4
@@ -204,12 +206,12 @@ def test_a_tombstone_deletes_a_candle(sinks: Sinks) -> None:
     sinks.pipeline.send(*(tick(f"{DAY}12:0{n}:00", number=n) for n in range(4)))
     sinks.pipeline.work_off()
     sinks.work_off()
-    assert sinks.rows(CANDLES[0].name).height == 4
-    topic = sinks.pipeline.topics.candles[0]
+    assert sinks.rows(MINUTES.name).height == 4
+    topic = sinks.pipeline.topics.candles["m1"]
     keys = [m.key() for m in sinks.pipeline.records(topic) if b"12:01" in (m.key() or b"")]
     sender = Sender(sinks.pipeline.config)
     sender.send(topic, [keys[0] or b""], [None])  # type: ignore[list-item]
     assert sender.flush(30) == 0
     sinks.work_off()
-    minutes = sinks.rows(CANDLES[0].name)["date_time"].dt.minute().sort().to_list()
+    minutes = sinks.rows(MINUTES.name)["date_time"].dt.minute().sort().to_list()
     assert minutes == [0, 2, 3]

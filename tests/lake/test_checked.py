@@ -38,6 +38,8 @@ class CommandLine:
             pipeline.topics.ticks,
             "--candle-topic",
             pipeline.name + "_{name}",
+            "--intervals",
+            str(pipeline.calendar),
             "--group",
             pipeline.settings.group,
         ]

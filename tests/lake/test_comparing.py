@@ -6,7 +6,9 @@ from typing import Any
 import polars as pl
 import pytest
 
-from homma.core.interval import COARSEST, INTERVALS, MINUTE_US
+from homma.core.calendar import DEFAULT_CALENDAR
+from homma.core.compare import wrong_keys
+from homma.core.interval import BY_CODE, MINUTE_US
 from homma.core.recompute import EXPECTED, EXPECTED_KEY, TICKS
 from homma.lake.comparing import Comparison, newest_records, reconcile
 from homma.lake.correction import (
@@ -34,18 +36,19 @@ METADATA = OffsetMetadata(
     lastTicksBefore=90,
     recallFrom=80,
     clock=NOON_US + 60 * MINUTE_US,
-    candlesFrom=(5_000,) * len(INTERVALS),
-    began=(0,) * len(INTERVALS),
-    begin=None,
+    candlesFrom=dict.fromkeys(DEFAULT_CALENDAR.codes, 5_000),
+    began=dict.fromkeys(DEFAULT_CALENDAR.codes, 0),
+    begin={},
     topicId="t",
     price="mid",
+    intervals=DEFAULT_CALENDAR.codes,
 )
 
 
-def candle(code: int = 0, minute: int = 0, volume: int = 2, **fields: Any) -> dict[str, Any]:
+def candle(code: str = "m1", minute: int = 0, volume: int = 2, **fields: Any) -> dict[str, Any]:
     """A candle with two ticks, and its record."""
-    at = pl.select(INTERVALS[code].floor(pl.lit(NOON_US + minute * MINUTE_US))).item()
-    end = pl.select(INTERVALS[code].next(pl.lit(at))).item()
+    at = pl.select(BY_CODE[code].floor(pl.lit(NOON_US + minute * MINUTE_US))).item()
+    end = pl.select(BY_CODE[code].next(pl.lit(at))).item()
     order_key = (NOON_US + minute * MINUTE_US) << 63
     return {
         "source": "S",
@@ -58,6 +61,7 @@ def candle(code: int = 0, minute: int = 0, volume: int = 2, **fields: Any) -> di
         "low": 1.0,
         "close": 2.0,
         "volume": volume,
+        "tick_count": volume,
         "open_order_key": order_key + 1,
         "close_order_key": order_key + volume,
         "is_final": False,
@@ -104,9 +108,14 @@ def verdicts(
     ).unique()
     records = newest_records(keys, published, {0: 60}, {("S", "A"): 0})
     ticks = pl.DataFrame(list(unlanded), schema=TICKS)
-    retained = {0: retained_from_ms} if retained_from_ms else {}
+    retained = {"m1": retained_from_ms} if retained_from_ms else {}
     verdict_frames = reconcile(
-        Comparison(expected_rows, table_rows, None), records, ticks, [{0: landed}], retained
+        Comparison(expected_rows, table_rows, None),
+        records,
+        ticks,
+        {"m1": {0: landed}},
+        retained,
+        DEFAULT_CALENDAR,
     )
     verdict_lists = [f["verdict"].to_list() for f in verdict_frames]
     return verdict_lists[0][0] if verdict_lists[0] else "", verdict_lists[1][0] if verdict_lists[
@@ -162,13 +171,14 @@ def corrected(
         Comparison(expected_rows, table_rows, None),
         records,
         pl.DataFrame(schema=TICKS),
-        [{0: 8}],
+        {"m1": {0: 8}},
         {},
+        DEFAULT_CALENDAR,
     )
     clocks = newest_event_times(expected_rows.head(1)).with_columns(newest_us=pl.lit(clock_us))
     return compute_correction(
         expected_rows,
-        *verdict_frames,
+        wrong_keys(verdict_frames),
         records,
         table_rows,
         clocks,
@@ -203,7 +213,7 @@ def test_a_missing_candle_is_final_by_its_watermark(minute: int, final: bool) ->
 
 
 def test_a_missing_month_counts_as_dormant() -> None:
-    [row] = corrected([candle(COARSEST)], [], []).candles.to_dicts()
+    [row] = corrected([candle("M1")], [], []).candles.to_dicts()
     assert (
         row["timestamp_ms"] == (METADATA.clock - CorrectionRules().allowed_lateness_us) // 1000 - 1
     )
@@ -222,5 +232,5 @@ def test_a_final_row_of_the_table_stays_final_and_extra_candles_are_deleted() ->
 def test_offset_metadata_lead_a_restart_to_the_published_candles() -> None:
     correction = corrected([candle(minute=30)], [candle(minute=30, high=9.0, timestamp_ms=70)], [])
     metadata = updated_metadata(METADATA, 90, correction.needed)
-    assert metadata == replace(METADATA, candlesFrom=(70, *METADATA.candlesFrom[1:]))
+    assert metadata == replace(METADATA, candlesFrom={**METADATA.candlesFrom, "m1": 70})
     assert updated_metadata(METADATA, 91, correction.needed.clear()).lastTicksBefore == 91

@@ -10,8 +10,9 @@ from pathlib import Path
 
 import pytest
 
+from homma.core.calendar import DEFAULT_CALENDAR
 from homma.errors import HommaError
-from homma.lake.schema import BY_NAME
+from homma.lake.schema import tables
 from homma.lake.table import Lake, Where
 from homma.stack.process import State
 from tests.aggregate.pipeline import Pipeline
@@ -122,10 +123,11 @@ def test_another_engine_rewrites_files_while_the_sink_commits(sinks: Sinks) -> N
     def rewrite(stop: threading.Event) -> None:
         nonlocal rewritten
         other = Lake(sinks.properties, sinks.namespace)
+        specs = {spec.name: spec for spec in tables(DEFAULT_CALENDAR)}
         while not stop.is_set():
             for name in ("stock_ticks_iceberg", "candle_1min_iceberg", "candle_1day_iceberg"):
                 try:
-                    table = other.table(BY_NAME[name])
+                    table = other.table(specs[name])
                     parts = table.parts(Where(final=True) if name[0] == "c" else Where())
                     if len(parts) > 1:
                         table.commit(table.upload(table.read(parts)), parts)

@@ -7,14 +7,15 @@ from itertools import product
 import polars as pl
 import pytest
 
+from homma.core.interval import CLOCK
 from homma.lake import history
 from homma.lake.history import HistoryQuery
-from homma.lake.schema import CANDLES, TICKS, TableSpec
+from homma.lake.schema import TICKS, TableSpec, candle_table
 from homma.lake.table import Lake, Table
-from tests.lake.rows import NOON, candle, tick, ticks
+from tests.lake.rows import MINUTES, NOON, candle, tick, ticks
 
 MINUTE = timedelta(minutes=1)
-MONTHS = CANDLES[-1]
+MONTHS = candle_table(CLOCK)
 SERIES = (("S", "A"), ("S", "B"), ("T", "A"))
 
 
@@ -52,7 +53,7 @@ def minutes(lake_client: Lake) -> Table:
         for (source, symbol), day, n in product(SERIES, (0, 1), range(10))
         if n != 3
     ]
-    return table_with(lake_client, CANDLES[0], rows)
+    return table_with(lake_client, MINUTES, rows)
 
 
 def keys(rows: pl.DataFrame) -> list[tuple[str, int]]:
@@ -88,9 +89,10 @@ def test_the_newest_rows_are_found(minutes: Table) -> None:
 def test_the_last_close_is_carried_forward(minutes: Table) -> None:
     span = HistoryQuery("B", "S", us(NOON + 3 * MINUTE), us(NOON + 12 * MINUTE))
     rows = history.candles(minutes, span, NOW_US, fill=True)
-    assert rows.columns == CANDLES[0].schema.names()
+    assert rows.columns == MINUTES.schema.names()
     assert rows["close"].to_list() == [2, 4, 5, 6, 7, 8, 9, 9, 9]
     assert rows["volume"].to_list() == [0, 1, 1, 1, 1, 1, 1, 0, 0]
+    assert rows["tick_count"].to_list() == rows["volume"].to_list()
     assert rows["open"].to_list()[0] == rows["high"].to_list()[0] == 2
     assert rows["is_final"].all()
     # Gaps are not filled into the future.

@@ -13,9 +13,9 @@ from pyiceberg.catalog import load_catalog
 from homma.cli.history_options import instant_us
 from homma.cli.main import homma
 from homma.errors import SettingError, TableMismatch
-from homma.lake.schema import CANDLES, TICKS
+from homma.lake.schema import TICKS
 from homma.lake.table import Lake
-from tests.lake.rows import NOON, candle, candles, tick, ticks
+from tests.lake.rows import MINUTES, NOON, candle, candles, tick, ticks
 from tests.lake.weed import Weed
 
 
@@ -26,7 +26,7 @@ class CommandLine:
         self.server = server
         self.namespace = namespace
         lake = Lake(server.properties, namespace)
-        table = lake.ensure_table(CANDLES[0])
+        table = lake.ensure_table(MINUTES)
         rows = [candle(s, NOON + timedelta(minutes=n), final=True) for s in "AB" for n in (0, 2, 3)]
         table.commit(table.upload(candles(*rows)))
         table = lake.ensure_table(TICKS)
@@ -66,6 +66,7 @@ def test_output_as_a_table(run: CommandLine) -> None:
         "low",
         "close",
         "volume",
+        "tickCount",
         "final",
         "revision",
     ]
@@ -82,7 +83,7 @@ def test_json_lines_have_the_fields_of_records(run: CommandLine) -> None:
     ]
     assert len(rows_as_json) == 3
     assert rows_as_json[1]["dateTime"] == "2025-03-20T12:02:00.000"
-    assert set(rows_as_json[1]) == {column.json for column in CANDLES[0].columns}
+    assert set(rows_as_json[1]) == {column.json for column in MINUTES.columns}
     filled = run("candles", "m1", "B", "--json", "--fill", "previous").stdout.splitlines()
     assert [json.loads(line)["volume"] for line in filled] == [1, 0, 1, 1]
     [_, second] = run("ticks", "AAA", "--json").stdout.splitlines()
@@ -101,7 +102,7 @@ def test_the_file_extension_selects_the_format(run: CommandLine, tmp_path: Path)
         assert run("candles", "m1", *span, "--output", str(path)).stdout == ""
         rows = read(path)
         assert rows["symbol"].to_list() == ["A", "B"], extension
-        assert rows.columns == [column.json for column in CANDLES[0].columns]
+        assert rows.columns == [column.json for column in MINUTES.columns]
     # An unknown extension needs --format.
     path = tmp_path / "candles.txt"
     run("candles", "m1", "A", "--output", str(path), "--format", "csv")
@@ -120,8 +121,8 @@ def test_times_on_the_command_line() -> None:
 
 
 def test_errors_are_one_sentence(run: CommandLine, tmp_path: Path) -> None:
-    with pytest.raises(SettingError, match="m2 is not an interval"):
-        run("candles", "m2")
+    with pytest.raises(SettingError, match="m7 is not an interval"):
+        run("candles", "m7")
     with pytest.raises(SettingError, match="cannot be written"):
         run("candles", "m1", "--output", str(tmp_path / "no" / "x.csv"))
 

@@ -4,9 +4,11 @@ from pathlib import Path
 
 import pytest
 
-from homma.lake.schema import CANDLES
+from homma.core.calendar import DEFAULT_CALENDAR
+from homma.lake.schema import candle_tables
 from tests.aggregate.pipeline import Pipeline
 from tests.faults.engines import Feed, market
+from tests.lake.rows import MINUTES
 from tests.lake.sinks import Sinks, at_work, until
 
 
@@ -31,17 +33,17 @@ def test_candles_are_handed_over_and_taken_back(sinks: Sinks) -> None:
     sinks.pipeline.work_off()
     sinks.work_off(candles_by="trino")
     assert sinks.check_ticks() > 0
-    for spec in CANDLES:
+    for spec in candle_tables(DEFAULT_CALENDAR):
         table = sinks.table(spec.name)
         assert table.properties["homma.sink"] == "trino"
         assert '"next": {}' in table.properties["homma.offsets"]
         assert sinks.rows(spec.name).is_empty()
-    snapshots = len(sinks.table(CANDLES[0].name).snapshots())
+    snapshots = len(sinks.table(MINUTES.name).snapshots())
     sinks.work_off(candles_by="trino")
-    assert len(sinks.table(CANDLES[0].name).snapshots()) == snapshots
+    assert len(sinks.table(MINUTES.name).snapshots()) == snapshots
     sinks.work_off()
     assert sinks.check() > 0
-    assert sinks.table(CANDLES[0].name).properties["homma.sink"] != "trino"
+    assert sinks.table(MINUTES.name).properties["homma.sink"] != "trino"
 
 
 def test_a_candle_sink_ends_when_candles_are_handed_over(sinks: Sinks) -> None:

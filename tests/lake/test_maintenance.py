@@ -10,18 +10,18 @@ from typing import Any
 import polars as pl
 import pytest
 
+from homma.core.interval import MINUTE
 from homma.failpoint import ignore_step
 from homma.lake.candles import CandleSink
 from homma.lake.committing import RetryPolicy
 from homma.lake.newest import FinalityRules
 from homma.lake.offsets import Offsets
-from homma.lake.schema import CANDLES
 from homma.lake.sinks import SinkContext, SourceTopic
 from homma.lake.table import Lake, Table, Where, maintenance
 from homma.metrics import LAND, Metrics
 from homma.stack.seaweed import purge_log
 from tests.lake import weed
-from tests.lake.rows import NOON, candle, candles
+from tests.lake.rows import MINUTES, NOON, candle, candles
 
 
 @pytest.fixture
@@ -41,7 +41,9 @@ def sink(table: Table) -> CandleSink:
         maintain_every=1,
         now_s=lambda: 1e12,
     )
-    return CandleSink(table, SourceTopic("candle_1min", "id"), context, 1.0, FinalityRules(0, 0, 0))
+    return CandleSink(
+        table, SourceTopic("candle_1min", "id"), context, 1.0, FinalityRules(MINUTE, 0, 0)
+    )
 
 
 def replace_rows(table: Table, number: int) -> None:
@@ -60,7 +62,7 @@ def objects_of(table: Table) -> list[Any]:
 
 def sizes_after_commits(lake_client: Lake, commits: int, every: int) -> Iterator[tuple[int, int]]:
     """Yield number and bytes of a table's objects after each `every` commits."""
-    table = lake_client.ensure_table(CANDLES[0])
+    table = lake_client.ensure_table(MINUTES)
     maintainer = sink(table)
     for number in range(commits):
         replace_rows(table, number)
@@ -115,7 +117,7 @@ def test_a_thousand_commits_leave_as_much_as_a_hundred(tmp_path: Path, namespace
 
 
 def test_compaction_of_small_files_keeps_rows_and_offsets(lake_client: Lake) -> None:
-    table = lake_client.ensure_table(CANDLES[0])
+    table = lake_client.ensure_table(MINUTES)
     written = []
     for number in range(6):
         rows = candles(
@@ -129,7 +131,7 @@ def test_compaction_of_small_files_keeps_rows_and_offsets(lake_client: Lake) -> 
     table.commit(table.upload(later), (), offsets, "x")
     maintainer = sink(table)
     maintainer.maintain()
-    reopened = lake_client.table(CANDLES[0])
+    reopened = lake_client.table(MINUTES)
     assert len(reopened.parts()) == 2
     key = ["source", "symbol", "date_time"]
     assert reopened.scan().sort(key).equals(pl.concat(written).sort(key))

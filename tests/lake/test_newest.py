@@ -7,14 +7,14 @@ import polars as pl
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from homma.core.interval import BY_NAME
+from homma.core.interval import CLOCK, MINUTE
 from homma.lake import newest
 from homma.lake.newest import RECORD, ROW, SERIES_TIMES, FinalityRules
 from homma.lake.schema import CANDLE_KEY
 from tests.lake.rows import NOON, candle, candles
 
 Key = tuple[str, str, datetime]
-RULES = FinalityRules(interval=0, watermark_delay_us=2_000_000, idle_timeout_us=5_000_000)
+RULES = FinalityRules(interval=MINUTE, watermark_delay_us=2_000_000, idle_timeout_us=5_000_000)
 MINUTE_US = 60_000_000
 NOON_US = int(NOON.timestamp()) * 1_000_000
 
@@ -202,8 +202,7 @@ def test_other_engines_may_write_a_series_to_all_partitions() -> None:
 
 
 def test_a_month_is_final_after_its_last_day() -> None:
-    month = list(BY_NAME).index("1month")
-    rules = FinalityRules(month, 2_000_000, 5_000_000)
+    rules = FinalityRules(CLOCK, 2_000_000, 5_000_000)
     start = datetime(2025, 2, 1, tzinfo=UTC)
     row = candle(
         "AAA",

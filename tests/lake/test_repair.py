@@ -14,13 +14,13 @@ from homma.lake.correction import CorrectionRules
 from homma.lake.counted_ticks import SeriesFilter
 from homma.lake.late import late_keys, span_of
 from homma.lake.repair import RepairReport, repair
-from homma.lake.schema import TABLES
+from homma.lake.schema import tables
 from homma.lake.verify import Scope
-from tests import oracle
-from tests.aggregate.pipeline import KEY, VALUES, Pipeline, batch_candles, same_candles, until
+from tests.aggregate.pipeline import KEY, VALUES, Pipeline, same_candles, until
 from tests.faults.engines import Feed, Record, market
 from tests.lake.checking import counts, engine_of, forge, lake_of, tamper, verified
 from tests.lake.sinks import Sinks
+from tests.lake.truth import truth
 
 # Only reached if the condition never becomes true.
 _NEVER_S = 240.0
@@ -35,14 +35,14 @@ def run_repair(
     sinks: Sinks, *, late: bool = False, dry_run: bool = False, **scope: Any
 ) -> RepairReport:
     with lake_of(sinks) as lake, engine_of(sinks) as engine:
-        keys = None
+        keys, calendar = None, engine.topics.calendar
         if late:
-            keys = late_keys(engine.reader, engine.topics.late, engine.partitions)
+            keys = late_keys(engine.reader, engine.topics.late, engine.partitions, calendar)
             scope["span"] = span_of(keys) or EventSpan()
         return repair(
             lake,
             engine,
-            Scope(**scope),
+            Scope(calendar, **scope),
             CorrectionRules(),
             lambda: time.time_ns() // 1000,
             keys=keys,
@@ -58,18 +58,6 @@ def send(sinks: Sinks, records: Sequence[Record]) -> None:
 def work(sinks: Sinks) -> None:
     sinks.pipeline.work_off()
     sinks.work_off()
-
-
-def truth(sinks: Sinks) -> pl.DataFrame:
-    """The candles of all valid ticks in the topic, late ones too, by the oracle's rules."""
-    ticks = []
-    for message in sinks.pipeline.records(sinks.pipeline.topics.ticks):
-        read = oracle.read(message.value())
-        if not isinstance(read, str):
-            ticks.append(read)
-    return batch_candles(
-        pl.DataFrame(ticks).select("source", "symbol", "mid", "number", "dateTime")
-    )
 
 
 def check_all(sinks: Sinks) -> None:
@@ -109,6 +97,29 @@ def test_late_ticks_are_in_the_repaired_candles_and_the_engine_continues(sinks: 
     check_all(sinks)
 
 
+def test_repair_writes_the_format_of_the_engine(sinks: Sinks) -> None:
+    """While engines of format 1 still run, they must be able to read what repair writes."""
+    records = market(13, 3_000, 4)
+    send(sinks, records[:2_000])
+    sinks.pipeline.work_off(write_format="1")
+    sinks.work_off()
+    assert sum(run_repair(sinks).published.values()) > 0
+    with engine_of(sinks) as engine:
+        assert [state.version for state in engine.committed_states().values()] == [1, 1]
+    candles = sinks.pipeline.records(*sinks.pipeline.topics.candles.values())
+    assert not any("format" in dict(message.headers() or []) for message in candles)
+    assert not any(b"tickCount" in (message.value() or b"") for message in candles)
+    sinks.work_off()
+    check_all(sinks)
+    send(sinks, records[2_000:])
+    work(sinks)
+    run_repair(sinks)
+    with engine_of(sinks) as engine:
+        assert [state.version for state in engine.committed_states().values()] == [2, 2]
+    sinks.work_off()
+    check_all(sinks)
+
+
 def test_damage_is_repaired(sinks: Sinks) -> None:
     records = market(12, 6_500, 4, noisy=False)
     send(sinks, records[:6_000])
@@ -116,20 +127,20 @@ def test_damage_is_repaired(sinks: Sinks) -> None:
     candles = sinks.pipeline.candles()
     partitions = {
         symbol: message.partition() or 0
-        for message in sinks.pipeline.records(sinks.pipeline.topics.candles[-1])
+        for message in sinks.pipeline.records(sinks.pipeline.topics.candles["M1"])
         for symbol in [(message.value() or b"").decode().split('"symbol":"')[1][:4]]
     }
     series = candles.filter(pl.col("symbol") == "SYM0")
-    minutes = series.filter(pl.col("interval") == 0)
-    coarse = series.filter(pl.col("interval") > 7)
+    minutes = series.filter(pl.col("interval") == "m1")
+    coarse = series.filter(pl.col("interval").is_in(["D1", "W1", "M1"]))
     wrong = pl.concat([minutes[2:5], coarse]).with_columns(high=pl.col("high") + 1)
     alien = minutes[:1].with_columns(start_us=pl.col("start_us") - 86_400_000_000)
     forge(sinks, pl.concat([wrong, alien]), minutes[7:9], partitions["SYM0"])
     sinks.work_off()
     at = pl.col("date_time").dt.epoch("us")
     is_damaged = (pl.col("symbol") == "SYM1") & (at < minutes["start_us"][20])
-    dropped = tamper(sinks, 0, is_damaged)
-    changed = tamper(sinks, 1, is_damaged, low=pl.col("low") - 1)
+    dropped = tamper(sinks, "m1", is_damaged)
+    changed = tamper(sinks, "m5", is_damaged, low=pl.col("low") - 1)
     # A dry run first.
     planned = run_repair(sinks, dry_run=True)
     assert planned.published == {}
@@ -153,7 +164,10 @@ def has_landed(sinks: Sinks) -> bool:
     """Whether all tables exist, with ticks and minutes."""
     with lake_of(sinks) as lake:
         try:
-            return all([lake.table(spec) for spec in TABLES][at].offsets() for at in (0, 1))
+            return all(
+                [lake.table(spec) for spec in tables(sinks.pipeline.topics.calendar)][at].offsets()
+                for at in (0, 1)
+            )
         except TableMismatch:
             return False
 

@@ -6,8 +6,7 @@ from datetime import UTC, datetime, timedelta
 import httpx
 import polars as pl
 
-from homma.core.interval import INTERVALS
-from homma.lake.schema import CANDLES
+from homma.core.calendar import DEFAULT_CALENDAR
 from homma.lake.table import Lake
 from homma.metrics import SERVE, Metrics
 from homma.serve.app import Server
@@ -15,7 +14,7 @@ from homma.serve.lake import LakeReader
 from homma.serve.lake_client import LakeClient
 from tests.aggregate.pipeline import Pipeline
 from tests.faults.engines import Feed, flow
-from tests.lake.rows import candle
+from tests.lake.rows import MINUTES, candle
 from tests.lake.rows import candles as rows
 from tests.lake.sinks import Sinks
 from tests.serve.serving import (
@@ -36,7 +35,7 @@ def at(minute: int) -> datetime:
 
 
 def landed(lake: dict[str, str], namespace: str, minutes: range) -> None:
-    table = Lake(lake, namespace).ensure_table(CANDLES[0])
+    table = Lake(lake, namespace).ensure_table(MINUTES)
     candle_rows = [candle("A", at(n), final=True, close=float(n)) for n in minutes]
     table.commit(table.upload(rows(*candle_rows)))
 
@@ -49,7 +48,7 @@ def server(lake: dict[str, str], namespace: str, minutes: range) -> Server:
     records = RecordSequence()
     for n in minutes:
         start = at(n).isoformat()[:19] + ".000"
-        serving.market.live.add(0, records.record(start, close=float(n)))
+        serving.market.live.add("m1", records.record(start, close=float(n)))
     serving.market.live.mark_backfilled()
     serving.market.is_ready = True
     return serving
@@ -87,7 +86,7 @@ def of_the_engine(pipeline: Pipeline) -> dict[tuple[str, str], list[tuple[str, f
     start_text = pl.from_epoch("start_us", "us").dt.to_string("%Y-%m-%dT%H:%M:%S.000Z")
     candles = pipeline.candles().with_columns(at=start_text).sort("start_us")
     return {
-        (INTERVALS[code].code, symbol): list(rows.select("at", "close", "volume").iter_rows())
+        (str(code), str(symbol)): list(rows.select("at", "close", "volume").iter_rows())
         for (code, symbol), rows in candles.group_by("interval", "symbol")
     }
 
@@ -110,7 +109,7 @@ def test_all_candles_of_engine_and_sink_are_served(
 
     def same(address: str) -> bool:
         expected = of_the_engine(pipeline)
-        assert len(expected) == 2 * len(INTERVALS)
+        assert len(expected) == 2 * len(DEFAULT_CALENDAR.codes)
         return all(as_served(address, *which) == rows for which, rows in expected.items())
 
     past = LakeClient(lambda: LakeReader(Lake(lake, namespace)), Metrics(SERVE))

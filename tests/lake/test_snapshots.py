@@ -9,14 +9,14 @@ from pyiceberg.expressions.visitors import manifest_evaluator
 from pyiceberg.manifest import ManifestFile, PartitionFieldSummary
 from pyiceberg.types import BooleanType, DateType, PrimitiveType
 
-from homma.lake.schema import CANDLES
 from homma.lake.table import definition
 from homma.lake.table.snapshots import serialized
+from tests.lake.rows import MINUTES
 
 #: pyiceberg's types do not accept plain values.
 EQUAL: Any = EqualTo
-SCHEMA = definition.schema(CANDLES[0])
-SPEC = definition.partitioning(CANDLES[0], SCHEMA)
+SCHEMA = definition.schema(MINUTES)
+SPEC = definition.partitioning(MINUTES, SCHEMA)
 
 
 def bounds(kind: PrimitiveType, value: Any) -> PartitionFieldSummary:

@@ -9,11 +9,13 @@ import polars as pl
 import pytest
 from pyiceberg.catalog import load_catalog
 
+from homma.core.calendar import DEFAULT_CALENDAR
+from homma.core.interval import BY_CODE
 from homma.errors import CommitRefused, LakeDenied, LakeError, LakeUnreachable, TableMismatch
 from homma.lake.offsets import Offsets
-from homma.lake.schema import CANDLES, TABLES, TICKS
+from homma.lake.schema import TICKS, candle_table, tables
 from homma.lake.table import Lake, Table, Where
-from tests.lake.rows import NOON, candle, candles, tick, ticks
+from tests.lake.rows import MINUTES, NOON, candle, candles, tick, ticks
 from tests.stack.waiting import free_ports
 
 OFFSETS = Offsets("stock_ticks", "id", MappingProxyType({0: 3, 1: 7}))
@@ -33,16 +35,18 @@ def add(table: Table, rows: pl.DataFrame, offsets: Offsets | None = None, name: 
 def test_the_twelve_tables_are_created_by_the_contract(
     lake: dict[str, str], namespace: str, lake_client: Lake
 ) -> None:
-    for spec in TABLES:
+    for spec in tables(DEFAULT_CALENDAR):
         lake_client.ensure_table(spec)
         lake_client.ensure_table(spec)
     catalog = load_catalog("theirs", type="rest", **lake)
-    assert {name[-1] for name in catalog.list_tables(namespace)} == {s.name for s in TABLES}
+    assert {name[-1] for name in catalog.list_tables(namespace)} == {
+        spec.name for spec in tables(DEFAULT_CALENDAR)
+    }
     minutes = catalog.load_table((namespace, "candle_1min_iceberg"))
     assert minutes.metadata.format_version == 2
     assert [str(field.transform) for field in minutes.spec().fields] == ["identity", "day"]
     assert minutes.schema().identifier_field_names() == {"source", "symbol", "date_time"}
-    assert minutes.schema().find_field("volume").doc == "number of ticks"
+    assert minutes.schema().find_field("volume").doc == "Number of ticks. Duplicates count once."
     assert [f.source_id for f in minutes.sort_order().fields] == [1, 2, 3]
     hours = catalog.load_table((namespace, "candle_4hour_iceberg"))
     assert [str(field.transform) for field in hours.spec().fields] == ["identity", "month"]
@@ -92,37 +96,38 @@ def test_a_commit_on_an_old_snapshot_is_refused(lake_client: Lake) -> None:
 
 
 def test_files_are_replaced_in_one_snapshot(lake_client: Lake) -> None:
-    table = lake_client.ensure_table(CANDLES[0])
+    table = lake_client.ensure_table(MINUTES)
     add(table, candles(candle("AAA"), candle("BBB", final=True)))
     for volume in range(2, 30):
         replaced = table.parts(Where(final=False))
         table.commit(table.upload(candles(candle("AAA", volume=volume))), replaced)
-    reopened = lake_client.table(CANDLES[0])
+    reopened = lake_client.table(MINUTES)
     rows = reopened.scan().select("symbol", "volume", "is_final").sort("symbol")
     assert rows.rows() == [("AAA", 29, False), ("BBB", 1, True)]
     assert len(reopened.parts()) == 2
 
 
 def test_rows_without_a_required_value_are_not_written(lake_client: Lake) -> None:
-    table = lake_client.ensure_table(CANDLES[0])
+    table = lake_client.ensure_table(MINUTES)
     with pytest.raises(LakeError, match="have no open"):
         table.upload(candles(candle(open=None)))
 
 
 def test_another_schema_is_refused(lake_client: Lake) -> None:
     lake_client.ensure_table(
-        replace(CANDLES[0], columns=CANDLES[0].columns[:8], partitions=(), name=TICKS.name)
+        replace(MINUTES, columns=MINUTES.columns[:8], partitions=(), name=TICKS.name)
     )
     for open_table in (lake_client.ensure_table, lake_client.table):
         with pytest.raises(
             TableMismatch, match="stock_ticks_iceberg has a different schema: it lacks"
         ):
             open_table(TICKS)
-    lake_client.ensure_table(replace(CANDLES[1], partitions=()))
+    five_minutes = candle_table(BY_CODE["m5"])
+    lake_client.ensure_table(replace(five_minutes, partitions=()))
     with pytest.raises(
         TableMismatch, match=r"is partitioned by nothing instead of is_final, day\(date_time\)"
     ):
-        lake_client.table(CANDLES[1])
+        lake_client.table(five_minutes)
 
 
 def test_a_missing_table_is_an_error(lake_client: Lake) -> None:

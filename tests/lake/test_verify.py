@@ -5,6 +5,8 @@ from pathlib import Path
 import polars as pl
 import pytest
 
+from homma.core.calendar import DEFAULT_CALENDAR
+from homma.core.interval import BY_CODE, CODE
 from homma.core.recompute import EventSpan
 from homma.lake.counted_ticks import SeriesFilter
 from tests.aggregate.pipeline import Pipeline
@@ -34,8 +36,8 @@ def test_real_quotes_end_to_end(
     candle_count = sinks.pipeline.candles().height
     assert counts(report) == ({"equal": candle_count}, {"equal": candle_count})
     rows = pl.concat(
-        sinks.rows(f"candle_{name}_iceberg").with_columns(interval=pl.lit(code, pl.UInt8))
-        for code, name in ((0, "1min"), (5, "1hour"), (8, "1day"))
+        sinks.rows(f"candle_{BY_CODE[code].name}_iceberg").with_columns(interval=pl.lit(code, CODE))
+        for code in ("m1", "h1", "D1")
     )
     candles = rows.with_columns(start_us=pl.col("date_time").dt.epoch("us"))
     assert equal_bars(candles, price) == {"minute": 15_857, "hour": 268, "daily": 13}
@@ -53,16 +55,17 @@ def test_candles_without_their_late_ticks_are_wrong(sinks: Sinks) -> None:
     report = verified(sinks)
     assert report.topic is not None
     late = len(sinks.pipeline.records(sinks.pipeline.topics.late))
-    minutes = sum(report.topic.counts.get((0, v), 0) for v in ("missing", "different"))
+    minutes = sum(report.topic.counts.get(("m1", v), 0) for v in ("missing", "different"))
     assert 0 < minutes <= late
     assert report.table.counts == report.topic.counts
     assert report.table.count("extra") == 0
     # In every interval, with examples that show actual and expected values.
     assert {code for code, verdict in report.table.counts if verdict == "different"} == set(
-        range(11)
+        DEFAULT_CALENDAR.codes
     )
     [example, *_] = report.table.examples["different"]
     assert example["volume"] > example["actual_volume"]
+    assert example["tick_count"] == example["volume"]
 
 
 def test_damaged_candles_are_found(sinks: Sinks) -> None:
@@ -75,10 +78,10 @@ def test_damaged_candles_are_found(sinks: Sinks) -> None:
     # In the topics: some candles are changed, some missing, and one is extra.
     partitions_of_series = [
         m.partition()
-        for m in sinks.pipeline.records(sinks.pipeline.topics.candles[-1])
+        for m in sinks.pipeline.records(sinks.pipeline.topics.candles["M1"])
         if b'"SYM0"' in (m.value() or b"")
     ]
-    minutes = candles.filter((pl.col("interval") == 0) & (pl.col("symbol") == "SYM0"))
+    minutes = candles.filter((pl.col("interval") == "m1") & (pl.col("symbol") == "SYM0"))
     wrong = minutes[2:5].with_columns(high=pl.col("high") + 1, revision=pl.col("revision") + 1)
     alien = minutes[:1].with_columns(start_us=pl.col("start_us") - 86_400_000_000)
     forge(sinks, pl.concat([wrong, alien]), minutes[7:9], partitions_of_series[0] or 0)
@@ -91,8 +94,8 @@ def test_damaged_candles_are_found(sinks: Sinks) -> None:
     # Damage in the tables only.
     at = pl.col("date_time").dt.epoch("us")
     is_damaged = (pl.col("symbol") == "SYM1") & (at < minutes["start_us"][20])
-    dropped = tamper(sinks, 0, is_damaged)
-    changed = tamper(sinks, 1, is_damaged, low=pl.col("low") - 1)
+    dropped = tamper(sinks, "m1", is_damaged)
+    changed = tamper(sinks, "m5", is_damaged, low=pl.col("low") - 1)
     report = verified(sinks)
     assert counts(report)[1] == expected
     assert report.table.count("missing") == 2 + dropped

@@ -15,7 +15,7 @@ from urllib.parse import urlencode
 
 import httpx
 
-from homma.core.interval import INTERVALS
+from homma.core.calendar import DEFAULT_CALENDAR, Calendar
 from homma.serve import server, site
 from homma.serve.app import Parts, Server
 from homma.serve.candle_feed import CandleTopics
@@ -42,6 +42,7 @@ def candle_value(start: str = MINUTE, source: str = "S", symbol: str = "A", **fi
         "low": 0.5,
         "close": 1.5,
         "volume": 3,
+        "tickCount": 3,
         "isFinal": True,
         "revision": 1,
         **fields,
@@ -76,6 +77,7 @@ def make_server(
     token: str | None = None,
     static_dir: Path | None = None,
     now_s: Callable[[], float] = time.monotonic,
+    calendar: Calendar = DEFAULT_CALENDAR,
     **settings: Any,
 ) -> Server:
     """A server that is not running yet."""
@@ -88,6 +90,7 @@ def make_server(
             serve_settings,
             rules,
             "1.2.3",
+            calendar,
             lambda: NOW,
             topics,
             lake,
@@ -100,7 +103,7 @@ def make_server(
 def with_candles(server: Server) -> Server:
     """Add two hours of S:A with a gap, and one candle of T:A, in every interval."""
     records = RecordSequence()
-    for interval in range(len(INTERVALS)):
+    for interval in server.market.live.calendar.codes:
         for n in range(120):
             if n in (100, 101):
                 continue
@@ -115,7 +118,7 @@ def with_candles(server: Server) -> Server:
 
 def candle_topics(pipeline: Pipeline) -> CandleTopics:
     """The candle topics of a pipeline."""
-    return CandleTopics(pipeline.config, Admin(pipeline.config), pipeline.topics.candles)
+    return CandleTopics(pipeline.config, Admin(pipeline.config), pipeline.topics.public_candles)
 
 
 @contextmanager

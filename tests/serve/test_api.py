@@ -8,6 +8,7 @@ import httpx
 import polars as pl
 import pytest
 
+from homma.core.calendar import DEFAULT_CALENDAR
 from homma.serve.api import ARROW
 from homma.serve.app import Server
 from homma.serve.openapi import document
@@ -52,6 +53,7 @@ def test_candles_are_sorted_oldest_first(address: str) -> None:
         "low": 0.5,
         "close": 119.0,
         "volume": 3,
+        "tickCount": 3,
         "isFinal": False,
         "revision": 0,
     }
@@ -88,9 +90,9 @@ def test_later_candles_make_candles_final_if_the_engine_does_not_record_it() -> 
     unrecorded: dict[str, Any] = {"isFinal": None, "revision": None}
     for n in range(5):
         start = f"2025-03-20T14:3{n}:00.000"
-        server.market.live.add(0, records.record(start, close=float(n), **unrecorded))
+        server.market.live.add("m1", records.record(start, close=float(n), **unrecorded))
     for start in ("2025-03-20T14:25:00.000", "2025-03-20T14:30:00.000"):
-        server.market.live.add(1, records.record(start, **unrecorded))
+        server.market.live.add("m5", records.record(start, **unrecorded))
     server.market.live.mark_backfilled()
     server.market.is_ready = True
     with running(server) as address:
@@ -124,7 +126,7 @@ def test_unchanged_final_candles_are_not_sent_twice(address: str, server: Server
     assert (again.status_code, again.content) == (304, b"")
     correction = RecordSequence().record("2025-03-20T12:11:00.000", close=77.0, revision=2)
     changed = server.market.live.add(
-        0, type(correction)(0, 10**6, 10**6, correction.key, correction.value)
+        "m1", type(correction)(0, 10**6, 10**6, correction.key, correction.value)
     )
     assert changed is not None
     corrected = get(address, "/api/candles", known, **query)
@@ -222,7 +224,9 @@ def test_the_page_to_try_the_api(address: str) -> None:
         assert kind in answer.headers["content-type"]
         assert "<script>" not in answer.text
     assert get(address, "/api/docs/app.py").status_code == 404
-    assert get(address, "/api/openapi.json").json() == document("1.2.3", token=False)
+    assert get(address, "/api/openapi.json").json() == document(
+        "1.2.3", DEFAULT_CALENDAR, token=False
+    )
 
 
 # --- TradingView -------------------------------------------------------------------------------

@@ -110,9 +110,9 @@ def test_a_client_that_reads_nothing_is_disconnected_and_others_are_not() -> Non
         while "homma_streams_disconnected_total 1.0" not in httpx.get(f"{address}/metrics").text:
             close += 1.0
             for n in range(2000):
-                change = server.market.live.add(0, records.record(close=close, symbol=f"B{n}"))
+                change = server.market.live.add("m1", records.record(close=close, symbol=f"B{n}"))
                 assert change is not None
-                events.add_change(0, change)
+                events.add_change("m1", change)
             server.streams.notify()
             time.sleep(0.1)
         stream.until("candle", close=close)

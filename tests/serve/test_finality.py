@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from homma.core.interval import BY_CODE, INTERVALS
+from homma.core.interval import BY_CODE, MINUTE, Interval
 from homma.serve.watermarks import SeriesWatermarks
 from homma.topics.latest import newest_tick_time
 from tests import oracle
@@ -16,7 +16,6 @@ from tests.serve.serving import RecordSequence, candle_value, get_candles, make_
 
 A, B = ("S", "A"), ("S", "B")
 WATERMARK_DELAY, IDLE_TIMEOUT = timedelta(seconds=2), timedelta(seconds=5)
-INDEXES = {code: INTERVALS.index(interval) for code, interval in BY_CODE.items()}
 
 
 def at(text: str) -> datetime:
@@ -31,49 +30,49 @@ def watermarks() -> SeriesWatermarks:
 def test_the_watermark_is_the_newest_tick_minus_the_watermark_delay(
     watermarks: SeriesWatermarks,
 ) -> None:
-    assert watermarks.open_from(0, A) is None
+    assert watermarks.open_from(MINUTE, A) is None
     watermarks.observe(A, at("14:35:01.999999"), 1_000)
-    assert watermarks.open_from(0, A) == at("14:34")
+    assert watermarks.open_from(MINUTE, A) == at("14:34")
     watermarks.observe(A, at("14:35:02"), 1_000)
-    assert watermarks.open_from(0, A) == at("14:35")
+    assert watermarks.open_from(MINUTE, A) == at("14:35")
     # A corrected candle does not move the watermark back.
     watermarks.observe(A, at("14:20:00"), 2_000)
-    assert watermarks.open_from(0, A) == at("14:35")
+    assert watermarks.open_from(MINUTE, A) == at("14:35")
     watermarks.clear()
-    assert watermarks.open_from(0, A) is None
+    assert watermarks.open_from(MINUTE, A) is None
 
 
 def test_records_of_other_series_advance_an_idle_series(watermarks: SeriesWatermarks) -> None:
     watermarks.observe(A, at("14:34:58"), 100_000)
     watermarks.observe(B, at("09:00:00"), 104_999)
-    assert watermarks.open_from(0, A) == at("14:34")
+    assert watermarks.open_from(MINUTE, A) == at("14:34")
     watermarks.observe(B, at("09:00:01"), 105_000)
-    assert watermarks.open_from(0, A) == at("14:35")
-    assert watermarks.open_from(0, B) == at("08:59")
+    assert watermarks.open_from(MINUTE, A) == at("14:35")
+    assert watermarks.open_from(MINUTE, B) == at("08:59")
 
 
 def test_only_silence_beyond_the_idle_timeout_counts(watermarks: SeriesWatermarks) -> None:
     watermarks.observe(A, at("14:34:58"), 100_000)
     watermarks.advance_idle(timedelta(seconds=9))
-    assert watermarks.open_from(0, A) == at("14:34")
+    assert watermarks.open_from(MINUTE, A) == at("14:34")
     watermarks.advance_idle(timedelta(seconds=10))
-    assert watermarks.open_from(0, A) == at("14:35")
+    assert watermarks.open_from(MINUTE, A) == at("14:35")
     watermarks.observe(A, at("14:34:59"), 110_000)
-    assert watermarks.open_from(0, A) == at("14:34")
+    assert watermarks.open_from(MINUTE, A) == at("14:34")
 
 
 @given(
     st.datetimes(datetime(1971, 1, 1), datetime(2100, 1, 1)),
     st.integers(0, 10_000_000),
-    st.sampled_from(INTERVALS),
+    st.sampled_from(list(BY_CODE.values())),
 )
 def test_final_candles_end_before_the_watermark(
-    tick: datetime, idle_ms: int, interval: Any
+    tick: datetime, idle_ms: int, interval: Interval
 ) -> None:
     watermarks = SeriesWatermarks(WATERMARK_DELAY, IDLE_TIMEOUT)
     watermarks.observe(A, tick.replace(tzinfo=UTC), 1_000)
     watermarks.observe(B, tick.replace(tzinfo=UTC), 1_000 + idle_ms)
-    open_from = watermarks.open_from(INTERVALS.index(interval), A)
+    open_from = watermarks.open_from(interval, A)
     idle = timedelta(milliseconds=idle_ms)
     watermark = tick - WATERMARK_DELAY + (idle if idle >= IDLE_TIMEOUT else timedelta())
     assert open_from == oracle.start_of(interval.name, watermark).replace(tzinfo=UTC)
@@ -102,7 +101,7 @@ def test_candles_of_an_idle_market_become_final_while_kafka_answers() -> None:
     month = records.record(
         "2025-03-01T00:00:00.000", closeDateTime="2025-03-20T14:34:55", **unrecorded
     )
-    asyncio.run(server.market.add_live([(0, minute), (INDEXES["M1"], month)]))
+    asyncio.run(server.market.add_live([("m1", minute), ("M1", month)]))
     asyncio.run(server.market.on_backfilled(reset=False))
     with running(server) as address:
         assert get_candles(address, final="true") == []

@@ -8,7 +8,7 @@ import httpx
 import pytest
 from confluent_kafka.admin import AdminClient
 
-from homma.core.interval import INTERVALS
+from homma.core.calendar import DEFAULT_CALENDAR
 from homma.serve.candle_feed import CandleTopics
 from homma.settings import TopicSettings
 from homma.topics import contract
@@ -33,7 +33,7 @@ def pipeline(bootstrap: str) -> Pipeline:
     return Pipeline(bootstrap, partitions=2)
 
 
-def send(pipeline: Pipeline, *records: tuple[bytes, bytes | None], interval: int = 0) -> None:
+def send(pipeline: Pipeline, *records: tuple[bytes, bytes | None], interval: str = "m1") -> None:
     """Send records to a candle topic, as another engine or `homma repair` would."""
     sender = Sender(pipeline.config)
     for key, value in records:
@@ -50,7 +50,7 @@ def test_every_interval_has_the_engines_candles(pipeline: Pipeline) -> None:
     pipeline.work_off()
     with running(make_server(topics=candle_topics(pipeline))) as address:
         wait_until_ready(address)
-        for interval in INTERVALS:
+        for interval in DEFAULT_CALENDAR:
             candles = get_candles(address, interval=interval.code)
             assert sum(candle["volume"] for candle in candles) == 30
         assert [c["close"] for c in get_candles(address)] == [10.0 + n for n in range(30)]
@@ -111,8 +111,8 @@ def test_the_server_waits_for_topics(bootstrap: str) -> None:
     config = {"bootstrap.servers": bootstrap}
     name = "later" + uuid.uuid4().hex[:10]
     settings = TopicSettings(topic=f"{name}_ticks", candle_topic=name + "_{name}")
-    topic = contract.topics(settings).candles[0]
-    topics = CandleTopics(config, Admin(config), contract.topics(settings).candles)
+    topic = contract.topics(settings).candles["m1"]
+    topics = CandleTopics(config, Admin(config), contract.topics(settings).public_candles)
     with running(make_server(topics=topics)) as address:
         wait_until_ready(address)
         assert httpx.get(f"{address}/api/series").json() == {"series": []}
@@ -142,7 +142,10 @@ def test_a_series_in_two_partitions_is_reported(pipeline: Pipeline) -> None:
     sender = Sender(pipeline.config)
     for partition, start in enumerate(("2025-03-20T14:01:00.000", "2025-03-20T14:02:00.000")):
         sender._producer.produce(
-            pipeline.topics.candles[0], candle_value(start), candle_key(start), partition=partition
+            pipeline.topics.candles["m1"],
+            candle_value(start),
+            candle_key(start),
+            partition=partition,
         )
     assert sender.flush(30) == 0
     with running(make_server(topics=candle_topics(pipeline))) as address:

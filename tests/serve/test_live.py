@@ -6,6 +6,7 @@ from datetime import UTC, datetime, timedelta
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from homma.core.calendar import DEFAULT_CALENDAR
 from homma.serve.events import Events, Subscription
 from homma.serve.live import EARLIEST, CandleRange, Live
 from homma.serve.watermarks import SeriesWatermarks
@@ -21,7 +22,9 @@ def at(minute: int) -> str:
 
 
 def empty(keep: int) -> Live:
-    return Live(keep, SeriesWatermarks(timedelta(seconds=2), timedelta(seconds=5)))
+    return Live(
+        DEFAULT_CALENDAR, keep, SeriesWatermarks(timedelta(seconds=2), timedelta(seconds=5))
+    )
 
 
 def candle(minute: int, close: float = 1.5) -> Candle:
@@ -49,58 +52,58 @@ def since(minute: int, count: int = 100, until: int | None = None) -> CandleRang
 
 def test_memory_is_not_authoritative_before_the_lake_was_read() -> None:
     live, records = empty(10), RecordSequence()
-    live.add(0, records.record(at(5)))
+    live.add("m1", records.record(at(5)))
     live.mark_backfilled()
-    assert live.authoritative(0, newest(1)) is None
-    assert minutes(live.merge_history(0, newest(3), [candle(3), candle(4)])) == [3, 4, 5]
-    live.mark_complete(0, newest(3), live.merge_history(0, newest(3), [candle(3), candle(4)]))
-    assert minutes(live.authoritative(0, newest(2))) == [4, 5]
-    assert minutes(live.authoritative(0, newest(3))) == [3, 4, 5]
-    assert live.authoritative(0, newest(4)) is None
-    assert minutes(live.authoritative(0, since(4))) == [4, 5]
-    assert live.authoritative(0, since(2)) is None
+    assert live.authoritative("m1", newest(1)) is None
+    assert minutes(live.merge_history("m1", newest(3), [candle(3), candle(4)])) == [3, 4, 5]
+    live.mark_complete("m1", newest(3), live.merge_history("m1", newest(3), [candle(3), candle(4)]))
+    assert minutes(live.authoritative("m1", newest(2))) == [4, 5]
+    assert minutes(live.authoritative("m1", newest(3))) == [3, 4, 5]
+    assert live.authoritative("m1", newest(4)) is None
+    assert minutes(live.authoritative("m1", since(4))) == [4, 5]
+    assert live.authoritative("m1", since(2)) is None
 
 
 def test_a_series_without_older_candles_is_complete() -> None:
     live, records = empty(10), RecordSequence()
-    live.add(0, records.record(at(5)))
+    live.add("m1", records.record(at(5)))
     live.mark_backfilled()
-    live.mark_complete(0, newest(9), live.merge_history(0, newest(9), [candle(4)]))
-    assert minutes(live.authoritative(0, newest(9))) == [4, 5]
-    assert minutes(live.authoritative(0, since(-1_000))) == [4, 5]
+    live.mark_complete("m1", newest(9), live.merge_history("m1", newest(9), [candle(4)]))
+    assert minutes(live.authoritative("m1", newest(9))) == [4, 5]
+    assert minutes(live.authoritative("m1", since(-1_000))) == [4, 5]
 
 
 def test_memory_is_not_authoritative_during_the_backfill() -> None:
     live, records = empty(10), RecordSequence()
-    live.add(0, records.record(at(5)))
-    live.mark_complete(0, newest(1), live.merge_history(0, newest(1), []))
-    assert live.authoritative(0, newest(1)) is None
+    live.add("m1", records.record(at(5)))
+    live.mark_complete("m1", newest(1), live.merge_history("m1", newest(1), []))
+    assert live.authoritative("m1", newest(1)) is None
 
 
 def test_a_range_before_the_newest_candle_does_not_complete_the_series() -> None:
     live, records = empty(10), RecordSequence()
-    live.add(0, records.record(at(5)))
+    live.add("m1", records.record(at(5)))
     live.mark_backfilled()
     live.mark_complete(
-        0, newest(2, until=4), live.merge_history(0, newest(2, until=4), [candle(3)])
+        "m1", newest(2, until=4), live.merge_history("m1", newest(2, until=4), [candle(3)])
     )
-    assert live.authoritative(0, newest(1)) is None
+    assert live.authoritative("m1", newest(1)) is None
 
 
 def test_dropped_candles_are_no_longer_authoritative() -> None:
     live, records = empty(2), RecordSequence()
-    live.add(0, records.record(at(0)))
+    live.add("m1", records.record(at(0)))
     live.mark_backfilled()
-    live.mark_complete(0, newest(9), live.merge_history(0, newest(9), []))
-    assert minutes(live.authoritative(0, newest(9))) == [0]
+    live.mark_complete("m1", newest(9), live.merge_history("m1", newest(9), []))
+    assert minutes(live.authoritative("m1", newest(9))) == [0]
     for minute in range(1, 100):
-        live.add(0, records.record(at(minute)))
-    assert live.authoritative(0, newest(50)) is None
-    assert minutes(live.authoritative(0, newest(2))) == [98, 99]
+        live.add("m1", records.record(at(minute)))
+    assert live.authoritative("m1", newest(50)) is None
+    assert minutes(live.authoritative("m1", newest(2))) == [98, 99]
     # A late correction of a dropped candle does not hide the gap around it.
-    live.add(0, records.record(at(3), revision=2))
-    assert live.authoritative(0, since(3)) is None
-    assert minutes(live.merge_history(0, since(2, 3), [candle(2), candle(3), candle(4)])) == [
+    live.add("m1", records.record(at(3), revision=2))
+    assert live.authoritative("m1", since(3)) is None
+    assert minutes(live.merge_history("m1", since(2, 3), [candle(2), candle(3), candle(4)])) == [
         2,
         3,
         4,
@@ -109,24 +112,24 @@ def test_dropped_candles_are_no_longer_authoritative() -> None:
 
 def test_memory_is_newer_than_the_lake() -> None:
     live, records = empty(10), RecordSequence()
-    live.add(0, records.record(at(5), close=9.0, revision=2))
+    live.add("m1", records.record(at(5), close=9.0, revision=2))
     live.mark_backfilled()
-    assert [c.close for c in live.merge_history(0, newest(1), [candle(5, close=1.0)])] == [9.0]
-    live.add(0, records.record(at(6), close=9.0, revision=None, volume=1))
+    assert [c.close for c in live.merge_history("m1", newest(1), [candle(5, close=1.0)])] == [9.0]
+    live.add("m1", records.record(at(6), close=9.0, revision=None, volume=1))
     # From another engine, which has lost ticks.
-    assert [c.close for c in live.merge_history(0, newest(1), [candle(6, close=1.0)])] == [1.0]
+    assert [c.close for c in live.merge_history("m1", newest(1), [candle(6, close=1.0)])] == [1.0]
 
 
 def test_a_deleted_candle_does_not_come_back_from_the_lake() -> None:
     live, records = empty(10), RecordSequence()
     live.mark_backfilled()
-    live.add(0, records.record(at(5)))
-    assert isinstance(live.add(0, records.record(at(5), is_deleted=True)), DeletedCandle)
+    live.add("m1", records.record(at(5)))
+    assert isinstance(live.add("m1", records.record(at(5), is_deleted=True)), DeletedCandle)
     # A candle that was never in memory is identified by its key.
-    assert live.add(0, records.record(at(4), is_deleted=True)) is None
-    assert live.merge_history(0, newest(9), [candle(4), candle(5)]) == []
-    live.add(0, records.record(at(5)))
-    assert minutes(live.merge_history(0, newest(9), [candle(4), candle(5)])) == [5]
+    assert live.add("m1", records.record(at(4), is_deleted=True)) is None
+    assert live.merge_history("m1", newest(9), [candle(4), candle(5)]) == []
+    live.add("m1", records.record(at(5)))
+    assert minutes(live.merge_history("m1", newest(9), [candle(4), candle(5)])) == [5]
 
 
 @settings(deadline=None)
@@ -142,14 +145,14 @@ def test_memory_and_lake_together_are_complete(data: st.DataObject) -> None:
         if action in ("new", "late"):
             newest_minute += data.draw(st.integers(1, 3)) if action == "new" else 0
             minute = newest_minute if action == "new" else data.draw(st.integers(0, newest_minute))
-            live.add(0, records.record(at(minute), close=float(close + 1)))
+            live.add("m1", records.record(at(minute), close=float(close + 1)))
             expected[minute] = float(close + 1)
         elif action == "land":
             lake = dict(expected)
         else:
             _compare(live, data, expected, lake, newest_minute, oldest="since" in action)
         # Kafka no longer has candles that memory dropped: the sink has landed them before.
-        in_memory = {minutes([c])[0] for c in live.in_memory(0, newest(1000))}  # type: ignore[index]
+        in_memory = {minutes([c])[0] for c in live.in_memory("m1", newest(1000))}  # type: ignore[index]
         lake |= {m: c for m, c in expected.items() if m not in in_memory}
 
 
@@ -167,12 +170,12 @@ def _compare(
     span = (
         since(data.draw(st.integers(0, last + 1)), count, until) if oldest else newest(count, until)
     )
-    candles = live.authoritative(0, span)
+    candles = live.authoritative("m1", span)
     if candles is None:
         older = [candle(m, c) for m, c in sorted(lake.items()) if _within(m, span)]
-        assert live.is_contiguous(0, span, span.limit(older))
-        candles = live.merge_history(0, span, span.limit(older))
-        live.mark_complete(0, span, candles)
+        assert live.is_contiguous("m1", span, span.limit(older))
+        candles = live.merge_history("m1", span, span.limit(older))
+        live.mark_complete("m1", span, candles)
     reference = span.limit([candle(m, c) for m, c in sorted(expected.items()) if _within(m, span)])
     assert [(c.start, c.close) for c in candles] == [(c.start, c.close) for c in reference]
 
@@ -192,39 +195,39 @@ def closes(text: bytes) -> list[str]:
 def test_a_slow_stream_gets_the_newest_version_of_each_candle() -> None:
     events = Events("run", 100)
     for close in range(5):
-        events.add_change(0, candle(1, close=float(close)))
-        events.add_change(0, candle(2, close=float(close)))
-        events.add_change(1, candle(1, close=99.0))
-    assert closes(events.between(0, 15, Subscription(0))) == ["4.0", "4.0"]
-    assert closes(events.between(0, 4, Subscription(0))) == ["0.0", "1.0"]
-    assert events.between(15, 15, Subscription(0)) == b""
-    assert events.between(0, 15, Subscription(0, frozenset({("S", "B")}))) == b""
+        events.add_change("m1", candle(1, close=float(close)))
+        events.add_change("m1", candle(2, close=float(close)))
+        events.add_change("m5", candle(1, close=99.0))
+    assert closes(events.between(0, 15, Subscription("m1"))) == ["4.0", "4.0"]
+    assert closes(events.between(0, 4, Subscription("m1"))) == ["0.0", "1.0"]
+    assert events.between(15, 15, Subscription("m1")) == b""
+    assert events.between(0, 15, Subscription("m1", frozenset({("S", "B")}))) == b""
 
 
 def test_a_client_that_was_away_too_long_gets_a_reset() -> None:
     events = Events("run", 10)
     for close in range(100):
-        events.add_change(0, candle(1, close=float(close)))
+        events.add_change("m1", candle(1, close=float(close)))
     assert events.event_number("run-100") == 100
     assert events.event_number("run-99") == 99
     for unknown in ("run-1", "run-101", "run-", "run-x", "ran-100", "", "100", "run-٣"):
         assert events.event_number(unknown) is None
-    assert b"event: reset" in events.between(3, 100, Subscription(0))
+    assert b"event: reset" in events.between(3, 100, Subscription("m1"))
 
 
 def test_events_are_sent_in_order_of_their_numbers() -> None:
     events = Events("run", 100)
     for minute in (1, 2, 1, 3, 2):
-        events.add_change(0, candle(minute))
-    sent = events.between(0, 5, Subscription(0)).split(b"id: run-")[1:]
+        events.add_change("m1", candle(minute))
+    sent = events.between(0, 5, Subscription("m1")).split(b"id: run-")[1:]
     assert [int(part.split(b"\n")[0]) for part in sent] == [3, 4, 5]
 
 
 def test_no_older_events_are_sent_with_a_reset() -> None:
     events = Events("run", 100)
-    events.add_change(0, candle(1))
-    events.add_reset(0)
-    events.add_change(0, candle(2, close=7.0))
-    frames = events.between(0, 3, Subscription(0, frozenset({SERIES})))
+    events.add_change("m1", candle(1))
+    events.add_reset("m1")
+    events.add_change("m1", candle(2, close=7.0))
+    frames = events.between(0, 3, Subscription("m1", frozenset({SERIES})))
     assert frames.startswith(b"event: reset")
     assert closes(frames) == ["7.0"]

@@ -8,12 +8,13 @@ import schemathesis
 from hypothesis import HealthCheck, Phase, given, settings
 from schemathesis.generation import GenerationMode
 
+from homma.core.calendar import DEFAULT_CALENDAR
 from homma.serve.openapi import document
 from tests.serve.serving import make_server, running, with_candles
 
-SCHEMA = schemathesis.openapi.from_dict(document("1.2.3", token=False))
+SCHEMA = schemathesis.openapi.from_dict(document("1.2.3", DEFAULT_CALENDAR, token=False))
 #: Without the live stream, which never ends; other tests cover it.
-PATHS = sorted(set(document("1.2.3", token=False)["paths"]) - {"/api/live"})
+PATHS = sorted(set(document("1.2.3", DEFAULT_CALENDAR, token=False)["paths"]) - {"/api/live"})
 CHECKS = [
     schemathesis.checks.not_a_server_error,
     schemathesis.checks.content_type_conformance,

@@ -10,7 +10,7 @@ from typing import Any
 import hcl2
 import pytest
 
-from homma.core.interval import INTERVALS
+from homma.core.calendar import DEFAULT_CALENDAR
 from homma.settings import TopicSettings
 from homma.topics import contract
 
@@ -49,11 +49,15 @@ def test_every_variable_has_a_type() -> None:
 def test_topics_and_tables_match_the_contract() -> None:
     names = contract.topics(TopicSettings())
     topics = json.loads((ROOT / "topics.json").read_text())
-    assert [topic["name"] for topic in topics] == list(names.all())
-    assert [t["name"] for t in topics if t["candles"]] == list(names.candles)
-    *tables, insert = json.loads((ROOT / "statements.json").read_text())["statements"]
-    assert [table["name"] for table in tables] == [f"candle-{i.name}" for i in INTERVALS]
-    for topic in names.candles:
+    rows = [topics["ticks"], topics["dead"], topics["late"], *topics["candles"].values()]
+    assert [row["name"] for row in rows] == list(names.all())
+    assert {c: row["name"] for c, row in topics["candles"].items()} == names.public_candles
+    statements = json.loads((ROOT / "statements.json").read_text())
+    tables, insert = statements["tables"], statements["insert"]
+    assert {code: table["name"] for code, table in tables.items()} == {
+        interval.code: f"candle-{interval.name}" for interval in DEFAULT_CALENDAR
+    }
+    for topic in names.public_candles.values():
         assert insert["text"].count(f"INSERT INTO `{topic}`") == 1
     # Confluent Cloud has neither.
     assert not re.search("PROCTIME|CREATE VIEW", insert["text"])

@@ -12,7 +12,8 @@ from hypothesis import example, given
 from hypothesis import strategies as st
 
 from homma.core.candle import order_key
-from homma.core.interval import BY_NAME, INTERVALS
+from homma.core.fields import CANDLE_FIELDS
+from homma.core.interval import BY_CODE, CODE, Interval
 from homma.core.tick import JSON_SCHEMA, check
 from homma.core.window import PUBLISHED
 from homma.topics.codec import (
@@ -20,6 +21,7 @@ from homma.topics.codec import (
     NOT_AN_OBJECT,
     decode_candles,
     decode_ticks,
+    encode_candle_keys,
     encode_candles,
     encode_ticks,
 )
@@ -613,52 +615,43 @@ def _us(text: str) -> int:
     return (instant - oracle.EPOCH) // timedelta(microseconds=1)
 
 
-def candle_frame(rows: list[dict[str, Any]], interval: str) -> pl.DataFrame:
+MINUTE = BY_CODE["m1"]
+INTERVALS = st.sampled_from(list(BY_CODE.values()))
+#: The fields that a frame has under the names that they have in `fields`.
+SAME: dict[str, pl.DataType] = {
+    field.json: field.dtype
+    for field in CANDLE_FIELDS
+    if field.merge or field.json in ("source", "symbol", "isFinal", "revision")
+}
+
+
+def candle_frame(rows: list[dict[str, Any]], interval: Interval) -> pl.DataFrame:
     """Candles with the contract's fields, converted to the frame that the window publishes."""
-    index = next(i for i, row in enumerate(INTERVALS) if row.name == interval)
+    instants = {"start_us": "dateTime", "open_us": "openDateTime", "close_us": "closeDateTime"}
+    columns = {field.json: field.column for field in CANDLE_FIELDS}
     raw = pl.DataFrame(
         {
-            "source": [row["source"] for row in rows],
-            "symbol": [row["symbol"] for row in rows],
-            "series": [0 for _ in rows],
-            "interval": [index for _ in rows],
-            "start_us": [_us(row["dateTime"]) for row in rows],
-            "end_us": [0 for _ in rows],
-            "open_us": [_us(row["openDateTime"]) for row in rows],
-            "open_number": [row["openNumber"] for row in rows],
-            "close_us": [_us(row["closeDateTime"]) for row in rows],
-            "close_number": [row["closeNumber"] for row in rows],
-            "published_us": [0 for _ in rows],
-            **{n: [row[n] for row in rows] for n in ("open", "high", "low", "close", "volume")},
-            "is_final": [row["isFinal"] for row in rows],
-            "revision": [row["revision"] for row in rows],
+            **{name: [_us(row[of]) for row in rows] for name, of in instants.items()},
+            **{name: [row[name] for row in rows] for name in ("openNumber", "closeNumber")},
+            **{name: [row[name] for row in rows] for name in SAME},
         },
-        schema_overrides={
-            "source": pl.String,
-            "symbol": pl.String,
-            "series": pl.UInt32,
-            "interval": pl.UInt8,
-            "start_us": pl.Int64,
-            "end_us": pl.Int64,
-            "open_us": pl.Int64,
-            "close_us": pl.Int64,
-            "open_number": pl.Int64,
-            "close_number": pl.Int64,
-            "published_us": pl.Int64,
-            "open": pl.Float64,
-            "high": pl.Float64,
-            "low": pl.Float64,
-            "close": pl.Float64,
-            "volume": pl.Int64,
-            "is_final": pl.Boolean,
-            "revision": pl.Int32,
+        schema={
+            **dict.fromkeys((*instants, "openNumber", "closeNumber"), pl.Int64()),
+            **SAME,
         },
     )
-    return raw.with_columns(
-        end_us=BY_NAME[interval].next(pl.col("start_us")),
-        open_order_key=order_key(pl.col("open_us"), pl.col("open_number")),
-        close_order_key=order_key(pl.col("close_us"), pl.col("close_number")),
-    ).select("source", "symbol", *PUBLISHED.names())
+    return (
+        raw.rename({name: columns[name] for name in SAME})
+        .with_columns(
+            series=pl.lit(0, pl.UInt32),
+            interval=pl.lit(interval.code, CODE),
+            published_us=pl.lit(0, pl.Int64),
+            end_us=interval.next(pl.col("start_us")),
+            open_order_key=order_key(pl.col("open_us"), pl.col("openNumber")),
+            close_order_key=order_key(pl.col("close_us"), pl.col("closeNumber")),
+        )
+        .select("source", "symbol", *PUBLISHED.names())
+    )
 
 
 CANDLE_ROW: dict[str, Any] = {
@@ -670,6 +663,7 @@ CANDLE_ROW: dict[str, Any] = {
     "low": 0.1,
     "close": 5e-324,
     "volume": 9007199254740993,
+    "tickCount": 9007199254740992,
     "openDateTime": "2025-03-20T14:31:28.000000",
     "openNumber": 2**63 - 1,
     "closeDateTime": "2025-03-20T14:31:59.999999",
@@ -681,7 +675,7 @@ CANDLE_ROW: dict[str, Any] = {
 
 def test_a_candle_record() -> None:
     (key,), (value,) = encode_candles(
-        candle_frame([CANDLE_ROW], "1min"), _us("2025-03-20T14:32:02.000001")
+        candle_frame([CANDLE_ROW], MINUTE), _us("2025-03-20T14:32:02.000001")
     )
     assert key == (b'{"source":"SOURCE_1","symbol":"BNBUSD","dateTime":"2025-03-20T14:31:00.000"}')
     assert json.loads(value) == CANDLE_ROW | {"updateDateTime": "2025-03-20T14:32:02.000001"}
@@ -694,18 +688,18 @@ def test_a_candle_record() -> None:
 )
 def test_names_are_not_escaped(source: str, symbol: str) -> None:
     row = CANDLE_ROW | {"source": source, "symbol": symbol}
-    (key,), (value,) = encode_candles(candle_frame([row], "1month"), 0)
+    (key,), (value,) = encode_candles(candle_frame([row], BY_CODE["M1"]), 0)
     start = row["dateTime"]
     assert key.decode() == f'{{"source":"{source}","symbol":"{symbol}","dateTime":"{start}"}}'
     assert f'"source":"{source}","symbol":"{symbol}"' in value.decode()
 
 
 def test_no_candles() -> None:
-    assert encode_candles(candle_frame([], "1day"), 0) == ([], [])
-    assert decode_candles([], 0).is_empty()
+    assert encode_candles(candle_frame([], BY_CODE["D1"]), 0) == ([], [])
+    assert decode_candles([], MINUTE).is_empty()
     assert (
-        decode_candles([], 0).columns
-        == decode_candles([json.dumps(CANDLE_ROW).encode()], 0).columns
+        decode_candles([], MINUTE).columns
+        == decode_candles([json.dumps(CANDLE_ROW).encode()], MINUTE).columns
     )
 
 
@@ -721,6 +715,7 @@ CANDLES = st.fixed_dictionaries(
         "low": PRICES,
         "close": PRICES,
         "volume": st.integers(1, 2**63 - 1),
+        "tickCount": st.integers(1, 2**63 - 1),
         "openDateTime": AT,
         "openNumber": st.integers(0, 2**63 - 1),
         "closeDateTime": AT,
@@ -732,17 +727,16 @@ CANDLES = st.fixed_dictionaries(
 
 
 @effort(5)
-@given(st.lists(CANDLES, max_size=4), st.sampled_from(oracle.NAMES))
+@given(st.lists(CANDLES, max_size=4), INTERVALS)
 def test_encoded_candles_decode_to_the_same_candles(
-    rows: list[dict[str, Any]], interval: str
+    rows: list[dict[str, Any]], interval: Interval
 ) -> None:
     for row in rows:
-        start = oracle.start_of(interval, datetime.fromisoformat(row["openDateTime"]))
+        start = oracle.start_of(interval.name, datetime.fromisoformat(row["openDateTime"]))
         row["dateTime"] = start.isoformat(timespec="milliseconds")
         if start < oracle.EPOCH:
             row["dateTime"] = "1970-01-05T00:00:00.000"
     candles = candle_frame(rows, interval)
-    index = oracle.NAMES.index(interval)
     keys, values = encode_candles(candles, 0)
     for row, key, value in zip(rows, keys, values, strict=True):
         names = {name: row[name] for name in ("source", "symbol", "dateTime")}
@@ -750,20 +744,36 @@ def test_encoded_candles_decode_to_the_same_candles(
         fields = json.loads(value)
         assert fields == row | {"updateDateTime": "1970-01-01T00:00:00.000000"}
         assert all(same_double(fields[n], row[n]) for n in ("open", "high", "low", "close"))
-    decoded = decode_candles(values, index)
+    decoded = decode_candles(values, interval)
     assert decoded.rows(named=True) == candles.select(decoded.columns).rows(named=True)
 
 
 def test_another_engines_candle() -> None:
-    """Other engines write no isFinal and revision, and may write fields in another order."""
-    foreign = {
-        name: CANDLE_ROW[name]
-        for name in reversed(CANDLE_ROW)
-        if name not in ("isFinal", "revision")
-    }
-    row = decode_candles([json.dumps(foreign | {"more": [1]}).encode()], 0).row(0, named=True)
-    own = decode_candles([json.dumps(CANDLE_ROW).encode()], 0).row(0, named=True)
-    assert row == own | {"is_final": None, "revision": None}
+    """Other engines may write not all fields, and may write them in another order."""
+    optional = [field.json for field in CANDLE_FIELDS if not field.in_every_record]
+    foreign = {name: CANDLE_ROW[name] for name in reversed(CANDLE_ROW) if name not in optional}
+    value = json.dumps(foreign | {"more": [1]}).encode()
+    row = decode_candles([value], MINUTE).row(0, named=True)
+    own = decode_candles([json.dumps(CANDLE_ROW).encode()], MINUTE).row(0, named=True)
+    absent = {"is_final": None, "revision": None, "tick_count": CANDLE_ROW["volume"]}
+    assert row == own | absent
+
+
+def test_format_1_has_no_tick_count() -> None:
+    candles = candle_frame([CANDLE_ROW], MINUTE)
+    keys, (value,) = encode_candles(candles, 0, version=1)
+    assert keys == encode_candles(candles, 0)[0]
+    assert list(json.loads(value)) == [name for name in CANDLE_JSON if name != "tickCount"]
+    decoded = decode_candles([value], MINUTE)
+    assert decoded["tick_count"].to_list() == decoded["volume"].to_list() == [CANDLE_ROW["volume"]]
+
+
+def test_a_tombstone_has_no_tick_count() -> None:
+    """Its key is parsed as a candle without values."""
+    [key] = encode_candle_keys(candle_frame([CANDLE_ROW], MINUTE))
+    row = decode_candles([key], MINUTE).row(0, named=True)
+    assert row["volume"] is row["tick_count"] is None
+    assert row["end_us"] - row["start_us"] == 60_000_000
 
 
 @pytest.mark.parametrize("value", [b"x", b"[]", b'"x"', b"{", b"{}{}", b"\xff"])
@@ -772,19 +782,21 @@ def test_invalid_candles_raise(value: bytes, index: int) -> None:
     values = [json.dumps(CANDLE_ROW).encode()] * 2
     values.insert(index, value)
     with pytest.raises(pl.exceptions.ComputeError):
-        decode_candles(values, 0)
+        decode_candles(values, MINUTE)
     with pytest.raises(pl.exceptions.ComputeError):
-        decode_candles([value], 0)
+        decode_candles([value], MINUTE)
 
 
 @pytest.mark.parametrize("blank", [b" ", b"\r", b"\n"])
 def test_a_blank_value_is_not_a_candle(blank: bytes) -> None:
     """Callers rely on one candle per value, in order."""
     with pytest.raises(pl.exceptions.ComputeError):
-        decode_candles([json.dumps(CANDLE_ROW).encode(), blank], 0)
+        decode_candles([json.dumps(CANDLE_ROW).encode(), blank], MINUTE)
 
 
 def test_the_prefix_of_a_schema_registry_is_ignored() -> None:
     bare = b'{"source":"S","symbol":"A","dateTime":"2025-03-20T14:31:00.000","open":1.5}'
     framed = b"\0\0\0\1\x86" + bare
-    assert decode_candles([framed, bare], 0).rows() == decode_candles([bare, bare], 0).rows()
+    assert (
+        decode_candles([framed, bare], MINUTE).rows() == decode_candles([bare, bare], MINUTE).rows()
+    )

@@ -1,10 +1,12 @@
 """The latest candles of a topic, for records read in any order."""
 
 import json
+import math
 from datetime import datetime
 from itertools import permutations
 from typing import Any
 
+from homma.core.fields import CANDLE_FIELDS
 from homma.topics.latest import Candle, CandleRecord, DeletedCandle, LatestCandles, read_candle
 
 MINUTE = "2025-03-20T14:31:00.000"
@@ -159,3 +161,37 @@ def test_invalid_candles_are_counted() -> None:
         assert read_candle(bad) is None
         latest.add(record(0, bad))
     assert latest.bad == 7
+
+
+def test_a_candle_has_every_public_field() -> None:
+    candle = read_candle(value(tickCount=2))
+    assert candle is not None
+    public = [field.column for field in CANDLE_FIELDS if field.public]
+    assert [getattr(candle, name) for name in public[1:]] == list(candle.values)
+    assert candle.values == (1.0, 2.0, 0.5, 1.5, 3, 2, True, 1)
+    assert (candle.source, candle.symbol) == candle.series == ("S", "A")
+
+
+def test_without_a_tick_count_it_is_the_volume() -> None:
+    for absent in (..., None, "x", 2.5):
+        candle = read_candle(value(tickCount=absent))
+        assert candle is not None
+        assert candle.tick_count == candle.volume == 3
+
+
+def test_a_field_of_the_wrong_type_that_engines_may_omit_is_ignored() -> None:
+    candle = read_candle(value(isFinal="yes", revision=True))
+    assert candle is not None
+    assert (candle.is_final, candle.revision) == (None, None)
+
+
+def test_an_infinite_price_is_no_candle() -> None:
+    for price in (math.inf, -math.inf, math.nan):
+        assert read_candle(value(high=price)) is None
+
+
+def test_names_are_stored_once() -> None:
+    latest = LatestCandles(5)
+    for n in range(3):
+        latest.add(record(n, value(f"2025-03-20T14:3{n}:00.000"), b"%d" % n))
+    assert len({id(candle.series) for candle in latest.candles(("S", "A"))}) == 1

@@ -16,8 +16,9 @@ import pytest
 from jsonschema import Draft7Validator, Draft202012Validator
 
 from homma.aggregate.origin import RecordOrigin
-from homma.core.interval import INTERVALS
-from homma.core.tick import FIELDS, JSON_SCHEMA, check
+from homma.core.calendar import DEFAULT_CODES, calendar_of
+from homma.core.fields import CANDLE_FIELDS, TICK_FIELDS
+from homma.core.tick import JSON_SCHEMA, check
 from homma.settings import TopicSettings
 from homma.topics import asyncapi, contract, schemas
 from homma.topics.codec import CANDLE_JSON, decode_ticks
@@ -95,7 +96,7 @@ def test_golden_ticks() -> None:
     assert counts[False] > 100
 
 
-@pytest.mark.parametrize("field", [field.name for field in FIELDS])
+@pytest.mark.parametrize("field", [field.json for field in TICK_FIELDS])
 def test_core_rejects_all_ticks_that_the_schema_rejects(field: str) -> None:
     texts = [
         *NUMBERS,
@@ -131,10 +132,10 @@ def test_core_rejects_all_ticks_that_the_schema_rejects(field: str) -> None:
 
 def test_required_and_nullable_fields() -> None:
     schema = schemas.tick()
-    assert schema["required"] == [field.name for field in FIELDS if field.required]
+    assert schema["required"] == [field.json for field in TICK_FIELDS if field.required]
     assert list(schema["properties"]) == JSON_SCHEMA.names()
     nullable = {n for n, s in schema["properties"].items() if "null" in s["type"]}
-    assert nullable == {field.name for field in FIELDS if not field.required}
+    assert nullable == {field.json for field in TICK_FIELDS if not field.required}
     assert schema["additionalProperties"] is True
 
 
@@ -213,7 +214,8 @@ def test_invalid_candles(more: dict[str, Any]) -> None:
 
 
 def test_required_fields_of_a_candle() -> None:
-    optional = {"isFinal", "revision", "updateDateTime"}
+    optional = {field.json for field in CANDLE_FIELDS if not field.in_every_record}
+    assert optional == {"tickCount", "isFinal", "revision", "updateDateTime"}
     for name in CANDLE_JSON:
         fields = {key: value for key, value in candle_value().items() if key != name}
         assert CANDLE.is_valid(fields) is (name in optional), name
@@ -227,8 +229,8 @@ def test_candles_of_the_engine(bootstrap: str) -> None:
     pipeline.work_off()
     pipeline.send(tick(minutes[1], 1e300, 77))  # corrects final candles
     pipeline.work_off()
-    records = pipeline.records(*pipeline.topics.candles)
-    assert len(records) > 2 * len(INTERVALS)
+    records = pipeline.records(*pipeline.topics.candles.values())
+    assert len(records) > 2 * len(DEFAULT_CODES)
     states = set()
     headers = asyncapi.document("0")["components"]["messages"]["candle"]["headers"]
     for record in records:
@@ -285,8 +287,15 @@ def test_asyncapi_describes_every_topic_of_the_contract() -> None:
         assert config["retention.ms"] == int(spec.config["retention.ms"])
         assert ",".join(config["cleanup.policy"]) == spec.config["cleanup.policy"]
     actions = {(o["action"], o["channel"]["$ref"]) for o in document["operations"].values()}
-    for topic in contract.topics(TopicSettings()).candles:
+    for topic in contract.topics(TopicSettings()).candles.values():
         assert {("send", f"#/channels/{topic}"), ("receive", f"#/channels/{topic}")} <= actions
+
+
+def test_asyncapi_has_the_topics_of_other_intervals_but_no_internal_one() -> None:
+    settings = TopicSettings(intervals=calendar_of(["s1", "m1"]))
+    document = asyncapi.document("0", settings)
+    assert tuple(document["channels"]) == contract.topics(settings).all()
+    assert {"sendCandles1sec", "receiveCandles1min"} <= document["operations"].keys()
 
 
 def test_asyncapi_has_the_written_headers() -> None:

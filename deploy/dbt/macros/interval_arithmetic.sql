@@ -6,10 +6,18 @@
     {{ exceptions.raise_compiler_error("there is no interval " ~ name) }}
 {% endmacro %}
 
+{# Whether all of these intervals exist: a model that needs them is enabled by this. #}
+{% macro has_intervals(names) %}
+    {{ return((names | reject("in", intervals() | map(attribute="name") | list) | list | length) == 0) }}
+{% endmacro %}
+
 {# Start of the interval around an instant; instants have the zone UTC. #}
 {% macro start_of(name, instant) %}
     {%- set row = interval_named(name) -%}
-    {%- if row.unit == "minute" -%}
+    {%- if row.unit == "second" -%}
+        date_trunc('minute', {{ instant }}) + interval '1' second
+            * ({{ row.count }} * (second({{ instant }}) / {{ row.count }}))
+    {%- elif row.unit == "minute" -%}
         date_trunc('day', {{ instant }}) + interval '1' minute
             * ({{ row.count }} * ((hour({{ instant }}) * 60 + minute({{ instant }})) / {{ row.count }}))
     {%- else -%}
@@ -24,8 +32,8 @@
 {% endmacro %}
 
 {# The earliest instant that the tests check in a relation of an interval's candles. #}
-{% macro checked_since(relation, name="1min") %}
-    {%- set days = [var("checked_days"), 2 * interval_named(name).days] | max -%}
+{% macro checked_since(relation, name=none) %}
+    {%- set days = [var("checked_days"), 2 * interval_named(name).days if name else 0] | max -%}
     coalesce((select max(date_time) from {{ relation }}), timestamp '1970-01-01 00:00:00 UTC')
         - interval '{{ (days * 1440) | int }}' minute
 {% endmacro %}

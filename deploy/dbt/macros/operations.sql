@@ -1,4 +1,4 @@
-{# Maintenance of the lake's tables with `dbt run-operation NAME`: of all 12, or of those in
+{# Maintenance of the lake's tables with `dbt run-operation NAME`: of all, or of those in
    --args '{tables: [candle_1min_iceberg]}'. `homma land` does not need it; it is for candles landed by
    Trino, and for larger files than those of `land`. #}
 

@@ -1,9 +1,22 @@
+{# The columns of a candle. Rows of older formats are null in newer columns, whose value then is that
+   of another column. #}
+{% macro columns_with_defaults() -%}
+    {%- for column in candle_columns() -%}
+    {%- if column.if_null -%}
+    coalesce({{ column.name }}, {{ column.if_null }}) as {{ column.name }}
+    {%- else -%}
+    {{ column.name }}
+    {%- endif -%}
+    {{ ", " if not loop.last }}
+    {%- endfor -%}
+{%- endmacro %}
+
 {# The candles of an interval in the lake. #}
 {% macro candles_of(name) %}
 {%- if landed_by_trino() %}
 -- depends_on: {{ ref("land_candle_" ~ name) }}
 {%- endif %}
-select *, {{ end_of(name, "date_time") }} as end_date_time
+select {{ columns_with_defaults() }}, {{ end_of(name, "date_time") }} as end_date_time
 from {{ source("lake", "candle_" ~ name ~ "_iceberg") }}
 {% endmacro %}
 

@@ -3,35 +3,37 @@
     try_cast(replace(trim(trailing 'Z' from {{ text }}), 'T', ' ') || ' UTC' as timestamp(6) with time zone)
 {%- endmacro %}
 
+{# A column of the topics' tables as its type, from macros/fields.sql. #}
+{% macro typed(column, text) -%}
+    {%- if column.type == "varchar" -%}
+        {{ text }}
+    {%- elif column.type.startswith("timestamp") -%}
+        {{ instant(text) }}
+    {%- else -%}
+        try_cast({{ text }} as {{ column.type }})
+    {%- endif -%}
+{%- endmacro %}
+
 {# The newest record of each key in a candle topic, among the records that meet a condition on Kafka's
    columns. A tombstone has only a key. Invalid candles are left out. #}
 {% macro newest_records(name, condition) %}
-    select
-        source, symbol, date_time, open, high, low, close, volume, open_date_time, open_number,
-        close_date_time, close_number, is_final, revision, update_date_time
+    {%- set key = ["source", "symbol", "date_time"] %}
+    select {{ columns_with_defaults() }}
     from (
         select
             *, row_number() over (partition by source, symbol, date_time order by at desc) as age
         from (
             select
                 _partition_offset as at,
-                _message_length = 0 as is_tombstone,
                 -- The key of a tombstone is a candle without prices.
-                if(_message_length = 0, json_extract_scalar(_key, '$.source'), source) as source,
-                if(_message_length = 0, json_extract_scalar(_key, '$.symbol'), symbol) as symbol,
-                {{ instant("if(_message_length = 0, json_extract_scalar(_key, '$.dateTime'), date_time)") }} as date_time,
-                try_cast(open as double) as open,
-                try_cast(high as double) as high,
-                try_cast(low as double) as low,
-                try_cast(close as double) as close,
-                try_cast(volume as bigint) as volume,
-                {{ instant("open_date_time") }} as open_date_time,
-                try_cast(open_number as bigint) as open_number,
-                {{ instant("close_date_time") }} as close_date_time,
-                try_cast(close_number as bigint) as close_number,
-                try_cast(is_final as boolean) as is_final,
-                try_cast(revision as integer) as revision,
-                {{ instant("update_date_time") }} as update_date_time
+                {%- for column in candle_columns() %}
+                {%- if column.name in key %}
+                {{ typed(column, "if(_message_length = 0, json_extract_scalar(_key, '$." ~ column.json ~ "'), " ~ column.name ~ ")") }} as {{ column.name }},
+                {%- else %}
+                {{ typed(column, column.name) }} as {{ column.name }},
+                {%- endif %}
+                {%- endfor %}
+                _message_length = 0 as is_tombstone
             from {{ source("topics", "candle_" ~ name) }}
             where {{ condition }}
         )
@@ -39,8 +41,10 @@
             source is not null and symbol is not null and date_time is not null
             and (
                 is_tombstone
-                or open is not null and high is not null and low is not null and close is not null
-                and volume > 0
+                or volume > 0
+                {%- for column in candle_columns() if column.required and column.name not in key %}
+                and {{ column.name }} is not null
+                {%- endfor %}
             )
     )
     where age = 1

@@ -5,33 +5,34 @@ tables create the candle topics, in the Schema Registry's frame. There is no pro
 order of arrival is the order of the records' timestamps. This SQL was never run.
 """
 
-from collections.abc import Iterator
 from typing import Final
 
 from homma.aggregate.flink import Job
-from homma.aggregate.sql import milliseconds, quoted
-from homma.aggregate.views import (
-    candle_view,
-    clocked_view,
-    counted_view,
-    insert,
-    parts_view,
-    valid_view,
-)
-from homma.core.interval import INTERVALS, Interval
+from homma.aggregate.sql import FLINK_TYPES, milliseconds, quoted
+from homma.aggregate.views import candle_view, insert, tick_views
+from homma.core.fields import CANDLE_FIELDS, TICK_FIELDS, TickField
+from homma.core.interval import Interval
+from homma.topics.codec import CANDLE_KEY
 from homma.topics.contract import Topics
 
 #: Properties of every statement, in addition to catalog and database.
 PROPERTIES: Final = {"sql.local-time-zone": "UTC"}
-_DOUBLES: Final = ("ask", "bid", "mid")
-_TEXTS: Final = ("askMarkup", "bidMarkup", "isTradable", "dateTime", "receiveDateTime")
 
 
-def statements(job: Job, partitions: int) -> Iterator[tuple[str, str]]:
-    """Names and texts: the tables, which create their topics, then the statement that runs."""
-    for interval, topic in zip(INTERVALS, job.topics.candles, strict=True):
-        yield f"candle-{interval.name}", _table(topic, partitions)
-    yield "insert", _inserts(job)
+def tables(job: Job, partitions: int) -> dict[str, tuple[str, str]]:
+    """By the interval's code: name and text of the statement that creates its table and topic."""
+    return {
+        interval.code: (
+            f"candle-{interval.name}",
+            _table(job.topics.candles[interval.code], partitions),
+        )
+        for interval in job.calendar
+    }
+
+
+def insert_all(job: Job) -> tuple[str, str]:
+    """Name and text of the statement that runs, after those of the tables."""
+    return "insert", _inserts(job)
 
 
 def properties(job: Job) -> dict[str, str]:
@@ -41,16 +42,8 @@ def properties(job: Job) -> dict[str, str]:
 
 def _ticks(topics: Topics) -> str:
     """The fields of bare JSON; an invalid field is null, which the view `valid` rejects."""
-    value = "CAST(`val` AS STRING)"
     columns = [
-        f"JSON_VALUE({value}, '$.source') AS `source`",
-        f"JSON_VALUE({value}, '$.symbol') AS `symbol`",
-        *(
-            f"JSON_VALUE({value}, '$.{n}' RETURNING DOUBLE NULL ON ERROR) AS `{n}`"
-            for n in _DOUBLES
-        ),
-        f"TRY_CAST(JSON_VALUE({value}, '$.number') AS BIGINT) AS `number`",
-        *(f"JSON_VALUE({value}, '$.{name}') AS `{name}`" for name in _TEXTS),
+        *(f"{_extracted(field)} AS `{field.json}`" for field in TICK_FIELDS),
         "`$rowtime` AS `recorded`",
         "`$rowtime` AS `arrived`",
     ]
@@ -58,24 +51,25 @@ def _ticks(topics: Topics) -> str:
     return f"CREATE VIEW `ticks` AS\nSELECT {listed}\nFROM `{topics.ticks}`"
 
 
+def _extracted(field: TickField) -> str:
+    """A field as a text, or in its own type if it is required."""
+    value, path = "CAST(`val` AS STRING)", quoted(f"$.{field.json}")
+    kind = FLINK_TYPES[field.kind if field.required else "string"]
+    if kind == "STRING":
+        return f"JSON_VALUE({value}, {path})"
+    if kind == "DOUBLE":
+        return f"JSON_VALUE({value}, {path} RETURNING DOUBLE NULL ON ERROR)"
+    return f"TRY_CAST(JSON_VALUE({value}, {path}) AS {kind})"
+
+
 def _table(topic: str, partitions: int) -> str:
+    key = ", ".join(f"`{name}`" for name in CANDLE_KEY)
     columns = [
-        "`source` STRING NOT NULL",
-        "`symbol` STRING NOT NULL",
-        "`dateTime` STRING NOT NULL",
-        "`open` DOUBLE",
-        "`high` DOUBLE",
-        "`low` DOUBLE",
-        "`close` DOUBLE",
-        "`volume` BIGINT",
-        "`openDateTime` STRING",
-        "`openNumber` BIGINT",
-        "`closeDateTime` STRING",
-        "`closeNumber` BIGINT",
-        "`isFinal` BOOLEAN",
-        "`revision` INT",
-        "`updateDateTime` STRING",
-        "PRIMARY KEY (`source`, `symbol`, `dateTime`) NOT ENFORCED",
+        *(
+            f"`{f.json}` {FLINK_TYPES[f.kind]}" + (" NOT NULL" if f.json in CANDLE_KEY else "")
+            for f in CANDLE_FIELDS
+        ),
+        f"PRIMARY KEY ({key}) NOT ENFORCED",
     ]
     table_options = {
         "changelog.mode": "upsert",
@@ -90,32 +84,27 @@ def _table(topic: str, partitions: int) -> str:
     )
     return (
         f"CREATE TABLE `{topic}` (\n{lines}\n)\n"
-        f"DISTRIBUTED BY (`source`, `symbol`, `dateTime`) INTO {partitions} BUCKETS\n"
+        f"DISTRIBUTED BY ({key}) INTO {partitions} BUCKETS\n"
         f"WITH (\n{options}\n)"
     )
 
 
 def _inserts(job: Job) -> str:
-    statements = [
-        _insert(job, interval, topic)
-        for interval, topic in zip(INTERVALS, job.topics.candles, strict=True)
-    ]
+    statements = [_insert(job, interval) for interval in job.calendar]
     return "\n".join(["EXECUTE STATEMENT SET", "BEGIN", *(f"{s};" for s in statements), "END"])
 
 
-def _insert(job: Job, interval: Interval, topic: str) -> str:
+def _insert(job: Job, interval: Interval) -> str:
     """The INSERT of one interval, with the views inlined: a view needs a statement of its own."""
     views = [
         _ticks(job.topics),
-        valid_view(job.settings),
-        clocked_view(),
-        counted_view(job.settings),
-        parts_view(job.settings, job.flink),
+        *tick_views(job.settings, job.flink, job.calendar),
         candle_view(job.settings, job.flink, interval),
     ]
     parts = ",\n".join(_cte(view) for view in views)
     head, _, select = insert(interval).partition("\n")
     assert head == f"INSERT INTO `candle_{interval.name}`"
+    topic = job.topics.candles[interval.code]
     return f"INSERT INTO `{topic}`\nWITH {parts}\n{select}"
 
 

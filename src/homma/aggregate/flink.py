@@ -1,4 +1,4 @@
-"""SQL for Apache Flink, generated from the table of intervals and the settings. Pure.
+"""SQL for Apache Flink, generated from the tables of fields and the settings. Pure.
 
 A single statement set, so that Flink reads the ticks once: the tables of this module, and the views
 of views.py.
@@ -8,20 +8,15 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Final
 
-from homma.aggregate.sql import milliseconds, quoted
-from homma.aggregate.views import (
-    candle_view,
-    clocked_view,
-    counted_view,
-    in_time,
-    insert,
-    parts_view,
-    valid_view,
-)
-from homma.core.interval import INTERVALS, Interval
+from homma.aggregate.sql import FLINK_TYPES, milliseconds, quoted
+from homma.aggregate.views import in_time, insert, views
+from homma.core.calendar import Calendar
+from homma.core.fields import CANDLE_FIELDS, TICK_FIELDS, TickField
+from homma.core.interval import Interval
 from homma.durations import format_duration
 from homma.errors import SettingError
 from homma.settings import AggregateSettings, FlinkSettings
+from homma.topics.codec import CANDLE_KEY
 from homma.topics.contract import Topics
 
 #: The package prefix of Kafka's clients in Flink's connector.
@@ -63,6 +58,11 @@ class Job:
             )
 
     @property
+    def calendar(self) -> Calendar:
+        """The intervals of the candles. Flink needs no others."""
+        return self.topics.calendar
+
+    @property
     def name(self) -> str:
         """The name of the job in Flink."""
         return f"homma {self.settings.group} {self.topics.ticks}"
@@ -96,7 +96,7 @@ def options(job: Job) -> dict[str, str]:
         "table.exec.mini-batch.enabled": "true",
         "table.exec.mini-batch.allow-latency": milliseconds(job.settings.emit_every),
         "table.exec.mini-batch.size": str(_BATCH),
-        # Pass rows by reference instead of copying them for each of eleven intervals.
+        # Pass rows by reference instead of copying them for each interval.
         "pipeline.object-reuse": "true",
         "state.backend.type": job.flink.state_backend,
         # Nearly every tick is new: the filter shows this without reading the disk.
@@ -121,19 +121,14 @@ def definitions(job: Job) -> Iterator[str]:
     """Tables and views in order of dependency."""
     yield _ticks(job)
     yield _late(job)
-    for interval, topic in zip(INTERVALS, job.topics.candles, strict=True):
-        yield _candles(job, interval, topic)
-    yield valid_view(job.settings)
-    yield clocked_view()
-    yield counted_view(job.settings)
-    yield parts_view(job.settings, job.flink)
-    for interval in INTERVALS:
-        yield candle_view(job.settings, job.flink, interval)
+    for interval in job.calendar:
+        yield _candles(job, interval)
+    yield from views(job.settings, job.flink, job.calendar)
 
 
 def inserts(job: Job) -> str:
     """The statement set, the only statement that runs."""
-    statements = [_insert_late(job), *(insert(interval) for interval in INTERVALS)]
+    statements = [_insert_late(job), *(insert(interval) for interval in job.calendar)]
     return "\n".join(["EXECUTE STATEMENT SET BEGIN", *(f"{s};" for s in statements), "END"])
 
 
@@ -149,18 +144,7 @@ def _client(job: Job) -> dict[str, str]:
 
 def _ticks(job: Job) -> str:
     columns = [
-        "`source` STRING",
-        "`symbol` STRING",
-        "`ask` DOUBLE",
-        "`bid` DOUBLE",
-        "`mid` DOUBLE",
-        # As text, to distinguish absent fields from fields of the wrong type.
-        "`askMarkup` STRING",
-        "`bidMarkup` STRING",
-        "`isTradable` STRING",
-        "`number` BIGINT",
-        "`dateTime` STRING",
-        "`receiveDateTime` STRING",
+        *(f"`{field.json}` {_read_type(field)}" for field in TICK_FIELDS),
         "`recorded` TIMESTAMP_LTZ(3) METADATA FROM 'timestamp'",
         "`partition` INT METADATA",
         "`offset` BIGINT METADATA",
@@ -182,6 +166,11 @@ def _ticks(job: Job) -> str:
     return _table("ticks", columns, table_options)
 
 
+def _read_type(field: TickField) -> str:
+    """Optional fields are read as text, to distinguish absent ones from those of a wrong type."""
+    return FLINK_TYPES[field.kind if field.required else "string"]
+
+
 def _sink(job: Job, name: str) -> dict[str, str]:
     table_options = {
         **_client(job),
@@ -196,28 +185,15 @@ def _sink(job: Job, name: str) -> dict[str, str]:
     return table_options
 
 
-def _candles(job: Job, interval: Interval, topic: str) -> str:
+def _candles(job: Job, interval: Interval) -> str:
+    key = ", ".join(f"`{name}`" for name in CANDLE_KEY)
     columns = [
-        "`source` STRING",
-        "`symbol` STRING",
-        "`dateTime` STRING",
-        "`open` DOUBLE",
-        "`high` DOUBLE",
-        "`low` DOUBLE",
-        "`close` DOUBLE",
-        "`volume` BIGINT",
-        "`openDateTime` STRING",
-        "`openNumber` BIGINT",
-        "`closeDateTime` STRING",
-        "`closeNumber` BIGINT",
-        "`isFinal` BOOLEAN",
-        "`revision` INT",
-        "`updateDateTime` STRING",
-        "PRIMARY KEY (`source`, `symbol`, `dateTime`) NOT ENFORCED",
+        *(f"`{field.json}` {FLINK_TYPES[field.kind]}" for field in CANDLE_FIELDS),
+        f"PRIMARY KEY ({key}) NOT ENFORCED",
     ]
     table_options = {
         "connector": "upsert-kafka",
-        "topic": topic,
+        "topic": job.topics.candles[interval.code],
         **_sink(job, interval.name),
         "key.format": "json",
         "value.format": "json",
@@ -228,17 +204,7 @@ def _candles(job: Job, interval: Interval, topic: str) -> str:
 def _late(job: Job) -> str:
     columns = [
         "`key` STRING",
-        "`source` STRING",
-        "`symbol` STRING",
-        "`ask` DOUBLE",
-        "`bid` DOUBLE",
-        "`mid` DOUBLE",
-        "`askMarkup` DOUBLE",
-        "`bidMarkup` DOUBLE",
-        "`isTradable` BOOLEAN",
-        "`number` BIGINT",
-        "`dateTime` STRING",
-        "`receiveDateTime` STRING",
+        *(f"`{field.json}` {FLINK_TYPES[field.kind]}" for field in TICK_FIELDS),
         "`headers` MAP<STRING NOT NULL, BYTES NOT NULL> METADATA",
         "`recorded` TIMESTAMP_LTZ(3) METADATA FROM 'timestamp'",
     ]
@@ -266,17 +232,7 @@ def _insert_late(job: Job) -> str:
     )
     columns = [
         "`source` || ':' || `symbol`",
-        "`source`",
-        "`symbol`",
-        "`ask`",
-        "`bid`",
-        "`mid`",
-        "CAST(`askMarkup` AS DOUBLE)",
-        "CAST(`bidMarkup` AS DOUBLE)",
-        "CAST(`isTradable` AS BOOLEAN)",
-        "`number`",
-        "`dateTime`",
-        "`receiveDateTime`",
+        *map(_converted, TICK_FIELDS),
         f"MAP[{headers}]",
         "`recorded`",
     ]
@@ -284,3 +240,9 @@ def _insert_late(job: Job) -> str:
     return (
         f"INSERT INTO `late`\nSELECT {listed}\nFROM `clocked`\nWHERE NOT ({in_time(job.settings)})"
     )
+
+
+def _converted(field: TickField) -> str:
+    kind = FLINK_TYPES[field.kind]
+    column = f"`{field.json}`"
+    return column if _read_type(field) == kind else f"CAST({column} AS {kind})"

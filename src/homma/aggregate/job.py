@@ -3,10 +3,10 @@
 import logging
 import time
 import uuid
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from datetime import UTC, datetime
 
-from homma.aggregate import restore
+from homma.aggregate import group, restore
 from homma.aggregate.loop import Loop
 from homma.aggregate.partition import Partition
 from homma.aggregate.restore import RestoreContext, RestoredState
@@ -19,6 +19,7 @@ from homma.metrics import Metrics
 from homma.settings import AggregateSettings
 from homma.topics.kafka.reading import Committed, Reader
 from homma.topics.kafka.writing import Transactions
+from homma.topics.offset_metadata import check_format_1
 
 log = logging.getLogger("homma.aggregate")
 
@@ -41,15 +42,33 @@ class CandleStage:
         self._on_step = on_step
         self._rules = WindowRules(
             price=settings.price,
+            calendar=topics.topics.calendar,
             watermark_delay_us=microseconds(settings.watermark_delay),
             allowed_lateness_us=microseconds(settings.allowed_lateness),
             idle_timeout_us=microseconds(settings.idle_timeout),
         )
+        self._format = int(settings.write_format)
+        self._check_format({})
         #: Partitions that `--rebuild` has already started again.
         self._rebuilt: set[int] = set()
         #: The partition of each series, and by partition the number of series already checked.
         self._owners: dict[tuple[str, str], int] = {}
         self._checked: dict[int, int] = {}
+
+    def _check_format(self, publish_from_us: Mapping[str, int]) -> None:
+        """Raise StateError if the format to write cannot describe the state of a partition."""
+        if self._format == 1:
+            check_format_1(self._rules.calendar.codes, publish_from_us)
+
+    @property
+    def announcement(self) -> str:
+        """The intervals, which all members have in common."""
+        return group.announcement(self._rules.calendar)
+
+    def check_group(self) -> None:
+        """Raise StateError if another engine of the group has other intervals."""
+        name = self._settings.group
+        group.check_members(self._topics.client_ids(name), self._rules.calendar, name)
 
     def on_assigned(
         self, number: int, committed: Committed | None, reader: Reader, transactions: Transactions
@@ -67,8 +86,16 @@ class CandleStage:
             on_step=self._on_step,
         )
         state = self._restore(context, committed)
+        self._check_format(state.window.rules.publish_from_us)
         keeps_time = not self._settings.until_end
-        return Partition(context, state, transactions, self._metrics, keeps_time=keeps_time)
+        return Partition(
+            context,
+            state,
+            transactions,
+            self._metrics,
+            keeps_time=keeps_time,
+            write_format=self._format,
+        )
 
     def _tick_partitions(self, number: int) -> tuple[tuple[str, int], ...]:
         partition = (self._topics.topics.ticks, number)
@@ -87,7 +114,7 @@ class CandleStage:
             return restore.first_run(context, run)
         return restore.restore_committed(context, committed)
 
-    def _log_incomplete(self, partition: int, publish_from_us: int) -> None:
+    def _log_incomplete(self, partition: int, publish_from_us: Mapping[str, int]) -> None:
         for code, start_us in restore.incomplete_candles(publish_from_us):
             log.warning(
                 "%s partition %d: candles that start at %s or earlier were not rebuilt, because "

@@ -17,12 +17,13 @@ from homma.aggregate.clock import PartitionClock
 from homma.aggregate.latency import Arrivals
 from homma.aggregate.origin import RecordOrigin, origin, rekeyed_origin
 from homma.aggregate.restore import RestoreContext, RestoredState
-from homma.core.interval import INTERVALS
-from homma.core.series import BEFORE_ALL_US, NAMES
+from homma.core.interval import BY_CODE
+from homma.core.series import NAMES
 from homma.core.window import Window
 from homma.errors import Aborted
 from homma.metrics import Metrics
 from homma.topics import codec
+from homma.topics.formats import CURRENT
 from homma.topics.kafka.reading import Message
 from homma.topics.kafka.writing import Transactions
 from homma.topics.offset_metadata import OffsetMetadata, candle_headers
@@ -70,6 +71,7 @@ class Partition:
         metrics: Metrics,
         *,
         keeps_time: bool,
+        write_format: int = CURRENT,
         wall_us: Callable[[], int] = lambda: time.time_ns() // 1000,
     ) -> None:
         self.number = context.partition
@@ -78,12 +80,15 @@ class Partition:
         self._metrics = metrics
         #: Whether the partition clock keeps running at the end of the partition.
         self._keeps_time = keeps_time
+        self._format = write_format
         self._wall_us = wall_us
         self._origin: Callable[[Message], RecordOrigin] = (
             rekeyed_origin if context.is_rekeyed else origin
         )
         self._run = restored.run
         self._run_starts = restored.run_starts
+        #: Whether to commit the metadata even if no tick arrives: verify and repair read it.
+        self._metadata_is_due = not restored.has_chosen_intervals
         clock = PartitionClock(restored.clock_us)
         self._committed = self._current = PartitionState(
             restored.window, restored.offset, clock, restored.dormant
@@ -171,7 +176,7 @@ class Partition:
         current = self._current
         clock_us = current.clock.now_us(monotonic_us)
         window, candles = current.window.publish(clock_us)
-        if candles.is_empty() and self.is_committed:
+        if candles.is_empty() and self.is_committed and not self._metadata_is_due:
             return True
         started = time.perf_counter()
         # The clock continues from the instant that decided which candles are final.
@@ -184,7 +189,7 @@ class Partition:
                 self._context.topics.ticks,
                 self.number,
                 state.offset,
-                self._metadata(state, clock_us).text(),
+                self._metadata(state, clock_us).text(self._format),
                 owner,
             )
         except Aborted as error:
@@ -194,16 +199,17 @@ class Partition:
             self._metrics.count("homma_transactions", 1, "aborted")
             return False
         self._report(candles, state, time.perf_counter() - started)
+        self._metadata_is_due = False
         self._committed = self._current = replace(
             state, rejected=(), arrivals=Arrivals(), duplicates=0, read=0, counted=0
         )
         return True
 
     def _write(self, candles: pl.DataFrame, state: PartitionState) -> None:
-        headers = candle_headers(self._run, state.offset)
+        headers = candle_headers(self._run, state.offset, self._format)
         ordered = candles.sort("interval", maintain_order=True)
         # All intervals at once: a step by columns costs much the same for a few rows.
-        keys, values = codec.encode_candles(ordered, self._wall_us())
+        keys, values = codec.encode_candles(ordered, self._wall_us(), self._format)
         timestamps_ms = (ordered["published_us"] // 1000).to_list()
         first = 0
         for code, count in ordered["interval"].rle().struct.unnest().select("value", "len").rows():
@@ -230,17 +236,17 @@ class Partition:
 
     def _metadata(self, state: PartitionState, clock_us: int) -> OffsetMetadata:
         window = state.window
-        publish_from_us = window.rules.publish_from_us
         return OffsetMetadata(
             run=self._run,
             lastTicksBefore=state.offset,
             recallFrom=window.identities.recall_from(state.offset),
             clock=clock_us,
-            candlesFrom=tuple(us // 1000 for us in window.candles_from_us),
+            candlesFrom={code: us // 1000 for code, us in window.candles_from_us.items()},
             began=self._run_starts,
-            begin=None if publish_from_us == BEFORE_ALL_US else publish_from_us,
+            begin=window.rules.publish_from_us,
             topicId=self._context.topic_id,
             price=window.rules.price,
+            intervals=window.rules.calendar.codes,
         )
 
     def _report(self, candles: pl.DataFrame, state: PartitionState, seconds: float) -> None:
@@ -252,7 +258,7 @@ class Partition:
         metrics.count("homma_ticks_dropped_late", late)
         metrics.count("homma_ticks_dead", len(state.rejected) - late)
         for code, count in candles.group_by("interval").len().iter_rows():
-            metrics.count("homma_candles_written", count, INTERVALS[code].name)
+            metrics.count("homma_candles_written", count, BY_CODE[code].name)
         metrics.observe("homma_transaction_seconds", seconds)
         metrics.count("homma_transactions", 1, "committed")
         counts, sum_s = state.arrivals.histogram(self._wall_us())

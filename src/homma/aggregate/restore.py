@@ -13,13 +13,14 @@ from typing import Final
 
 import polars as pl
 
-from homma.core.interval import COARSEST, INTERVALS, MINUTE_US
+from homma.core.interval import BY_CODE, CLOCK, MINUTE_US, Interval
 from homma.core.series import BEFORE_ALL_US, NAMES
 from homma.core.window import Window, WindowRules
 from homma.errors import StateError
 from homma.failpoint import OnStep, Step
 from homma.topics import codec
 from homma.topics.contract import Topics
+from homma.topics.formats import format_of_headers
 from homma.topics.kafka.reading import Committed, Message, Range, Reader
 from homma.topics.offset_metadata import RUN, TICKS_BEFORE, OffsetMetadata, read_offset_metadata
 from homma.topics.ticks import parse_ticks
@@ -50,6 +51,11 @@ class RestoreContext:
         """The partition, for error messages."""
         return f"{self.topics.ticks} partition {self.partition}"
 
+    @property
+    def intervals(self) -> tuple[Interval, ...]:
+        """The intervals whose candles the partition has."""
+        return self.rules.calendar.aggregated
+
 
 #: Dormant series (source, symbol) and the input offset that all their ticks are before.
 Dormant = Mapping[tuple[str, str], int]
@@ -64,14 +70,16 @@ class RestoredState:
     clock_us: int
     run: str
     #: By interval: the offset in the candle partition at which the run began.
-    run_starts: tuple[int, ...]
+    run_starts: Mapping[str, int]
     dormant: Dormant
+    #: Whether the committed metadata has the intervals that are chosen now.
+    has_chosen_intervals: bool = True
 
 
 def first_run(context: RestoreContext, run: str) -> RestoredState:
     """A first run, from the oldest tick in the topic. Raises StateError if candles exist."""
     ranges = _candle_ranges(context)
-    for code, records in _records(context, dict(enumerate(ranges))):
+    for code, records in _records(context, ranges):
         raise StateError(
             f"{context.topics.candles[code]} partition {context.partition} has at least "
             f"{len(records)} candles, but the group has no committed offset for the ticks: the "
@@ -90,31 +98,33 @@ def start_rebuild(context: RestoreContext, run: str) -> RestoredState:
     """
     ranges = _candle_ranges(context)
     rules = context.rules
-    if any(span.start < span.end for span in ranges):
-        rules = replace(rules, publish_from_us=_complete_from_us(context))
+    if any(span.start < span.end for span in ranges.values()):
+        complete_us = _complete_from_us(context)
+        if complete_us > BEFORE_ALL_US:
+            rules = replace(rules, publish_from_us=dict.fromkeys(ranges, complete_us))
     return _new_run(context, rules, run, ranges)
 
 
 def _new_run(
-    context: RestoreContext, rules: WindowRules, run: str, candle_ranges: list[Range]
+    context: RestoreContext, rules: WindowRules, run: str, candle_ranges: Mapping[str, Range]
 ) -> RestoredState:
     return RestoredState(
         window=Window(rules),
         offset=_tick_range(context).start,
         clock_us=0,
         run=run,
-        run_starts=tuple(span.end for span in candle_ranges),
+        run_starts={code: span.end for code, span in candle_ranges.items()},
         dormant={},
     )
 
 
-def incomplete_candles(publish_from_us: int) -> list[tuple[int, int]]:
+def incomplete_candles(publish_from_us: Mapping[str, int]) -> list[tuple[str, int]]:
     """The candles a rebuild cannot build completely: interval code and start in microseconds."""
-    if publish_from_us == BEFORE_ALL_US:
-        return []
-    at = pl.select(pl.lit(publish_from_us, pl.Int64).alias("at"))
-    starts = [int(at.select(interval.floor(pl.col("at"))).item()) for interval in INTERVALS]
-    return [(code, start) for code, start in enumerate(starts) if start < publish_from_us]
+    starts = [
+        (code, int(pl.select(BY_CODE[code].floor(pl.lit(from_us, pl.Int64))).item()), from_us)
+        for code, from_us in publish_from_us.items()
+    ]
+    return [(code, start_us) for code, start_us, from_us in starts if start_us < from_us]
 
 
 def restore_committed(context: RestoreContext, committed: Committed) -> RestoredState:
@@ -122,29 +132,65 @@ def restore_committed(context: RestoreContext, committed: Committed) -> Restored
     metadata = read_offset_metadata(committed.metadata, context.where)
     ticks = _tick_range(context)
     _check(context, metadata, committed, ticks)
-    publish_from_us = BEFORE_ALL_US if metadata.begin is None else metadata.begin
-    rules = replace(context.rules, publish_from_us=publish_from_us)
-    window = Window(rules, clock_us=metadata.clock)
+    run_starts = _run_starts(context, metadata)
     ranges = {
         code: _range_from(
             context,
             code,
-            0 if code == COARSEST else metadata.candlesFrom[code],
-            metadata.began[code],
+            0 if code == CLOCK.code else metadata.candlesFrom.get(code, 0),
+            run_start,
         )
-        for code in range(len(INTERVALS))
+        for code, run_start in run_starts.items()
     }
     candles = _candles(context, ranges, metadata.run, committed.offset)
     context.on_step(Step.CANDLES_READ)
-    window = window.restore_candles(candles)
+    window = Window(context.rules, clock_us=metadata.clock).restore_candles(candles)
+    publish_from_us = _publish_from_us(window, metadata, run_starts)
+    window = replace(window, rules=replace(context.rules, publish_from_us=publish_from_us))
     dormant = _dormant(candles, metadata.clock - context.rules.allowed_lateness_us)
     recalled = Range(max(metadata.recallFrom, ticks.start), committed.offset)
     for batch in _ticks(context, recalled):
         window = window.restore_identities(batch)
     context.on_step(Step.TICKS_RECALLED)
     return RestoredState(
-        window, committed.offset, metadata.clock, metadata.run, metadata.began, dormant
+        window,
+        committed.offset,
+        metadata.clock,
+        metadata.run,
+        run_starts,
+        dormant,
+        has_chosen_intervals=metadata.intervals == context.rules.calendar.codes,
     )
+
+
+def _run_starts(context: RestoreContext, metadata: OffsetMetadata) -> dict[str, int]:
+    """By interval: where the run begins in its topic. That is the end for a new interval."""
+    return {
+        interval.code: metadata.began[interval.code]
+        if interval.code in metadata.began
+        else _candle_range(context, interval.code).end
+        for interval in context.intervals
+    }
+
+
+def _publish_from_us(
+    window: Window, metadata: OffsetMetadata, run_starts: Mapping[str, int]
+) -> dict[str, int]:
+    """By interval: the start of the first candle that is published.
+
+    Candles of a new interval lack the ticks that were counted before the interval was chosen. No
+    such tick is later than the largest event time of all series.
+    """
+    largest_us = window.series["max_event_us"].max()
+    new_from_us = (
+        {}
+        if largest_us is None
+        else dict.fromkeys(
+            (code for code in run_starts if code not in metadata.began), int(str(largest_us)) + 1
+        )
+    )
+    begin = {code: us for code, us in metadata.begin.items() if code in run_starts}
+    return begin | new_from_us
 
 
 def restore_dormant(
@@ -152,25 +198,29 @@ def restore_dormant(
     window: Window,
     waking: Dormant,
     run: str,
-    run_starts: tuple[int, ...],
+    run_starts: Mapping[str, int],
 ) -> Window:
     """The window with the candles and identities of series that were dormant.
 
     A tick's dateTime is at most `max_future` after its Kafka timestamp, and a candle's timestamp
     is the partition clock. So none of these records has a timestamp much before the largest event
-    time of the series.
+    time of the series. Lateness counts from the end of the minute, so a candle of some seconds may
+    be almost a minute older.
     """
     names = pl.DataFrame(list(waking), schema=dict.fromkeys(NAMES, pl.String()), orient="row")
     series = names.join(window.series, on=NAMES, how="left")
     oldest_us = int(series.select(pl.col("max_event_us").min()).item()) - context.max_future_us
     oldest_us -= context.rules.allowed_lateness_us
     ranges = {
-        code: _range_from(
-            context, code, (oldest_us - interval.longest_us) // 1000, run_starts[code]
+        interval.code: _range_from(
+            context,
+            interval.code,
+            (oldest_us - max(interval.longest_us, MINUTE_US)) // 1000,
+            run_starts[interval.code],
         )
-        for code, interval in enumerate(INTERVALS)
+        for interval in context.intervals
         # Months were restored at assignment, and their timestamps are not the partition clock.
-        if code != COARSEST
+        if interval is not CLOCK
     }
     candles = _candles(context, ranges, run, None).join(names, on=NAMES, how="semi")
     context.on_step(Step.WAKING_CANDLES_READ)
@@ -194,12 +244,13 @@ def _drop_incomplete(window: Window, series: pl.DataFrame, candles: pl.DataFrame
             & (pl.col("symbol") == row["symbol"])
             & (pl.col("end_us") > row["max_event_us"])
         )
-        codes = {*restored["interval"].to_list(), COARSEST}
+        codes = {*restored["interval"].to_list(), CLOCK.code}
         at = pl.select(pl.lit(row["max_event_us"], pl.Int64).alias("at"))
-        for code, interval in enumerate(INTERVALS):
+        for interval in window.rules.calendar.aggregated:
             start = interval.floor(pl.col("at"))
             start_us, end_us = at.select(start.alias("s"), interval.next(start).alias("e")).row(0)
-            if code not in codes and start_us >= window.rules.publish_from_us:
+            published_from_us = window.rules.publish_from_us.get(interval.code, BEFORE_ALL_US)
+            if interval.code not in codes and start_us >= published_from_us:
                 window = window.raise_floor(row["source"], row["symbol"], int(end_us))
     return window
 
@@ -221,6 +272,12 @@ def _check(
         raise StateError(
             f"the candles are built from {metadata.price}, but --price is {context.rules.price}",
             f"use --price {metadata.price}, or other topics and another --group, or {_REBUILD}",
+        )
+    if (metadata.prices, metadata.dayStarts) != ("positive", "00:00 UTC"):
+        raise StateError(
+            f"the candles of {context.where} have prices {metadata.prices} and days that start at "
+            f"{metadata.dayStarts}, which this homma cannot aggregate",
+            "upgrade this homma",
         )
 
 
@@ -251,15 +308,18 @@ def _tick_range(context: RestoreContext) -> Range:
     return context.reader.offset_range(context.topics.ticks, context.partition)
 
 
-def _candle_ranges(context: RestoreContext) -> list[Range]:
-    reader = context.reader
-    return [reader.offset_range(topic, context.partition) for topic in context.topics.candles]
+def _candle_range(context: RestoreContext, code: str) -> Range:
+    return context.reader.offset_range(context.topics.candles[code], context.partition)
 
 
-def _range_from(context: RestoreContext, code: int, timestamp_ms: int, run_start: int) -> Range:
+def _candle_ranges(context: RestoreContext) -> dict[str, Range]:
+    return {i.code: _candle_range(context, i.code) for i in context.intervals}
+
+
+def _range_from(context: RestoreContext, code: str, timestamp_ms: int, run_start: int) -> Range:
     """The candle records of an interval from a timestamp on, of this run only."""
     topic = context.topics.candles[code]
-    offsets = context.reader.offset_range(topic, context.partition)
+    offsets = _candle_range(context, code)
     first: int | None = offsets.start
     if timestamp_ms > 0:
         first = context.reader.offset_for_time(topic, context.partition, timestamp_ms)
@@ -268,10 +328,10 @@ def _range_from(context: RestoreContext, code: int, timestamp_ms: int, run_start
 
 
 def _records(
-    context: RestoreContext, ranges: Mapping[int, Range]
-) -> Iterable[tuple[int, list[Message]]]:
+    context: RestoreContext, ranges: Mapping[str, Range]
+) -> Iterable[tuple[str, list[Message]]]:
     """Records by interval, in offset order."""
-    codes = {topic: code for code, topic in enumerate(context.topics.candles)}
+    codes = {topic: code for code, topic in context.topics.candles.items()}
     by_name = {context.topics.candles[code]: span for code, span in ranges.items()}
     for batch in context.reader.read(context.partition, by_name, _IDLE_S):
         by_topic: dict[str, list[Message]] = {}
@@ -282,14 +342,14 @@ def _records(
 
 
 def _candles(
-    context: RestoreContext, ranges: Mapping[int, Range], run: str, offset: int | None
+    context: RestoreContext, ranges: Mapping[str, Range], run: str, offset: int | None
 ) -> pl.DataFrame:
     """The newest candle of each key (the columns of `Window.restore_candles`, ticks_before)."""
     frames: list[pl.DataFrame] = []
     for code, messages in _records(context, ranges):
         frames.append(_frame(context, code, messages, run, offset))
     if not frames:
-        return _frame(context, COARSEST, [], run, offset)
+        return _frame(context, CLOCK.code, [], run, offset)
     newest = pl.concat(frames).unique(
         (*NAMES, "interval", "start_us"), keep="last", maintain_order=True
     )
@@ -297,13 +357,14 @@ def _candles(
 
 
 def _frame(
-    context: RestoreContext, code: int, messages: list[Message], run: str, offset: int | None
+    context: RestoreContext, code: str, messages: list[Message], run: str, offset: int | None
 ) -> pl.DataFrame:
     """The candles of records of one interval; the volume of a tombstone is null."""
     topic = context.topics.candles[code]
     before: list[int] = []
     for message in messages:
         headers = dict(message.headers() or ())
+        format_of_headers(headers, f"a candle in {topic} partition {context.partition}")
         if headers.get(RUN) != run.encode():
             raise StateError(
                 f"{topic} partition {context.partition} has candles of another run or engine "
@@ -319,7 +380,7 @@ def _frame(
         )
     # The key of a tombstone is parsed as a candle, whose other fields are null.
     values = [message.value() or message.key() or b"{}" for message in messages]
-    return codec.decode_candles(values, code).with_columns(
+    return codec.decode_candles(values, BY_CODE[code]).with_columns(
         published_us=pl.Series([m.timestamp()[1] * 1000 for m in messages], dtype=pl.Int64),
         ticks_before=pl.Series(before, dtype=pl.Int64),
     )
@@ -328,7 +389,7 @@ def _frame(
 def _dormant(candles: pl.DataFrame, since_us: int) -> dict[tuple[str, str], int]:
     """The series without a tick since then, decided as in `Window.active_series`."""
     months = (
-        candles.filter(pl.col("interval") == COARSEST)
+        candles.filter(pl.col("interval") == CLOCK.code)
         .group_by(NAMES)
         .agg(pl.col("published_us").max(), pl.col("ticks_before").max())
     )

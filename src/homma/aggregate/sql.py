@@ -1,6 +1,19 @@
-"""Literals of SQL. Pure."""
+"""Literals and types of SQL. Pure."""
 
 from datetime import timedelta
+from typing import Final
+
+from homma.core.fields import Kind
+
+#: Flink's types. An instant is the text of its record.
+FLINK_TYPES: Final[dict[Kind, str]] = {
+    "string": "STRING",
+    "double": "DOUBLE",
+    "long": "BIGINT",
+    "int": "INT",
+    "boolean": "BOOLEAN",
+    "instant": "STRING",
+}
 
 
 def quoted(text: str) -> str:

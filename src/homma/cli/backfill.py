@@ -24,7 +24,7 @@ from homma.lake.backfill import LoadedTicks, initial_state, load
 from homma.lake.correction import CorrectionRules
 from homma.lake.engine import Engine
 from homma.lake.repair import RepairReport, repair
-from homma.lake.schema import CANDLES
+from homma.lake.schema import candle_tables
 from homma.lake.table import Lake
 from homma.lake.verify import Scope
 from homma.settings import BackfillSettings, KafkaSettings, LakeSettings, TopicSettings
@@ -81,7 +81,7 @@ def backfill(
         open_lake_and_engine(kafka, names, catalog, settings.group) as (lake, engine),
         _progress_bar(recording) as show,
     ):
-        for spec in CANDLES:
+        for spec in candle_tables(topics.intervals):
             lake.ensure_table(spec)
         loaded = load(
             recording.frames(),
@@ -109,7 +109,7 @@ def _publish_candles(
     def now_us() -> int:
         return time.time_ns() // 1000
 
-    counted = 0
+    calendar, counted = engine.topics.calendar, 0
 
     def on_slice(piece: Slice) -> None:
         nonlocal counted
@@ -119,7 +119,7 @@ def _publish_candles(
     return repair(
         lake,
         engine,
-        Scope(price=settings.price, span=loaded.span()),
+        Scope(calendar, price=settings.price, span=loaded.span(calendar)),
         CorrectionRules(
             microseconds(settings.watermark_delay), microseconds(settings.allowed_lateness)
         ),

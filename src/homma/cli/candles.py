@@ -1,30 +1,26 @@
 """`homma candles`: candles from the lake."""
 
-from typing import Any
+from typing import Any, Final
 
 import click
 
 from homma.cli.catalog import Catalog
 from homma.cli.history_options import HistoryRequest, with_history_options
-from homma.cli.intervals import parse_interval
 from homma.cli.options import with_settings
-from homma.core.interval import INTERVALS
+from homma.core.fields import CANDLE_FIELDS
+from homma.core.interval import BY_CODE
+from homma.core.series import NAMES
+from homma.errors import SettingError
 from homma.lake import history
-from homma.lake.schema import CANDLES
+from homma.lake.schema import candle_table
 from homma.lake.table import Lake
 from homma.settings import LakeSettings
 
-_COLUMNS = {
-    "source": "source",
-    "symbol": "symbol",
-    "dateTime": "start",
-    "open": "open",
-    "high": "high",
-    "low": "low",
-    "close": "close",
-    "volume": "volume",
-    "isFinal": "final",
-    "revision": "revision",
+_TITLES: Final = {"dateTime": "start", "isFinal": "final"}
+#: The columns of a table for people, and their titles.
+_COLUMNS: Final = {
+    **{name: name for name in NAMES},
+    **{f.json: _TITLES.get(f.json, f.json) for f in CANDLE_FIELDS if f.public},
 }
 
 
@@ -42,8 +38,8 @@ _COLUMNS = {
 def candles(lake: Catalog, code: str, fill: str, **options: Any) -> None:
     """Show candles from the lake.
 
-    INTERVAL is one of m1 m5 m10 m15 m30 h1 h3 h4 D1 W1 M1. JSON (one line per candle), CSV and
-    Parquet have the same fields as candles in Kafka.
+    INTERVAL is the code of an interval, such as m1, h4, D1 or M1. JSON (one line per candle), CSV
+    and Parquet have the same fields as candles in Kafka.
 
     \b
     Example:
@@ -53,7 +49,13 @@ def candles(lake: Catalog, code: str, fill: str, **options: Any) -> None:
       homma candles m5 BNBUSD --from 4h --fill previous --json
     """
     request = HistoryRequest(**options)
-    spec = CANDLES[INTERVALS.index(parse_interval(code))]
+    # Also an interval that is no longer among the chosen ones: its table is still there.
+    if code not in BY_CODE:
+        raise SettingError(
+            f"{code} is not an interval",
+            f"choose one of {' '.join(BY_CODE)} (m1 is one minute, M1 one month)",
+        )
+    spec = candle_table(BY_CODE[code])
     table = Lake(lake.properties, lake.namespace).table(spec)
     rows = history.candles(table, request.query, request.now_us, fill=fill == "previous")
     request.write(rows, spec, _COLUMNS)

@@ -13,7 +13,7 @@ from typing import Final
 
 from rich.text import Text
 
-from homma.core.interval import DAY_US, MINUTE_US, Interval
+from homma.core.interval import DAY_US, MINUTE_US, SECOND_US, Interval
 from homma.topics.latest import Candle
 
 EMPTY, WICK, BODY = range(3)
@@ -40,8 +40,14 @@ _MIN_ROWS_WITH_VOLUME: Final = 10
 _MAX_VOLUME_ROWS: Final = 5
 _LABEL_GAP: Final = 2
 _ROWS_PER_LABEL: Final = 3
-#: Round numbers of minutes between labels of the time axis.
-_ROUND_MIN: Final = (1, 2, 5, 10, 15, 30, 60, 120, 180, 240, 360, 720, 1440)
+#: Round numbers of seconds between labels of the time axis.
+_ROUND_S: Final = (
+    *(1, 2, 5, 10, 15, 30),
+    *(60 * minutes for minutes in (1, 2, 5, 10, 15, 30, 60, 120, 180, 240, 360, 720, 1440)),
+)
+#: Columns from one label to the next: a time, without and with seconds, and a gap.
+_LABEL_COLUMNS: Final = 8
+_SECONDS_LABEL_COLUMNS: Final = 11
 
 
 @dataclass(frozen=True, slots=True)
@@ -201,21 +207,34 @@ def _round_starts(plot: _Plot, interval: Interval) -> list[int]:
     indexes = list(range(len(plot.candles)))
     if interval.longest_us >= DAY_US:
         return indexes
-    length = interval.longest_us // MINUTE_US
-    minimum = math.ceil(8 / plot.step) * length
-    distance = next((m for m in _ROUND_MIN if m >= minimum and m % length == 0), _ROUND_MIN[-1])
-    round_indexes = [n for n in indexes if _minute(plot.candles[n].start) % distance == 0]
+    length_s = interval.longest_us // SECOND_US
+    columns = _SECONDS_LABEL_COLUMNS if has_seconds(interval) else _LABEL_COLUMNS
+    minimum_s = math.ceil(columns / plot.step) * length_s
+    distance_s = next((s for s in _ROUND_S if s >= minimum_s and s % length_s == 0), _ROUND_S[-1])
+    round_indexes = [n for n in indexes if _second(plot.candles[n].start) % distance_s == 0]
     return round_indexes if len(round_indexes) > 1 else indexes
 
 
-def _minute(at: datetime) -> int:
-    return at.hour * 60 + at.minute
+def _second(at: datetime) -> int:
+    """Return the second of the day."""
+    return (at.hour * 60 + at.minute) * 60 + at.second
+
+
+def has_seconds(interval: Interval) -> bool:
+    """Whether the candles of an interval may start within a minute."""
+    return interval.longest_us < MINUTE_US
+
+
+def time_text(at: datetime, interval: Interval) -> str:
+    """Return the time of day at which a candle starts, with seconds if they differ."""
+    return f"{at:%H:%M:%S}" if has_seconds(interval) else f"{at:%H:%M}"
 
 
 def _time_label(at: datetime, previous: datetime | None, interval: Interval) -> str:
     if interval.longest_us < DAY_US:
         day_changed = previous is None or previous.date() != at.date()
-        return f"{at:%d %b %H:%M}" if day_changed else f"{at:%H:%M}"
+        time = time_text(at, interval)
+        return f"{at:%d %b} {time}" if day_changed else time
     year_changed = previous is None or previous.year != at.year
     if interval.longest_us > timedelta(days=7) // timedelta(microseconds=1):
         return f"{at:%b %Y}" if year_changed else f"{at:%b}"

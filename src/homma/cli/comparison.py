@@ -12,8 +12,9 @@ import click
 
 from homma.cli.catalog import Catalog
 from homma.cli.history_options import instant_us
-from homma.core.compare import VALUES, WRONG, Tally
-from homma.core.interval import INTERVALS
+from homma.core.compare import WRONG, Tally
+from homma.core.fields import VALUES
+from homma.core.interval import BY_CODE
 from homma.core.recompute import END_OF_TIME_US, EventSpan, Slice
 from homma.lake.engine import Engine
 from homma.lake.table import Lake
@@ -93,7 +94,7 @@ def _instant(us: int, digits: int = 3) -> str:
 def counts_by_interval(tally: Tally) -> dict[str, dict[str, int]]:
     """Return counts by interval and verdict, for JSON output."""
     by_interval: dict[str, dict[str, int]] = {}
-    for code, interval in enumerate(INTERVALS):
+    for code, interval in BY_CODE.items():
         counts = {v: tally.counts[code, v] for v in _VERDICTS if (code, v) in tally.counts}
         if counts:
             by_interval[interval.name] = counts
@@ -102,16 +103,15 @@ def counts_by_interval(tally: Tally) -> dict[str, dict[str, int]]:
 
 def examples(tally: Tally) -> list[dict[str, Any]]:
     """Return some of the wrong candles, each with actual and expected values."""
-    names = VALUES[:5]
     return [
         {
             "verdict": verdict,
-            "interval": INTERVALS[row["interval"]].name,
+            "interval": BY_CODE[row["interval"]].name,
             "source": row["source"],
             "symbol": row["symbol"],
             "dateTime": _instant(row["start_us"]),
             "actual": _values(row, "actual_") if verdict != "missing" else None,
-            "expected": {name: row[name] for name in names} if verdict != "extra" else None,
+            "expected": {name: row[name] for name in VALUES} if verdict != "extra" else None,
         }
         for verdict, rows in tally.examples.items()
         for row in rows
@@ -119,7 +119,7 @@ def examples(tally: Tally) -> list[dict[str, Any]]:
 
 
 def _values(row: Any, prefix: str) -> dict[str, Any]:
-    return {name: row[prefix + name] for name in VALUES[:5]}
+    return {name: row[prefix + name] for name in VALUES}
 
 
 def format_tally(title: str, tally: Tally) -> str:

@@ -1,7 +1,8 @@
 """The origin of Flink's state, and the path of its newest checkpoint.
 
 Flink's state is in its checkpoints. A file next to them records their origin: the id of the tick
-topic, the price, and a hash of the SQL, which may differ in another version of homma.
+topic, the price, the intervals, and a hash of the SQL, which may differ in another version of
+homma.
 """
 
 import json
@@ -9,7 +10,7 @@ import shutil
 from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Final
+from typing import Any, Final
 from urllib.parse import unquote, urlsplit
 
 from homma.aggregate import views
@@ -17,6 +18,7 @@ from homma.aggregate.flink import Job, state_folder
 from homma.errors import SettingError, StateError
 from homma.settings import EngineSettings, FlinkSettings
 from homma.topics.contract import Topics
+from homma.topics.formats import CURRENT, FORMAT, format_of
 from homma.topics.kafka.admin import Admin
 from homma.topics.kafka.connection import Connection
 from homma.topics.kafka.reading import GroupReader, Range, Reader
@@ -49,11 +51,13 @@ def checkpoints_uri(flink: FlinkSettings, engine: EngineSettings, group: str, ti
 
 @dataclass(frozen=True, slots=True)
 class StateOrigin:
-    """The topic, price and SQL that Flink's state was built with."""
+    """The topic, price, intervals and SQL that Flink's state was built with."""
 
     topicId: str  # noqa: N815  as in the offset metadata of homma's own engine
     price: str
+    intervals: str
     sql: str
+    format: int = CURRENT
 
 
 class TickGroup:
@@ -70,7 +74,8 @@ class TickGroup:
 
     def origin(self, price: str) -> StateOrigin:
         """Return the origin of a state that is built now."""
-        return StateOrigin(self._admin.topic_id(self._topics.ticks) or "", price, views.sql_hash())
+        topic_id, calendar = self._admin.topic_id(self._topics.ticks), self._topics.calendar
+        return StateOrigin(topic_id or "", price, str(calendar), views.sql_hash(calendar))
 
     def delete_offsets(self) -> None:
         """Delete the group, so that it starts again from the oldest tick."""
@@ -84,7 +89,7 @@ class TickGroup:
         committed = [self._offsets.committed(p) is not None for p in range(self._partitions)]
         written = not was_started and any(
             self._reader.offset_range(topic, p).end
-            for topic in self._topics.candles
+            for topic in self._topics.candles.values()
             for p in range(self._partitions)
         )
         if any(committed) or written:
@@ -146,7 +151,8 @@ def prepare_state(home: Path, job: Job, ticks: TickGroup, checkpoint: str | None
     path.write_text(json.dumps(asdict(origin)), encoding="utf-8")
 
 
-def _must_match(stored: Mapping[str, str], origin: StateOrigin, job: Job) -> None:
+def _must_match(stored: Mapping[str, Any], origin: StateOrigin, job: Job) -> None:
+    format_of(stored.get(FORMAT, 1), "Flink's state")
     if stored["price"] != origin.price:
         raise StateError(
             f"the candles are built from {stored['price']}, but --price is {origin.price}",
@@ -156,6 +162,14 @@ def _must_match(stored: Mapping[str, str], origin: StateOrigin, job: Job) -> Non
         raise StateError(
             f"topic {job.topics.ticks} was deleted and created again after the last checkpoint",
             "start with --rebuild",
+        )
+    intervals = stored.get("intervals", origin.intervals)
+    if intervals != origin.intervals:
+        raise StateError(
+            f"the checkpoints have the intervals {intervals}, but --intervals is "
+            f"{origin.intervals}: Flink's SQL and its state depend on the intervals",
+            f"use --intervals {intervals}, or start with --rebuild to build the candles of all "
+            "intervals again from the oldest tick in Kafka",
         )
     if stored.get("sql") != origin.sql:
         raise StateError(

@@ -1,14 +1,16 @@
 """Intervals as users type them."""
 
-from homma.core.interval import BY_CODE, Interval
+from homma.core.calendar import Calendar
+from homma.core.interval import Interval
 from homma.errors import SettingError
 
 
-def parse_interval(code: str) -> Interval:
-    """Return the interval of a code; SettingError if there is none."""
-    if code not in BY_CODE:
+def parse_interval(code: str, calendar: Calendar) -> Interval:
+    """Return the interval of a code; SettingError if it is not in the calendar."""
+    if code not in calendar:
+        differ_by_case = " (m1 is one minute, M1 one month)" if "m1" in calendar else ""
         raise SettingError(
-            f"{code} is not an interval",
-            f"choose one of {' '.join(BY_CODE)} (m1 is one minute, M1 one month)",
+            f"{code} is not one of the intervals",
+            f"choose one of {' '.join(calendar.codes)}{differ_by_case}, or set --intervals",
         )
-    return BY_CODE[code]
+    return calendar[code]

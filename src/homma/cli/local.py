@@ -1,6 +1,7 @@
 """The pipeline on this machine: its programs, in the order in which they start."""
 
 import os
+import shutil
 import sys
 import threading
 import urllib.error
@@ -15,9 +16,11 @@ from typing import Any, Final
 
 from prometheus_client.parser import text_string_to_metric_families
 
+from homma.core.calendar import DEFAULT_CALENDAR, Calendar
 from homma.durations import format_duration
 from homma.errors import HommaError, KafkaError, SettingError
 from homma.rendered import prometheus
+from homma.rendered.trino import files as trino_files
 from homma.settings import GenerateSettings, TopicSettings, UpSettings
 from homma.stack import archive, folder, jars, kafka, periodic, seaweed, trino
 from homma.stack.backoff import Backoff
@@ -175,7 +178,7 @@ def running(
             started.add(process)
             process.start()
         if server is not None and trino_server is not None:
-            _trino(up, server, bootstrap, trino_server, started)
+            _trino(up, topics.intervals, server, bootstrap, trino_server, started)
         yield RunningPipeline(bootstrap, server, tuple(started.processes), started.ports)
 
 
@@ -249,7 +252,14 @@ def _fetch_trino(up: UpSettings, on_fetch: OnFetch) -> Path:
     return archive.ensure_unpacked(lock, _cache(up), partial(on_fetch, "Trino"), up.maven)
 
 
-def _trino(up: UpSettings, lake: Seaweed, bootstrap: str, server: Path, started: _Started) -> None:
+def _trino(
+    up: UpSettings,
+    calendar: Calendar,
+    lake: Seaweed,
+    bootstrap: str,
+    server: Path,
+    started: _Started,
+) -> None:
     """Start Trino on the lake and the topics."""
     started.say("starting Trino, which takes about half a minute")
     login = ensure_credentials(up.dir)
@@ -264,9 +274,23 @@ def _trino(up: UpSettings, lake: Seaweed, bootstrap: str, server: Path, started:
         }
     )
     environment |= {"HOMMA_BOOTSTRAP_SERVERS": bootstrap}
-    node = trino.Node(up.dir / TRINO, up.trino_port, server, trino.settings_folder(), environment)
+    settings = _trino_settings(up.dir / "trino-settings", calendar)
+    node = trino.Node(up.dir / TRINO, up.trino_port, server, settings, environment)
     started.add(trino.start(node, started.recorder(TRINO, {"http": up.trino_port})))
     trino.create_views(node)
+
+
+def _trino_settings(target: Path, calendar: Calendar) -> Path:
+    """Return the folder of Trino's settings; other intervals than the default get a copy."""
+    if calendar == DEFAULT_CALENDAR:
+        return trino.settings_folder()
+    shutil.rmtree(target, ignore_errors=True)
+    shutil.copytree(trino.settings_folder(), target, ignore=shutil.ignore_patterns("*.json"))
+    for name, text in trino_files(calendar).items():
+        path = target / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text(text, encoding="utf-8")
+    return target
 
 
 def _program(home: Path, stage: StageProgram, bootstrap: str, config: Path | None) -> Program:

@@ -22,6 +22,7 @@ from typing import Any, Final, get_args
 import click
 
 from homma.cli.catalog import catalog
+from homma.core.calendar import Calendar
 from homma.durations import format_duration
 from homma.errors import SettingError
 from homma.renamed_settings import RENAMED
@@ -133,7 +134,13 @@ def _kind(row: Field[Any]) -> str:
     choices = [c for c in get_args(row.type) if isinstance(c, str)]
     if choices:
         return "|".join(choices)
-    names: dict[Any, str] = {timedelta: "DURATION", int: "N", float: "X", Path: "PATH"}
+    names: dict[Any, str] = {
+        timedelta: "DURATION",
+        int: "N",
+        float: "X",
+        Path: "PATH",
+        Calendar: "CODES",
+    }
     return names.get(row.type, "TEXT")
 
 

@@ -13,7 +13,7 @@ from rich.table import Table
 from rich.text import Text
 
 from homma.cli.local import RunningPipeline, scrape
-from homma.core.interval import FINEST, INTERVALS
+from homma.core.interval import BY_CODE, MINUTE_US, Interval
 from homma.errors import KafkaError
 from homma.settings import TopicSettings
 from homma.stack.process import State, Status
@@ -82,7 +82,7 @@ class Overview:
         return Group(
             head,
             stage_table(self.stages()),
-            newest_minutes(candles),
+            newest_of(candles, self._topics.calendar.finest),
             all_intervals(candles),
         )
 
@@ -127,23 +127,24 @@ class Overview:
 
     def newest_candles(self) -> pl.DataFrame:
         """Return the newest candle of each series and interval among the recent records."""
+        finest = self._topics.calendar.finest
         messages: list[Message] = []
         try:
-            for partition in range(self._reader.partitions(self._topics.candles[FINEST])):
+            for partition in range(self._reader.partitions(self._topics.candles[finest.code])):
                 messages += self._recent(partition)
         except KafkaError:
             # The broker is being restarted; the next poll shows the candles.
-            return codec.decode_candles([], FINEST)
+            return codec.decode_candles([], finest)
         frames = []
-        for code, topic in enumerate(self._topics.candles):
+        for code, topic in self._topics.public_candles.items():
             values = [value for m in messages if m.topic() == topic and (value := m.value())]
-            frames.append(codec.decode_candles(values, code))
+            frames.append(codec.decode_candles(values, BY_CODE[code]))
         keys = ["source", "symbol", "interval"]
         return pl.concat(frames).unique(keys, keep="last", maintain_order=True).sort(keys)
 
     def _recent(self, partition: int) -> list[Message]:
         ranges = {}
-        for topic in self._topics.candles:
+        for topic in self._topics.public_candles.values():
             available = self._reader.offset_range(topic, partition)
             start = max(available.start, available.end - _RECENT_RECORDS)
             ranges[topic] = Range(start, available.end)
@@ -210,11 +211,12 @@ def stage_table(views: list[StageView]) -> Table:
     return table
 
 
-def newest_minutes(candles: pl.DataFrame) -> Table:
-    """Return the newest one-minute candles of several series."""
-    minutes = candles.filter(pl.col("interval") == FINEST).sort("symbol", "source").head(_SERIES)
-    title = "newest minutes" if minutes.height else "no candles yet"
-    return candle_table(title, minutes, "minute")
+def newest_of(candles: pl.DataFrame, interval: Interval) -> Table:
+    """Return the newest candles of an interval for several series."""
+    newest = candles.filter(pl.col("interval") == interval.code)
+    newest = newest.sort("symbol", "source").head(_SERIES)
+    title = f"newest {interval.code} candles" if newest.height else "no candles yet"
+    return candle_table(title, newest, "start")
 
 
 def all_intervals(candles: pl.DataFrame) -> Table:
@@ -239,10 +241,15 @@ def candle_table(title: str, candles: pl.DataFrame, start_name: str) -> Table:
         table.add_row(
             row["source"],
             row["symbol"],
-            INTERVALS[row["interval"]].code,
-            f"{start:%m-%d %H:%M}",
+            row["interval"],
+            f"{start:{_start_format(row['interval'])}}",
             *prices,
             f"{row['volume']:,}",
             "" if row["is_final"] else "open",
         )
     return table
+
+
+def _start_format(code: str) -> str:
+    """Return the date format that tells the starts of an interval apart."""
+    return "%m-%d %H:%M:%S" if BY_CODE[code].longest_us < MINUTE_US else "%m-%d %H:%M"

@@ -8,7 +8,6 @@ from typing import Any, Final
 import click
 
 from homma.cli.options import format_default, with_settings
-from homma.core.interval import INTERVALS
 from homma.durations import format_duration
 from homma.metrics import STAGES as METRICS
 from homma.metrics import Metric
@@ -121,10 +120,7 @@ def topics(program: click.Group) -> str:
         names.ticks: "ticks",
         names.dead: "dead letters, byte for byte",
         names.late: "ticks dropped as late",
-        **{
-            topic: f"`{interval.code}` candles"
-            for topic, interval in zip(names.candles, INTERVALS, strict=True)
-        },
+        **{topic: f"`{code}` candles" for code, topic in names.public_candles.items()},
     }
     rows = [
         [

@@ -2,6 +2,7 @@
 
 import json
 import time
+from collections.abc import Mapping
 from typing import Any
 
 import click
@@ -16,7 +17,7 @@ from homma.cli.comparison import (
     with_range_options,
 )
 from homma.cli.options import with_settings
-from homma.core.interval import INTERVALS
+from homma.core.interval import BY_CODE
 from homma.core.recompute import EventSpan
 from homma.durations import microseconds
 from homma.lake import late
@@ -62,9 +63,10 @@ def repair(
     with open_lake_and_engine(kafka, names, catalog, settings.group) as (lake, engine):
         span, keys = parse_span(options["since"], options["until"]), None
         if only_late:
-            keys = late.late_keys(engine.reader, names.late, engine.partitions)
+            keys = late.late_keys(engine.reader, names.late, engine.partitions, topics.intervals)
             span = late.span_of(keys) or EventSpan(0, 0)
         scope = Scope(
+            topics.intervals,
             price=settings.price,
             series=SeriesFilter(options["symbol"], options["source"]),
             span=span,
@@ -89,13 +91,12 @@ def repair(
 def _print_report(report: RepairReport, *, as_json: bool, dry_run: bool) -> None:
     sides = {"tables": report.table, "topics": report.topic}
     if as_json:
-        published = {INTERVALS[code].name: n for code, n in sorted(report.published.items())}
-        removed = {INTERVALS[code].name: n for code, n in sorted(report.removed.items())}
         verdicts = {name: counts_by_interval(tally) for name, tally in sides.items()}
         result = {
             "ticks": report.ticks,
-            "published": published,
-            "removed": removed,
+            "published": _by_name(report.published),
+            "removed": _by_name(report.removed),
+            "handedOver": [code for code in BY_CODE if code in report.handed_over],
             "verdicts": verdicts,
         }
         click.echo(json.dumps(result))
@@ -107,8 +108,15 @@ def _print_report(report: RepairReport, *, as_json: bool, dry_run: bool) -> None
         click.echo(f"recomputed from {report.ticks:,} ticks: no candle is wrong")
     elif dry_run:
         click.echo("nothing was published (--dry-run)")
-    else:
+    if report.published or report.removed:
         click.echo(
             f"published {sum(report.published.values()):,} candles, "
             f"removed {sum(report.removed.values()):,}"
         )
+    if report.handed_over:
+        codes = ",".join(code for code in BY_CODE if code in report.handed_over)
+        click.echo(f"the engine continues the repaired candles of {codes}")
+
+
+def _by_name(counts: Mapping[str, int]) -> dict[str, int]:
+    return {interval.name: counts[code] for code, interval in BY_CODE.items() if code in counts}

@@ -44,14 +44,16 @@ def serve(
         settings.serve_host, settings.allowed_hosts, settings.cors_origins, token
     )
     serve_metrics = Metrics(SERVE)
+    named = contract.topics(topics)
     lake = None if settings.without_lake else _lake_client(catalog, serve_metrics)
     app = Server(
         Parts(
             settings=settings,
             rules=allowed,
             version=metadata.version("homma"),
+            calendar=named.calendar,
             clock=lambda: datetime.now(UTC),
-            topics=CandleTopics(kafka, Admin(kafka), contract.topics(topics).candles),
+            topics=CandleTopics(kafka, Admin(kafka), named.public_candles),
             lake=lake,
             metrics=serve_metrics,
         )

@@ -11,7 +11,6 @@ from homma.cli.intervals import parse_interval
 from homma.cli.options import with_settings
 from homma.cli.signals import stop_on_signals
 from homma.cli.tail_output import Drawn, Lines, Output, TailSelection
-from homma.core.interval import INTERVALS
 from homma.errors import HommaError, KafkaError
 from homma.settings import KafkaSettings, TopicSettings
 from homma.topics import contract
@@ -52,9 +51,9 @@ def tail(
 ) -> None:
     """Show live candles until you press Ctrl-C.
 
-    INTERVAL is one of m1 m5 m10 m15 m30 h1 h3 h4 D1 W1 M1. With a SYMBOL, this draws a chart, in
-    which open candles are hollow; without one, it lists the newest candle of every series. If the
-    output is not a terminal, it prints one line per change.
+    INTERVAL is one of --intervals, by default m1 m5 m10 m15 m30 h1 h3 h4 D1 W1 M1. With a SYMBOL,
+    this draws a chart, in which open candles are hollow; without one, it lists the newest candle of
+    every series. If the output is not a terminal, it prints one line per change.
 
     \b
     Example:
@@ -63,8 +62,9 @@ def tail(
       homma tail m1                        show all series
       homma tail D1 BNBUSD --json | jq .close
     """
-    interval = parse_interval(code)
-    topic = contract.topics(topics).candles[INTERVALS.index(interval)]
+    named = contract.topics(topics)
+    interval = parse_interval(code, named.calendar)
+    topic = named.candles[code]
     if topic not in Admin(kafka).partitions():
         raise KafkaError(
             f"topic {topic} does not exist at {kafka['bootstrap.servers']}",

@@ -105,8 +105,11 @@ class Lines:
         for change in changes:
             candle = change.candle if isinstance(change, DeletedCandle) else change
             if self._selection.shows(candle):
-                self._out.write((_json(change) if self._as_json else _line(change)) + "\n")
+                self._out.write(self._text(change) + "\n")
         self._out.flush()
+
+    def _text(self, change: TailChange) -> str:
+        return _json(change) if self._as_json else _line(change, self._selection.interval)
 
     def close(self) -> None:
         """Do nothing."""
@@ -121,13 +124,14 @@ def _json(change: TailChange) -> str:
     return json.dumps({**key, "deleted": True}, ensure_ascii=False)
 
 
-def _line(change: TailChange) -> str:
+def _line(change: TailChange, interval: Interval) -> str:
     candle = change.candle if isinstance(change, DeletedCandle) else change
     text = "deleted" if isinstance(change, DeletedCandle) else state(candle, newest=False)
     # Other engines do not report whether a candle is final.
     text = "" if candle.is_final is None and text == "final" else text
     return (
-        f"{candle.start:%Y-%m-%dT%H:%M} {candle.symbol} {candle.source} "
+        f"{candle.start:%Y-%m-%d}T{chart.time_text(candle.start, interval)} "
+        f"{candle.symbol} {candle.source} "
         f"O {candle.open!r} H {candle.high!r} L {candle.low!r} C {candle.close!r} "
         f"V {candle.volume} {text}"
     ).rstrip()
@@ -248,7 +252,8 @@ def _title(latest: LatestCandles, series: SeriesKey, interval: Interval) -> Text
 def _newest(candle: Candle, interval: Interval) -> Text:
     digits = chart.decimals([candle])
     prices = zip("OHLC", (candle.open, candle.high, candle.low, candle.close), strict=True)
-    start = f"{candle.start:%d %b %Y}" if interval.longest_us >= DAY_US else f"{candle.start:%H:%M}"
+    at = candle.start
+    start = f"{at:%d %b %Y}" if interval.longest_us >= DAY_US else chart.time_text(at, interval)
     text = Text.assemble((f"{start} {state(candle, newest=True)} ", "dim"))
     for name, price in prices:
         text.append(f" {name} ", "dim").append(f"{price:.{digits}f}", chart.colour(candle))
@@ -273,7 +278,7 @@ def _table(
         table.add_row(
             candle.symbol,
             candle.source,
-            f"{candle.start:%Y-%m-%d %H:%M}",
+            f"{candle.start:%Y-%m-%d} {chart.time_text(candle.start, interval)}",
             *(f"{p:.{digits}f}" for p in (candle.open, candle.high, candle.low)),
             Text(f"{candle.close:.{digits}f}", chart.colour(candle)),
             f"{candle.volume:,}",

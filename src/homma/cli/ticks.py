@@ -1,6 +1,6 @@
 """`homma ticks`: ticks from the lake."""
 
-from typing import Any
+from typing import Any, Final
 
 import click
 
@@ -12,9 +12,12 @@ from homma.lake.schema import TICKS
 from homma.lake.table import Lake
 from homma.settings import LakeSettings
 
-_COLUMNS = {
-    name: name
-    for name in ("source", "symbol", "dateTime", "number", "bid", "ask", "mid", "isTradable")
+#: Fields that a table for people leaves out, as few feeds have them.
+_LEFT_OUT: Final = ("askMarkup", "bidMarkup", "receiveDateTime")
+_COLUMNS: Final = {
+    column.json: column.json
+    for column in TICKS.columns
+    if column.json and column.json not in _LEFT_OUT
 }
 
 

@@ -76,6 +76,7 @@ def verify(
 
     def report() -> Report:
         scope = Scope(
+            topics.intervals,
             price=settings.price,
             series=SeriesFilter(options["symbol"], options["source"]),
             span=parse_span(options["since"], options["until"]),

@@ -3,40 +3,37 @@
 A frame of candles has these columns:
 
     series      u32   code of the (source, symbol), see `core/series.py`
-    interval    u8    index in INTERVALS
+    interval    enum  the interval's code
     start_us    i64   start of the interval
     end_us      i64   start of the next interval
-    open, high, low, close   f64
-    volume      i64   tick count
+    open, high, low, close, volume, …  the fields with a merge in `core/fields.py`
     open_order_key, close_order_key  i128  order keys of the ticks that gave open and close
 
 A tick's **order key** is (dateTime, number) in one integer, so "first" and "last" are the minimum
 and maximum of a column, and ties in dateTime never depend on the order of arrival. That makes
-`merge` commutative and associative. A tick is a candle of volume 1, so the same merge serves
+`merge` commutative and associative. A tick is a candle too, so the same merge serves
 ticks, roll-ups, restores and repairs. Prices are copied, never computed.
 """
 
+from collections.abc import Sequence
 from typing import Final
 
 import polars as pl
 
-from homma.core.interval import FINEST, INTERVALS, MINUTE_US
+from homma.core.fields import VALUE_FIELDS, VALUES, merged, of_ticks
+from homma.core.interval import CODE, Interval
 
 KEY: Final = ("series", "interval", "start_us")
 CANDLE: Final = pl.Schema(
-    {
-        "series": pl.UInt32,
-        "interval": pl.UInt8,
-        "start_us": pl.Int64,
-        "end_us": pl.Int64,
-        "open": pl.Float64,
-        "high": pl.Float64,
-        "low": pl.Float64,
-        "close": pl.Float64,
-        "volume": pl.Int64,
-        "open_order_key": pl.Int128,
-        "close_order_key": pl.Int128,
-    }
+    [
+        ("series", pl.UInt32()),
+        ("interval", CODE),
+        ("start_us", pl.Int64()),
+        ("end_us", pl.Int64()),
+        *((field.column, field.dtype) for field in VALUE_FIELDS),
+        ("open_order_key", pl.Int128()),
+        ("close_order_key", pl.Int128()),
+    ]
 )
 
 # `number` takes the lower 63 bits: it is never negative.
@@ -63,11 +60,7 @@ def order_key_number(key: pl.Expr) -> pl.Expr:
 #: How candles with the same key become one.
 MERGE: Final = (
     pl.col("end_us").first(),
-    pl.col("open").min_by("open_order_key"),
-    pl.col("high").max(),
-    pl.col("low").min(),
-    pl.col("close").max_by("close_order_key"),
-    pl.col("volume").sum(),
+    *(merged(field) for field in VALUE_FIELDS),
     pl.col("open_order_key").min(),
     pl.col("close_order_key").max(),
 )
@@ -78,55 +71,50 @@ def merge(candles: pl.DataFrame) -> pl.DataFrame:
     return candles.group_by(KEY).agg(MERGE).select(CANDLE.names())
 
 
-def minute_candles(ticks: pl.DataFrame) -> pl.DataFrame:
-    """The 1-minute candles of ticks (columns series, event_us, order_key, price).
+def base_candles(ticks: pl.DataFrame, base: Interval) -> pl.DataFrame:
+    """The candles of a calendar's base from ticks (columns series, event_us, order_key, price).
 
     The ticks must contain no duplicates.
     """
-    minute = INTERVALS[FINEST]
-    price, order_key = pl.col("price"), pl.col("order_key")
-    start = minute.floor(pl.col("event_us"))
+    order_key = pl.col("order_key")
+    start = base.floor(pl.col("event_us"))
     # The same result as `merge` of one candle per tick, in half the time: the key is one number,
     # which may overflow but stays unique, and prices are not copied four times.
-    key = start // MINUTE_US * _SERIES_RANGE + pl.col("series").cast(pl.Int64)
+    key = start // base.longest_us * _SERIES_RANGE + pl.col("series").cast(pl.Int64)
     candles = ticks.group_by(key.alias("_key")).agg(
         pl.col("series").first(),
         start.first().alias("start_us"),
-        price.min_by("order_key").alias("open"),
-        price.max().alias("high"),
-        price.min().alias("low"),
-        price.max_by("order_key").alias("close"),
-        pl.len().cast(pl.Int64).alias("volume"),
+        *(of_ticks(field) for field in VALUE_FIELDS),
         order_key.min().alias("open_order_key"),
         order_key.max().alias("close_order_key"),
     )
     return candles.select(
         "series",
-        pl.lit(FINEST, pl.UInt8).alias("interval"),
+        pl.lit(base.code, CODE).alias("interval"),
         "start_us",
-        minute.next(pl.col("start_us")).alias("end_us"),
-        *CANDLE.names()[4:],
+        base.next(pl.col("start_us")).alias("end_us"),
+        *VALUES,
+        "open_order_key",
+        "close_order_key",
     )
 
 
-def roll_up(minutes: pl.DataFrame) -> pl.DataFrame:
-    """The candles of all intervals, the minutes included, from 1-minute candles."""
-    start_us, height = pl.col("start_us"), minutes.height
+def roll_up(base: pl.DataFrame, intervals: Sequence[Interval]) -> pl.DataFrame:
+    """The candles of these intervals, from candles of a base that divides all of them."""
+    start_us, height = pl.col("start_us"), base.height
     # All starts and ends in one query, then stacked: live batches have few rows, and their cost
     # is the number of queries.
-    starts = [interval.floor(start_us) for interval in INTERVALS]
-    ends = [i.next(start) for i, start in zip(INTERVALS, starts, strict=True)]
-    bounds = minutes.select(
-        *(start.alias(f"start{code}") for code, start in enumerate(starts)),
-        *(end.alias(f"end{code}") for code, end in enumerate(ends)),
+    starts = [interval.floor(start_us) for interval in intervals]
+    ends = [i.next(start) for i, start in zip(intervals, starts, strict=True)]
+    bounds = base.select(
+        *(start.alias(f"start {i.code}") for i, start in zip(intervals, starts, strict=True)),
+        *(end.alias(f"end {i.code}") for i, end in zip(intervals, ends, strict=True)),
     ).get_columns()
-    intervals = pl.int_range(len(INTERVALS), dtype=pl.UInt8, eager=True)
-    repeated = pl.concat([minutes] * len(INTERVALS)).with_columns(
-        _stack("start_us", bounds[: len(INTERVALS)]),
-        _stack("end_us", bounds[len(INTERVALS) :]),
-        intervals.gather(pl.int_range(len(INTERVALS) * height, eager=True) // height).alias(
-            "interval"
-        ),
+    codes = pl.Series([interval.code for interval in intervals], dtype=CODE)
+    repeated = pl.concat([base] * len(intervals)).with_columns(
+        _stack("start_us", bounds[: len(intervals)]),
+        _stack("end_us", bounds[len(intervals) :]),
+        codes.gather(pl.int_range(len(intervals) * height, eager=True) // height).alias("interval"),
     )
     return merge(repeated)
 

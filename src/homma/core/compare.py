@@ -6,12 +6,13 @@ from typing import Any, Final
 
 import polars as pl
 
+from homma.core import fields
 from homma.core.recompute import EXPECTED_KEY
 
 #: The verdicts on candles that are not as expected.
 WRONG: Final = ("missing", "extra", "different")
 #: The fields of a candle that depend on ticks, without its key.
-VALUES: Final = ("open", "high", "low", "close", "volume", "open_order_key", "close_order_key")
+VALUES: Final = (*fields.VALUES, "open_order_key", "close_order_key")
 
 
 def compare(expected: pl.DataFrame, actual: pl.DataFrame) -> pl.DataFrame:
@@ -64,7 +65,7 @@ class Tally:
     """Counts of verdicts by interval, and the first few candles of each verdict but `equal`."""
 
     max_examples: int = 5
-    counts: dict[tuple[int, str], int] = field(default_factory=dict)
+    counts: dict[tuple[str, str], int] = field(default_factory=dict)
     examples: dict[str, list[Mapping[str, Any]]] = field(default_factory=dict)
 
     def add(self, verdicts: pl.DataFrame) -> None:

@@ -58,8 +58,11 @@ class CandleField:
 
     `json` names the field in a record, `column` in frames and in the lake. A field with a `merge`
     depends on the ticks: `of_tick` is its value in a candle of one tick. `digits` counts an
-    instant's fractional digits in JSON. `since` is the format version that added the field. The
-    HTTP API and the page show the fields that are `public`.
+    instant's fractional digits in JSON. A field that is not `in_every_record` is absent or null in
+    records of other engines or of older formats; one that is not `required` may be null in the
+    lake. `if_absent` is the column that has the same value where this one is missing. `since` is
+    the format version that added the field. The HTTP API and the page show the fields that are
+    `public`.
     """
 
     json: str
@@ -71,6 +74,8 @@ class CandleField:
     merge: Merge | None = None
     of_tick: Literal["price", "one"] | None = None
     digits: Literal[3, 6] = 6
+    in_every_record: bool = True
+    if_absent: str = ""
     since: int = 1
     public: bool = False
 
@@ -161,43 +166,77 @@ def _value(name: str, merge: Merge, meaning: str) -> CandleField:
 
 
 CANDLE_FIELDS: Final = (
-    CandleField("source", "source", "string", True, "broker or exchange that quoted"),
-    CandleField("symbol", "symbol", "string", True, "instrument that was quoted"),
     CandleField(
-        "dateTime", "date_time", "instant", True, "start of the interval", digits=3, public=True
+        "source",
+        "source",
+        "string",
+        True,
+        "Source of the ticks. Source and symbol identify the series.",
     ),
-    _value("open", "first", "price of the first tick"),
-    _value("high", "max", "highest price"),
-    _value("low", "min", "lowest price"),
-    _value("close", "last", "price of the last tick"),
+    CandleField("symbol", "symbol", "string", True, "Symbol of the instrument."),
     CandleField(
-        "volume", "volume", "long", True, "number of ticks", "ticks", "sum", "one", public=True
+        "dateTime",
+        "date_time",
+        "instant",
+        True,
+        "Start of the interval, UTC.",
+        digits=3,
+        public=True,
+    ),
+    _value("open", "first", "Price of the first tick, ordered by dateTime, then number."),
+    _value("high", "max", "Highest price."),
+    _value("low", "min", "Lowest price."),
+    _value("close", "last", "Price of the last tick, ordered by dateTime, then number."),
+    CandleField(
+        "volume",
+        "volume",
+        "long",
+        True,
+        "Number of ticks. Duplicates count once.",
+        "ticks",
+        "sum",
+        "one",
+        public=True,
     ),
     CandleField(
         "tickCount",
         "tick_count",
         "long",
         False,
-        "number of ticks",
+        "Number of ticks. Duplicates count once.",
         "ticks",
         "sum",
         "one",
+        in_every_record=False,
+        if_absent="volume",
         since=2,
         public=True,
     ),
-    CandleField("openDateTime", "open_date_time", "instant", False, "event time of the first tick"),
-    CandleField("openNumber", "open_number", "long", False, "number of the first tick"),
     CandleField(
-        "closeDateTime", "close_date_time", "instant", False, "event time of the last tick"
+        "openDateTime", "open_date_time", "instant", False, "dateTime of the first tick, UTC."
     ),
-    CandleField("closeNumber", "close_number", "long", False, "number of the last tick"),
-    CandleField("isFinal", "is_final", "boolean", True, "whether the candle is final", public=True),
+    CandleField("openNumber", "open_number", "long", False, "number of the first tick."),
+    CandleField(
+        "closeDateTime", "close_date_time", "instant", False, "dateTime of the last tick, UTC."
+    ),
+    CandleField("closeNumber", "close_number", "long", False, "number of the last tick."),
+    CandleField(
+        "isFinal",
+        "is_final",
+        "boolean",
+        True,
+        "Whether the watermark of the series has passed the end of the interval. Never changes "
+        "back to false.",
+        in_every_record=False,
+        public=True,
+    ),
     CandleField(
         "revision",
         "revision",
         "int",
         False,
-        "0 while open, 1 when first final, one more with each correction",
+        "0 while the candle is open, 1 when it becomes final, plus 1 for each correction.",
+        in_every_record=False,
         public=True,
     ),
     CandleField(
@@ -205,7 +244,8 @@ CANDLE_FIELDS: Final = (
         "update_date_time",
         "instant",
         False,
-        "the engine's clock when it wrote the candle",
+        "Wall-clock time at which the engine wrote the record, UTC.",
+        in_every_record=False,
     ),
 )
 

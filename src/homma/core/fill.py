@@ -4,7 +4,7 @@ from typing import Final
 
 import polars as pl
 
-from homma.core.interval import DAY_US, INTERVALS
+from homma.core.interval import DAY_US, Interval
 from homma.core.series import NAMES
 
 # No interval of variable length is shorter than this.
@@ -12,7 +12,7 @@ _SHORTEST_MONTH_US: Final = 28 * DAY_US
 
 
 def fill_previous(
-    candles: pl.DataFrame, interval: int, until_us: int | None = None
+    candles: pl.DataFrame, interval: Interval, until_us: int | None = None
 ) -> pl.DataFrame:
     """Candles of one interval, with a candle of volume 0 for each interval without ticks.
 
@@ -22,8 +22,7 @@ def fill_previous(
     """
     if candles.is_empty():
         return candles
-    calendar = INTERVALS[interval]
-    step_us = min(calendar.longest_us, _SHORTEST_MONTH_US)
+    step_us = min(interval.longest_us, _SHORTEST_MONTH_US)
     last = pl.col("start_us").max()
     end = last if until_us is None else pl.max_horizontal(last, pl.lit(until_us - 1, pl.Int64))
     grid = (
@@ -32,8 +31,8 @@ def fill_previous(
         # A step may be shorter than a month, so no step skips a month.
         .with_columns(start_us=pl.int_ranges("start_us", pl.col("end_us") + step_us, step_us))
         .explode("start_us")
-        .filter(calendar.floor(pl.col("start_us")) <= pl.col("end_us"))
-        .select(*NAMES, calendar.floor(pl.col("start_us")))
+        .filter(interval.floor(pl.col("start_us")) <= pl.col("end_us"))
+        .select(*NAMES, interval.floor(pl.col("start_us")))
         .unique()
     )
     previous = pl.col("close").forward_fill().over(NAMES)

@@ -1,17 +1,20 @@
-"""The eleven intervals. They are listed by hand only in this table.
+"""The intervals that homma can aggregate, one row each. An interval's identity is its code.
 
-Instants are int64 microseconds since the epoch, UTC. An interval is [start, end).
+Which of them an installation has is its calendar: see `core/calendar.py`. Instants are int64
+microseconds since the epoch, UTC. An interval is [start, end).
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Final
 
 import polars as pl
 
-MINUTE_US: Final = 60_000_000
-DAY_US: Final = 1440 * MINUTE_US
-# The epoch was a Thursday, so the Monday before it is three days earlier.
+SECOND_US: Final = 1_000_000
+MINUTE_US: Final = 60 * SECOND_US
+HOUR_US: Final = 60 * MINUTE_US
+DAY_US: Final = 24 * HOUR_US
+# The epoch was a Thursday: the Monday before it is three days earlier.
 MONDAY_US: Final = 3 * DAY_US
 
 Instant = Callable[[pl.Expr], pl.Expr]
@@ -21,9 +24,10 @@ Instant = Callable[[pl.Expr], pl.Expr]
 class Interval:
     """One row of the table.
 
-    People type the `code` (m1 and M1 differ only by case); topics and tables are named by
-    `name`. `floor` turns an instant into the start of its interval, and `next` turns a start into
-    the next start. `longest_us` is the largest length: months differ.
+    `code` is what users type (m1 and M1 differ only by case); `name` is part of the names of
+    topics and tables. `floor` gives the start of the interval that contains an instant, and
+    `next` the start of the following interval. `longest_us` bounds the length, as months differ.
+    `resolution` and `aliases` are the names that TradingView's UDF protocol gives the interval.
     """
 
     code: str
@@ -31,14 +35,29 @@ class Interval:
     floor: Instant
     next: Instant
     longest_us: int
+    resolution: str
+    aliases: tuple[str, ...] = ()
 
 
-def _minutes(code: str, name: str, count: int) -> Interval:
-    length_us = count * MINUTE_US
+def _fixed(code: str, name: str, length_us: int, resolution: str, *aliases: str) -> Interval:
     # Each of these lengths divides a day, and the epoch is a midnight.
     return Interval(
-        code, name, lambda at: at - at % length_us, lambda at: at + length_us, length_us
+        code,
+        name,
+        lambda at: at - at % length_us,
+        lambda at: at + length_us,
+        length_us,
+        resolution,
+        aliases,
     )
+
+
+def _week_floor(at: pl.Expr) -> pl.Expr:
+    return at - (at + MONDAY_US) % (7 * DAY_US)
+
+
+def _week_next(start: pl.Expr) -> pl.Expr:
+    return start + 7 * DAY_US
 
 
 def _month_floor(at: pl.Expr) -> pl.Expr:
@@ -49,37 +68,25 @@ def _month_next(start: pl.Expr) -> pl.Expr:
     return start.cast(pl.Datetime("us")).dt.offset_by("1mo").cast(pl.Int64)
 
 
-INTERVALS: Final = (
-    _minutes("m1", "1min", 1),
-    _minutes("m5", "5min", 5),
-    _minutes("m10", "10min", 10),
-    _minutes("m15", "15min", 15),
-    _minutes("m30", "30min", 30),
-    _minutes("h1", "1hour", 60),
-    _minutes("h3", "3hour", 180),
-    _minutes("h4", "4hour", 240),
-    _minutes("D1", "1day", 1440),
-    Interval(
-        "W1",
-        "1week",
-        lambda at: at - (at + MONDAY_US) % (7 * DAY_US),
-        lambda at: at + 7 * DAY_US,
-        7 * DAY_US,
-    ),
-    Interval("M1", "1month", _month_floor, _month_next, 31 * DAY_US),
+#: The divisors of 60 and of 24 that a count of seconds, minutes or hours may be.
+_OF_SIXTY: Final = (1, 2, 3, 4, 5, 6, 10, 12, 15, 20, 30)
+_OF_A_DAY: Final = (1, 2, 3, 4, 6, 8, 12)
+
+_ROWS: Final = (
+    *(_fixed(f"s{n}", f"{n}sec", n * SECOND_US, f"{n}S") for n in _OF_SIXTY),
+    *(_fixed(f"m{n}", f"{n}min", n * MINUTE_US, str(n)) for n in _OF_SIXTY),
+    *(_fixed(f"h{n}", f"{n}hour", n * HOUR_US, str(60 * n)) for n in _OF_A_DAY),
+    _fixed("D1", "1day", DAY_US, "1D", "D"),
+    Interval("W1", "1week", _week_floor, _week_next, 7 * DAY_US, "1W", ("W",)),
+    Interval("M1", "1month", _month_floor, _month_next, 31 * DAY_US, "1M", ("M",)),
 )
 
-#: The `interval` column of a row is an index in INTERVALS, finest first.
-FINEST: Final = 0
-COARSEST: Final = len(INTERVALS) - 1
+#: Every interval by its code, finest first.
+BY_CODE: Final[Mapping[str, Interval]] = {interval.code: interval for interval in _ROWS}
+#: The type of a frame's `interval` column: codes that sort from the finest to the coarsest.
+CODE: Final = pl.Enum(list(BY_CODE))
 
-BY_CODE: Final = {interval.code: interval for interval in INTERVALS}
-BY_NAME: Final = {interval.name: interval for interval in INTERVALS}
-
-
-def finer(interval: Interval) -> Interval | None:
-    """The coarsest interval that divides this one evenly; None for the minute."""
-    shorter = INTERVALS[: INTERVALS.index(interval)]
-    # A month of 31 days is no whole number of weeks.
-    divisors = [i for i in shorter if interval.longest_us % i.longest_us == 0]
-    return divisors[-1] if divisors else None
+MINUTE: Final = BY_CODE["m1"]
+DAY: Final = BY_CODE["D1"]
+#: The engine always aggregates months: their candles carry the clock of each series over restarts.
+CLOCK: Final = BY_CODE["M1"]

@@ -20,9 +20,11 @@ from typing import Final
 import polars as pl
 
 from homma.core import candle
+from homma.core.calendar import Calendar
 from homma.core.candle import CANDLE
+from homma.core.fields import VALUE_FIELDS, of_one_tick
 from homma.core.identity import IDENTITY
-from homma.core.interval import DAY_US, INTERVALS, MINUTE_US
+from homma.core.interval import CODE, DAY_US, MINUTE_US, Interval
 from homma.core.series import NAMES, SERIES, decode, register
 
 #: The partition of a tick that came from a file.
@@ -65,18 +67,18 @@ class EventSpan:
     start_us: int = 0
     end_us: int = END_OF_TIME_US
 
-    def ticks_end_us(self) -> int:
+    def ticks_end_us(self, calendar: Calendar) -> int:
         """The end of the last of these candles: no later tick belongs to them."""
         if self.end_us >= END_OF_TIME_US:
             return END_OF_TIME_US
         last = pl.select(at=pl.lit(self.end_us - 1, pl.Int64))
-        ends = [i.next(i.floor(pl.col("at"))).alias(i.name) for i in INTERVALS]
+        ends = [i.next(i.floor(pl.col("at"))).alias(i.name) for i in calendar]
         return int(max(last.select(ends).row(0)))
 
-    def starts_ending_in(self, interval: int, before_us: int, end_us: int) -> "EventSpan":
+    def starts_ending_in(self, interval: Interval, before_us: int, end_us: int) -> "EventSpan":
         """The candles of an interval that end in (before_us, end_us]."""
         at = pl.DataFrame({"at": [before_us, end_us]}, schema={"at": pl.Int64})
-        low, high = at.select(INTERVALS[interval].floor(pl.col("at"))).to_series()
+        low, high = at.select(interval.floor(pl.col("at"))).to_series()
         high = END_OF_TIME_US if end_us >= END_OF_TIME_US else high
         return EventSpan(max(low, self.start_us), min(high, self.end_us))
 
@@ -107,6 +109,7 @@ def _may_repeat(ticks: pl.DataFrame) -> pl.Series:
 class Recomputation:
     """Adds up slices; a candle comes out when its interval is over."""
 
+    calendar: Calendar
     span: EventSpan = field(default_factory=EventSpan)
     _series: pl.DataFrame = field(default_factory=SERIES.to_frame)
     _open: pl.DataFrame = field(default_factory=CANDLE.to_frame)
@@ -118,7 +121,8 @@ class Recomputation:
         keyed = coded.with_columns(
             candle.order_key(pl.col("event_us"), pl.col("number")).alias("order_key")
         )
-        candles = candle.roll_up(candle.minute_candles(first_copies(keyed)))
+        base = candle.base_candles(first_copies(keyed), self.calendar.base)
+        candles = candle.roll_up(base, self.calendar.intervals)
         in_span = candles.filter(
             (pl.col("start_us") >= self.span.start_us) & (pl.col("start_us") < self.span.end_us)
         )
@@ -128,7 +132,9 @@ class Recomputation:
         return decode(self._series, merged.filter(is_over)).select(EXPECTED.names())
 
 
-def add_ticks(base: pl.DataFrame, keys: pl.DataFrame, ticks: pl.DataFrame) -> pl.DataFrame:
+def add_ticks(
+    base: pl.DataFrame, keys: pl.DataFrame, ticks: pl.DataFrame, calendar: Calendar
+) -> pl.DataFrame:
     """The candles (EXPECTED) of `keys` from the candles of `base` and more ticks (TICKS).
 
     `keys` has EXPECTED_KEY and `before`: ticks with smaller offsets belong to that candle. None of
@@ -136,21 +142,19 @@ def add_ticks(base: pl.DataFrame, keys: pl.DataFrame, ticks: pl.DataFrame) -> pl
     """
     pieces = [base.join(keys, on=EXPECTED_KEY, how="semi").select(EXPECTED.names())]
     order_key = candle.order_key(pl.col("event_us"), pl.col("number"))
-    for code, interval in enumerate(INTERVALS):
+    for interval in calendar:
         start = interval.floor(pl.col("event_us"))
         placed = ticks.with_columns(
-            interval=pl.lit(code, pl.UInt8), start_us=start, order_key=order_key
+            interval=pl.lit(interval.code, CODE), start_us=start, order_key=order_key
         )
         counted = placed.join(keys, on=EXPECTED_KEY, how="inner").filter(
             pl.col("offset") < pl.col("before")
         )
-        prices = dict.fromkeys(("open", "high", "low", "close"), "price")
         pieces.append(
             counted.select(
                 *EXPECTED_KEY,
                 interval.next(pl.col("start_us")).alias("end_us"),
-                *(pl.col(price).alias(name) for name, price in prices.items()),
-                volume=pl.lit(1, pl.Int64),
+                *(of_one_tick(row) for row in VALUE_FIELDS),
                 open_order_key="order_key",
                 close_order_key="order_key",
             ).select(EXPECTED.names())
@@ -158,9 +162,11 @@ def add_ticks(base: pl.DataFrame, keys: pl.DataFrame, ticks: pl.DataFrame) -> pl
     return pl.concat(pieces).group_by(EXPECTED_KEY).agg(candle.MERGE).select(EXPECTED.names())
 
 
-def recompute(slices: Iterable[Slice], span: EventSpan | None = None) -> Iterator[pl.DataFrame]:
+def recompute(
+    slices: Iterable[Slice], calendar: Calendar, span: EventSpan | None = None
+) -> Iterator[pl.DataFrame]:
     """The candles (EXPECTED) of consecutive slices, one frame per slice."""
-    recomputation = Recomputation(span or EventSpan())
+    recomputation = Recomputation(calendar, span or EventSpan())
     for piece in slices:
         yield recomputation.add(piece)
 

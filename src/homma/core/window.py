@@ -19,15 +19,17 @@ A Window never changes: every step returns a new one. An aborted transaction lea
 because the caller goes back to the Window from before it.
 """
 
+from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from typing import Final
 
 import polars as pl
 
 from homma.core import candle
+from homma.core.calendar import DEFAULT_CALENDAR, Calendar
 from homma.core.candle import CANDLE, KEY
 from homma.core.identity import IDENTITY, Identities
-from homma.core.interval import COARSEST, INTERVALS, MINUTE_US
+from homma.core.interval import CLOCK, MINUTE_US
 from homma.core.series import BEFORE_ALL_US, SERIES, advance, decode, encode, register
 from homma.core.tick import Price, minute_end_us
 
@@ -56,12 +58,29 @@ class WindowRules:
     """The settings that decide about candles. Durations in microseconds."""
 
     price: Price = "mid"
+    calendar: Calendar = DEFAULT_CALENDAR
     watermark_delay_us: int = 2_000_000
     allowed_lateness_us: int = 600_000_000
     idle_timeout_us: int = 5_000_000
-    #: Candles that start earlier are never published: after a rebuild, some of their ticks are
-    #: missing.
-    publish_from_us: int = BEFORE_ALL_US
+    #: By interval: candles that start earlier are withheld, as some of their ticks are missing
+    #: after a rebuild or were counted before the interval was chosen.
+    publish_from_us: Mapping[str, int] = field(default_factory=dict)
+
+    def is_withheld(self) -> pl.Expr:
+        """Whether a candle (columns interval, start_us) is never published."""
+        starts = ((pl.col("interval") == code, us) for code, us in self.publish_from_us.items())
+        return pl.any_horizontal(
+            pl.lit(value=False), *(is_code & (pl.col("start_us") < us) for is_code, us in starts)
+        )
+
+    def is_correctable(self, max_event_us: pl.Series) -> pl.Expr:
+        """Whether a tick may still correct a candle (column end_us).
+
+        `max_event_us` is the largest event time of the candle's series. Lateness counts from the
+        end of a tick's minute, so the end of the candle is rounded up to a minute.
+        """
+        last_minute_end_us = (pl.col("end_us") + MINUTE_US - 1) // MINUTE_US * MINUTE_US
+        return last_minute_end_us > max_event_us - self.allowed_lateness_us
 
 
 @dataclass(frozen=True, slots=True)
@@ -85,13 +104,13 @@ class Window:
     rules: WindowRules
     series: pl.DataFrame = field(default_factory=SERIES.to_frame)
     candles: pl.DataFrame = field(default_factory=PUBLISHED.to_frame)
-    #: 1-minute candles of the ticks counted since the last publish, one frame per batch.
+    #: Candles of the base from the ticks counted since the last publish, one frame per batch.
     pending: tuple[pl.DataFrame, ...] = ()
     identities: Identities = field(default_factory=Identities)
     #: The partition clock, as far as known. It never goes back, although timestamps may.
     clock_us: int = 0
     #: By interval, as of the last publish: no candle that a restart needs was published earlier.
-    candles_from_us: tuple[int, ...] = (0,) * len(INTERVALS)
+    candles_from_us: Mapping[str, int] = field(default_factory=dict)
 
     def apply(self, ticks: pl.DataFrame) -> tuple["Window", ApplyResult]:
         """Count valid ticks (the tick's columns, event_us, timestamp_us, offset) by offset."""
@@ -115,7 +134,9 @@ class Window:
         in_time = keyed if is_late is None else keyed.filter(~is_late)
         counted = self._without_duplicates(series, in_time, may_be_known)
         to_remember = counted if is_late is None else self._repeatable(advanced, counted)
-        pending = (candle.minute_candles(counted),) if counted.height else ()
+        pending = (
+            (candle.base_candles(counted, self.rules.calendar.base),) if counted.height else ()
+        )
         window = replace(
             self,
             series=advanced,
@@ -191,17 +212,17 @@ class Window:
             is_final.alias("is_final"),
             changed.alias("changed"),
             pl.col("revision") + (changed & is_final).cast(pl.Int32),
-            pl.when(pl.col("interval") == COARSEST)
+            pl.when(pl.col("interval") == CLOCK.code)
             .then(last_read)
             .when(changed)
             .then(clock_us)
             .otherwise("published_us")
             .alias("published_us"),
         )
-        to_publish = pl.col("changed") & (pl.col("start_us") >= self.rules.publish_from_us)
+        to_publish = pl.col("changed") & ~self.rules.is_withheld()
         published = decode(self.series, updated.filter(to_publish).select(PUBLISHED.names()))
         largest = self.series["max_event_us"].gather(codes)
-        is_correctable = pl.col("end_us") > largest - self.rules.allowed_lateness_us
+        is_correctable = self.rules.is_correctable(largest)
         candles = updated.filter(is_correctable | ~pl.col("is_final")).select(PUBLISHED.names())
         latest_us = max(self.clock_us, clock_us)
         window = replace(self, candles=candles, pending=(), clock_us=latest_us)
@@ -221,8 +242,8 @@ class Window:
         candles = self.candles.with_columns(changed=pl.lit(value=False))
         if not self.pending:
             return candles
-        minutes = self.pending[0] if len(self.pending) == 1 else pl.concat(self.pending)
-        added = candle.roll_up(minutes).with_columns(
+        base = self.pending[0] if len(self.pending) == 1 else pl.concat(self.pending)
+        added = candle.roll_up(base, self.rules.calendar.aggregated).with_columns(
             is_final=pl.lit(value=False),
             revision=pl.lit(0, pl.Int32),
             published_us=pl.lit(BEFORE_ALL_US),
@@ -249,7 +270,7 @@ class Window:
 
         Decided from what a restart can read too: the series' month.
         """
-        months = self.candles.filter(pl.col("interval") == COARSEST)
+        months = self.candles.filter(pl.col("interval") == CLOCK.code)
         latest = months.group_by("series").agg(pl.col("published_us").max())
         codes = self.series.select(pl.int_range(pl.len(), dtype=pl.UInt32).alias("series"))
         by_series = codes.join(latest, on="series", how="left", maintain_order="left")
@@ -257,18 +278,20 @@ class Window:
         # A series without a published month is new, or its month is not published after a rebuild.
         return by_series.select(is_recent.fill_null(value=True))["published_us"]
 
-    def _candles_from_us(self, clock_us: int, is_active: pl.Series) -> tuple[int, ...]:
+    def _candles_from_us(self, clock_us: int, is_active: pl.Series) -> Mapping[str, int]:
         """By interval: when the oldest candle that a restart needs was published.
 
         A restart needs the open candles, which the clock may finalize, and all candles that a tick
         of an active series may correct.
         """
-        if self.rules.publish_from_us > BEFORE_ALL_US:
-            return (0,) * len(INTERVALS)
+        codes = [interval.code for interval in self.rules.calendar.aggregated]
+        if CLOCK.code in self.rules.publish_from_us:
+            # A series may have no published month, so its clock is in any of its candles.
+            return dict.fromkeys(codes, 0)
         needed = ~pl.col("is_final") | is_active.gather(self.candles["series"])
         by_interval = self.candles.filter(needed).group_by("interval")
         oldest = dict(by_interval.agg(pl.col("published_us").min()).rows())
-        return tuple(max(0, min(clock_us, oldest.get(n, clock_us))) for n in range(len(INTERVALS)))
+        return {code: max(0, min(clock_us, oldest.get(code, clock_us))) for code in codes}
 
     def restore_candles(self, candles: pl.DataFrame) -> "Window":
         """With published candles (columns of PUBLISHED, source and symbol instead of series).
@@ -278,7 +301,7 @@ class Window:
         """
         series, encoded = register(self.series, candles)
         published = encoded.select(PUBLISHED.names()).cast(PUBLISHED)
-        is_month = pl.col("interval") == COARSEST
+        is_month = pl.col("interval") == CLOCK.code
         clocks = published.group_by("series").agg(
             max_event_us=candle.order_key_us(pl.col("close_order_key").max()),
             # After a rebuild a series may have no month yet.
@@ -288,7 +311,7 @@ class Window:
         )
         series = advance(series, clocks)
         largest = series["max_event_us"].gather(published["series"])
-        is_correctable = pl.col("end_us") > largest - self.rules.allowed_lateness_us
+        is_correctable = self.rules.is_correctable(largest)
         restored = published.filter(is_correctable | ~pl.col("is_final")).join(
             self.candles, on=KEY, how="anti"
         )

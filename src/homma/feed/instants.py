@@ -4,7 +4,8 @@ from typing import Final, Literal
 
 import polars as pl
 
-from homma.core.tick import INSTANT_PATTERN, instant_us
+from homma.core.fields import INSTANT_PATTERN
+from homma.core.tick import instant_us
 
 #: The unit of dates that are numbers, or `text`.
 Unit = Literal["text", "s", "ms", "us", "ns"]

@@ -7,7 +7,8 @@ from typing import Final
 
 import polars as pl
 
-from homma.core.tick import FIELDS, JSON_SCHEMA
+from homma.core.fields import TICK_FIELDS
+from homma.core.tick import JSON_SCHEMA
 from homma.errors import FeedError, SettingError
 from homma.feed.instants import Unit, parse_dates_us
 
@@ -129,7 +130,7 @@ class RowParser:
 
 
 def _required(name: str) -> bool:
-    return next(field.required for field in FIELDS if field.name == name)
+    return next(field.required for field in TICK_FIELDS if field.json == name)
 
 
 def _kind(name: str) -> str:

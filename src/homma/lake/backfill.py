@@ -7,19 +7,19 @@ twice make no difference.
 
 import logging
 import uuid
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import Final
 
 import polars as pl
 
-from homma.core.interval import INTERVALS
+from homma.core.calendar import Calendar
+from homma.core.fields import TICK_FIELDS, TickField
 from homma.core.recompute import END_OF_TIME_US, FROM_FILE, EventSpan
 from homma.core.series import NAMES
-from homma.core.tick import FIELDS, NAME_PATTERN
 from homma.errors import CommitRefused, CommitUnknown, FeedError, StateError
 from homma.lake.engine import CommittedState, Engine
-from homma.lake.schema import INSTANT, TICKS
+from homma.lake.schema import TICKS
 from homma.lake.table import Lake, Table, Uploaded
 from homma.topics.offset_metadata import OffsetMetadata
 
@@ -32,12 +32,10 @@ _UPLOADS_PER_COMMIT: Final = 8
 _MAX_ATTEMPTS: Final = 20
 # Wait this long for a record: an open transaction ends within its timeout of 10 s.
 _MAX_SILENCE_S: Final = 30.0
-_PRICES: Final = ("ask", "bid", "mid")
-_OPTIONAL: Final = {
-    "ask_markup": ("askMarkup", pl.lit(0.0)),
-    "bid_markup": ("bidMarkup", pl.lit(0.0)),
-    "is_tradable": ("isTradable", pl.lit(value=True)),
-}
+#: The columns of recorded ticks that have the microseconds of a field.
+_INSTANTS: Final = {"dateTime": "event_us", "receiveDateTime": "received_us"}
+#: The required fields but dateTime, of which recorded ticks have the microseconds.
+_CHECKED: Final = tuple(f for f in TICK_FIELDS if f.required and f.kind != "instant")
 
 
 @dataclass(slots=True)
@@ -53,11 +51,11 @@ class LoadedTicks:
         )
     )
 
-    def span(self) -> EventSpan:
-        """The range of candles that the ticks change."""
+    def span(self, calendar: Calendar) -> EventSpan:
+        """The range of a calendar's candles that the ticks change."""
         newest = self.newest_times["newest_us"].max()
         starts = pl.select(at=pl.lit(self.oldest_us, pl.Int64))
-        first = starts.select(i.floor(pl.col("at")).alias(i.name) for i in INTERVALS)
+        first = starts.select(i.floor(pl.col("at")).alias(i.name) for i in calendar)
         return EventSpan(max(0, min(first.row(0))), int(newest or 0) + 1)  # type: ignore[arg-type]
 
     def count(self, ticks: pl.DataFrame) -> None:
@@ -101,10 +99,8 @@ def _valid(
 ) -> Iterator[pl.DataFrame]:
     for ticks in frames:
         is_valid = pl.all_horizontal(
-            *(pl.col(name).is_finite() & (pl.col(name) > 0) for name in _PRICES),
-            pl.col("number") >= 0,
+            *(field.is_valid for field in _CHECKED),
             pl.col("event_us").is_between(0, END_OF_TIME_US, closed="left"),
-            *(pl.col(name).str.contains(NAME_PATTERN) for name in NAMES),
         )
         valid = ticks.filter(is_valid)
         if valid.height < ticks.height:
@@ -116,8 +112,8 @@ def _valid(
 
 
 def _invalid_tick_error(tick: dict[str, object]) -> FeedError:
-    values = {name: str(tick[name])[:40] for name in (*NAMES, *_PRICES, "number")}
-    rules = "; ".join(f"{f.name}: {f.rule}" for f in FIELDS if f.required and f.name in values)
+    values = {field.json: str(tick[field.json])[:40] for field in _CHECKED}
+    rules = "; ".join(f"{field.json}: {field.rule}" for field in _CHECKED)
     return FeedError(
         f"a tick breaks the contract ({values})",
         f"fix it, or skip invalid ticks with --skip-invalid-rows ({rules})",
@@ -140,24 +136,20 @@ def _combined(frames: Iterable[pl.DataFrame]) -> Iterator[pl.DataFrame]:
 
 def _rows(ticks: pl.DataFrame, first_row: int) -> pl.DataFrame:
     """Convert ticks to rows of the tick table."""
-    instants = {"date_time": "event_us", "receive_date_time": "received_us"}
     return ticks.select(
-        *NAMES,
-        *_PRICES,
-        "number",
-        *(
-            pl.col(column).cast(pl.Datetime("us")).dt.replace_time_zone("UTC").alias(name)
-            if column in ticks.columns
-            else pl.lit(None, INSTANT).alias(name)
-            for name, column in instants.items()
-        ),
-        *(
-            (pl.col(column).fill_null(absent) if column in ticks.columns else absent).alias(name)
-            for name, (column, absent) in _OPTIONAL.items()
-        ),
+        *(_value(field, ticks.columns).alias(field.column) for field in TICK_FIELDS),
         kafka_partition=pl.lit(FROM_FILE, pl.Int32),
         kafka_offset=pl.int_range(pl.len(), dtype=pl.Int64) + first_row,
     )
+
+
+def _value(field: TickField, columns: Sequence[str]) -> pl.Expr:
+    """The value of a tick's field, which the file may not have."""
+    column = _INSTANTS.get(field.json, field.json)
+    value = pl.col(column) if column in columns else pl.lit(None)
+    if field.kind == "instant":
+        return value.cast(pl.Datetime("us")).dt.replace_time_zone("UTC")
+    return value if field.absent is None else value.fill_null(field.absent)
 
 
 def _append(table: Table, uploads: list[Uploaded]) -> None:
@@ -188,10 +180,12 @@ def initial_state(
 
     def state_of(partition: int) -> CommittedState:
         ranges = {
-            topic: engine.reader.offset_range(topic, partition) for topic in engine.topics.candles
+            code: engine.reader.offset_range(topic, partition)
+            for code, topic in engine.topics.candles.items()
         }
+        by_topic = {engine.topics.candles[code]: offsets for code, offsets in ranges.items()}
         # Offsets alone mean nothing: aborted transactions use offsets too.
-        for records in engine.reader.read(partition, ranges, _MAX_SILENCE_S):
+        for records in engine.reader.read(partition, by_topic, _MAX_SILENCE_S):
             raise StateError(
                 f"{records[0].topic()} partition {partition} has candles, but group "
                 f"{engine.group} has no committed offset",
@@ -203,11 +197,12 @@ def initial_state(
             lastTicksBefore=offset,
             recallFrom=offset,
             clock=clock_us,
-            candlesFrom=(clock_us // 1000,) * len(ranges),
-            began=tuple(span.end for span in ranges.values()),
-            begin=None,
+            candlesFrom=dict.fromkeys(ranges, clock_us // 1000),
+            began={code: offsets.end for code, offsets in ranges.items()},
+            begin={},
             topicId=topic_id,
             price=price,
+            intervals=engine.topics.calendar.codes,
         )
         return CommittedState(offset, metadata)
 

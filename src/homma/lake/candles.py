@@ -7,7 +7,6 @@ from typing import Final
 
 import polars as pl
 
-from homma.core.interval import INTERVALS
 from homma.core.series import BEFORE_ALL_US
 from homma.errors import SplitSeries
 from homma.lake import newest, records
@@ -54,7 +53,7 @@ class CandleSink(Sink):
     ) -> None:
         super().__init__(table, origin, context, every_s)
         self._rules = rules
-        self._name = INTERVALS[rules.interval].name
+        self._name = rules.interval.name
         self._batches: list[pl.DataFrame] = []
         self._count = 0
         self._records = 0

@@ -11,8 +11,10 @@ from typing import Final
 
 import polars as pl
 
+from homma.core.calendar import Calendar
 from homma.core.candle import order_key_us
 from homma.core.compare import compare
+from homma.core.interval import CODE
 from homma.core.recompute import (
     EXPECTED,
     EXPECTED_KEY,
@@ -40,7 +42,7 @@ _MAX_UNLANDED: Final = 5_000_000
 #: Retention may have deleted a candle up to this much newer than the oldest record kept.
 _SLACK_MS: Final = 300_000
 #: The schema of a candle table's rows for `compare`.
-_ROWS: Final = pl.Schema([*EXPECTED.items(), ("is_final", pl.Boolean()), ("revision", pl.Int32())])
+ROWS: Final = pl.Schema([*EXPECTED.items(), ("is_final", pl.Boolean()), ("revision", pl.Int32())])
 
 
 @dataclass(frozen=True, slots=True)
@@ -86,6 +88,7 @@ def unequal_keys(verdicts: Iterable[pl.DataFrame | None]) -> pl.DataFrame:
 
 
 def compare_slices(
+    calendar: Calendar,
     counted: CountedTicks,
     tables: Sequence[Table],
     published: PublishedCandles | None,
@@ -93,16 +96,20 @@ def compare_slices(
     max_ticks: int = MAX_TICKS,
     on_slice: Callable[[Slice], None] = lambda _: None,
 ) -> Iterator[Comparison]:
-    """Compare every candle of the span once, slice by slice."""
-    recomputation, before_us = Recomputation(span), -1
+    """Compare every candle of the span once, slice by slice. `tables` are the calendar's."""
+    recomputation, before_us = Recomputation(calendar, span), -1
     topic = None if published is None else without_tombstones(published.candles())
-    for tick_slice in counted.slices(span, max_ticks):
+    for tick_slice in counted.slices(span, calendar, max_ticks):
         expected = recomputation.add(tick_slice)
-        spans = [
-            span.starts_ending_in(code, before_us, tick_slice.end_us) for code in range(len(tables))
-        ]
+        spans = {
+            interval.code: span.starts_ending_in(interval, before_us, tick_slice.end_us)
+            for interval in calendar
+        }
         stored = pl.concat(
-            [_rows(table, counted, part) for table, part in zip(tables, spans, strict=True)]
+            [
+                _rows(table, counted, part)
+                for table, part in zip(tables, spans.values(), strict=True)
+            ]
         )
         yield Comparison(expected, stored, None if topic is None else _within(topic, spans))
         before_us = tick_slice.end_us
@@ -113,16 +120,16 @@ def _rows(table: Table, counted: CountedTicks, span: EventSpan) -> pl.DataFrame:
     interval = table.spec.interval
     assert interval is not None
     if span.start_us >= span.end_us:
-        return pl.DataFrame(schema=_ROWS)
+        return pl.DataFrame(schema=ROWS)
     where = counted.series.where(span.start_us or None, end_or_none(span.end_us))
-    return rows.candles(counted.series.apply(table.scan(where, rows.COLUMNS)), interval).cast(_ROWS)
+    return rows.candles(counted.series.apply(table.scan(where, rows.COLUMNS)), interval).cast(ROWS)
 
 
-def _within(candles: pl.DataFrame, spans: Sequence[EventSpan]) -> pl.DataFrame:
+def _within(candles: pl.DataFrame, spans: Mapping[str, EventSpan]) -> pl.DataFrame:
     start, interval = pl.col("start_us"), pl.col("interval")
     conditions = [
         (interval == code) & (start >= span.start_us) & (start < span.end_us)
-        for code, span in enumerate(spans)
+        for code, span in spans.items()
         if span.start_us < span.end_us
     ]
     return candles.filter(pl.any_horizontal(conditions)) if conditions else candles.clear()
@@ -221,8 +228,9 @@ def reconcile(
     comparison: Comparison,
     records: pl.DataFrame,
     unlanded: pl.DataFrame,
-    landed: Sequence[Mapping[int, int]],
-    retained_from_ms: Mapping[int, int],
+    landed: Mapping[str, Mapping[int, int]],
+    retained_from_ms: Mapping[str, int],
+    calendar: Calendar,
 ) -> tuple[pl.DataFrame, pl.DataFrame]:
     """Compare unequal candles again: verdicts on the tables and on the topics.
 
@@ -231,7 +239,8 @@ def reconcile(
     claims. `behind`: the table has not read that record yet. `expired`: retention may have deleted
     the candle from its topic.
     """
-    expected = add_ticks(comparison.expected, records.select(*EXPECTED_KEY, "before"), unlanded)
+    keys = records.select(*EXPECTED_KEY, "before")
+    expected = add_ticks(comparison.expected, keys, unlanded, calendar)
     return (
         _mark_behind(compare(expected, comparison.table), records, landed),
         _mark_expired(
@@ -242,11 +251,11 @@ def reconcile(
 
 
 def _mark_behind(
-    verdicts: pl.DataFrame, records: pl.DataFrame, landed: Sequence[Mapping[int, int]]
+    verdicts: pl.DataFrame, records: pl.DataFrame, landed: Mapping[str, Mapping[int, int]]
 ) -> pl.DataFrame:
     ends = pl.DataFrame(
-        [(code, *item) for code, offsets in enumerate(landed) for item in offsets.items()],
-        schema={"interval": pl.UInt8, "partition": pl.Int64, "landed": pl.Int64},
+        [(code, *item) for code, offsets in landed.items() for item in offsets.items()],
+        schema={"interval": CODE, "partition": pl.Int64, "landed": pl.Int64},
         orient="row",
     )
     waiting = (
@@ -262,10 +271,12 @@ def _mark_behind(
     )
 
 
-def _mark_expired(verdicts: pl.DataFrame, retained_from_ms: Mapping[int, int]) -> pl.DataFrame:
+def _mark_expired(verdicts: pl.DataFrame, retained_from_ms: Mapping[str, int]) -> pl.DataFrame:
     if not retained_from_ms:
         return verdicts
-    oldest_ms = pl.col("interval").cast(pl.Int64).replace_strict(retained_from_ms, default=0)
+    oldest_ms = pl.col("interval").replace_strict(
+        dict(retained_from_ms), default=0, return_dtype=pl.Int64
+    )
     is_old = order_key_us(pl.col("close_order_key")) // 1000 < oldest_ms + _SLACK_MS
     is_expired = (pl.col("verdict") == "missing") & (oldest_ms > 0) & is_old
     return verdicts.with_columns(

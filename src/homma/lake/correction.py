@@ -1,13 +1,12 @@
 """Computes the records that correct the candle topics. Pure."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
 
 import polars as pl
 
 from homma.core.candle import order_key_us
-from homma.core.compare import wrong_keys
-from homma.core.interval import COARSEST, INTERVALS
+from homma.core.interval import CLOCK, MINUTE_US
 from homma.core.recompute import EXPECTED, EXPECTED_KEY
 from homma.core.series import NAMES
 from homma.topics.offset_metadata import OffsetMetadata
@@ -19,6 +18,14 @@ class CorrectionRules:
 
     watermark_delay_us: int = 2_000_000
     allowed_lateness_us: int = 600_000_000
+
+    def is_correctable(self, series_us: pl.Expr) -> pl.Expr:
+        """Whether a tick may still change a candle (column end_us), as in core's WindowRules.
+
+        `series_us` is the newest event time of the candle's series.
+        """
+        last_minute_end_us = (pl.col("end_us") + MINUTE_US - 1) // MINUTE_US * MINUTE_US
+        return last_minute_end_us > series_us - self.allowed_lateness_us
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,26 +42,31 @@ class Correction:
         """The number of records."""
         return self.candles.height + self.tombstones.height
 
+    def restrict(self, keys: pl.DataFrame) -> "Correction":
+        """The part with some keys (EXPECTED_KEY)."""
+        candles, tombstones, needed = (
+            rows.join(keys, on=EXPECTED_KEY, how="semi")
+            for rows in (self.candles, self.tombstones, self.needed)
+        )
+        return Correction(candles, tombstones, needed)
+
 
 def compute_correction(
     expected: pl.DataFrame,
-    table_verdicts: pl.DataFrame,
-    topic_verdicts: pl.DataFrame,
+    keys: pl.DataFrame,
     records: pl.DataFrame,
     table: pl.DataFrame,
     newest_times: pl.DataFrame,
     clock_us: int,
     rules: CorrectionRules,
 ) -> Correction:
-    """Compute the records that correct wrong candles.
+    """Compute the records that make candles (`keys`, EXPECTED_KEY) as expected.
 
-    The verdicts are those of `reconcile`; `records` and `table` have the keys' rows in topics and
-    tables, and `newest_times` (NAMES, newest_us) the newest event times of series. `clock_us` is
-    the partition's clock.
+    `records` and `table` have the keys' rows in topics and tables, and `newest_times` (NAMES,
+    newest_us) the newest event times of series. `clock_us` is the partition's clock.
     """
-    wrong = wrong_keys((table_verdicts, topic_verdicts))
-    candles = expected.join(wrong, on=EXPECTED_KEY, how="semi")
-    removed = wrong.join(expected, on=EXPECTED_KEY, how="anti")
+    candles = expected.join(keys, on=EXPECTED_KEY, how="semi")
+    removed = keys.join(expected, on=EXPECTED_KEY, how="anti")
     topic_state = records.filter(pl.col("volume").is_not_null()).select(
         *EXPECTED_KEY, "is_final", "revision", "timestamp_ms"
     )
@@ -69,12 +81,10 @@ def compute_correction(
         | (pl.col("end_us") <= series_us - rules.watermark_delay_us).fill_null(value=False)
     )
     last_revision = pl.max_horizontal("revision", "table_revision").fill_null(0)
-    is_correctable = (pl.col("end_us") > series_us - rules.allowed_lateness_us).fill_null(
-        value=True
-    )
+    is_correctable = rules.is_correctable(series_us).fill_null(value=True)
     # Candles that a restart does not need get an earlier timestamp than those it does.
     unknown_ms = (
-        pl.when(pl.col("interval") == COARSEST)
+        pl.when(pl.col("interval") == CLOCK.code)
         .then(dormant_ms)
         .when(pl.col("is_needed"))
         .then(clock_us // 1000)
@@ -105,12 +115,11 @@ def newest_event_times(months: pl.DataFrame) -> pl.DataFrame:
 
 def updated_metadata(metadata: OffsetMetadata, offset: int, needed: pl.DataFrame) -> OffsetMetadata:
     """Offset metadata for the same offset, so that a restart reads the published candles."""
-    oldest_ms: Mapping[int, int] = dict(
+    oldest_ms: Mapping[str, int] = dict(
         needed.group_by("interval").agg(pl.col("timestamp_ms").min()).iter_rows()
     )
-    candles_from: Sequence[int] = [
-        min(from_ms, oldest_ms.get(code, from_ms))
-        for code, from_ms in enumerate(metadata.candlesFrom)
-    ]
-    assert len(candles_from) == len(INTERVALS)
-    return replace(metadata, lastTicksBefore=offset, candlesFrom=tuple(candles_from))
+    candles_from = {
+        code: min(from_ms, oldest_ms.get(code, from_ms))
+        for code, from_ms in metadata.candlesFrom.items()
+    }
+    return replace(metadata, lastTicksBefore=offset, candlesFrom=candles_from)

@@ -11,6 +11,7 @@ from typing import Final
 
 import polars as pl
 
+from homma.core.calendar import Calendar
 from homma.core.recompute import FROM_FILE, TICKS, EventSpan, Slice, first_copies, slice_bounds
 from homma.core.series import NAMES, SERIES, register
 from homma.core.tick import Price
@@ -58,9 +59,11 @@ class CountedTicks:
     partitions: dict[tuple[str, str], int] = field(default_factory=dict)
     ticks: int = 0
 
-    def slices(self, span: EventSpan, max_ticks: int = MAX_TICKS) -> Iterator[Slice]:
+    def slices(
+        self, span: EventSpan, calendar: Calendar, max_ticks: int = MAX_TICKS
+    ) -> Iterator[Slice]:
         """The ticks that the candles of a span are built from, in slices."""
-        end_us = span.ticks_end_us()
+        end_us = span.ticks_end_us(calendar)
         per_day = self.table.per_day(self.series.where(span.start_us or None, end_or_none(end_us)))
         edges = slice_bounds(per_day, max_ticks, span.start_us, end_us)
         for start_us, stop_us in pairwise(edges):

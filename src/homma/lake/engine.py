@@ -1,24 +1,32 @@
 """The state that the engine has committed, for verify, repair and backfill."""
 
+import json
 from collections.abc import Mapping
 from dataclasses import dataclass
+from typing import Final
 
+from homma.core.calendar import Calendar
 from homma.errors import StateError
 from homma.topics.contract import Topics
+from homma.topics.formats import CURRENT, FORMAT
 from homma.topics.kafka.connection import Connection
 from homma.topics.kafka.reading import Committed, GroupReader, Reader
 from homma.topics.offset_metadata import OffsetMetadata, read_offset_metadata, read_rekey_metadata
 
 # This consumer never joins the group, so the session timeout does not matter.
 _SESSION_MS = 6_000
+#: The prices and day starts of all candles that this homma can compute.
+PRICES: Final = "positive"
+DAY_STARTS: Final = "00:00 UTC"
 
 
 @dataclass(frozen=True, slots=True)
 class CommittedState:
-    """A committed offset and its offset metadata."""
+    """A committed offset, its offset metadata and the format version of the metadata."""
 
     offset: int
     metadata: OffsetMetadata
+    version: int = CURRENT
 
 
 class Engine:
@@ -46,7 +54,8 @@ class Engine:
                 f"the ticks of {where} are rekeyed (--rekey)",
                 f"use the rekeyed topic: --topic {self.topics.by_series}",
             )
-        return CommittedState(committed.offset, read_offset_metadata(committed.metadata, where))
+        metadata = read_offset_metadata(committed.metadata, where)
+        return CommittedState(committed.offset, metadata, _format(committed.metadata))
 
     def committed_states(self) -> Mapping[int, CommittedState]:
         """The committed states of all partitions that have one."""
@@ -73,11 +82,33 @@ def _is_rekeyed(committed: Committed, where: str) -> bool:
     return True
 
 
-def check_price(states: Mapping[int, CommittedState], price: str) -> None:
-    """StateError if the candles are built from another price than `price`."""
+def _format(text: str) -> int:
+    """The format version of offset metadata that `read_offset_metadata` accepts."""
+    return int(json.loads(text).get(FORMAT, 1))
+
+
+def check_settings(
+    states: Mapping[int, CommittedState], group: str, price: str, calendar: Calendar
+) -> None:
+    """StateError if the engine was told another price or other intervals."""
     for state in states.values():
-        if state.metadata.price != price:
+        metadata = state.metadata
+        if metadata.price != price:
             raise StateError(
-                f"the candles are built from {state.metadata.price}, but --price is {price}",
-                f"set --price {state.metadata.price}",
+                f"the candles are built from {metadata.price}, but --price is {price}",
+                f"set --price {metadata.price}",
+            )
+        if (metadata.prices, metadata.dayStarts) != (PRICES, DAY_STARTS):
+            raise StateError(
+                f"the candles of group {group} have prices {metadata.prices} and days that start "
+                f"at {metadata.dayStarts}, which this homma cannot compute",
+                "upgrade this homma",
+            )
+        if metadata.intervals != calendar.codes:
+            intervals = ",".join(metadata.intervals)
+            raise StateError(
+                f"the engine of group {group} has the intervals {intervals}, but --intervals is "
+                f"{calendar}",
+                f"set --intervals {intervals}, or start `homma aggregate` with --intervals "
+                f"{calendar}",
             )

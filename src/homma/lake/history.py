@@ -5,8 +5,9 @@ from typing import Final
 
 import polars as pl
 
+from homma.core.fields import VALUE_FIELDS
 from homma.core.fill import fill_previous
-from homma.core.interval import DAY_US, INTERVALS
+from homma.core.interval import DAY_US
 from homma.core.series import NAMES
 from homma.lake.schema import INSTANT, TableSpec
 from homma.lake.table import Table, Where
@@ -47,7 +48,7 @@ def candles(table: Table, query: HistoryQuery, now_us: int, *, fill: bool = Fals
     """Candles by series and start, in the table's columns; `fill`: gaps get the last close."""
     interval = table.spec.interval
     assert interval is not None
-    rows = _newest(table, query, now_us, INTERVALS[interval].longest_us)
+    rows = _newest(table, query, now_us, interval.longest_us)
     if not fill:
         return rows
     instant = pl.col("date_time").cast(pl.Int64).alias("start_us")
@@ -57,6 +58,9 @@ def candles(table: Table, query: HistoryQuery, now_us: int, *, fill: bool = Fals
         date_time=pl.col("start_us").cast(pl.Datetime("us")).dt.replace_time_zone("UTC"),
         # Filled candles count as final: only a late tick can change them.
         is_final=pl.col("is_final").fill_null(value=True),
+    )
+    filled = filled.with_columns(
+        pl.col(field.column).fill_null(0) for field in VALUE_FIELDS if field.merge == "sum"
     )
     if query.since_us is not None:
         filled = filled.filter(pl.col("start_us") >= query.since_us)

@@ -11,7 +11,7 @@ from datetime import timedelta
 from functools import partial
 from typing import Final
 
-from homma.core.interval import INTERVALS
+from homma.core.interval import Interval
 from homma.durations import microseconds
 from homma.errors import KafkaError, OffsetsLost, StateError
 from homma.failpoint import OnStep, ignore_step
@@ -19,7 +19,7 @@ from homma.lake.candles import CandleSink
 from homma.lake.committing import RetryPolicy
 from homma.lake.newest import FinalityRules
 from homma.lake.offsets import Offsets
-from homma.lake.schema import TABLES
+from homma.lake.schema import tables
 from homma.lake.sinks import Sink, SinkContext, SourceTopic, TickSink, hand_over
 from homma.lake.table import Lake, Table
 from homma.metrics import Metrics
@@ -53,19 +53,19 @@ class LandingTopics:
     @property
     def all(self) -> tuple[str, ...]:
         """The topics in the order of the tables."""
-        return (self.topics.ticks, *self.topics.candles)
+        return (self.topics.ticks, *self.topics.public_candles.values())
 
 
-def commit_interval(interval: int, commit_every: timedelta) -> timedelta:
+def commit_interval(interval: Interval, commit_every: timedelta) -> timedelta:
     """The time between commits to the table of an interval."""
-    length = timedelta(microseconds=INTERVALS[interval].longest_us)
+    length = timedelta(microseconds=interval.longest_us)
     return max(commit_every, min(length / _COMMITS_PER_INTERVAL, _MINUTE))
 
 
 def make_sinks(
     lake: Lake, sources: LandingTopics, settings: LandSettings, context: SinkContext
 ) -> list[Sink]:
-    """One sink per table; creates missing tables."""
+    """One sink per table; creates missing tables, and upgrades those of older formats."""
     ids = {topic: sources.admin.topic_id(topic) for topic in sources.all}
     for topic, topic_id in ids.items():
         if topic_id is None:
@@ -73,20 +73,22 @@ def make_sinks(
                 f"topic {topic} does not exist", "start `homma aggregate`, which creates the topics"
             )
     origins = {topic: SourceTopic(topic, topic_id or "") for topic, topic_id in ids.items()}
-    for spec in TABLES:
+    specs = tables(sources.topics.calendar)
+    for spec in specs:
         # Check all tables before creating any: an error then leaves nothing behind.
         lake.has_table(spec)
-    tables = [lake.ensure_table(spec) for spec in TABLES]
-    for table, topic in zip(tables, sources.all, strict=True):
+    opened = [lake.ensure_table(spec) for spec in specs]
+    for table, topic in zip(opened, sources.all, strict=True):
         _check_topic(table.name, table.offsets(), origins[topic])
     with ThreadPoolExecutor(_PARALLEL_COMMITS, "table") as pool:
         make = partial(_make_sink, settings=settings, context=context)
-        return [sink for sink in pool.map(make, tables, origins.values()) if sink]
+        return [sink for sink in pool.map(make, opened, origins.values()) if sink]
 
 
 def _make_sink(
     table: Table, origin: SourceTopic, settings: LandSettings, context: SinkContext
 ) -> Sink | None:
+    table.upgrade()
     interval = table.spec.interval
     if interval is None:
         every_s = settings.commit_every.total_seconds()

@@ -5,7 +5,8 @@ from typing import Final
 
 import polars as pl
 
-from homma.core.interval import INTERVALS
+from homma.core.calendar import Calendar
+from homma.core.interval import CODE
 from homma.core.recompute import EventSpan
 from homma.core.series import NAMES
 from homma.core.tick import instant_us
@@ -15,31 +16,34 @@ from homma.topics.kafka.reading import Reader
 _MAX_SILENCE_S: Final = 30.0
 
 
-def late_keys(reader: Reader, topic: str, partitions: int) -> pl.DataFrame:
-    """Candle keys (EXPECTED_KEY) of the ticks in a late topic, in all intervals."""
-    ticks = pl.concat([_tick_minutes([]), *_read(reader, topic, partitions)]).unique()
+def late_keys(reader: Reader, topic: str, partitions: int, calendar: Calendar) -> pl.DataFrame:
+    """Candle keys (EXPECTED_KEY) of the ticks in a late topic, in all intervals of a calendar."""
+    ticks = pl.concat(
+        [_base_starts([], calendar), *_read(reader, topic, partitions, calendar)]
+    ).unique()
     return pl.concat(
         ticks.select(
             *NAMES,
-            pl.lit(code, pl.UInt8).alias("interval"),
+            pl.lit(interval.code, CODE).alias("interval"),
             interval.floor(pl.col("event_us")).alias("start_us"),
         )
-        for code, interval in enumerate(INTERVALS)
+        for interval in calendar
     ).unique()
 
 
-def _read(reader: Reader, topic: str, partitions: int) -> Iterator[pl.DataFrame]:
+def _read(
+    reader: Reader, topic: str, partitions: int, calendar: Calendar
+) -> Iterator[pl.DataFrame]:
     for partition in range(partitions):
         offsets = reader.offset_range(topic, partition)
         for batch in reader.read(partition, {topic: offsets}, _MAX_SILENCE_S):
-            yield _tick_minutes([message.value() for message in batch])
+            yield _base_starts([message.value() for message in batch], calendar)
 
 
-def _tick_minutes(values: list[bytes | None]) -> pl.DataFrame:
-    event = instant_us(pl.col("dateTime"))
-    return (
-        codec.decode_ticks(values).select(*NAMES, event_us=INTERVALS[0].floor(event)).drop_nulls()
-    )
+def _base_starts(values: list[bytes | None], calendar: Calendar) -> pl.DataFrame:
+    """The series of ticks and the starts of their intervals of the calendar's base."""
+    start = calendar.base.floor(instant_us(pl.col("dateTime")))
+    return codec.decode_ticks(values).select(*NAMES, event_us=start).drop_nulls()
 
 
 def span_of(keys: pl.DataFrame) -> EventSpan | None:

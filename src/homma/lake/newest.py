@@ -15,11 +15,11 @@ from typing import Final
 
 import polars as pl
 
-from homma.core.interval import INTERVALS
+from homma.core.interval import Interval
 from homma.core.series import BEFORE_ALL_US, NAMES
-from homma.lake.schema import CANDLE_KEY, CANDLES
+from homma.lake.schema import CANDLE_COLUMNS, CANDLE_KEY, schema_of
 
-ROW: Final = CANDLES[0].schema
+ROW: Final = schema_of(CANDLE_COLUMNS)
 RECORD: Final = pl.Schema(
     {
         **ROW,
@@ -47,7 +47,7 @@ _KEY: Final = list(CANDLE_KEY)
 class FinalityRules:
     """When a candle without `isFinal` is final; microseconds."""
 
-    interval: int
+    interval: Interval
     watermark_delay_us: int
     idle_timeout_us: int
 
@@ -146,7 +146,7 @@ def with_finality(rows: pl.DataFrame, times: pl.DataFrame, rules: FinalityRules)
     """Compute null `is_final` by the rule of homma's engine."""
     if not rows["is_final"].null_count():
         return rows
-    end = INTERVALS[rules.interval].next(pl.col("date_time").dt.epoch("us"))
+    end = rules.interval.next(pl.col("date_time").dt.epoch("us"))
     silence_us = pl.col("now_us") - pl.col("seen_us")
     is_idle = silence_us >= rules.idle_timeout_us
     watermark_us = (

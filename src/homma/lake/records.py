@@ -8,16 +8,19 @@ from typing import Any, Final
 import polars as pl
 from polars.exceptions import ComputeError
 
+from homma.core.fields import CANDLE_FIELDS, TICK_FIELDS, TickField
 from homma.core.tick import instant_us
 from homma.lake.newest import RECORD, ROW
-from homma.lake.schema import CANDLE_COLUMNS, INSTANT, TICK_COLUMNS, TICKS, Column
+from homma.lake.schema import CANDLE_COLUMNS, INSTANT, TICKS, Column
 from homma.topics import codec
+from homma.topics.formats import format_of_headers
 from homma.topics.kafka.reading import Message
 from homma.topics.ticks import parse_ticks
 
-_KAFKA_COLUMNS: Final = ("kafka_partition", "kafka_offset")
-#: Values of absent fields of a tick.
-_ABSENT: Final = {"ask_markup": 0.0, "bid_markup": 0.0, "is_tradable": True}
+#: Instants of a tick that are parsed already, by field.
+_PARSED: Final = {"dateTime": "event_us", "receiveDateTime": "receive_us"}
+#: What every candle record has; without `isFinal`, finality is computed.
+_IN_EVERY_RECORD: Final = tuple(f.column for f in CANDLE_FIELDS if f.required and f.in_every_record)
 
 
 def ticks(batches: Mapping[int, list[Message]], max_future_us: int) -> pl.DataFrame:
@@ -30,18 +33,20 @@ def ticks(batches: Mapping[int, list[Message]], max_future_us: int) -> pl.DataFr
 
 
 def _tick_rows(partition: int, valid: pl.DataFrame) -> pl.DataFrame:
-    instants = {"date_time": pl.col("event_us"), "receive_date_time": pl.col("receive_us")}
     rows = valid.select(
-        *(
-            instants.get(column.name, pl.col(column.json or "offset")).alias(column.name)
-            for column in TICK_COLUMNS
-            if column.name not in _KAFKA_COLUMNS
-        ),
+        *(_tick_value(field).alias(field.column) for field in TICK_FIELDS),
         kafka_partition=pl.lit(partition),
         kafka_offset="offset",
     )
-    filled = (pl.col(name).fill_null(value) for name, value in _ABSENT.items())
-    return rows.with_columns(filled).cast(TICKS.schema)
+    return rows.select(TICKS.schema.names()).cast(TICKS.schema)
+
+
+def _tick_value(field: TickField) -> pl.Expr:
+    if field.kind == "instant":
+        parsed = _PARSED.get(field.json)
+        return pl.col(parsed) if parsed else instant_us(pl.col(field.json))
+    value = pl.col(field.json)
+    return value if field.absent is None else value.fill_null(field.absent)
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,7 +58,12 @@ class CandleRecords:
 
 
 def candles(messages: Sequence[Message]) -> CandleRecords:
-    """Parse records of one partition of a candle topic."""
+    """Parse records of one partition of a candle topic.
+
+    Raises StateError if a newer homma wrote one of them.
+    """
+    for message in messages:
+        format_of_headers(dict(message.headers() or ()), f"a candle in {message.topic()}")
     invalid: list[Message] = []
     with_value = [message for message in messages if message.value() is not None]
     try:
@@ -64,9 +74,7 @@ def candles(messages: Sequence[Message]) -> CandleRecords:
         fields = codec.decode_candle_fields([m.value() or b"" for m in with_value])
     rows = fields.select(_column(column) for column in CANDLE_COLUMNS)
     rows = _with_record_columns(rows.with_columns(is_deleted=pl.lit(value=False)), with_value)
-    is_incomplete = pl.any_horizontal(
-        pl.col(c.name).is_null() for c in CANDLE_COLUMNS if c.required and c.name != "is_final"
-    )
+    is_incomplete = pl.any_horizontal(pl.col(name).is_null() for name in _IN_EVERY_RECORD)
     if rows.select(is_incomplete.any()).item():
         invalid += [with_value[n] for n in rows.with_row_index("n").filter(is_incomplete)["n"]]
         rows = rows.filter(~is_incomplete)

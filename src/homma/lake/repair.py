@@ -10,22 +10,21 @@ them later.
 
 import logging
 from collections.abc import Callable, Iterable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
+from functools import partial
 from typing import Final
 
 import polars as pl
 
 from homma.core.compare import Tally, wrong_keys
-from homma.core.interval import COARSEST
+from homma.core.interval import CLOCK
 from homma.core.recompute import EXPECTED, EXPECTED_KEY, Slice, add_ticks
 from homma.core.series import NAMES
 from homma.errors import Aborted, Fenced, KafkaError, OutcomeUnknown, StateError, Unreachable
 from homma.lake.comparing import (
     Comparison,
     UnlandedTicks,
-    compare_slices,
     newest_records,
-    reconcile,
     unequal_keys,
     without_tombstones,
 )
@@ -36,14 +35,15 @@ from homma.lake.correction import (
     newest_event_times,
     updated_metadata,
 )
-from homma.lake.engine import CommittedState, Engine, check_price
+from homma.lake.engine import CommittedState, Engine, check_settings
 from homma.lake.table import Lake
 from homma.lake.verify import Scope, Snapshot
+from homma.lake.withheld import WithheldCandles, unread_keys, withheld_candles
 from homma.topics import codec
 from homma.topics.contract import transactional_id
 from homma.topics.kafka.published_candles import PublishedCandles
 from homma.topics.kafka.writing import Transactions
-from homma.topics.offset_metadata import candle_headers
+from homma.topics.offset_metadata import OffsetMetadata, candle_headers
 from homma.topics.partitioning import partition_of
 
 log = logging.getLogger("homma.repair")
@@ -59,10 +59,14 @@ Keys = pl.DataFrame | None
 
 @dataclass(slots=True)
 class RepairReport:
-    """Numbers of published and deleted candles by interval, and the verdicts."""
+    """Numbers of published and deleted candles by interval, and the verdicts.
 
-    published: dict[int, int] = field(default_factory=dict)
-    removed: dict[int, int] = field(default_factory=dict)
+    `handed_over` are the intervals whose withheld candles the engine now continues.
+    """
+
+    published: dict[str, int] = field(default_factory=dict)
+    removed: dict[str, int] = field(default_factory=dict)
+    handed_over: set[str] = field(default_factory=set)
     table: Tally = field(default_factory=Tally)
     topic: Tally = field(default_factory=Tally)
     ticks: int = 0
@@ -106,10 +110,14 @@ def repair(
         newest_times=newest_times,
     )
     snapshot = repairer.snapshot
+    withheld = None
+    if scope.is_whole and keys is None and not dry_run:
+        metadata = [state.metadata for state in snapshot.states.values()]
+        withheld = withheld_candles(metadata, scope.calendar, rules)
     pending: Comparison | None = None
-    for comparison in compare_slices(
-        snapshot.counted, snapshot.tables, snapshot.published, scope.span, scope.max_ticks, on_slice
-    ):
+    for comparison in snapshot.compare(on_slice):
+        if withheld is not None:
+            withheld.add(comparison)
         unequal = unequal_keys(comparison.verdicts())
         if keys is not None:
             unequal = unequal.join(keys, on=EXPECTED_KEY, how="semi")
@@ -120,6 +128,8 @@ def repair(
             pending = None
     if pending is not None:
         repairer.repair(pending)
+    if withheld is not None:
+        repairer.hand_over(withheld)
     repairer.report.ticks = snapshot.counted.ticks
     return repairer.report
 
@@ -197,16 +207,18 @@ class Repairer:
         self, suspects: Comparison, records: pl.DataFrame, ends: Mapping[int, int]
     ) -> tuple[pl.DataFrame, pl.DataFrame]:
         unlanded = self.snapshot.counted.not_in_lake(self._unlanded.read_to(ends))
-        part = suspects.restrict(records)
-        retained_from_ms = self._published.retained_from_ms
-        return reconcile(part, records, unlanded, self.snapshot.landed, retained_from_ms)
+        return self.snapshot.reconcile(suspects.restrict(records), records, unlanded)
 
     def _repair_partition(self, partition: int, comparison: Comparison) -> None:
+        self._fence(partition, lambda producer: self._transact(producer, partition, comparison))
+
+    def _fence(self, partition: int, transact: Callable[[Transactions], None]) -> None:
+        """Take over the partition's transactional id, and try again if the engine comes back."""
         for attempt in range(1, _MAX_ATTEMPTS + 1):
             name = transactional_id(self._engine.group, self._engine.topics.ticks, partition)
             transactions = Transactions(self._engine.config, name, _TRANSACTION_MS)
             try:
-                self._transact(transactions, partition, comparison)
+                transact(transactions)
                 return
             except (Fenced, Aborted, OutcomeUnknown) as error:
                 log.warning("partition %d: %s", partition, error.problem)
@@ -228,25 +240,86 @@ class Repairer:
             before=pl.lit(state.offset, pl.Int64), partition=pl.lit(partition, pl.Int64)
         )
         ends = {partition: state.offset}
-        verdicts = self._reconcile(comparison, records, ends)
-        unlanded = self.snapshot.counted.not_in_lake(self._unlanded.read_to(ends))
-        expected = add_ticks(comparison.expected, records.select(*EXPECTED_KEY, "before"), unlanded)
-        newest_times = self._newest_event_times(expected)
-        metadata = state.metadata
-        correction = compute_correction(
-            expected,
-            *verdicts,
-            records,
-            comparison.table,
-            newest_times,
-            metadata.clock,
-            self._rules,
-        )
+        wrong = wrong_keys(self._reconcile(comparison, records, ends))
+        correction = self._correction(comparison, wrong, records, ends, state)
         if not correction.size:
             return
+        metadata = updated_metadata(state.metadata, state.offset, correction.needed)
+        self._commit(transactions, partition, state, correction, metadata)
+
+    def hand_over(self, withheld: WithheldCandles) -> None:
+        """Hand the withheld candles over to the engine, which continues them from now on."""
+        for partition, state in self._engine.committed_states().items():
+            if state.metadata.begin:
+                self._fence(
+                    partition, partial(self._hand_over, partition=partition, withheld=withheld)
+                )
+
+    def _hand_over(
+        self, transactions: Transactions, partition: int, withheld: WithheldCandles
+    ) -> None:
+        """Fence the engine, publish what a restart must read and cannot, and clear `begin`."""
+        transactions.init()
+        state = self._committed_state(partition, transactions)
+        metadata = state.metadata
+        if not withheld.covers(metadata.begin):
+            log.warning("partition %d was rebuilt; run `homma repair` again", partition)
+            return
+        self._published.refresh([partition])
+        ends = {partition: state.offset}
+        unlanded = self.snapshot.counted.not_in_lake(self._unlanded.read_to(ends))
+        keys = withheld.keys(unlanded, metadata.begin)
+        series = unlanded.select(NAMES).unique().rows()
+        partitions = {**self.snapshot.partitions, **dict.fromkeys(series, partition)}
+        records = (
+            self._with_partitions(newest_records(keys, self._published.candles(), {}, partitions))
+            .filter(pl.col("partition") == partition)
+            .with_columns(before=pl.lit(state.offset, pl.Int64))
+        )
+        comparison = withheld.comparison(records)
+        verdicts = self._reconcile(comparison, records, ends)
+        # Retention has deleted the others, and the engine does without them.
+        retained = verdicts[1].filter(pl.col("verdict") != "expired").select(EXPECTED_KEY)
+        correction = self._correction(comparison, retained, records, ends, state)
+        unread = unread_keys(correction.needed, records, metadata.began)
+        to_publish = correction.restrict(pl.concat([wrong_keys(verdicts), unread]).unique())
+        updated = updated_metadata(metadata, state.offset, correction.needed)
+        self._commit(transactions, partition, state, to_publish, replace(updated, begin={}))
+        self.report.handed_over |= set(metadata.begin) & set(self._scope.calendar.codes)
+
+    def _correction(
+        self,
+        comparison: Comparison,
+        keys: pl.DataFrame,
+        records: pl.DataFrame,
+        ends: Mapping[int, int],
+        state: CommittedState,
+    ) -> Correction:
+        unlanded = self.snapshot.counted.not_in_lake(self._unlanded.read_to(ends))
+        before = records.select(*EXPECTED_KEY, "before")
+        expected = add_ticks(comparison.expected, before, unlanded, self._scope.calendar)
+        return compute_correction(
+            expected,
+            keys,
+            records,
+            comparison.table,
+            self._newest_event_times(expected),
+            state.metadata.clock,
+            self._rules,
+        )
+
+    def _commit(
+        self,
+        transactions: Transactions,
+        partition: int,
+        state: CommittedState,
+        correction: Correction,
+        metadata: OffsetMetadata,
+    ) -> None:
+        """Publish a correction, and commit the same offset again, in the format that it had."""
         transactions.begin()
         self._send(transactions, partition, state, correction)
-        text = updated_metadata(metadata, state.offset, correction.needed).text()
+        text = metadata.text(state.version)
         ticks = self._engine.topics.ticks
         transactions.commit(ticks, partition, state.offset, text, self._engine.group_metadata())
         self._published.skip_own_records(partition)
@@ -254,7 +327,7 @@ class Repairer:
 
     def _newest_event_times(self, expected: pl.DataFrame) -> pl.DataFrame:
         months = without_tombstones(self._published.candles()).filter(
-            pl.col("interval") == COARSEST
+            pl.col("interval") == CLOCK.code
         )
         newest = newest_event_times(pl.concat([months.select(EXPECTED.names()), expected]))
         if self._newest_times is None:
@@ -279,7 +352,8 @@ class Repairer:
                 f"{self._engine.topics.ticks} partition {partition}",
                 "start `homma aggregate`, or set --group to the group that built the candles",
             )
-        check_price({partition: state}, self._scope.price)
+        scope = self._scope
+        check_settings({partition: state}, self._engine.group, scope.price, scope.calendar)
         return state
 
     def _send(
@@ -289,13 +363,13 @@ class Repairer:
         state: CommittedState,
         correction: Correction,
     ) -> None:
-        headers = candle_headers(state.metadata.run, state.offset)
+        headers = candle_headers(state.metadata.run, state.offset, state.version)
         topics, now_us = self._engine.topics.candles, self._wall_us()
         # Candles that a restart does not need come before those that it does.
         not_needed = correction.candles.join(correction.needed, on=EXPECTED_KEY, how="anti")
         for rows in (not_needed, correction.needed):
             for code, part in _by_interval(rows):
-                keys, values = codec.encode_candles(part, now_us)
+                keys, values = codec.encode_candles(part, now_us, state.version)
                 timestamps_ms = part["timestamp_ms"].to_list()
                 transactions.send(
                     topics[code], partition, keys, values, timestamps_ms, [headers] * part.height
@@ -313,6 +387,6 @@ class Repairer:
             )
 
 
-def _by_interval(rows: pl.DataFrame) -> Iterable[tuple[int, pl.DataFrame]]:
+def _by_interval(rows: pl.DataFrame) -> Iterable[tuple[str, pl.DataFrame]]:
     for (code,), part in rows.group_by("interval", maintain_order=True):
-        yield int(str(code)), part
+        yield str(code), part

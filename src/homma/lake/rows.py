@@ -6,35 +6,21 @@ import polars as pl
 
 from homma.core.candle import order_key
 from homma.core.compare import VALUES
-from homma.core.interval import INTERVALS
+from homma.core.interval import CODE, Interval
 from homma.core.recompute import EXPECTED_KEY
+from homma.lake.schema import CANDLE_COLUMNS
 
 #: The columns that ticks determine, and the candle's state.
-COLUMNS: Final = (
-    "source",
-    "symbol",
-    "date_time",
-    "open",
-    "high",
-    "low",
-    "close",
-    "volume",
-    "open_date_time",
-    "open_number",
-    "close_date_time",
-    "close_number",
-    "is_final",
-    "revision",
-)
+COLUMNS: Final = tuple(c.name for c in CANDLE_COLUMNS if c.name != "update_date_time")
 
 
-def candles(rows: pl.DataFrame, interval: int) -> pl.DataFrame:
+def candles(rows: pl.DataFrame, interval: Interval) -> pl.DataFrame:
     """Candles (EXPECTED_KEY, end_us, VALUES, is_final, revision) from rows with COLUMNS."""
     start = pl.col("date_time").dt.epoch("us")
     return rows.with_columns(
-        interval=pl.lit(interval, pl.UInt8),
+        interval=pl.lit(interval.code, CODE),
         start_us=start,
-        end_us=INTERVALS[interval].next(start),
+        end_us=interval.next(start),
         open_order_key=order_key(pl.col("open_date_time").dt.epoch("us"), pl.col("open_number")),
         close_order_key=order_key(pl.col("close_date_time").dt.epoch("us"), pl.col("close_number")),
     ).select(*EXPECTED_KEY, "end_us", *VALUES, "is_final", "revision")

@@ -1,14 +1,18 @@
-"""The twelve tables: columns, unique keys, partitions and sort order. Pure.
+"""The tables: columns, unique keys, partitions and sort order. Pure.
 
+Columns derive from `core/fields.py` and are matched by name, whatever their order in a table.
 Instants are UTC, in microseconds. `homma.lake.table` creates the tables.
 """
 
+from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Final, Literal
 
 import polars as pl
 
-from homma.core.interval import DAY_US, INTERVALS, MINUTE_US, Interval
+from homma.core.calendar import Calendar
+from homma.core.fields import CANDLE_FIELDS, TICK_FIELDS, CandleField, TickField
+from homma.core.interval import DAY_US, MINUTE_US, Interval
 
 Kind = Literal["string", "double", "long", "int", "boolean", "timestamptz"]
 Transform = Literal["identity", "day", "month"]
@@ -26,13 +30,17 @@ _DTYPES: Final[dict[Kind, pl.DataType]] = {
 
 @dataclass(frozen=True, slots=True)
 class Column:
-    """A column; `json` is the field of the record, empty for partition and offset."""
+    """A column; `json` is the field of the record, empty for partition and offset.
+
+    Where the column is null or missing, readers take the column `if_null` instead.
+    """
 
     name: str
     kind: Kind
     required: bool
     comment: str
     json: str = ""
+    if_null: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,7 +53,7 @@ class PartitionBy:
 
 @dataclass(frozen=True, slots=True)
 class TableSpec:
-    """The definition of a table. `interval` is the index in INTERVALS, None for ticks."""
+    """The definition of a table. `interval` is that of its candles, None for ticks."""
 
     name: str
     comment: str
@@ -53,47 +61,24 @@ class TableSpec:
     key: tuple[str, ...]
     partitions: tuple[PartitionBy, ...]
     sort: tuple[str, ...]
-    interval: int | None = None
+    interval: Interval | None = None
 
     @property
     def schema(self) -> pl.Schema:
         """The schema of a frame of rows."""
-        return pl.Schema({column.name: _DTYPES[column.kind] for column in self.columns})
+        return schema_of(self.columns)
 
 
-SERIES: Final = (
-    Column("source", "string", True, "source of the ticks, e.g. a broker or an exchange", "source"),
-    Column("symbol", "string", True, "instrument, e.g. EURUSD", "symbol"),
-)
-TICK_COLUMNS: Final = (
-    *SERIES,
-    Column("date_time", "timestamptz", True, "event time of the tick", "dateTime"),
-    Column(
-        "number",
-        "long",
-        True,
-        "sequence number: orders ticks of a series with equal date_time",
-        "number",
-    ),
-    Column("ask", "double", True, "ask price", "ask"),
-    Column("bid", "double", True, "bid price", "bid"),
-    Column("mid", "double", True, "mid price", "mid"),
-    Column("ask_markup", "double", False, "markup on the ask price, 0 if absent", "askMarkup"),
-    Column("bid_markup", "double", False, "markup on the bid price, 0 if absent", "bidMarkup"),
-    Column(
-        "is_tradable",
-        "boolean",
-        False,
-        "whether the quote could be traded on; true if absent",
-        "isTradable",
-    ),
-    Column(
-        "receive_date_time",
-        "timestamptz",
-        False,
-        "when the source's gateway received the tick",
-        "receiveDateTime",
-    ),
+def schema_of(columns: Iterable[Column]) -> pl.Schema:
+    """The schema of a frame with these columns."""
+    return pl.Schema({column.name: _DTYPES[column.kind] for column in columns})
+
+
+#: The names of the series and the start: the unique key of a candle table.
+CANDLE_KEY: Final = ("source", "symbol", "date_time")
+_TICK_KEY: Final = (*CANDLE_KEY, "number")
+#: The columns that say where in Kafka a tick's record is.
+KAFKA_COLUMNS: Final = (
     Column(
         "kafka_partition", "int", True, "Kafka partition of the record; -1 for ticks from a file"
     ),
@@ -101,42 +86,26 @@ TICK_COLUMNS: Final = (
         "kafka_offset", "long", True, "Kafka offset of the record; row number for ticks from a file"
     ),
 )
-CANDLE_COLUMNS: Final = (
-    *SERIES,
-    Column("date_time", "timestamptz", True, "start of the interval", "dateTime"),
-    Column("open", "double", True, "price of the first tick", "open"),
-    Column("high", "double", True, "highest price", "high"),
-    Column("low", "double", True, "lowest price", "low"),
-    Column("close", "double", True, "price of the last tick", "close"),
-    Column("volume", "long", True, "number of ticks", "volume"),
-    Column("open_date_time", "timestamptz", False, "event time of the first tick", "openDateTime"),
-    Column("open_number", "long", False, "number of the first tick", "openNumber"),
-    Column("close_date_time", "timestamptz", False, "event time of the last tick", "closeDateTime"),
-    Column("close_number", "long", False, "number of the last tick", "closeNumber"),
-    Column(
-        "is_final",
-        "boolean",
-        True,
-        "whether the candle is final: only late ticks can change it",
-        "isFinal",
-    ),
-    Column(
-        "revision",
-        "int",
-        False,
-        "0 while open, 1 when final, and one more with each correction",
-        "revision",
-    ),
-    Column(
-        "update_date_time",
-        "timestamptz",
-        False,
-        "wall-clock time at which the engine wrote the candle",
-        "updateDateTime",
-    ),
+
+
+def _tick_columns() -> tuple[Column, ...]:
+    """The columns of the fields of a tick, its order key first, and of its record's position."""
+    columns = {
+        f.column: Column(f.column, _kind(f), f.required, f.meaning, f.json) for f in TICK_FIELDS
+    }
+    key = tuple(columns.pop(name) for name in _TICK_KEY)
+    return (*key, *columns.values(), *KAFKA_COLUMNS)
+
+
+def _kind(field: TickField | CandleField) -> Kind:
+    return "timestamptz" if field.kind == "instant" else field.kind
+
+
+TICK_COLUMNS: Final = _tick_columns()
+CANDLE_COLUMNS: Final = tuple(
+    Column(f.column, _kind(f), f.required, f.meaning, f.json, f.if_absent) for f in CANDLE_FIELDS
 )
-#: The unique key of a candle table.
-CANDLE_KEY: Final = ("source", "symbol", "date_time")
+SERIES: Final = CANDLE_COLUMNS[:2]
 
 TICKS: Final = TableSpec(
     name="stock_ticks_iceberg",
@@ -144,7 +113,7 @@ TICKS: Final = TableSpec(
     columns=TICK_COLUMNS,
     key=("kafka_partition", "kafka_offset"),
     partitions=(PartitionBy("date_time", "day"),),
-    sort=("source", "symbol", "date_time", "number"),
+    sort=_TICK_KEY,
 )
 
 
@@ -156,17 +125,24 @@ def _candle_partitions(interval: Interval) -> tuple[PartitionBy, ...]:
     return (final, PartitionBy("date_time", "month")) if interval.longest_us < DAY_US else (final,)
 
 
-CANDLES: Final = tuple(
-    TableSpec(
+def candle_table(interval: Interval) -> TableSpec:
+    """The table of an interval's candles."""
+    return TableSpec(
         name=f"candle_{interval.name}_iceberg",
         comment=f"candles of {interval.name}, one row per candle, including open candles",
         columns=CANDLE_COLUMNS,
         key=CANDLE_KEY,
         partitions=_candle_partitions(interval),
         sort=CANDLE_KEY,
-        interval=code,
+        interval=interval,
     )
-    for code, interval in enumerate(INTERVALS)
-)
-TABLES: Final = (TICKS, *CANDLES)
-BY_NAME: Final = {table.name: table for table in TABLES}
+
+
+def candle_tables(calendar: Calendar) -> tuple[TableSpec, ...]:
+    """The candle tables of a calendar, finest first."""
+    return tuple(candle_table(interval) for interval in calendar)
+
+
+def tables(calendar: Calendar) -> tuple[TableSpec, ...]:
+    """All tables of a calendar, that of ticks first."""
+    return (TICKS, *candle_tables(calendar))

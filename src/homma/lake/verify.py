@@ -1,12 +1,13 @@
 """Recomputes candles from the lake's ticks and compares them with tables and topics."""
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 
 import polars as pl
 
+from homma.core.calendar import Calendar
 from homma.core.compare import Tally
-from homma.core.interval import COARSEST
+from homma.core.interval import CLOCK
 from homma.core.recompute import EventSpan, Slice
 from homma.core.tick import Price
 from homma.lake.comparing import (
@@ -18,21 +19,30 @@ from homma.lake.comparing import (
     unequal_keys,
 )
 from homma.lake.counted_ticks import MAX_TICKS, CountedTicks, SeriesFilter
-from homma.lake.engine import Engine, check_price
-from homma.lake.schema import CANDLES, TICKS
+from homma.lake.engine import CommittedState, Engine, check_settings
+from homma.lake.schema import TICKS, candle_tables
 from homma.lake.table import Lake, Table
 from homma.topics.kafka.published_candles import PublishedCandles
 
 
 @dataclass(frozen=True, slots=True)
 class Scope:
-    """The candles to compare: price, series and range. At most `max_ticks` are in memory."""
+    """The candles to compare: intervals, price, series and range.
 
+    At most `max_ticks` are in memory.
+    """
+
+    calendar: Calendar
     price: Price = "mid"
     series: SeriesFilter = field(default_factory=SeriesFilter)
     span: EventSpan = field(default_factory=EventSpan)
     max_future_us: int = 300_000_000
     max_ticks: int = MAX_TICKS
+
+    @property
+    def is_whole(self) -> bool:
+        """Whether the scope has all candles of the calendar."""
+        return self.span == EventSpan() and self.series == SeriesFilter()
 
 
 @dataclass(slots=True)
@@ -58,11 +68,16 @@ class Snapshot:
 
     def __init__(self, lake: Lake, engine: Engine | None, scope: Scope) -> None:
         self.scope = scope
-        self.tables: Sequence[Table] = [lake.table(spec) for spec in CANDLES]
-        self.landed = [_next_offsets(table) for table in self.tables]
-        states = engine.committed_states() if engine else {}
-        check_price(states, scope.price)
-        self.committed = {partition: state.offset for partition, state in states.items()}
+        self.tables: Sequence[Table] = [lake.table(spec) for spec in candle_tables(scope.calendar)]
+        self.landed = {
+            code: _next_offsets(table)
+            for code, table in zip(scope.calendar.codes, self.tables, strict=True)
+        }
+        self.states: Mapping[int, CommittedState] = {}
+        if engine is not None:
+            self.states = engine.committed_states()
+            check_settings(self.states, engine.group, scope.price, scope.calendar)
+        self.committed = {partition: state.offset for partition, state in self.states.items()}
         self.published = None
         if engine is not None:
             self.published = PublishedCandles(
@@ -81,7 +96,30 @@ class Snapshot:
         start = pl.col("start_us")
         inside = (start >= span.start_us) & (start < span.end_us)
         # The months hold the newest event time of each series.
-        return self.scope.series.apply(candles).filter(inside | (pl.col("interval") == COARSEST))
+        return self.scope.series.apply(candles).filter(inside | (pl.col("interval") == CLOCK.code))
+
+    def compare(self, on_slice: Callable[[Slice], None]) -> Iterator[Comparison]:
+        """Compare every candle of the scope once, slice by slice."""
+        scope = self.scope
+        return compare_slices(
+            scope.calendar,
+            self.counted,
+            self.tables,
+            self.published,
+            scope.span,
+            scope.max_ticks,
+            on_slice,
+        )
+
+    def reconcile(
+        self, comparison: Comparison, records: pl.DataFrame, unlanded: pl.DataFrame
+    ) -> tuple[pl.DataFrame, pl.DataFrame]:
+        """Compare unequal candles again, with the ticks that are not in the lake yet."""
+        assert self.published is not None
+        retained_from_ms = self.published.retained_from_ms
+        return reconcile(
+            comparison, records, unlanded, self.landed, retained_from_ms, self.scope.calendar
+        )
 
     @property
     def partitions(self) -> Mapping[tuple[str, str], int]:
@@ -110,10 +148,7 @@ def verify(
     snapshot = Snapshot(lake, engine, scope)
     report = Report(topic=Tally() if engine else None)
     suspects: Comparison | None = None
-    comparisons = compare_slices(
-        snapshot.counted, snapshot.tables, snapshot.published, scope.span, scope.max_ticks, on_slice
-    )
-    for comparison in comparisons:
+    for comparison in snapshot.compare(on_slice):
         table, topic = comparison.verdicts()
         if engine is None:
             report.table.add(table)
@@ -148,8 +183,6 @@ def _recheck(snapshot: Snapshot, engine: Engine, suspects: Comparison, report: R
         engine.reader, engine.topics, scope.price, scope.max_future_us, snapshot.counted
     )
     unlanded = snapshot.counted.not_in_lake(reader.read_to(ends))
-    table, topic = reconcile(
-        suspects, records, unlanded, snapshot.landed, snapshot.published.retained_from_ms
-    )
+    table, topic = snapshot.reconcile(suspects, records, unlanded)
     report.table.add(table)
     report.topic.add(topic)

@@ -5,12 +5,8 @@ from typing import Any, Final
 
 from homma.aggregate import confluent, ksqldb
 from homma.aggregate.flink import SHADED, Job, options, script, state_folder
-from homma.settings import (
-    AggregateSettings,
-    FlinkSettings,
-    KafkaSettings,
-    TopicSettings,
-)
+from homma.core.calendar import DEFAULT_CALENDAR, Calendar
+from homma.settings import AggregateSettings, FlinkSettings, KafkaSettings, TopicSettings
 from homma.stack.flink import CONNECTOR, DRIVER
 from homma.stack.jars import MAVEN_CENTRAL, Jar, read_lock
 from homma.topics import contract
@@ -31,9 +27,14 @@ _CLUSTER_OPTIONS: Final = (
 )
 
 
-def _job() -> Job:
+def _intervals_flag(calendar: Calendar) -> str:
+    """The flag for a calendar other than the default, with a space before it."""
+    return "" if calendar == DEFAULT_CALENDAR else f" --intervals {calendar}"
+
+
+def _job(calendar: Calendar) -> Job:
     kafka = connection(KafkaSettings(bootstrap_servers=_KAFKA), {}, None, None)
-    topics, settings = contract.topics(TopicSettings()), AggregateSettings()
+    topics, settings = contract.topics(TopicSettings(intervals=calendar)), AggregateSettings()
     return Job(
         topics=topics,
         settings=settings,
@@ -43,13 +44,14 @@ def _job() -> Job:
     )
 
 
-def flink_sql() -> str:
+def flink_sql(calendar: Calendar) -> str:
     """The SQL of the Flink job with default settings."""
+    flag = _intervals_flag(calendar)
     head = (
-        f"-- {_NOTE} with the default settings; for others:\n"
-        f"-- homma flink sql --bootstrap.servers {_KAFKA} --checkpoints {_CHECKPOINTS}\n"
+        f"-- {_NOTE}{flag} with the default settings; for others:\n"
+        f"-- homma flink sql --bootstrap.servers {_KAFKA} --checkpoints {_CHECKPOINTS}{flag}\n"
     )
-    return head + script(_job())
+    return head + script(_job(calendar))
 
 
 def _image() -> str:
@@ -61,9 +63,9 @@ def _connector() -> Jar:
     return next(jar for jar in jars if jar.path.name.startswith(CONNECTOR))
 
 
-def flink_compose() -> str:
+def flink_compose(calendar: Calendar) -> str:
     """A session cluster, and homma to supervise its job."""
-    version = read_lock("flink").version
+    version, intervals = read_lock("flink").version, _intervals_flag(calendar)
     return f"""\
 # {_NOTE}. A Flink session cluster; homma submits and supervises its job:
 # docker compose -f deploy/flink/compose.yaml up
@@ -104,7 +106,7 @@ services:
     restart: unless-stopped
     command: >-
       homma aggregate --engine flink --jobmanager jobmanager:8081
-      --bootstrap.servers {_KAFKA} --checkpoints {_CHECKPOINTS} --dir /data
+      --bootstrap.servers {_KAFKA} --checkpoints {_CHECKPOINTS} --dir /data{intervals}
     environment: *environment
     volumes: ["candles:/data"]
     depends_on:
@@ -115,9 +117,9 @@ volumes:
 """
 
 
-def flink_kubernetes() -> str:
+def flink_kubernetes(calendar: Calendar) -> str:
     """An application cluster for Flink's operator, which restarts it from the last checkpoint."""
-    job, jar = _job(), _connector()
+    job, jar = _job(calendar), _connector()
     flink_options = options(job)
     settings = "".join(f"    {name}: {flink_options[name]}\n" for name in _CLUSTER_OPTIONS)
     version = read_lock("flink").version
@@ -178,9 +180,10 @@ spec:
 """
 
 
-def ksqldb_sql() -> str:
-    """The SQL for ksqlDB: one stream and 11 tables."""
-    text = ksqldb.script(contract.topics(TopicSettings()), AggregateSettings())
+def ksqldb_sql(calendar: Calendar) -> str:
+    """The SQL for ksqlDB: one stream, and a table for each interval."""
+    topics = contract.topics(TopicSettings(intervals=calendar))
+    text = ksqldb.script(topics, AggregateSettings())
     return f"-- {_NOTE} from src/homma/aggregate/ksqldb.py: edit that file instead.\n{text}"
 
 
@@ -194,31 +197,36 @@ _SETTABLE: Final = (
 )
 
 
-def confluent_topics() -> str:
+def confluent_topics(calendar: Calendar) -> str:
     """Every topic for Terraform, with the settings that Confluent Cloud accepts."""
-    settings = TopicSettings()
-    specs = contract.specs(settings, settings.partitions)
-    candles = set(contract.topics(settings).candles)
+    settings = TopicSettings(intervals=calendar)
+    names = contract.topics(settings)
+    specs = {spec.name: spec for spec in contract.specs(settings, settings.partitions)}
+
+    def topic(name: str) -> dict[str, Any]:
+        config = {k: v for k, v in specs[name].config.items() if k in _SETTABLE}
+        return {"name": name, "config": config}
+
     return _json(
-        [
-            {
-                "name": spec.name,
-                "candles": spec.name in candles,
-                "config": {k: v for k, v in spec.config.items() if k in _SETTABLE},
-            }
-            for spec in specs
-        ]
+        {
+            "ticks": topic(names.ticks),
+            "dead": topic(names.dead),
+            "late": topic(names.late),
+            "candles": {code: topic(name) for code, name in names.public_candles.items()},
+        }
     )
 
 
-def confluent_statements() -> str:
-    """The statements for Confluent Cloud's Flink for Terraform, in order."""
-    job = _job()
-    statements = confluent.statements(job, TopicSettings().partitions)
+def confluent_statements(calendar: Calendar) -> str:
+    """The statements for Confluent Cloud's Flink for Terraform; the tables come first."""
+    job = _job(calendar)
+    tables = confluent.tables(job, TopicSettings().partitions)
+    insert_name, insert = confluent.insert_all(job)
     return _json(
         {
             "properties": confluent.properties(job),
-            "statements": [{"name": name, "text": text} for name, text in statements],
+            "tables": {code: {"name": name, "text": text} for code, (name, text) in tables.items()},
+            "insert": {"name": insert_name, "text": insert},
         }
     )
 

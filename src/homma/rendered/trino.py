@@ -9,18 +9,20 @@ import json
 from collections.abc import Iterable
 from typing import Any, Final
 
-from homma.core.tick import INSTANT_PATTERN, NAME_PATTERN
+from homma.core.calendar import Calendar
+from homma.core.fields import CANDLE_FIELDS, INSTANT_PATTERN, NAME_PATTERN, TICK_FIELDS
 from homma.durations import microseconds
 from homma.lake.schema import CANDLE_COLUMNS, SERIES, TICK_COLUMNS, Column, Kind
 from homma.settings import AggregateSettings, TopicSettings
 from homma.topics import contract
+from homma.topics.contract import Topics
 
 #: The schemas of the tables in the catalog `kafka` and of the views in the catalog `iceberg`.
 TABLES: Final = "market_data"
 VIEWS: Final = "live"
 #: How far back the views look.
 _LOOK_BACK: Final = "INTERVAL '1' HOUR"
-_TYPES: Final[dict[Kind, str]] = {
+TYPES: Final[dict[Kind, str]] = {
     "string": "varchar",
     "double": "double",
     "long": "bigint",
@@ -28,11 +30,13 @@ _TYPES: Final[dict[Kind, str]] = {
     "boolean": "boolean",
     "timestamptz": "timestamp(6) with time zone",
 }
-_NAMES: Final = contract.topics(TopicSettings())
-_TOPICS: Final = (_NAMES.ticks, *_NAMES.candles)
-_PRICES: Final = ("ask", "bid", "mid")
+_PRICES: Final = tuple(f.column for f in TICK_FIELDS if f.required and f.kind == "double")
 #: Defaults of absent fields of a tick.
-_DEFAULTS: Final = {"ask_markup": "0e0", "bid_markup": "0e0", "is_tradable": "true"}
+_DEFAULTS: Final = {
+    field.column: str(field.absent).lower() if field.kind == "boolean" else f"{field.absent:g}e0"
+    for field in TICK_FIELDS
+    if field.absent is not None
+}
 _RECORD: Final = {
     "kafka_partition": "CAST(_partition_id AS integer)",
     "kafka_offset": "_partition_offset",
@@ -42,12 +46,26 @@ _SINCE: Final = (
 )
 
 
-def table_files() -> dict[str, str]:
-    """The table descriptions by file name."""
-    columns_of = (TICK_COLUMNS, *[CANDLE_COLUMNS] * len(_NAMES.candles))
+def _names(calendar: Calendar) -> Topics:
+    return contract.topics(TopicSettings(intervals=calendar))
+
+
+def _topics(calendar: Calendar) -> tuple[str, ...]:
+    names = _names(calendar)
+    return (names.ticks, *names.public_candles.values())
+
+
+def files(calendar: Calendar) -> dict[str, str]:
+    """Every rendered file by its path in Trino's folder of settings."""
+    tick_topic, *candle_topics = _topics(calendar)
+    tables = {
+        tick_topic: _table(tick_topic, TICK_COLUMNS),
+        **{topic: _table(topic, CANDLE_COLUMNS) for topic in candle_topics},
+    }
     return {
-        f"{topic}.json": json.dumps(_table(topic, columns), indent=2) + "\n"
-        for topic, columns in zip(_TOPICS, columns_of, strict=True)
+        "catalog/kafka.properties": _catalog(calendar),
+        "views.sql": _views(calendar),
+        **{f"kafka/{t}.json": json.dumps(table, indent=2) + "\n" for t, table in tables.items()},
     }
 
 
@@ -67,11 +85,12 @@ def _table(topic: str, columns: tuple[Column, ...]) -> dict[str, Any]:
     }
 
 
-def catalog() -> str:
+def _catalog(calendar: Calendar) -> str:
     """The catalog's settings."""
-    tables = ",\\\n  ".join(f"{TABLES}.{topic}" for topic in _TOPICS)
+    topics = _topics(calendar)
+    tables = ",\\\n  ".join(f"{TABLES}.{topic}" for topic in topics)
     return f"""\
-# Rendered by `homma render`. The topics: kafka.{TABLES}.{_NAMES.ticks} and the candle topics.
+# Rendered by `homma render`. The topics: kafka.{TABLES}.{topics[0]} and the candle topics.
 connector.name=kafka
 kafka.nodes=${{ENV:HOMMA_BOOTSTRAP_SERVERS}}
 kafka.default-schema={TABLES}
@@ -83,7 +102,7 @@ kafka.config.resources=${{ENV:TRINO_ETC}}/kafka-client.properties
 """
 
 
-def views() -> str:
+def _views(calendar: Calendar) -> str:
     """One statement per view, each ending with a semicolon at the end of a line."""
     opening = f"""\
 -- Rendered by `homma render`. The records of the last hour in the topics, with the
@@ -91,10 +110,11 @@ def views() -> str:
 -- `homma up --with trino` creates these views; elsewhere: trino --file views.sql
 CREATE SCHEMA IF NOT EXISTS iceberg.{VIEWS};
 """
-    return "\n".join([opening, _ticks(), *map(_candles, _NAMES.candles)])
+    tick_topic, *candle_topics = _topics(calendar)
+    return "\n".join([opening, _ticks(tick_topic), *map(_candles, candle_topics)])
 
 
-def _ticks() -> str:
+def _ticks(topic: str) -> str:
     """Every valid tick; unlike in the contract, a price or number written as text is accepted."""
     future_s = microseconds(AggregateSettings().max_future) // 1_000_000
     optional = [column for column in TICK_COLUMNS if column.json and not column.required]
@@ -117,14 +137,12 @@ def _ticks() -> str:
         *(_column(column) for column in TICK_COLUMNS),
         "with_timezone(_timestamp, 'UTC') AS taken",
     ]
-    return _view(
-        _NAMES.ticks, "valid ticks of the last hour", TICK_COLUMNS, columns, records, valid
-    )
+    return _view(topic, "valid ticks of the last hour", TICK_COLUMNS, columns, records, valid)
 
 
 def _candles(topic: str) -> str:
     """The newest record of each key; a tombstone has no fields and is filtered out."""
-    required = [c.name for c in CANDLE_COLUMNS if c.required and c.name != "is_final"]
+    required = [f.column for f in CANDLE_FIELDS if f.required and f.in_every_record]
     newest = "row_number() OVER (PARTITION BY _partition_id, _key ORDER BY _partition_offset DESC)"
     return _view(
         topic,
@@ -171,11 +189,14 @@ def _column(column: Column) -> str:
     cast = _cast(column)
     if column.name in _DEFAULTS:
         cast = f"coalesce({cast}, {_DEFAULTS[column.name]})"
+    if column.if_null:
+        [other] = (c for c in CANDLE_COLUMNS if c.name == column.if_null)
+        cast = f"coalesce({cast}, {_cast(other)})"
     return cast if cast == column.name else f"{cast} AS {column.name}"
 
 
 def _cast(column: Column) -> str:
-    kind = _TYPES[column.kind]
+    kind = TYPES[column.kind]
     if column.kind == "string":
         return column.name
     if column.kind == "timestamptz":

@@ -8,7 +8,7 @@ from typing import Final
 from starlette.requests import Request
 from starlette.responses import Response
 
-from homma.core.interval import INTERVALS
+from homma.core.interval import Interval
 from homma.errors import RequestRefused
 from homma.serve import parameters, wire
 from homma.serve.candles import CandleHistory, CandlesAnswer
@@ -34,6 +34,7 @@ class Api:
         self._live = market.live
         self._candles = candles
         self._clock = clock
+        self._parameters = parameters.of_calendar(market.live.calendar)
 
     async def series(self, request: Request) -> Response:
         """All series."""
@@ -49,11 +50,12 @@ class Api:
     async def intervals(self, request: Request) -> Response:
         """All intervals, shortest first."""
         read_query(request, ())
-        return json_response([{"code": i.code, "name": i.name} for i in INTERVALS])
+        intervals = self._live.calendar
+        return json_response([{"code": i.code, "name": i.name} for i in intervals])
 
     async def candles(self, request: Request) -> Response:
         """Candles of one series, oldest first."""
-        query = read_query(request, parameters.CANDLES)
+        query = read_query(request, self._parameters.candles)
         series, interval = (query["source"], query["symbol"]), query["interval"]
         since, until = query["from"], query["to"]
         if since and until and since >= until:
@@ -76,13 +78,13 @@ class Api:
         closed = answer.complete and until is not None and _all_final(answer.candles)
         return _cacheable(request, content, kind, event_id, closed=closed)
 
-    def _fill_until(self, interval: int, span: CandleRange) -> datetime:
+    def _fill_until(self, interval: Interval, span: CandleRange) -> datetime:
         if span.until is not None:
             return min(span.until, self._clock())
-        newest = self._live.newest(interval, span.series, 1)
+        newest = self._live.newest(interval.code, span.series, 1)
         return newest[-1].start + _MICROSECOND if newest else self._clock()
 
-    async def _check_series_exists(self, interval: int, series: SeriesKey) -> None:
+    async def _check_series_exists(self, interval: Interval, series: SeriesKey) -> None:
         """Raise RequestRefused (404) if neither memory nor the lake has the series."""
         if series in self._live.series():
             return
@@ -95,8 +97,8 @@ class Api:
 
     async def overview(self, request: Request) -> Response:
         """The newest candle of every series."""
-        query = read_query(request, parameters.OVERVIEW)
-        interval, count = query["interval"], query["closes"]
+        query = read_query(request, self._parameters.overview)
+        interval, count = query["interval"].code, query["closes"]
         event_id = self._event_id()
         rows = []
         for series in self._live.series_of_interval(interval):
@@ -104,17 +106,16 @@ class Api:
             closes = wire.compact([c.close for c in newest[-count:]] if count else [])
             start = wire.object_start(interval, series)
             rows.append(start + b',"candle":{' + newest[-1].text + b',"closes":' + closes + b"}")
-        code = INTERVALS[interval].code.encode()
-        content = b'{"interval":"%b","series":[%b]}' % (code, b",".join(rows))
+        content = b'{"interval":"%b","series":[%b]}' % (interval.encode(), b",".join(rows))
         return _cacheable(request, content, "application/json", event_id, closed=False)
 
     async def live(self, request: Request) -> Stream:
         """Candle changes as they happen."""
-        query = read_query(request, parameters.LIVE)
+        query = read_query(request, self._parameters.live)
         streams = self._market.streams
         streams.admit()
         last_event_id = request.headers.get("last-event-id") or query["lastEventId"]
-        subscription = Subscription(query["interval"], frozenset(query["series"]))
+        subscription = Subscription(query["interval"].code, frozenset(query["series"]))
         return Stream(streams, subscription, last_event_id)
 
     def _event_id(self) -> bytes:
@@ -133,9 +134,9 @@ def json_response(value: object, status: int = 200, kind: str = "application/jso
     return Response(wire.compact(value), status, headers, media_type=kind)
 
 
-def _candles_json(interval: int, series: SeriesKey, answer: CandlesAnswer) -> bytes:
+def _candles_json(interval: Interval, series: SeriesKey, answer: CandlesAnswer) -> bytes:
     return b'%b,"complete":%b,"candles":%b}' % (
-        wire.object_start(interval, series),
+        wire.object_start(interval.code, series),
         b"true" if answer.complete else b"false",
         wire.candle_array(answer.candles),
     )

@@ -18,6 +18,7 @@ from starlette.responses import Response
 from starlette.routing import Route
 from starlette.types import ASGIApp
 
+from homma.core.calendar import Calendar
 from homma.errors import RequestRefused
 from homma.metrics import SERVE, Metrics
 from homma.serve import openapi, site, udf
@@ -47,6 +48,7 @@ class Parts:
     settings: ServeSettings
     rules: AccessRules
     version: str
+    calendar: Calendar
     clock: Clock
     topics: CandleTopics | None = None
     lake: LakeClient | None = None
@@ -66,7 +68,7 @@ class Server:
         stream_timeout_s = settings.stream_timeout.total_seconds()
         self.streams = Streams(events, settings.max_streams, stream_timeout_s, parts.metrics)
         watermarks = SeriesWatermarks(settings.watermark_delay, settings.idle_timeout)
-        live = Live(settings.keep_candles, watermarks)
+        live = Live(parts.calendar, settings.keep_candles, watermarks)
         self.market = Market(live, self.streams, parts.metrics, parts.now_s)
         self.candles = CandleHistory(self.market.live, parts.lake)
         self._tokens = TokenCheck(parts.rules.token)
@@ -128,7 +130,9 @@ class Server:
 
     async def _openapi(self, request: Request) -> Response:
         read_query(request, ())
-        document = openapi.document(self._parts.version, token=self._tokens.is_required())
+        document = openapi.document(
+            self._parts.version, self._parts.calendar, token=self._tokens.is_required()
+        )
         return json_response(document)
 
     async def _live(self, request: Request) -> Response:

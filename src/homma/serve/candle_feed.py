@@ -4,7 +4,7 @@ import asyncio
 import logging
 import threading
 import time
-from collections.abc import Callable, Coroutine, Sequence
+from collections.abc import Callable, Coroutine, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Final
 
@@ -32,16 +32,17 @@ TopicIdentities = dict[str, tuple[str | None, int]]
 
 @dataclass(frozen=True, slots=True)
 class CandleTopics:
-    """The topics that candles are read from; `names` are in the order of INTERVALS."""
+    """The topics that candles are read from; `names` has them by the interval's code."""
 
     config: Connection
     admin: Admin
-    names: Sequence[str]
+    names: Mapping[str, str]
 
     def existing(self) -> TopicIdentities:
         """The topics that exist now."""
         partitions = self.admin.partitions()
-        return {n: (self.admin.topic_id(n), partitions[n]) for n in self.names if n in partitions}
+        existing = [name for name in self.names.values() if name in partitions]
+        return {name: (self.admin.topic_id(name), partitions[name]) for name in existing}
 
 
 class CandleFeed:
@@ -50,7 +51,7 @@ class CandleFeed:
     def __init__(self, topics: CandleTopics, market: Market) -> None:
         self._topics = topics
         self._market = market
-        self._interval = {name: index for index, name in enumerate(topics.names)}
+        self._interval = {name: code for code, name in topics.names.items()}
         self._known: TopicIdentities = {}
         self._stop = threading.Event()
         self._loop: asyncio.AbstractEventLoop | None = None
@@ -133,7 +134,7 @@ class CandleFeed:
     def _apply(
         self,
         messages: Sequence[Message],
-        add: Callable[[Sequence[tuple[int, CandleRecord]]], Coroutine[Any, Any, None]],
+        add: Callable[[Sequence[tuple[str, CandleRecord]]], Coroutine[Any, Any, None]],
     ) -> None:
         if messages:
             self._run_in_loop(

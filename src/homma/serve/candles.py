@@ -11,14 +11,15 @@ from typing import Final
 
 import polars as pl
 
+from homma.core.fields import CandleField
 from homma.core.fill import fill_previous
-from homma.core.interval import INTERVALS
+from homma.core.interval import Interval
 from homma.serve.lake_client import LakeClient
 from homma.serve.live import CandleRange, Live
 from homma.serve.wire import candle_body
-from homma.topics.latest import Candle
+from homma.topics.latest import PUBLIC_VALUES, Candle, SeriesKey
 
-#: At most this many candles of a series are open at a time.
+#: At most this many candles of a series are open at a time, and those that watermarks delay.
 _MAX_OPEN: Final = 4
 _EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
 
@@ -40,7 +41,7 @@ class CandleHistory:
 
     async def find(
         self,
-        interval: int,
+        interval: Interval,
         span: CandleRange,
         *,
         final: bool = False,
@@ -53,14 +54,15 @@ class CandleHistory:
         if fill_until is not None:
             answer = await self._find_filled(interval, span, fill_until)
         elif final:
-            wider = replace(span, count=span.count + _MAX_OPEN)
+            delayed = self.live.watermarks.watermark_delay // _length(interval)
+            wider = replace(span, count=span.count + _MAX_OPEN + delayed)
             answer = await self._find(interval, wider)
         else:
             return await self._find(interval, span)
         candles = self._only_final(interval, answer.candles) if final else answer.candles
         return CandlesAnswer(span.limit(candles), answer.complete)
 
-    def _only_final(self, interval: int, candles: Sequence[Candle]) -> list[Candle]:
+    def _only_final(self, interval: Interval, candles: Sequence[Candle]) -> list[Candle]:
         """The final candles of a series; the watermark decides if the engine does not record it."""
         if not candles:
             return []
@@ -68,29 +70,29 @@ class CandleHistory:
         open_from = open_from or candles[0].start
         return [c for c in candles if c.is_final or (c.is_final is None and c.start < open_from)]
 
-    async def _find(self, interval: int, span: CandleRange) -> CandlesAnswer:
-        authoritative = self.live.authoritative(interval, span)
+    async def _find(self, interval: Interval, span: CandleRange) -> CandlesAnswer:
+        authoritative = self.live.authoritative(interval.code, span)
         if authoritative is not None:
             return CandlesAnswer(authoritative, complete=True)
         if self._lake is None:
             return CandlesAnswer(
-                self.live.in_memory(interval, span), complete=self.live.is_backfilled
+                self.live.in_memory(interval.code, span), complete=self.live.is_backfilled
             )
         older = await self._lake.find(interval, span)
         if older is None:
             return CandlesAnswer(
-                [_with_text(c) for c in self.live.in_memory(interval, span)], complete=False
+                [_with_text(c) for c in self.live.in_memory(interval.code, span)], complete=False
             )
-        candles = [_with_text(c) for c in self.live.merge_history(interval, span, older)]
-        if not self.live.is_contiguous(interval, span, older):
+        candles = [_with_text(c) for c in self.live.merge_history(interval.code, span, older)]
+        if not self.live.is_contiguous(interval.code, span, older):
             return CandlesAnswer(candles, complete=False)
-        self.live.mark_complete(interval, span, candles)
+        self.live.mark_complete(interval.code, span, candles)
         return CandlesAnswer(candles, complete=self.live.is_backfilled)
 
     async def _find_filled(
-        self, interval: int, span: CandleRange, until: datetime
+        self, interval: Interval, span: CandleRange, until: datetime
     ) -> CandlesAnswer:
-        length = timedelta(microseconds=INTERVALS[interval].longest_us)
+        length = _length(interval)
         since = span.since
         if since is None:
             since = max(_EPOCH, until - length * (span.count + 1))
@@ -107,34 +109,42 @@ def _with_text(candle: Candle) -> Candle:
     return candle if candle.text else replace(candle, text=candle_body(candle))
 
 
-def _fill(interval: int, candles: Sequence[Candle], until: datetime) -> list[Candle]:
+def _fill(interval: Interval, candles: Sequence[Candle], until: datetime) -> list[Candle]:
     if not candles:
         return []
-    source, symbol = candles[0].series
-    frame = pl.DataFrame(
-        {
-            "source": source,
-            "symbol": symbol,
-            "start_us": [_us(c.start) for c in candles],
-            "open": [c.open for c in candles],
-            "high": [c.high for c in candles],
-            "low": [c.low for c in candles],
-            "close": [c.close for c in candles],
-            "volume": [c.volume for c in candles],
-        }
-    )
+    series = candles[0].series
     by_start_us = {_us(c.start): c for c in candles}
+    # Filled candles need only the start and the previous close: a candle is returned as it is.
+    frame = pl.DataFrame({"start_us": list(by_start_us), "close": [c.close for c in candles]})
+    frame = frame.with_columns(
+        source=pl.lit(series[0]),
+        symbol=pl.lit(series[1]),
+        **{name: pl.col("close") for name in ("open", "high", "low")},
+        volume=pl.lit(0, pl.Int64),
+    )
     filled = []
     for row in fill_previous(frame, interval, _us(until)).iter_rows(named=True):
         candle = by_start_us.get(row["start_us"])
-        filled.append(candle or _with_text(_empty(source, symbol, row["start_us"], row["close"])))
+        filled.append(candle or _with_text(_empty(series, row["start_us"], row["close"])))
     return filled
 
 
-def _empty(source: str, symbol: str, start_us: int, close: float) -> Candle:
-    start = _EPOCH + timedelta(microseconds=start_us)
-    # Final: only a late tick can change it.
-    return Candle(source, symbol, start, close, close, close, close, 0, True, 0, b"")
+def _empty(series: SeriesKey, start_us: int, close: float) -> Candle:
+    values = tuple(_empty_value(field, close) for field in PUBLIC_VALUES)
+    return Candle(series, _EPOCH + timedelta(microseconds=start_us), values, b"")
+
+
+def _empty_value(field: CandleField, close: float) -> float | int | bool | None:
+    """A field of a candle without ticks: its prices are the previous close."""
+    # Final: only a late tick can change the candle.
+    state = {"is_final": True, "revision": 0}
+    if field.of_tick == "price":
+        return close
+    return 0 if field.of_tick == "one" else state.get(field.column)
+
+
+def _length(interval: Interval) -> timedelta:
+    return timedelta(microseconds=interval.longest_us)
 
 
 def _us(instant: datetime) -> int:

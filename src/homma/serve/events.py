@@ -24,7 +24,7 @@ _EMPTY: Final = b"{}"
 class Subscription:
     """The interval and series of a stream; no series means all."""
 
-    interval: int
+    interval: str
     series: frozenset[SeriesKey] = frozenset()
 
 
@@ -33,7 +33,7 @@ class Event:
     """A change of one candle; without a series, a reset of all candles of the interval."""
 
     number: int
-    interval: int
+    interval: str
     series: SeriesKey | None
     start: datetime | None
     frame: bytes
@@ -56,7 +56,7 @@ class Events:
         #: The number of the newest event.
         self.newest = 0
 
-    def add_change(self, interval: int, change: LiveChange) -> None:
+    def add_change(self, interval: str, change: LiveChange) -> None:
         """Add an event for a new, changed or deleted candle."""
         if isinstance(change, Candle):
             kind, candle, data = b"candle", change, wire.update(interval, change)
@@ -65,13 +65,13 @@ class Events:
             kind, data = b"deleted", wire.deletion(interval, candle)
         self._add(interval, candle.series, candle.start, kind, data)
 
-    def add_reset(self, interval: int) -> None:
+    def add_reset(self, interval: str) -> None:
         """Add a reset: any candle of the interval may have changed."""
         self._add(interval, None, None, b"reset", _EMPTY)
 
     def _add(
         self,
-        interval: int,
+        interval: str,
         series: SeriesKey | None,
         start: datetime | None,
         kind: bytes,

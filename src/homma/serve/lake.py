@@ -5,17 +5,17 @@ import time
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
-from typing import Final
+from typing import Any, Final
 
 import polars as pl
 
-from homma.core.interval import INTERVALS
+from homma.core.interval import Interval
 from homma.lake import history
 from homma.lake.history import HistoryQuery
-from homma.lake.schema import CANDLES
+from homma.lake.schema import candle_table
 from homma.lake.table import Lake, Table
 from homma.serve.live import CandleRange
-from homma.topics.latest import Candle
+from homma.topics.latest import PUBLIC_VALUES, Candle, complete
 
 #: `count` candles are searched in this many times `count` intervals, then in the whole range.
 _WIDENING: Final = (1, 8, 100)
@@ -27,12 +27,12 @@ class LakeReader:
 
     def __init__(self, lake: Lake) -> None:
         self._lake = lake
-        self._locks = [threading.Lock() for _ in CANDLES]
-        self._tables: dict[int, Table] = {}
+        self._locks: dict[str, threading.Lock] = {}
+        self._tables: dict[str, Table] = {}
 
-    def read(self, interval: int, span: CandleRange) -> Sequence[Candle]:
+    def read(self, interval: Interval, span: CandleRange) -> Sequence[Candle]:
         """The lake's candles of a range, oldest first. Raises LakeError if it cannot be read."""
-        with self._locks[interval]:
+        with self._locks.setdefault(interval.code, threading.Lock()):
             table = self._table(interval)
             table.refresh()
             source, symbol = span.series
@@ -44,10 +44,10 @@ class LakeReader:
                 rows = _first(table, query, span.count, now_us)
         return list(_candles(rows))
 
-    def _table(self, interval: int) -> Table:
-        if interval not in self._tables:
-            self._tables[interval] = self._lake.table(CANDLES[interval])
-        return self._tables[interval]
+    def _table(self, interval: Interval) -> Table:
+        if interval.code not in self._tables:
+            self._tables[interval.code] = self._lake.table(candle_table(interval))
+        return self._tables[interval.code]
 
     def close(self) -> None:
         """Close the connections."""
@@ -60,7 +60,7 @@ def _first(table: Table, query: HistoryQuery, count: int, now_us: int) -> pl.Dat
     assert interval is not None
     assert query.since_us is not None
     for factor in _WIDENING:
-        edge_us = query.since_us + factor * count * INTERVALS[interval].longest_us
+        edge_us = query.since_us + factor * count * interval.longest_us
         if query.until_us is not None and edge_us >= query.until_us:
             break
         rows = history.candles(table, replace(query, until_us=edge_us), now_us)
@@ -71,19 +71,12 @@ def _first(table: Table, query: HistoryQuery, count: int, now_us: int) -> pl.Dat
 
 def _candles(rows: pl.DataFrame) -> Iterator[Candle]:
     for row in rows.iter_rows(named=True):
-        yield Candle(
-            source=row["source"],
-            symbol=row["symbol"],
-            start=row["date_time"].astimezone(UTC),
-            open=row["open"],
-            high=row["high"],
-            low=row["low"],
-            close=row["close"],
-            volume=row["volume"],
-            is_final=row["is_final"],
-            revision=row["revision"],
-            text=b"",
-        )
+        values = complete([_value(row[field.column]) for field in PUBLIC_VALUES])
+        yield Candle((row["source"], row["symbol"]), _value(row["date_time"]), values, b"")
+
+
+def _value(value: Any) -> Any:
+    return value.astimezone(UTC) if isinstance(value, datetime) else value
 
 
 def _us(instant: datetime | None) -> int | None:

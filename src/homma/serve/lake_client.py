@@ -8,6 +8,7 @@ from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from typing import Final, Protocol
 
+from homma.core.interval import Interval
 from homma.errors import LakeError, RequestRefused
 from homma.metrics import Metrics
 from homma.serve.live import CandleRange
@@ -26,7 +27,7 @@ _PAUSE_S: Final = 5.0
 class HistoryReader(Protocol):
     """Reads the lake, in a thread of the client. Raises LakeError if it cannot."""
 
-    def read(self, interval: int, span: CandleRange) -> Sequence[Candle]:
+    def read(self, interval: Interval, span: CandleRange) -> Sequence[Candle]:
         """The lake's candles of a range, oldest first."""
 
     def close(self) -> None:
@@ -58,7 +59,7 @@ class LakeClient:
                 self._reader = self._open_reader()
             return self._reader
 
-    async def find(self, interval: int, span: CandleRange) -> Sequence[Candle] | None:
+    async def find(self, interval: Interval, span: CandleRange) -> Sequence[Candle] | None:
         """The lake's candles of a range, oldest first; None if the lake does not answer."""
         if time.monotonic() < self._retry_at_s:
             return None
@@ -84,7 +85,7 @@ class LakeClient:
             # Retrieved here, as the request may have timed out.
             reading.exception()
 
-    def _read(self, interval: int, span: CandleRange) -> Sequence[Candle]:
+    def _read(self, interval: Interval, span: CandleRange) -> Sequence[Candle]:
         return self._open().read(interval, span)
 
     def close(self) -> None:

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from typing import Final
 
-from homma.core.interval import INTERVALS
+from homma.core.calendar import Calendar
 from homma.serve.watermarks import SeriesWatermarks
 from homma.serve.wire import candle_body
 from homma.topics.latest import (
@@ -49,9 +49,10 @@ class CandleRange:
 
 
 class Live:
-    """The newest candles of the topics, deleted candles, and watermarks."""
+    """The newest candles of the topics, deleted candles, and watermarks. Intervals go by code."""
 
-    def __init__(self, keep: int, watermarks: SeriesWatermarks) -> None:
+    def __init__(self, calendar: Calendar, keep: int, watermarks: SeriesWatermarks) -> None:
+        self.calendar = calendar
         self.keep = keep
         #: Watermarks of series whose engine does not record which candles are final.
         self.watermarks = watermarks
@@ -61,12 +62,14 @@ class Live:
         """Discard everything, as the topics were replaced."""
         #: Whether the topics have been read back to their beginning.
         self.is_backfilled = False
-        self._latest = [LatestCandles(self.keep, text=candle_body) for _ in INTERVALS]
-        self._complete_from: dict[tuple[int, SeriesKey], datetime] = {}
-        self._deleted: dict[tuple[int, SeriesKey, datetime], None] = {}
+        self._latest = {
+            code: LatestCandles(self.keep, text=candle_body) for code in self.calendar.codes
+        }
+        self._complete_from: dict[tuple[str, SeriesKey], datetime] = {}
+        self._deleted: dict[tuple[str, SeriesKey, datetime], None] = {}
         self.watermarks.clear()
 
-    def add(self, interval: int, record: CandleRecord) -> LiveChange | None:
+    def add(self, interval: str, record: CandleRecord) -> LiveChange | None:
         """Apply a record of a candle topic; returns the change, if any."""
         change = self._latest[interval].add(record)
         if record.value is None:
@@ -78,7 +81,7 @@ class Live:
                 self.watermarks.observe(change.series, tick, record.timestamp_ms)
         return change
 
-    def _apply_tombstone(self, interval: int, change: LiveChange | None, key: bytes | None) -> None:
+    def _apply_tombstone(self, interval: str, change: LiveChange | None, key: bytes | None) -> None:
         identity = _parse_key(key)
         if isinstance(change, DeletedCandle):
             identity = change.candle.series, change.candle.start
@@ -94,42 +97,44 @@ class Live:
     def mark_backfilled(self) -> None:
         """Record that the topics have been read back to their beginning."""
         self.is_backfilled = True
-        for latest in self._latest:
+        for latest in self._latest.values():
             latest.end_backfill()
 
     def series(self) -> list[SeriesKey]:
         """All series, sorted by symbol and source."""
-        series_keys = {series for latest in self._latest for series in latest.series()}
+        series_keys = {series for latest in self._latest.values() for series in latest.series()}
         return sorted(series_keys, key=lambda s: (s[1], s[0]))
 
-    def series_of_interval(self, interval: int) -> list[SeriesKey]:
+    def series_of_interval(self, interval: str) -> list[SeriesKey]:
         """All series that have candles of one interval, sorted by symbol and source."""
         return self._latest[interval].series()
 
     def split_series(self) -> list[SeriesKey]:
         """Series in several partitions, whose candles are incomplete."""
-        return [s for s in self.series() if any(latest.is_split(s) for latest in self._latest)]
+        return [
+            s for s in self.series() if any(latest.is_split(s) for latest in self._latest.values())
+        ]
 
     def invalid_count(self) -> int:
         """Number of records that are not candles."""
-        return sum(latest.bad for latest in self._latest)
+        return sum(latest.bad for latest in self._latest.values())
 
     def superseded_count(self) -> int:
         """Number of records that lack ticks of the candle that memory has."""
-        return sum(latest.superseded for latest in self._latest)
+        return sum(latest.superseded for latest in self._latest.values())
 
-    def newest(self, interval: int, series: SeriesKey, count: int) -> Sequence[Candle]:
+    def newest(self, interval: str, series: SeriesKey, count: int) -> Sequence[Candle]:
         """The newest candles of a series, oldest first."""
         return self._latest[interval].before(series, None, count)
 
-    def in_memory(self, interval: int, span: CandleRange) -> Sequence[Candle]:
+    def in_memory(self, interval: str, span: CandleRange) -> Sequence[Candle]:
         """The candles of a range that are in memory; there may be more in the lake."""
         latest = self._latest[interval]
         if span.since is None:
             return latest.before(span.series, span.until, span.count)
         return latest.between(span.series, span.since, span.until)[: span.count]
 
-    def authoritative(self, interval: int, span: CandleRange) -> Sequence[Candle] | None:
+    def authoritative(self, interval: str, span: CandleRange) -> Sequence[Candle] | None:
         """The candles of a range if memory certainly has all of them, otherwise None."""
         complete_from = self._complete_from.get((interval, span.series))
         if complete_from is None:
@@ -145,7 +150,7 @@ class Live:
         return candles if is_full or complete_from == EARLIEST else None
 
     def merge_history(
-        self, interval: int, span: CandleRange, older: Sequence[Candle]
+        self, interval: str, span: CandleRange, older: Sequence[Candle]
     ) -> Sequence[Candle]:
         """Merge the lake's candles of a range (`older`) with those in memory."""
         deleted = self._deleted
@@ -157,7 +162,7 @@ class Live:
                 candles[candle.start] = candle
         return span.limit([candles[start] for start in sorted(candles)])
 
-    def is_contiguous(self, interval: int, span: CandleRange, older: Sequence[Candle]) -> bool:
+    def is_contiguous(self, interval: str, span: CandleRange, older: Sequence[Candle]) -> bool:
         """Whether there is no gap between the lake's candles of a range and those in memory."""
         dropped = self._latest[interval].newest_dropped(span.series)
         if dropped is None or (span.since is not None and len(older) == span.count):
@@ -166,7 +171,7 @@ class Live:
         after = span.until is not None and dropped >= span.until
         return before or after or any(candle.start >= dropped for candle in older)
 
-    def mark_complete(self, interval: int, span: CandleRange, candles: Sequence[Candle]) -> None:
+    def mark_complete(self, interval: str, span: CandleRange, candles: Sequence[Candle]) -> None:
         """Keep the complete candles of a range in memory, if it reaches the newest candle."""
         newest = self.newest(interval, span.series, 1)
         is_full = len(candles) == span.count

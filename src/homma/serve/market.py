@@ -6,7 +6,6 @@ from collections.abc import Callable, Sequence
 from datetime import timedelta
 from typing import Final
 
-from homma.core.interval import INTERVALS
 from homma.metrics import Metrics
 from homma.serve.live import Live
 from homma.serve.streams import Streams
@@ -36,15 +35,15 @@ class Market:
         #: Why Kafka cannot be read right now; empty if it can.
         self.error = ""
 
-    async def add_history(self, records: Sequence[tuple[int, CandleRecord]]) -> None:
+    async def add_history(self, records: Sequence[tuple[str, CandleRecord]]) -> None:
         """Apply (interval, record) pairs of the backfill, without an event for each change."""
         await self._add(records, notify=False)
 
-    async def add_live(self, records: Sequence[tuple[int, CandleRecord]]) -> None:
+    async def add_live(self, records: Sequence[tuple[str, CandleRecord]]) -> None:
         """Apply new (interval, record) pairs, with an event for each change."""
         await self._add(records, notify=True)
 
-    async def _add(self, records: Sequence[tuple[int, CandleRecord]], *, notify: bool) -> None:
+    async def _add(self, records: Sequence[tuple[str, CandleRecord]], *, notify: bool) -> None:
         for first in range(0, len(records), _CHUNK):
             if first:
                 await asyncio.sleep(0)
@@ -101,6 +100,6 @@ class Market:
         self._metrics.set("homma_candles_superseded", self.live.superseded_count())
 
     def _reset_clients(self) -> None:
-        for interval in range(len(INTERVALS)):
+        for interval in self.live.calendar.codes:
             self.streams.events.add_reset(interval)
         self.streams.notify()

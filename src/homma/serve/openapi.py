@@ -3,40 +3,44 @@
 from collections.abc import Sequence
 from typing import Any, Final
 
-from homma.core.interval import BY_CODE
+from homma.core.calendar import Calendar
+from homma.core.fields import CandleField, Kind
 from homma.serve import parameters
 from homma.serve.api import ARROW
-from homma.serve.parameters import Parameter
+from homma.serve.parameters import CalendarParameters, Parameter
+from homma.serve.wire import START
+from homma.topics.latest import PUBLIC_VALUES, may_be_null
 
 Document = dict[str, Any]
 
 _NUMBER: Final[Document] = {"type": "number"}
 _TEXT: Final[Document] = {"type": "string"}
-_CANDLE: Final[Document] = {
-    "dateTime": {
-        "type": "string",
-        "format": "date-time",
-        "description": "start of the candle, UTC",
-    },
-    "time": {"type": "integer", "description": "start of the candle, seconds since 1970"},
-    "open": _NUMBER,
-    "high": _NUMBER,
-    "low": _NUMBER,
-    "close": _NUMBER,
-    "volume": {"type": "integer", "description": "tick count"},
-    "isFinal": {
-        "type": ["boolean", "null"],
-        "description": "null: the engine that wrote the candle does not record it",
-    },
-    "revision": {
-        "type": ["integer", "null"],
-        "description": "0 while open, 1 when first final, then one more with each correction",
-    },
+_TYPES: Final[dict[Kind, Document]] = {
+    "string": _TEXT,
+    "double": _NUMBER,
+    "long": {"type": "integer"},
+    "int": {"type": "integer"},
+    "boolean": {"type": "boolean"},
+    "instant": {"type": "string", "format": "date-time"},
 }
-_SERIES_INTERVAL: Final[Document] = {
-    "source": _TEXT,
-    "symbol": _TEXT,
-    "interval": {"type": "string", "enum": list(BY_CODE)},
+
+
+def _field(field: CandleField) -> Document:
+    schema = _TYPES[field.kind]
+    if not may_be_null(field):
+        return {**schema, "description": field.meaning}
+    null = "null: the engine that wrote the candle does not record it."
+    return {
+        **schema,
+        "type": [schema["type"], "null"],
+        "description": f"{field.meaning} {null}",
+    }
+
+
+_CANDLE: Final[Document] = {
+    START.json: _field(START),
+    "time": {"type": "integer", "description": "Start of the interval, seconds since 1970."},
+    **{field.json: _field(field) for field in PUBLIC_VALUES},
 }
 
 
@@ -53,60 +57,65 @@ def _ref(name: str) -> Document:
     return {"$ref": f"#/components/schemas/{name}"}
 
 
-_SCHEMAS: Final[Document] = {
-    "Candle": _object(_CANDLE),
-    "Update": _object({**_SERIES_INTERVAL, **_CANDLE}),
-    "Candles": _object(
-        {
-            **_SERIES_INTERVAL,
-            "complete": {
-                "type": "boolean",
-                "description": "false if older candles could not be read",
+def _schemas(codes: Sequence[str]) -> Document:
+    code = {"type": "string", "enum": list(codes)}
+    key = {"source": _TEXT, "symbol": _TEXT, "interval": code}
+    return {
+        "Candle": _object(_CANDLE),
+        "Update": _object({**key, **_CANDLE}),
+        "Candles": _object(
+            {
+                **key,
+                "complete": {
+                    "type": "boolean",
+                    "description": "false if older candles could not be read",
+                },
+                "candles": _array(_ref("Candle")),
+            }
+        ),
+        "Series": _object(
+            {
+                "source": _TEXT,
+                "symbol": _TEXT,
+                "split": {
+                    "type": "boolean",
+                    "description": "true if several partitions have it: its candles are incomplete",
+                },
             },
-            "candles": _array(_ref("Candle")),
-        }
-    ),
-    "Series": _object(
-        {
-            "source": _TEXT,
-            "symbol": _TEXT,
-            "split": {
-                "type": "boolean",
-                "description": "true if several partitions have it, so its candles are incomplete",
+            ["split"],
+        ),
+        "Interval": _object({"code": code, "name": _TEXT}),
+        "Overview": _object(
+            {
+                "interval": code,
+                "series": _array(
+                    _object({**key, "candle": _ref("Candle"), "closes": _array(_NUMBER)})
+                ),
+            }
+        ),
+        "Health": _object({"status": _TEXT, "detail": _TEXT}, ["detail"]),
+        "Problem": _object(
+            {
+                "type": _TEXT,
+                "title": _TEXT,
+                "status": {"type": "integer"},
+                "detail": _TEXT,
+                "parameter": _TEXT,
             },
-        },
-        ["split"],
-    ),
-    "Interval": _object({"code": {"type": "string", "enum": list(BY_CODE)}, "name": _TEXT}),
-    "Overview": _object(
-        {
-            "interval": _SERIES_INTERVAL["interval"],
-            "series": _array(
-                _object({**_SERIES_INTERVAL, "candle": _ref("Candle"), "closes": _array(_NUMBER)})
-            ),
-        }
-    ),
-    "Health": _object({"status": _TEXT, "detail": _TEXT}, ["detail"]),
-    "Problem": _object(
-        {
-            "type": _TEXT,
-            "title": _TEXT,
-            "status": {"type": "integer"},
-            "detail": _TEXT,
-            "parameter": _TEXT,
-        },
-        ["parameter"],
-    ),
-    "UdfError": _object({"s": {"const": "error"}, "errmsg": _TEXT}),
-    "UdfHistory": _object(
-        {
-            "s": {"type": "string", "enum": ["ok", "no_data"]},
-            **{name: _array(_NUMBER) for name in "tohlcv"},
-            "nextTime": {"type": "integer"},
-        },
-        [*"tohlcv", "nextTime"],
-    ),
-}
+            ["parameter"],
+        ),
+        "UdfError": _object({"s": {"const": "error"}, "errmsg": _TEXT}),
+        "UdfHistory": _object(
+            {
+                "s": {"type": "string", "enum": ["ok", "no_data"]},
+                **{name: _array(_NUMBER) for name in "tohlcv"},
+                "nextTime": {"type": "integer"},
+            },
+            [*"tohlcv", "nextTime"],
+        ),
+    }
+
+
 _LIVE: Final = (
     "Server-sent events. `candle`: the current version of a candle (data: an Update). `deleted`: "
     "the candle no longer exists (data: source, symbol, interval, dateTime, time). `reset`: reload "
@@ -116,7 +125,7 @@ _LIVE: Final = (
 )
 
 
-def document(version: str, *, token: bool) -> Document:
+def document(version: str, calendar: Calendar, *, token: bool) -> Document:
     """The OpenAPI document of this server; `token`: whether requests need one."""
     return {
         "openapi": "3.1.0",
@@ -126,24 +135,22 @@ def document(version: str, *, token: bool) -> Document:
             "description": "Candles: history, and changes as they happen.",
             "license": {"name": "Apache-2.0", "identifier": "Apache-2.0"},
         },
-        "paths": _paths(),
+        "paths": _paths(parameters.of_calendar(calendar)),
         "components": {
-            "schemas": _SCHEMAS,
+            "schemas": _schemas(calendar.codes),
             "securitySchemes": {"token": {"type": "http", "scheme": "bearer"}},
         },
         "security": [{"token": []}] if token else [],
     }
 
 
-def _paths() -> Document:
+def _paths(rows: CalendarParameters) -> Document:
     return {
         "/api/series": _get("All series", (), _object({"series": _array(_ref("Series"))})),
         "/api/intervals": _get("All intervals, shortest first", (), _array(_ref("Interval"))),
-        "/api/candles": _candles(),
-        "/api/overview": _get(
-            "The newest candle of every series", parameters.OVERVIEW, _ref("Overview")
-        ),
-        "/api/live": _live(),
+        "/api/candles": _candles(rows.candles),
+        "/api/overview": _get("The newest candle of every series", rows.overview, _ref("Overview")),
+        "/api/live": _live(rows.live),
         "/api/login": _login(),
         "/health/live": _get("Whether the server is running", (), _ref("Health")),
         "/health/ready": _get(
@@ -178,7 +185,7 @@ def _paths() -> Document:
             refusal="UdfError",
         ),
         "/udf/history": _get(
-            "TradingView UDF: bars", parameters.UDF_HISTORY, _ref("UdfHistory"), refusal="UdfError"
+            "TradingView UDF: bars", rows.udf_history, _ref("UdfHistory"), refusal="UdfError"
         ),
         "/udf/time": {
             "get": {
@@ -195,8 +202,8 @@ def _paths() -> Document:
     }
 
 
-def _candles() -> Document:
-    path = _get("Candles of one series, oldest first", parameters.CANDLES, _ref("Candles"))
+def _candles(rows: Sequence[Parameter]) -> Document:
+    path = _get("Candles of one series, oldest first", rows, _ref("Candles"))
     operation = path["get"]
     operation["responses"]["200"]["content"][ARROW] = {
         "schema": {"type": "string", "contentMediaType": ARROW}
@@ -205,8 +212,8 @@ def _candles() -> Document:
     return path
 
 
-def _live() -> Document:
-    path = _get("Candle changes as they happen", parameters.LIVE, _TEXT)
+def _live(rows: Sequence[Parameter]) -> Document:
+    path = _get("Candle changes as they happen", rows, _TEXT)
     operation = path["get"]
     operation["description"] = _LIVE
     operation["responses"]["200"] = {
@@ -253,7 +260,7 @@ def _parameter(row: Parameter) -> Document:
     schema = (
         {"type": "array", "items": row.schema, "maxItems": 200} if row.is_repeatable else row.schema
     )
-    if not row.is_required and isinstance(row.default, int | str) and row.name != "interval":
+    if not row.is_required and isinstance(row.default, int | str):
         schema = {**schema, "default": row.default}
     return {
         "name": row.name,

@@ -6,7 +6,8 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from typing import Any, Final
 
-from homma.core.interval import BY_CODE, INTERVALS
+from homma.core.calendar import Calendar
+from homma.core.interval import MINUTE, Interval
 from homma.errors import RequestRefused
 from homma.topics.latest import SeriesKey
 
@@ -42,12 +43,6 @@ def _name(text: str) -> str:
     if not _NAME.fullmatch(text):
         raise ValueError('1 to 64 characters, no control characters, none of " \\ { } [ ]')
     return text
-
-
-def _interval(text: str) -> int:
-    if text not in BY_CODE:
-        raise ValueError(f"one of {' '.join(BY_CODE)} (m1 is one minute, M1 one month)")
-    return INTERVALS.index(BY_CODE[text])
 
 
 def instant(text: str) -> datetime:
@@ -102,7 +97,6 @@ def _text(text: str) -> str:
     return text
 
 
-_CODES: Final[Schema] = {"type": "string", "enum": list(BY_CODE)}
 _TEXT: Final[Schema] = {"type": "string", "minLength": 1, "maxLength": 64}
 _INSTANT: Final[Schema] = {"type": "string", "format": "date-time"}
 _SECONDS: Final[Schema] = {"type": "integer", "minimum": 0, "maximum": _LATEST_S}
@@ -114,10 +108,6 @@ def _integer_schema(minimum: int, maximum: int) -> Schema:
 
 SOURCE: Final = Parameter("source", "source of the ticks", _name, _TEXT)
 SYMBOL: Final = Parameter("symbol", "symbol of the ticks", _name, _TEXT)
-INTERVAL: Final = Parameter("interval", "interval code", _interval, _CODES)
-FINEST_INTERVAL: Final = Parameter(
-    "interval", "interval code; default: m1", _interval, _CODES, default=0
-)
 LAST_EVENT_ID: Final = Parameter(
     "lastEventId",
     "continue the stream after this event, for clients that cannot set the Last-Event-ID header",
@@ -126,10 +116,7 @@ LAST_EVENT_ID: Final = Parameter(
     default="",
 )
 
-CANDLES: Final = (
-    SOURCE,
-    SYMBOL,
-    INTERVAL,
+_RANGE: Final = (
     Parameter(
         "from",
         "only candles that start at this time or later; the oldest `limit` of them",
@@ -154,39 +141,20 @@ CANDLES: Final = (
     ),
     Parameter("final", "true: only final candles", _boolean, {"type": "boolean"}, default=False),
 )
-OVERVIEW: Final = (
-    FINEST_INTERVAL,
-    Parameter(
-        "closes",
-        "number of last closes per series",
-        integer(0, 200),
-        _integer_schema(0, 200),
-        default=30,
-    ),
+_CLOSES: Final = Parameter(
+    "closes",
+    "number of last closes per series",
+    integer(0, 200),
+    _integer_schema(0, 200),
+    default=30,
 )
-LIVE: Final = (
-    FINEST_INTERVAL,
-    Parameter(
-        "series",
-        "SOURCE:SYMBOL, repeatable; default: all series",
-        parse_series,
-        {"type": "string", "minLength": 3, "maxLength": 129},
-        is_repeatable=True,
-    ),
-    LAST_EVENT_ID,
+_SERIES: Final = Parameter(
+    "series",
+    "SOURCE:SYMBOL, repeatable; default: all series",
+    parse_series,
+    {"type": "string", "minLength": 3, "maxLength": 129},
+    is_repeatable=True,
 )
-
-#: TradingView's resolutions, in the order of INTERVALS, and the aliases of some.
-RESOLUTIONS: Final = ("1", "5", "10", "15", "30", "60", "180", "240", "1D", "1W", "1M")
-_RESOLUTION: Final = {r: n for n, r in enumerate(RESOLUTIONS)} | {"D": 8, "W": 9, "M": 10}
-
-
-def _resolution(text: str) -> int:
-    if text not in _RESOLUTION:
-        raise ValueError(f"one of {' '.join(_RESOLUTION)}")
-    return _RESOLUTION[text]
-
-
 UDF_SYMBOL: Final = Parameter(
     "symbol", "SOURCE:SYMBOL, or just the symbol if only one source has it", _text, _TEXT
 )
@@ -205,14 +173,7 @@ UDF_SEARCH: Final = (
         "limit", "maximum number of symbols", integer(1, 1000), _integer_schema(1, 1000), default=30
     ),
 )
-UDF_HISTORY: Final = (
-    UDF_SYMBOL,
-    Parameter(
-        "resolution",
-        "length of the bars",
-        _resolution,
-        {"type": "string", "enum": list(_RESOLUTION)},
-    ),
+_UDF_RANGE: Final = (
     Parameter("from", "seconds since 1970", integer(-_LATEST_S, _LATEST_S), _SECONDS, default=0),
     Parameter("to", "seconds since 1970, exclusive", integer(-_LATEST_S, _LATEST_S), _SECONDS),
     Parameter(
@@ -223,6 +184,58 @@ UDF_HISTORY: Final = (
         default=None,
     ),
 )
+
+
+def default_interval(calendar: Calendar) -> Interval:
+    """The interval of requests that name none: one minute, or the finest if that is not chosen."""
+    return MINUTE if MINUTE in calendar.intervals else calendar.finest
+
+
+def _named(
+    name: str, help_text: str, intervals: Mapping[str, Interval], expected: str, **more: Any
+) -> Parameter:
+    """A parameter that chooses an interval by one of its names."""
+
+    def parse(text: str) -> Interval:
+        if text not in intervals:
+            raise ValueError(expected)
+        return intervals[text]
+
+    return Parameter(name, help_text, parse, {"type": "string", "enum": list(intervals)}, **more)
+
+
+def _interval(calendar: Calendar, help_text: str, **more: Any) -> Parameter:
+    codes = {interval.code: interval for interval in calendar}
+    differ_by_case = " (m1 is one minute, M1 one month)" if "m1" in codes else ""
+    return _named("interval", help_text, codes, f"one of {' '.join(codes)}{differ_by_case}", **more)
+
+
+def _resolution(calendar: Calendar) -> Parameter:
+    names = {interval.resolution: interval for interval in calendar}
+    names |= {alias: interval for interval in calendar for alias in interval.aliases}
+    return _named("resolution", "length of the bars", names, f"one of {' '.join(names)}")
+
+
+@dataclass(frozen=True, slots=True)
+class CalendarParameters:
+    """The parameters of the endpoints that accept an interval of the calendar."""
+
+    candles: tuple[Parameter, ...]
+    overview: tuple[Parameter, ...]
+    live: tuple[Parameter, ...]
+    udf_history: tuple[Parameter, ...]
+
+
+def of_calendar(calendar: Calendar) -> CalendarParameters:
+    """The parameters for the intervals of a calendar."""
+    default = default_interval(calendar)
+    optional = _interval(calendar, f"interval code; default: {default.code}", default=default)
+    return CalendarParameters(
+        candles=(SOURCE, SYMBOL, _interval(calendar, "interval code"), *_RANGE),
+        overview=(optional, _CLOSES),
+        live=(optional, _SERIES, LAST_EVENT_ID),
+        udf_history=(UDF_SYMBOL, _resolution(calendar), *_UDF_RANGE),
+    )
 
 
 @dataclass(frozen=True, slots=True)

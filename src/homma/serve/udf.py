@@ -10,7 +10,7 @@ from typing import Any, Final
 from starlette.requests import Request
 from starlette.responses import PlainTextResponse, Response
 
-from homma.core.interval import DAY_US, INTERVALS
+from homma.core.calendar import Calendar
 from homma.errors import RequestRefused
 from homma.serve import parameters
 from homma.serve.api import Clock, json_response, read_query
@@ -21,11 +21,6 @@ from homma.topics.latest import Candle, SeriesKey
 
 _EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
 _MAX_DIGITS: Final = 10
-_INTRADAY: Final = [
-    resolution
-    for resolution, interval in zip(parameters.RESOLUTIONS, INTERVALS, strict=True)
-    if interval.longest_us < DAY_US
-]
 
 
 class Udf:
@@ -35,6 +30,7 @@ class Udf:
         self._live = live
         self._candles = candles
         self._clock = clock
+        self._history = parameters.of_calendar(live.calendar).udf_history
 
     async def config(self, request: Request) -> Response:
         """The supported features, resolutions and sources."""
@@ -42,7 +38,7 @@ class Udf:
         sources = sorted({source for source, _ in self._live.series()})
         return json_response(
             {
-                "supported_resolutions": list(parameters.RESOLUTIONS),
+                "supported_resolutions": _resolutions(self._live.calendar),
                 "supports_group_request": False,
                 "supports_marks": False,
                 "supports_search": True,
@@ -73,14 +69,8 @@ class Udf:
                 "minmov": 1,
                 "minmovement": 1,
                 "pricescale": 10 ** self._digits(series),
-                "has_intraday": True,
-                "intraday_multipliers": _INTRADAY,
-                "has_daily": True,
-                "daily_multipliers": ["1"],
-                "has_weekly_and_monthly": True,
-                "weekly_multipliers": ["1"],
-                "monthly_multipliers": ["1"],
-                "supported_resolutions": list(parameters.RESOLUTIONS),
+                **_multipliers(self._live.calendar),
+                "supported_resolutions": _resolutions(self._live.calendar),
                 "volume_precision": 0,
                 "data_status": "streaming",
             }
@@ -89,7 +79,7 @@ class Udf:
     def _digits(self, series: SeriesKey) -> int:
         prices = [
             price
-            for interval in range(len(INTERVALS))
+            for interval in self._live.calendar.codes
             for candle in self._live.newest(interval, series, 20)
             for price in (candle.open, candle.high, candle.low, candle.close)
         ]
@@ -117,7 +107,7 @@ class Udf:
 
     async def history(self, request: Request) -> Response:
         """The bars of a symbol."""
-        query = read_query(request, parameters.UDF_HISTORY, strict=False)
+        query = read_query(request, self._history, strict=False)
         series, interval = self._series(query["symbol"]), query["resolution"]
         since, until = _instant(query["from"]), _instant(query["to"])
         if query["countback"]:
@@ -158,6 +148,30 @@ class Udf:
 def error_response(error: RequestRefused) -> Response:
     """A refused request in the protocol's error format."""
     return json_response({"s": "error", "errmsg": str(error)}, error.status)
+
+
+def _resolutions(calendar: Calendar) -> list[str]:
+    return [interval.resolution for interval in calendar]
+
+
+def _multipliers(calendar: Calendar) -> dict[str, Any]:
+    """Which bars a symbol has: those of each unit, as the protocol divides them."""
+    of_unit: dict[str, list[str]] = {unit: [] for unit in ("S", "", "D", "W", "M")}
+    for resolution in _resolutions(calendar):
+        multiplier = resolution.rstrip("SDWM")
+        of_unit[resolution.removeprefix(multiplier)].append(multiplier)
+    seconds, minutes, days, weeks, months = of_unit.values()
+    return {
+        # By default, the protocol has no seconds.
+        **({"has_seconds": True, "seconds_multipliers": seconds} if seconds else {}),
+        "has_intraday": bool(minutes),
+        "intraday_multipliers": minutes,
+        "has_daily": bool(days),
+        "daily_multipliers": days,
+        "has_weekly_and_monthly": bool(weeks or months),
+        "weekly_multipliers": weeks,
+        "monthly_multipliers": months,
+    }
 
 
 def _bars(candles: Sequence[Candle]) -> dict[str, list[Any]]:

@@ -11,7 +11,7 @@ from typing import Final
 
 import polars as pl
 
-from homma.core.interval import INTERVALS
+from homma.core.interval import Interval
 from homma.topics.latest import SeriesKey
 
 _EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
@@ -30,7 +30,7 @@ class SeriesWatermarks:
     """The watermarks of all series."""
 
     def __init__(self, watermark_delay: timedelta, idle_timeout: timedelta) -> None:
-        self._watermark_delay = watermark_delay
+        self.watermark_delay = watermark_delay
         self._idle_timeout = idle_timeout
         self.clear()
 
@@ -56,15 +56,15 @@ class SeriesWatermarks:
         """
         self._silence = max(timedelta(), silence - self._idle_timeout)
 
-    def open_from(self, interval: int, series: SeriesKey) -> datetime | None:
+    def open_from(self, interval: Interval, series: SeriesKey) -> datetime | None:
         """Candles that start before this time are final; None for an unknown series."""
         progress = self._progress.get(series)
         if progress is None:
             return None
         idle = timedelta(milliseconds=self._now_ms - progress.timestamp_ms) + self._silence
-        watermark = progress.newest_tick - self._watermark_delay
+        watermark = progress.newest_tick - self.watermark_delay
         if idle >= self._idle_timeout:
             watermark += idle
         watermark_us = pl.lit((watermark - _EPOCH) // _MICROSECOND, pl.Int64)
-        start_us: int = pl.select(INTERVALS[interval].floor(watermark_us)).item()
+        start_us: int = pl.select(interval.floor(watermark_us)).item()
         return _EPOCH + start_us * _MICROSECOND

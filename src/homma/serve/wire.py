@@ -2,26 +2,65 @@
 
 import io
 import json
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from datetime import datetime
 from typing import Any, Final
 
 import polars as pl
 
-from homma.core.interval import INTERVALS
-from homma.topics.latest import Candle, SeriesKey
+from homma.core.fields import CANDLE_FIELDS, CandleField
+from homma.topics.latest import PUBLIC_VALUES, Candle, SeriesKey, may_be_null
 
-_JSON_BOOLEAN: Final = {True: "true", False: "false", None: "null"}
-COLUMNS: Final = pl.Schema(
-    {
-        "dateTime": pl.Datetime("us", "UTC"),
-        "open": pl.Float64(),
-        "high": pl.Float64(),
-        "low": pl.Float64(),
-        "close": pl.Float64(),
-        "volume": pl.Int64(),
-        "isFinal": pl.Boolean(),
-        "revision": pl.Int32(),
-    }
+START: Final = next(field for field in CANDLE_FIELDS if field.json == "dateTime")
+#: The fields that clients see, in the order of their JSON; `time` follows the start.
+FIELDS: Final = (START, *PUBLIC_VALUES)
+_JSON_BOOLEAN: Final[dict[Any, str]] = {True: "true", False: "false", None: "null"}
+
+
+def _dtype(field: CandleField) -> pl.DataType:
+    return pl.Datetime("us", "UTC") if field.kind == "instant" else field.dtype
+
+
+#: The columns of Arrow answers.
+COLUMNS: Final = pl.Schema({field.json: _dtype(field) for field in FIELDS})
+
+
+def _text_of(field: CandleField) -> Callable[[Any], str] | None:
+    """How a value of a field is written in JSON; None if Python writes it in the same way."""
+    match field.kind:
+        case "double" | "long" | "int":
+            text: Callable[[Any], str] = str
+        case "instant":
+            text = _milliseconds if field.digits == 3 else _microseconds
+        case "string":
+            text = json.dumps
+        case "boolean":
+            return _JSON_BOOLEAN.__getitem__
+    if may_be_null(field):
+        return _or_null(text)
+    return None if text is str else text
+
+
+def _or_null(text: Callable[[Any], str]) -> Callable[[Any], str]:
+    return lambda value: "null" if value is None else text(value)
+
+
+def _milliseconds(instant: datetime) -> str:
+    return f'"{instant.isoformat()[:19]}.000Z"'
+
+
+def _microseconds(instant: datetime) -> str:
+    return f'"{instant.replace(tzinfo=None).isoformat(timespec="microseconds")}Z"'
+
+
+_TEXTS: Final = tuple(
+    (index, text)
+    for index, field in enumerate(PUBLIC_VALUES)
+    if (text := _text_of(field)) is not None
+)
+_BODY: Final = (
+    ",".join(['"dateTime":%s', '"time":%d', *(f'"{field.json}":%s' for field in PUBLIC_VALUES)])
+    + "}"
 )
 
 
@@ -32,13 +71,10 @@ def epoch_s(candle: Candle) -> int:
 
 def candle_body(candle: Candle) -> bytes:
     """A candle's JSON object without its opening brace, so that other fields can come first."""
-    revision = "null" if candle.revision is None else candle.revision
-    return (
-        f'"dateTime":"{candle.start.isoformat()[:19]}.000Z","time":{epoch_s(candle)},'
-        f'"open":{candle.open!r},"high":{candle.high!r},"low":{candle.low!r},'
-        f'"close":{candle.close!r},"volume":{candle.volume},'
-        f'"isFinal":{_JSON_BOOLEAN[candle.is_final]},"revision":{revision}}}'
-    ).encode()
+    values = list(candle.values)
+    for index, text in _TEXTS:
+        values[index] = text(values[index])
+    return (_BODY % (_milliseconds(candle.start), epoch_s(candle), *values)).encode()
 
 
 def candle_array(candles: Sequence[Candle]) -> bytes:
@@ -48,21 +84,21 @@ def candle_array(candles: Sequence[Candle]) -> bytes:
     return b"[{" + b",{".join([candle.text for candle in candles]) + b"]"
 
 
-def object_start(interval: int, series: SeriesKey) -> bytes:
+def object_start(interval: str, series: SeriesKey) -> bytes:
     """The start of a JSON object: source, symbol and interval, without the closing brace."""
     source, symbol = series
-    return compact({"source": source, "symbol": symbol, "interval": INTERVALS[interval].code})[:-1]
+    return compact({"source": source, "symbol": symbol, "interval": interval})[:-1]
 
 
-def update(interval: int, candle: Candle) -> bytes:
+def update(interval: str, candle: Candle) -> bytes:
     """The data of a `candle` event."""
     return object_start(interval, candle.series) + b"," + candle.text
 
 
-def deletion(interval: int, candle: Candle) -> bytes:
+def deletion(interval: str, candle: Candle) -> bytes:
     """The data of a `deleted` event."""
-    start = compact({"dateTime": candle.start.isoformat()[:19] + ".000Z", "time": epoch_s(candle)})
-    return object_start(interval, candle.series) + b"," + start[1:]
+    start = f'"dateTime":{_milliseconds(candle.start)},"time":{epoch_s(candle)}}}'
+    return object_start(interval, candle.series) + b"," + start.encode()
 
 
 def compact(value: Any) -> bytes:
@@ -72,19 +108,11 @@ def compact(value: Any) -> bytes:
 
 def arrow_stream(candles: Sequence[Candle]) -> bytes:
     """Candles as an Arrow IPC stream with the columns of COLUMNS."""
-    frame = pl.DataFrame(
-        {
-            "dateTime": [c.start for c in candles],
-            "open": [c.open for c in candles],
-            "high": [c.high for c in candles],
-            "low": [c.low for c in candles],
-            "close": [c.close for c in candles],
-            "volume": [c.volume for c in candles],
-            "isFinal": [c.is_final for c in candles],
-            "revision": [c.revision for c in candles],
-        },
-        schema=COLUMNS,
-    )
+    values = [candle.values for candle in candles]
+    columns = {
+        field.json: [row[index] for row in values] for index, field in enumerate(PUBLIC_VALUES)
+    }
+    frame = pl.DataFrame({START.json: [c.start for c in candles], **columns}, schema=COLUMNS)
     out = io.BytesIO()
     # Not every reader supports the newest Arrow string layout; there are no strings here.
     frame.write_ipc_stream(out, compat_level=pl.CompatLevel.oldest())

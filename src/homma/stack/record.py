@@ -11,6 +11,8 @@ from homma.errors import StackError
 from homma.stack.process import State, Status
 
 NAME: Final = "state.json"
+#: The version of the data folder. A folder without a version has version 1.
+FORMAT: Final = 2
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,6 +48,12 @@ def read_record(folder: Path) -> FolderRecord:
     path = folder / NAME
     try:
         table = json.loads(path.read_text("utf-8"))
+        if table.get("format", 1) > FORMAT:
+            raise StackError(
+                f"{folder} was written by a newer homma (format {table['format']}; this homma "
+                f"reads up to {FORMAT})",
+                "upgrade this homma",
+            )
         owner = Owner(**table["owner"]) if table["owner"] else None
         return FolderRecord(owner, tuple(_entry(row) for row in table["processes"]))
     except FileNotFoundError:
@@ -54,7 +62,7 @@ def read_record(folder: Path) -> FolderRecord:
         raise StackError(
             f"{path} cannot be read: {error.strerror}", "check its permissions"
         ) from error
-    except (ValueError, KeyError, TypeError) as error:
+    except (ValueError, KeyError, TypeError, AttributeError) as error:
         raise StackError(
             f"{path} is not a record of running servers ({error!r})",
             "end the servers that still use the folder, then delete the file",
@@ -64,6 +72,7 @@ def read_record(folder: Path) -> FolderRecord:
 def write_record(folder: Path, record: FolderRecord) -> None:
     """Write a folder's record atomically: a reader sees the old record or the new one."""
     table = {
+        "format": FORMAT,
         "owner": asdict(record.owner) if record.owner else None,
         "processes": [{**asdict(entry.status), "ports": entry.ports} for entry in record.entries],
     }

@@ -3,7 +3,7 @@
 from collections.abc import Mapping
 from typing import Any, Final
 
-from homma.core.interval import INTERVALS
+from homma.core.interval import BY_CODE
 from homma.settings import AggregateSettings, KafkaSettings, TopicSettings
 from homma.topics import contract, schemas
 from homma.topics.contract import TopicSpec
@@ -18,13 +18,13 @@ _TEXT: Final = {"type": "string"}
 _DIGITS: Final = {"type": "string", "pattern": "^[0-9]+$"}
 
 
-def document(version: str) -> Object:
-    """The document for the default settings. `version` is homma's version."""
-    topics = TopicSettings()
+def document(version: str, topics: TopicSettings | None = None) -> Object:
+    """The document for the default settings, or for others. `version` is homma's version."""
+    topics = topics or TopicSettings()
     specs = contract.specs(topics, topics.partitions)
     names = contract.topics(topics)
     messages = {names.ticks: ["tick"], names.dead: ["deadTick"], names.late: ["lateTick"]}
-    messages |= {topic: ["candle", "noCandle"] for topic in names.candles}
+    messages |= {topic: ["candle", "noCandle"] for topic in names.public_candles.values()}
     return {
         "asyncapi": "3.0.0",
         "info": {
@@ -36,7 +36,11 @@ def document(version: str) -> Object:
         },
         "defaultContentType": "application/json",
         "servers": _servers(),
-        "channels": {spec.name: _channel(spec, messages[spec.name]) for spec in specs},
+        "channels": {
+            spec.name: _channel(spec, messages[spec.name])
+            for spec in specs
+            if spec.name in messages
+        },
         "operations": _operations(names, messages),
         "components": {
             "messages": _messages(),
@@ -111,7 +115,8 @@ def _operations(names: contract.Topics, messages: Mapping[str, list[str]]) -> Ob
             "bindingVersion": _BINDING,
         }
     }
-    for interval, topic in zip(INTERVALS, names.candles, strict=True):
+    for code, topic in names.public_candles.items():
+        interval = BY_CODE[code]
         candles = f"{interval.name} candles ({interval.code})"
         operations[f"sendCandles{interval.name}"] = _operation(
             "send",
@@ -221,6 +226,10 @@ def _candle_headers() -> Object:
                 **_DIGITS,
                 "description": "The candle includes all ticks before this offset of the tick "
                 "partition.",
+            },
+            "format": {
+                **_DIGITS,
+                "description": "Version of the record's format. A record without it has version 1.",
             },
         },
     }

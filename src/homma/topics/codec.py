@@ -12,8 +12,10 @@ import polars as pl
 from polars.exceptions import ComputeError
 
 from homma.core.candle import order_key, order_key_number, order_key_us
-from homma.core.interval import INTERVALS
-from homma.core.tick import FIELDS, JSON_SCHEMA, instant_us, rule_error
+from homma.core.fields import CANDLE_FIELDS, TICK_FIELDS, VALUE_FIELDS, CandleField
+from homma.core.interval import CODE, Interval
+from homma.core.tick import JSON_SCHEMA, instant_us, rule_error
+from homma.topics.formats import CURRENT
 
 NOT_AN_OBJECT: Final = "not a JSON object in UTF-8"
 _SCALAR: Final = (
@@ -30,7 +32,10 @@ _SCHEMA_ID_BYTES: Final = 5
 _MAX_SINGLE_CHECKS: Final = 64
 _MAX_DEPTH: Final = 500
 # Fields in which a wrong type would look like an absent value when errors are ignored.
-_LENIENT: Final = tuple(f for f in FIELDS if not f.required and f.dtype != pl.String)
+_LENIENT: Final = tuple(f for f in TICK_FIELDS if not f.required and f.json_dtype != pl.String)
+
+#: The order in a record: names, prices and flags come before what orders ticks.
+_TICK_ORDER: Final = sorted(TICK_FIELDS, key=lambda field: field.kind in ("long", "instant"))
 
 
 def decode_ticks(values: Sequence[bytes | None]) -> pl.DataFrame:
@@ -79,10 +84,10 @@ def _read_with_bad_lines(lines: list[bytes], joined: bytes) -> pl.DataFrame:
         # optional fields, reading them as text shows whether there was a value.
         typed = _ndjson(text, JSON_SCHEMA, ignore_errors=True)
         texts = _ndjson(
-            text, pl.Schema({f.name: pl.String() for f in _LENIENT}), ignore_errors=True
+            text, pl.Schema({f.json: pl.String() for f in _LENIENT}), ignore_errors=True
         )
         wrong = [
-            pl.when(typed[f.name].is_null() & texts[f.name].is_not_null()).then(
+            pl.when(typed[f.json].is_null() & texts[f.json].is_not_null()).then(
                 pl.lit(rule_error(f))
             )
             for f in _LENIENT
@@ -154,76 +159,54 @@ def _is_well_formed(line: bytes) -> bool:
 
 def encode_ticks(ticks: pl.DataFrame) -> tuple[list[bytes], list[bytes]]:
     """Encode ticks (any subset of the columns of JSON_SCHEMA) as record keys and values."""
-    # The field order of the documented contract.
-    order = (
-        "source",
-        "symbol",
-        "ask",
-        "bid",
-        "mid",
-        "askMarkup",
-        "bidMarkup",
-        "isTradable",
-        "number",
-        "dateTime",
-        "receiveDateTime",
-    )
     return _records(
         ticks,
         key=pl.concat_str("source", pl.lit(":"), "symbol"),
-        value=pl.struct(*(name for name in order if name in ticks.columns)).struct.json_encode(),
+        value=pl.struct(
+            *(field.json for field in _TICK_ORDER if field.json in ticks.columns)
+        ).struct.json_encode(),
     )
 
 
 #: The fields of a candle record's value.
-CANDLE_JSON: Final = pl.Schema(
-    {
-        "source": pl.String,
-        "symbol": pl.String,
-        "dateTime": pl.String,
-        "open": pl.Float64,
-        "high": pl.Float64,
-        "low": pl.Float64,
-        "close": pl.Float64,
-        "volume": pl.Int64,
-        "openDateTime": pl.String,
-        "openNumber": pl.Int64,
-        "closeDateTime": pl.String,
-        "closeNumber": pl.Int64,
-        "isFinal": pl.Boolean,
-        "revision": pl.Int32,
-        "updateDateTime": pl.String,
-    }
-)
+CANDLE_JSON: Final = pl.Schema({field.json: field.json_dtype for field in CANDLE_FIELDS})
+#: The fields of a candle record's key.
+CANDLE_KEY: Final = ("source", "symbol", "dateTime")
+_JSON_NAMES: Final = {field.column: field.json for field in CANDLE_FIELDS}
+# Of the fields that are not columns of core's frames: the expression that computes each.
+_ENCODED: Final = {
+    "dateTime": pl.col("start_us"),
+    "openDateTime": order_key_us(pl.col("open_order_key")),
+    "openNumber": order_key_number(pl.col("open_order_key")),
+    "closeDateTime": order_key_us(pl.col("close_order_key")),
+    "closeNumber": order_key_number(pl.col("close_order_key")),
+}
 
 
-def encode_candles(candles: pl.DataFrame, updated_us: int) -> tuple[list[bytes], list[bytes]]:
+def _encoded(field: CandleField, updated_us: int) -> pl.Expr:
+    """A field's value in JSON, from the columns of core's PUBLISHED."""
+    computed = {**_ENCODED, "updateDateTime": pl.lit(updated_us)}
+    value = computed.get(field.json, pl.col(field.column))
+    if field.kind == "instant":
+        value = _instant(value, fraction=field.digits)
+    return value.alias(field.json)
+
+
+def encode_candles(
+    candles: pl.DataFrame, updated_us: int, version: int = CURRENT
+) -> tuple[list[bytes], list[bytes]]:
     """Encode candles as record keys and values.
 
-    Columns: source, symbol and those of core's PUBLISHED. `updated_us` becomes updateDateTime.
+    Columns: source, symbol and those of core's PUBLISHED. `updated_us` becomes updateDateTime,
+    and `version` is the format of the records.
     """
-    texts = candles.select(
-        "source",
-        "symbol",
-        "open",
-        "high",
-        "low",
-        "close",
-        "volume",
-        dateTime=_instant(pl.col("start_us"), fraction=3),
-        openDateTime=_instant(order_key_us(pl.col("open_order_key")), fraction=6),
-        openNumber=order_key_number(pl.col("open_order_key")),
-        closeDateTime=_instant(order_key_us(pl.col("close_order_key")), fraction=6),
-        closeNumber=order_key_number(pl.col("close_order_key")),
-        isFinal="is_final",
-        revision="revision",
-        updateDateTime=_instant(pl.lit(updated_us), fraction=6),
-    )
+    fields = [field for field in CANDLE_FIELDS if field.since <= version]
+    texts = candles.select(_encoded(field, updated_us) for field in fields)
     return _records(
         texts,
         # Names contain no character that JSON escapes (core/tick.py).
-        key=pl.struct("source", "symbol", "dateTime").struct.json_encode(),
-        value=pl.struct(*CANDLE_JSON.names()).struct.json_encode(),
+        key=pl.struct(*CANDLE_KEY).struct.json_encode(),
+        value=pl.struct(field.json for field in fields).struct.json_encode(),
     )
 
 
@@ -234,7 +217,7 @@ def encode_candle_keys(candles: pl.DataFrame) -> list[bytes]:
     return keys["key"].to_list()
 
 
-def decode_candles(values: Sequence[bytes], interval: int) -> pl.DataFrame:
+def decode_candles(values: Sequence[bytes], interval: Interval) -> pl.DataFrame:
     """Decode the candle records of one interval, in order. Tombstones must be left out.
 
     Columns: source, symbol, those of core's CANDLE except series, is_final and revision (both
@@ -245,14 +228,10 @@ def decode_candles(values: Sequence[bytes], interval: int) -> pl.DataFrame:
     return frame.select(
         "source",
         "symbol",
-        pl.lit(interval, pl.UInt8).alias("interval"),
+        pl.lit(interval.code, CODE).alias("interval"),
         start.alias("start_us"),
-        INTERVALS[interval].next(start).alias("end_us"),
-        "open",
-        "high",
-        "low",
-        "close",
-        "volume",
+        interval.next(start).alias("end_us"),
+        *(pl.col(field.json).alias(field.column) for field in VALUE_FIELDS),
         order_key(instant_us(pl.col("openDateTime")), pl.col("openNumber")).alias("open_order_key"),
         order_key(instant_us(pl.col("closeDateTime")), pl.col("closeNumber")).alias(
             "close_order_key"
@@ -277,7 +256,16 @@ def decode_candle_fields(values: Sequence[bytes]) -> pl.DataFrame:
     frame = _ndjson(b"\n".join(lines), CANDLE_JSON, ignore_errors=False)
     if frame.height != len(values):
         raise ComputeError("a blank value is not a candle")
-    return frame
+    return upgrade_candles(frame)
+
+
+def upgrade_candles(frame: pl.DataFrame) -> pl.DataFrame:
+    """Candle fields (CANDLE_JSON) of any format version as the current version has them."""
+    return frame.with_columns(
+        pl.col(field.json).fill_null(pl.col(_JSON_NAMES[field.if_absent]))
+        for field in CANDLE_FIELDS
+        if field.if_absent
+    )
 
 
 def _instant(us: pl.Expr, fraction: Literal[3, 6]) -> pl.Expr:

@@ -8,7 +8,8 @@ from dataclasses import dataclass
 from datetime import timedelta
 from typing import Final
 
-from homma.core.interval import DAY_US, INTERVALS, MINUTE_US, Interval
+from homma.core.calendar import Calendar
+from homma.core.interval import DAY_US, MINUTE_US, Interval
 from homma.errors import SettingError
 from homma.settings import TopicSettings
 
@@ -27,18 +28,28 @@ _ANY_TIMESTAMP: Final = str((1 << 63) - 1)
 
 @dataclass(frozen=True, slots=True)
 class Topics:
-    """Topic names. `candles` is in the order of INTERVALS."""
+    """The calendar and the topic names.
 
+    `candles` has the topic of each interval that the engine aggregates, by the interval's code.
+    The topic of months is internal if the calendar does not have them.
+    """
+
+    calendar: Calendar
     ticks: str
     dead: str
     late: str
-    candles: tuple[str, ...]
+    candles: Mapping[str, str]
     #: The rekeyed ticks, internal to the engine. The topic exists only with --rekey.
     by_series: str
 
     def all(self) -> tuple[str, ...]:
         """All public topics, the input topic first."""
-        return (self.ticks, self.dead, self.late, *self.candles)
+        return (self.ticks, self.dead, self.late, *self.public_candles.values())
+
+    @property
+    def public_candles(self) -> Mapping[str, str]:
+        """The topics of the calendar's intervals, by code."""
+        return {code: self.candles[code] for code in self.calendar.codes}
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,15 +63,19 @@ class TopicSpec:
 
 def topics(settings: TopicSettings) -> Topics:
     """The topic names from the settings. Raises SettingError if two names are the same."""
-    ticks = settings.topic
+    ticks, calendar = settings.topic, settings.intervals
     named = Topics(
+        calendar=calendar,
         ticks=ticks,
         dead=settings.dead_topic.replace("{topic}", ticks),
         late=settings.late_topic.replace("{topic}", ticks),
-        candles=tuple(settings.candle_topic.replace("{name}", i.name) for i in INTERVALS),
+        candles={
+            interval.code: settings.candle_topic.replace("{name}", interval.name)
+            for interval in calendar.aggregated
+        },
         by_series=settings.rekey_topic.replace("{topic}", ticks),
     )
-    names = (*named.all(), named.by_series)
+    names = (named.ticks, named.dead, named.late, *named.candles.values(), named.by_series)
     if len(set(names)) != len(names):
         raise SettingError(
             f"the topic names {', '.join(names)} are not all different",
@@ -85,7 +100,9 @@ def specs(settings: TopicSettings, partitions: int) -> tuple[TopicSpec, ...]:
         TopicSpec(named.late, partitions, rejected),
         *(
             TopicSpec(name, partitions, _candle_config(settings, interval))
-            for name, interval in zip(named.candles, INTERVALS, strict=True)
+            for name, interval in zip(
+                named.candles.values(), named.calendar.aggregated, strict=True
+            )
         ),
     )
 

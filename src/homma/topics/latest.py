@@ -9,10 +9,13 @@ import math
 import re
 from bisect import bisect_left, insort
 from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from datetime import UTC, datetime
-from typing import Any, Final
+from functools import partial
+from operator import itemgetter
+from typing import Any, Final, Generic, TypeVar
 
+from homma.core.fields import CANDLE_FIELDS, CandleField, Kind
 from homma.topics.codec import strip_schema_id
 
 #: No tick outside these years is valid, and time can be added to every date between them.
@@ -22,30 +25,63 @@ _ONE_SPELLING: Final = re.compile(r"[A-Za-z0-9 ._:-]+")
 #: (source, symbol)
 SeriesKey = tuple[str, str]
 
+#: The fields in a candle's `values`: all that are public, without the start.
+PUBLIC_VALUES: Final = tuple(f for f in CANDLE_FIELDS if f.public and f.json != "dateTime")
+_INDEX: Final = {field.column: index for index, field in enumerate(PUBLIC_VALUES)}
+#: Of the fields that older records lack: the index, and that of the field with the same value.
+_SAME_VALUES: Final = tuple(
+    (_INDEX[field.column], _INDEX[field.if_absent]) for field in PUBLIC_VALUES if field.if_absent
+)
+T = TypeVar("T")
+
+
+def may_be_null(field: CandleField) -> bool:
+    """Whether a candle may have no value of a field, because its engine does not record it."""
+    return not field.in_every_record and not field.if_absent
+
+
+class _Value(Generic[T]):
+    """An attribute of a candle that reads one of its `values`."""
+
+    def __init__(self, column: str) -> None:
+        self._index = _INDEX[column]
+
+    def __get__(self, candle: "Candle", owner: type) -> T:
+        value: T = candle.values[self._index]
+        return value
+
 
 @dataclass(frozen=True, slots=True)
 class Candle:
     """A candle from a record. `start` is UTC, and `text` is the record's value.
 
-    `is_final` and `revision` are None if another engine wrote the record.
+    `values` has the PUBLIC_VALUES in their order. `is_final` and `revision` are None if another
+    engine wrote the record.
     """
 
-    source: str
-    symbol: str
+    series: SeriesKey
     start: datetime
-    open: float
-    high: float
-    low: float
-    close: float
-    volume: int
-    is_final: bool | None
-    revision: int | None
+    values: tuple[Any, ...]
     text: bytes
 
+    open = _Value[float]("open")
+    high = _Value[float]("high")
+    low = _Value[float]("low")
+    close = _Value[float]("close")
+    volume = _Value[int]("volume")
+    tick_count = _Value[int]("tick_count")
+    is_final = _Value[bool | None]("is_final")
+    revision = _Value[int | None]("revision")
+
     @property
-    def series(self) -> SeriesKey:
-        """The series of the candle."""
-        return self.source, self.symbol
+    def source(self) -> str:
+        """The source of the ticks."""
+        return self.series[0]
+
+    @property
+    def symbol(self) -> str:
+        """The symbol of the instrument."""
+        return self.series[1]
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,14 +104,18 @@ class CandleRecord:
 
 @dataclass(frozen=True, slots=True)
 class _StoredCandle:
-    """A candle and its record, without the record's value."""
+    """A candle and the fields of its record, without the record's value."""
 
     candle: Candle
-    record: CandleRecord
+    partition: int
+    offset: int
+    timestamp_ms: int
+    key: bytes | None
 
 
 #: The candle comes from the lake, not from a record.
 _NO_PARTITION: Final = -1
+_FROM_LAKE: Final = CandleRecord(_NO_PARTITION, -1, -1, None, None)
 
 
 def read_candle(value: bytes) -> Candle | None:
@@ -83,24 +123,23 @@ def read_candle(value: bytes) -> Candle | None:
     value = strip_schema_id(value)
     try:
         fields = json.loads(value)
-        candle = Candle(
-            source=str(fields["source"]),
-            symbol=str(fields["symbol"]),
-            start=_instant(fields["dateTime"]),
-            open=float(fields["open"]),
-            high=float(fields["high"]),
-            low=float(fields["low"]),
-            close=float(fields["close"]),
-            volume=int(fields["volume"]),
-            is_final=_typed(fields.get("isFinal"), bool),
-            revision=_typed(fields.get("revision"), int),
-            text=value,
-        )
+        get = fields.get
+        series = str(fields["source"]), str(fields["symbol"])
+        start = _instant(fields["dateTime"])
+        values = complete([read(get(name)) for name, read in _READERS])
     except (ValueError, KeyError, TypeError, AttributeError, OverflowError, RecursionError):
         return None
     # JSON has no infinity, but Python's parser does.
-    total = candle.open + candle.high + candle.low + candle.close
-    return candle if math.isfinite(total) else None
+    return Candle(series, start, values, value) if math.isfinite(sum(_doubles(values))) else None
+
+
+def complete(values: list[Any]) -> tuple[Any, ...]:
+    """PUBLIC_VALUES of any format version as the current version has them."""
+    for index, other in _SAME_VALUES:
+        # Of two equal numbers, one is stored.
+        if values[index] is None or values[index] == values[other]:
+            values[index] = values[other]
+    return tuple(values)
 
 
 def newest_tick_time(value: bytes) -> datetime | None:
@@ -119,6 +158,41 @@ def _instant(text: str) -> datetime:
 
 def _typed(value: Any, kind: type[Any]) -> Any:
     return value if type(value) is kind else None
+
+
+def _optional_double(value: Any) -> float | None:
+    is_number = type(value) in (int, float) and math.isfinite(value)
+    return float(value) if is_number else None
+
+
+def _optional_instant(value: Any) -> datetime | None:
+    return None if value is None else _instant(value)
+
+
+_REQUIRED: Final[dict[Kind, Callable[[Any], Any]]] = {
+    "string": str,
+    "double": float,
+    "long": int,
+    "int": int,
+    "boolean": bool,
+    "instant": _instant,
+}
+_OPTIONAL: Final[dict[Kind, Callable[[Any], Any]]] = {
+    "string": partial(_typed, kind=str),
+    "double": _optional_double,
+    "long": partial(_typed, kind=int),
+    "int": partial(_typed, kind=int),
+    "boolean": partial(_typed, kind=bool),
+    "instant": _optional_instant,
+}
+#: The name of each of the PUBLIC_VALUES in a record, and how its value is read.
+_READERS: Final = tuple(
+    (field.json, (_REQUIRED if field.in_every_record else _OPTIONAL)[field.kind])
+    for field in PUBLIC_VALUES
+)
+_doubles: Final = itemgetter(
+    *(n for n, f in enumerate(PUBLIC_VALUES) if f.kind == "double" and f.in_every_record)
+)
 
 
 def _full_text(candle: Candle) -> bytes:
@@ -148,6 +222,8 @@ class LatestCandles:
         # JSON can encode in several ways cannot be searched for in the bytes.
         plain = symbol is not None and _ONE_SPELLING.fullmatch(symbol)
         self._needle = symbol.encode() if symbol and plain else b""
+        # One copy of each name: most of them repeat in every record.
+        self._series: dict[SeriesKey, SeriesKey] = {}
         self._candles: dict[SeriesKey, dict[datetime, _StoredCandle]] = {}
         self._starts: dict[SeriesKey, list[datetime]] = {}
         self._partitions: dict[SeriesKey, set[int]] = {}
@@ -168,13 +244,12 @@ class LatestCandles:
             return None
         if self._symbol not in (None, candle.symbol) or self._is_deleted(record):
             return None
-        return self._store(_stored(candle, record, self._text))
+        return self._store(candle, record)
 
     def add_history(self, candles: Iterable[Candle]) -> None:
         """Add candles from the lake. Every record counts as newer than these candles."""
         for candle in candles:
-            record = CandleRecord(_NO_PARTITION, -1, -1, None, None)
-            self._store(_stored(candle, record, self._text))
+            self._store(candle, _FROM_LAKE)
 
     def end_backfill(self) -> None:
         """From now on, every record is newer than all before, so tombstones can be forgotten."""
@@ -187,7 +262,7 @@ class LatestCandles:
         if location is None:
             return False
         stored = self._candles[location[0]][location[1]]
-        return stored.candle.revision is not None and _is_newer(stored.record, record)
+        return stored.candle.revision is not None and _is_newer(stored, record)
 
     def _is_deleted(self, record: CandleRecord) -> bool:
         tombstone = self._tombstones.get(record.key or b"")
@@ -202,13 +277,20 @@ class LatestCandles:
             return None
         series, start = self._of_key[key]
         stored = self._candles[series][start]
-        if stored.record.key != record.key or not _is_newer(record, stored.record):
+        if stored.key != record.key or not _is_newer(record, stored):
             return None
         self._remove(series, start)
         return DeletedCandle(stored.candle)
 
-    def _store(self, new: _StoredCandle) -> Candle | None:
-        series, start = new.candle.series, new.candle.start
+    def _store(self, candle: Candle, record: CandleRecord) -> Candle | None:
+        series, start = self._series.setdefault(candle.series, candle.series), candle.start
+        new = _StoredCandle(
+            Candle(series, start, candle.values, self._text(candle)),
+            record.partition,
+            record.offset,
+            record.timestamp_ms,
+            record.key,
+        )
         candles = self._candles.setdefault(series, {})
         old = candles.get(start)
         if old is not None and not self._replaces(new, old):
@@ -216,12 +298,12 @@ class LatestCandles:
         if old is None:
             insort(self._starts.setdefault(series, []), start)
         else:
-            self._of_key.pop(old.record.key or b"", None)
-        if new.record.partition != _NO_PARTITION and new.candle.revision is not None:
-            self._partitions.setdefault(series, set()).add(new.record.partition)
+            self._of_key.pop(old.key or b"", None)
+        if new.partition != _NO_PARTITION and candle.revision is not None:
+            self._partitions.setdefault(series, set()).add(new.partition)
         candles[start] = new
-        if new.record.key is not None:
-            self._of_key[new.record.key] = (series, start)
+        if new.key is not None:
+            self._of_key[new.key] = (series, start)
         # Not for every candle, because it takes some time.
         if len(candles) > 2 * self.keep + 10:
             self._trim(series)
@@ -236,11 +318,11 @@ class LatestCandles:
         stored = self._candles[series].pop(start)
         starts = self._starts[series]
         starts.pop(bisect_left(starts, start))
-        self._of_key.pop(stored.record.key or b"", None)
+        self._of_key.pop(stored.key or b"", None)
 
     def _replaces(self, new: _StoredCandle, old: _StoredCandle) -> bool:
         """Whether `new` replaces `old`. The record of `new` may be the older of the two."""
-        newer, older = (new, old) if _is_newer(new.record, old.record) else (old, new)
+        newer, older = (new, old) if _is_newer(new, old) else (old, new)
         if not _is_superseded(newer, by=older):
             return newer is new
         self.superseded += 1
@@ -283,12 +365,7 @@ class LatestCandles:
         return len(self._partitions.get(series, ())) > 1
 
 
-def _stored(candle: Candle, record: CandleRecord, text: Callable[[Candle], bytes]) -> _StoredCandle:
-    trimmed = replace(candle, text=text(candle))
-    return _StoredCandle(trimmed, replace(record, value=None))
-
-
-def _is_newer(a: CandleRecord, b: CandleRecord) -> bool:
+def _is_newer(a: CandleRecord | _StoredCandle, b: CandleRecord | _StoredCandle) -> bool:
     """Whether record `a` was written after record `b`."""
     if a.partition == b.partition:
         return a.offset > b.offset

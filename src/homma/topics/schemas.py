@@ -9,8 +9,16 @@ timestamp of its record.
 import re
 from typing import Any, Final
 
-from homma.core.tick import FIELDS, INSTANT_PATTERN, NAME_PATTERN, Field
-from homma.topics.codec import CANDLE_JSON
+from homma.core.fields import (
+    CANDLE_FIELDS,
+    INSTANT_PATTERN,
+    NAME_PATTERN,
+    TICK_FIELDS,
+    CandleField,
+    Kind,
+    TickField,
+)
+from homma.topics.codec import CANDLE_KEY
 
 Schema = dict[str, Any]
 
@@ -58,50 +66,9 @@ _NUMBER: Final[Schema] = {"type": "number", "minimum": -_LARGEST, "maximum": _LA
 # A number or a boolean is read as its text.
 _TICK_NAME: Final[Schema] = {"type": ["string", "number", "boolean"], **_name()}
 
-_TICK: Final[dict[str, Schema]] = {
-    "source": _TICK_NAME,
-    "symbol": _TICK_NAME,
-    "ask": _PRICE,
-    "bid": _PRICE,
-    "mid": _PRICE,
-    "number": _WHOLE,
-    "dateTime": _instant(_FRACTION),
-    "receiveDateTime": _instant(_FRACTION),
-    "askMarkup": _NUMBER,
-    "bidMarkup": _NUMBER,
-    "isTradable": {"type": "boolean"},
-}
-
 _CANDLE_NAME: Final[Schema] = {"type": "string", **_name()}
-_START: Final = _instant(r"\.[0-9]{3}")
-_TICK_TIME: Final = _instant(r"\.[0-9]{6}")
-#: The schema and the description of each field.
-_CANDLE: Final[dict[str, tuple[Schema, str]]] = {
-    "source": (_CANDLE_NAME, "Source of the ticks. Source and symbol identify the series."),
-    "symbol": (_CANDLE_NAME, "Symbol of the instrument."),
-    "dateTime": (_START, "Start of the interval, UTC."),
-    "open": (_PRICE, "Price of the first tick, ordered by dateTime, then number."),
-    "high": (_PRICE, "Highest price."),
-    "low": (_PRICE, "Lowest price."),
-    "close": (_PRICE, "Price of the last tick, ordered by dateTime, then number."),
-    "volume": ({**_WHOLE, "minimum": 1}, "Number of ticks. Duplicates count once."),
-    "openDateTime": (_TICK_TIME, "dateTime of the first tick, UTC."),
-    "openNumber": (_WHOLE, "number of the first tick."),
-    "closeDateTime": (_TICK_TIME, "dateTime of the last tick, UTC."),
-    "closeNumber": (_WHOLE, "number of the last tick."),
-    "isFinal": (
-        {"type": "boolean"},
-        "Whether the watermark of the series has passed the end of the interval. Never changes "
-        "back to false.",
-    ),
-    "revision": (
-        {"type": "integer", "minimum": 0, "maximum": _INT32},
-        "0 while the candle is open, 1 when it becomes final, plus 1 for each correction.",
-    ),
-    "updateDateTime": (_TICK_TIME, "Wall-clock time at which the engine wrote the record, UTC."),
-}
-#: Fields that engines without their own state cannot provide.
-_OPTIONAL: Final = ("isFinal", "revision", "updateDateTime")
+_INT: Final[Schema] = {"type": "integer", "minimum": 0, "maximum": _INT32}
+_BOOLEAN: Final[Schema] = {"type": "boolean"}
 
 
 def tick() -> Schema:
@@ -112,15 +79,24 @@ def tick() -> Schema:
         "description": "Value of a record in stock_ticks. Unknown fields are ignored. A null "
         "field counts as absent.",
         "type": "object",
-        "required": [field.name for field in FIELDS if field.required],
-        "properties": {field.name: _of_field(field) for field in FIELDS},
+        "required": [field.json for field in TICK_FIELDS if field.required],
+        "properties": {field.json: _of_field(field) for field in TICK_FIELDS},
         "additionalProperties": True,
     }
 
 
-def _of_field(field: Field) -> Schema:
-    schema = _TICK[field.name] if field.required else _or_null(_TICK[field.name])
-    return {"description": field.rule, **schema}
+def _of_field(field: TickField) -> Schema:
+    price = _PRICE if field.required else _NUMBER
+    schemas: dict[Kind, Schema] = {
+        "string": _TICK_NAME,
+        "double": price,
+        "long": _WHOLE,
+        "int": _INT,
+        "boolean": _BOOLEAN,
+        "instant": _instant(_FRACTION),
+    }
+    schema = schemas[field.kind]
+    return {"description": field.rule, **(schema if field.required else _or_null(schema))}
 
 
 def candle() -> Schema:
@@ -132,8 +108,8 @@ def candle() -> Schema:
         "key is the current candle. A record without a value (a tombstone) deletes the candle. "
         "homma writes all fields. Other engines may omit the fields that are not required.",
         "type": "object",
-        "required": [name for name in CANDLE_JSON if name not in _OPTIONAL],
-        "properties": {name: _candle_field(name) for name in CANDLE_JSON},
+        "required": [field.json for field in CANDLE_FIELDS if field.in_every_record],
+        "properties": {field.json: _candle_field(field) for field in CANDLE_FIELDS},
         # The revision of an open candle is 0; that of a final candle is at least 1.
         "if": {"properties": {"isFinal": {"const": False}}, "required": ["isFinal"]},
         "then": {"properties": {"revision": {"enum": [0, None]}}},
@@ -145,14 +121,26 @@ def candle() -> Schema:
     }
 
 
-def _candle_field(name: str) -> Schema:
-    schema, meaning = _CANDLE[name]
-    return {"description": meaning, **(_or_null(schema) if name in _OPTIONAL else schema)}
+def _candle_field(field: CandleField) -> Schema:
+    schemas: dict[Kind, Schema] = {
+        "string": _CANDLE_NAME,
+        "double": _PRICE,
+        # A candle has at least one tick.
+        "long": {**_WHOLE, "minimum": 1} if field.unit == "ticks" else _WHOLE,
+        "int": _INT,
+        "boolean": _BOOLEAN,
+        "instant": _instant(rf"\.[0-9]{{{field.digits}}}"),
+    }
+    schema = schemas[field.kind]
+    return {
+        "description": field.meaning,
+        **(schema if field.in_every_record else _or_null(schema)),
+    }
 
 
 def candle_key() -> Schema:
     """The schema of the candle keys that homma writes. Other engines may write other keys."""
-    names = ("source", "symbol", "dateTime")
+    fields = [field for field in CANDLE_FIELDS if field.json in CANDLE_KEY]
     return {
         "$schema": DIALECT,
         "title": "candle key",
@@ -160,8 +148,8 @@ def candle_key() -> Schema:
         "and non-ASCII characters unescaped. Consumers should read source, symbol and dateTime "
         "from the value, because other engines may write other keys.",
         "type": "object",
-        "required": list(names),
-        "properties": {name: _candle_field(name) for name in names},
+        "required": list(CANDLE_KEY),
+        "properties": {field.json: _candle_field(field) for field in fields},
         "additionalProperties": False,
     }
 

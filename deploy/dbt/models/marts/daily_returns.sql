@@ -1,3 +1,4 @@
+{{ config(enabled=has_intervals(["1day", "5min"])) }}
 -- Closing prices of final days, their returns and volatility.
 with days as (
     select

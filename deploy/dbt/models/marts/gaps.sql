@@ -1,3 +1,4 @@
+{{ config(enabled=has_intervals(["1min"])) }}
 -- Times without 1-minute candles of a series for more than `gap_minutes`.
 with steps as (
     select

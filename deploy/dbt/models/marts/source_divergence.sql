@@ -1,4 +1,4 @@
-{{ config(materialized="incremental", incremental_strategy="merge", unique_key=["symbol", "source", "other_source", "date_time"]) }}
+{{ config(enabled=has_intervals(["1min"]), materialized="incremental", incremental_strategy="merge", unique_key=["symbol", "source", "other_source", "date_time"]) }}
 -- Divergence of two sources of one symbol per day, over the minutes that both have.
 with minutes as (
     select

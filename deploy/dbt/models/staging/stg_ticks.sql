@@ -1,7 +1,5 @@
 -- Each tick once: of duplicates, the one with the smallest offset.
-select
-    source, symbol, date_time, number, ask, bid, mid, ask_markup, bid_markup, is_tradable,
-    receive_date_time, copies
+select {{ tick_columns() | map(attribute="name") | join(", ") }}, copies
 from (
     select
         *,

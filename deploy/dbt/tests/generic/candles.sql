@@ -21,18 +21,18 @@ group by source, symbol, date_time
 having count(*) > 1
 {% endtest %}
 
-{# Ticks without a candle, up to the newest final candle. Ticks dropped as late have no candle until
+{# Ticks without a candle of this interval, up to the newest final candle. Ticks dropped as late have no candle until
    `homma repair --late`. #}
-{% test no_gap_where_ticks_exist(model, ticks) %}
+{% test no_gap_where_ticks_exist(model, interval, ticks) %}
 with over as (
     select source, symbol, max(date_time) as newest from {{ model }} where is_final group by source, symbol
 ),
 
 expected as (
-    select distinct t.source, t.symbol, {{ start_of("1min", "t.date_time") }} as date_time
+    select distinct t.source, t.symbol, {{ start_of(interval, "t.date_time") }} as date_time
     from {{ ticks }} as t
     inner join over on t.source = over.source and t.symbol = over.symbol and t.date_time < over.newest
-    where t.date_time >= {{ checked_since(model) }}
+    where t.date_time >= {{ checked_since(model, interval) }}
 )
 
 select expected.*
@@ -52,8 +52,9 @@ with coarse as (
 finer as (
     select
         source, symbol, {{ start_of(interval, "date_time") }} as date_time,
-        min_by(open, date_time) as open, max(high) as high, min(low) as low,
-        max_by(close, date_time) as close, sum(volume) as volume,
+        {%- for column in candle_columns() if column.merge %}
+        {{ rolled_up(column) }} as {{ column.name }},
+        {%- endfor %}
         max(update_date_time) as update_date_time
     from {{ of }}
     where {{ start_of(interval, "date_time") }} >= {{ checked_since(model, interval) }}
@@ -70,11 +71,7 @@ where
     and coalesce(greatest(
         coalesce(c.update_date_time, f.update_date_time), coalesce(f.update_date_time, c.update_date_time)
     ) <= least(a.written, b.written), true)
-    and (
-        c.open is distinct from f.open or c.high is distinct from f.high
-        or c.low is distinct from f.low or c.close is distinct from f.close
-        or c.volume is distinct from f.volume
-    )
+    and ({{ differs("c", "f") }})
 {% endtest %}
 
 {# Each final candle in the lake equals the newest record in the topic, up to the lake's end. #}
@@ -87,9 +84,5 @@ where
     l.is_final
     and l.update_date_time <= w.written
     and coalesce(k.update_date_time <= l.update_date_time, true)
-    and (
-        l.open is distinct from k.open or l.high is distinct from k.high
-        or l.low is distinct from k.low or l.close is distinct from k.close
-        or l.volume is distinct from k.volume or l.revision is distinct from k.revision
-    )
+    and ({{ differs("l", "k") }} or l.revision is distinct from k.revision)
 {% endtest %}

@@ -7,11 +7,15 @@ having count(*) > 1
 
 {# The contract of a tick, as far as SQL can check it. #}
 {% test plausible_ticks(model) %}
-select source, symbol, date_time, number, ask, bid, mid
+select source, symbol, date_time, number
+    {%- for column in tick_columns() if column.required and column.type == "double" %}, {{ column.name }}{% endfor %}
 from {{ model }}
 where
     date_time >= {{ checked_since(model) }}
     and not (
-        number >= 0 and is_finite(ask) and is_finite(bid) and is_finite(mid) and ask > 0 and bid > 0 and mid > 0
+        number >= 0
+        {%- for column in tick_columns() if column.required and column.type == "double" %}
+        and is_finite({{ column.name }}) and {{ column.name }} > 0
+        {%- endfor %}
     )
 {% endtest %}

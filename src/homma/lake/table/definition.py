@@ -6,8 +6,10 @@ from typing import Final
 from pyiceberg.partitioning import PartitionField, PartitionSpec
 from pyiceberg.schema import Schema
 from pyiceberg.table import Table as Iceberg
+from pyiceberg.table import Transaction
 from pyiceberg.table.sorting import SortField, SortOrder
-from pyiceberg.transforms import DayTransform, IdentityTransform, MonthTransform, Transform
+from pyiceberg.transforms import DayTransform, IdentityTransform, MonthTransform
+from pyiceberg.transforms import Transform as IcebergTransform
 from pyiceberg.types import (
     BooleanType,
     DoubleType,
@@ -20,8 +22,9 @@ from pyiceberg.types import (
 )
 
 from homma.errors import TableMismatch
-from homma.lake.schema import Kind, TableSpec
-from homma.lake.schema import Transform as TransformName
+from homma.lake.schema import Column, Kind, TableSpec, Transform
+from homma.topics import formats
+from homma.topics.formats import CURRENT, format_of
 
 _TYPES: Final[dict[Kind, PrimitiveType]] = {
     "string": StringType(),
@@ -31,12 +34,14 @@ _TYPES: Final[dict[Kind, PrimitiveType]] = {
     "boolean": BooleanType(),
     "timestamptz": TimestamptzType(),
 }
-_TRANSFORMS: Final[dict[TransformName, Transform]] = {  # type: ignore[type-arg]
+_TRANSFORMS: Final[dict[Transform, IcebergTransform]] = {  # type: ignore[type-arg]
     "identity": IdentityTransform(),
     "day": DayTransform(),
     "month": MonthTransform(),
 }
 _FIRST_PARTITION_ID: Final = 1000
+#: The property of a table with its format version. A table of format 1 does not have it.
+FORMAT: Final = f"homma.{formats.FORMAT}"
 #: Keep the cost of a commit constant as the table grows.
 PROPERTIES: Final = {
     "format-version": "2",
@@ -88,22 +93,26 @@ def sort_order(spec: TableSpec, schema: Schema) -> SortOrder:
 
 def properties(spec: TableSpec) -> dict[str, str]:
     """The properties of a new table."""
-    return {**PROPERTIES, "comment": spec.comment}
+    return {**PROPERTIES, "comment": spec.comment, FORMAT: str(CURRENT)}
 
 
 def must_match(iceberg: Iceberg, spec: TableSpec) -> None:
-    """Raise TableMismatch for other columns (also for additional ones) or partitions."""
+    """Raise TableMismatch for other columns (also for additional ones) or partitions.
+
+    Columns are matched by name. A table of an older format may lack optional columns. Raises
+    StateError if a newer homma wrote the table.
+    """
     name = ".".join(iceberg.name())
-    expected = [(c.name, str(_TYPES[c.kind]), c.required) for c in spec.columns]
+    version = table_format(iceberg)
+    absent = {c.name for c in missing_columns(iceberg, spec)} if version < CURRENT else ()
+    expected = [
+        (c.name, str(_TYPES[c.kind]), c.required) for c in spec.columns if c.name not in absent
+    ]
     actual = [(f.name, str(f.field_type), f.required) for f in iceberg.schema().fields]
-    if actual != expected:
-        missing = [_column(*row) for row in expected if row not in actual]
-        extra = [_column(*row) for row in actual if row not in expected]
-        difference = (
-            f"lacks {', '.join(missing)}"
-            if missing
-            else f"has {', '.join(extra) or 'a different column order'}"
-        )
+    missing = [_column(*row) for row in expected if row not in actual]
+    extra = [_column(*row) for row in actual if row not in expected]
+    if missing or extra:
+        difference = f"lacks {', '.join(missing)}" if missing else f"has {', '.join(extra)}"
         raise TableMismatch(
             f"table {name} has a different schema: it {difference}",
             "rename or drop that table, or choose another --namespace",
@@ -119,6 +128,34 @@ def must_match(iceberg: Iceberg, spec: TableSpec) -> None:
             f"{_partitions(expected_partitions)}",
             "rename or drop that table, or choose another --namespace",
         )
+
+
+def table_format(iceberg: Iceberg) -> int:
+    """The format version of a table. Raises StateError if a newer homma wrote the table."""
+    text = iceberg.properties.get(FORMAT, "1")
+    name = ".".join(iceberg.name())
+    if not text.isdecimal():
+        raise TableMismatch(
+            f"the property {FORMAT} of table {name} is not a format version ({text[:40]})",
+            f"set the property to the table's format: 1, or up to {CURRENT}",
+        )
+    return format_of(int(text), f"table {name}")
+
+
+def missing_columns(iceberg: Iceberg, spec: TableSpec) -> list[Column]:
+    """The optional columns that a table does not have yet."""
+    names = set(iceberg.schema().column_names)
+    return [c for c in spec.columns if c.name not in names and not c.required]
+
+
+def upgrade(transaction: Transaction, iceberg: Iceberg, spec: TableSpec) -> None:
+    """Add the missing columns to a table and set its format, in one commit."""
+    columns = missing_columns(iceberg, spec)
+    if columns:
+        with transaction.update_schema() as update:
+            for column in columns:
+                update.add_column(column.name, _TYPES[column.kind], doc=column.comment)
+    transaction.set_properties({FORMAT: str(CURRENT)})
 
 
 def _partitions(parts: Sequence[tuple[str | None, str]]) -> str:

@@ -4,6 +4,7 @@ Nothing is retried here: a commit is made on the snapshot that was loaded last, 
 `Table.refresh` loads the newest snapshot.
 """
 
+import logging
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
@@ -31,18 +32,22 @@ from pyiceberg.table.snapshots import ancestors_of
 from pyiceberg.table.update import AssertTableUUID
 
 from homma.core.series import NAMES, encode
-from homma.errors import CommitRefused, CommitUnknown, LakeError
+from homma.errors import CommitRefused, CommitUnknown, LakeError, LakeUnreachable, TableMismatch
 from homma.lake.offsets import Offsets, read_offsets
-from homma.lake.schema import TableSpec
-from homma.lake.table import maintenance
+from homma.lake.schema import Column, TableSpec, schema_of
+from homma.lake.table import definition, maintenance
 from homma.lake.table.catalog_client import Properties, translate_error, translated_errors
 from homma.lake.table.snapshots import CachedTransaction, MergingOverwrite, operation
+from homma.topics.formats import CURRENT
+
+log = logging.getLogger("homma.lake")
 
 #: Keys in the snapshot summary of our commits, and in the table's properties.
 OFFSETS: Final = "homma.offsets"
 COMMIT_ID: Final = "homma.commit-id"
 SINK: Final = "homma.sink"
 _EVER_US: Final = 1 << 62
+_MAX_UPGRADES: Final = 20
 _EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
 
 
@@ -195,19 +200,21 @@ class Table:
     def _rows(
         self, tasks: list[FileScanTask], condition: BooleanExpression, columns: Sequence[str]
     ) -> pl.DataFrame:
-        table_schema = self.spec.schema
-        names = list(columns) or table_schema.names()
-        schema = pl.Schema({name: table_schema[name] for name in names})
+        by_name = {column.name: column for column in self.spec.columns}
+        wanted = [by_name[name] for name in columns] or self.spec.columns
+        schema = schema_of(wanted)
         if not tasks:
             return pl.DataFrame(schema=schema)
         metadata = self._iceberg.metadata
+        needed = {*schema, *(column.if_null for column in wanted)}
+        stored = needed.intersection(metadata.schema().column_names)
         with translated_errors(f"reading {self.name}", self._properties):
             arrow = ArrowScan(
-                metadata, self._iceberg.io, metadata.schema().select(*names), condition
+                metadata, self._iceberg.io, metadata.schema().select(*stored), condition
             ).to_table(tasks)
         frame = pl.from_arrow(arrow)
         assert isinstance(frame, pl.DataFrame)
-        return frame.select(names).cast(schema)
+        return _upgraded(frame, wanted, schema)
 
     # --- maintenance ---------------------------------------------------------------------------
 
@@ -231,6 +238,24 @@ class Table:
 
     # --- writing -------------------------------------------------------------------------------
 
+    def upgrade(self) -> None:
+        """Upgrade a table of an older format: add its missing columns, in one commit."""
+        for _ in range(_MAX_UPGRADES):
+            if definition.table_format(self._iceberg) == CURRENT:
+                return
+            with translated_errors(f"upgrading {self.name}", self._properties):
+                transaction = CachedTransaction(self._iceberg)
+                definition.upgrade(transaction, self._iceberg, self.spec)
+            try:
+                self._send(transaction)
+            except (CommitRefused, CommitUnknown) as error:
+                log.warning("%s", error)
+                self.refresh()
+                definition.must_match(self._iceberg, self.spec)
+        raise LakeUnreachable(
+            f"table {self.name} could not be upgraded", "start the catalog, then try again"
+        )
+
     def upload(self, rows: pl.DataFrame) -> Uploaded:
         """Write rows to data files of their partitions; invisible until they are committed."""
         schema = self.spec.schema
@@ -242,6 +267,12 @@ class Table:
                 )
         if ordered.is_empty():
             return Uploaded(0, ())
+        missing = definition.missing_columns(self._iceberg, self.spec)
+        if missing:
+            raise TableMismatch(
+                f"table {self.name} lacks {', '.join(column.name for column in missing)}",
+                "start `homma land`, which upgrades the table",
+            )
         table = ordered.to_arrow(compat_level=pl.CompatLevel.oldest())
         assert isinstance(table, pa.Table)
         with translated_errors(f"writing to {self.name}", self._properties):
@@ -296,6 +327,14 @@ class Table:
             raise CommitUnknown(why.problem, why.remedy) from error
         iceberg.metadata, iceberg.metadata_location = answer.metadata, answer.metadata_location
         iceberg.catalog._delete_old_metadata(iceberg.io, before, answer.metadata)
+
+
+def _upgraded(rows: pl.DataFrame, columns: Iterable[Column], schema: pl.Schema) -> pl.DataFrame:
+    """Rows with the columns of `schema`, also those that older formats lack."""
+    absent = [name for name in schema if name not in rows.columns]
+    complete = rows.with_columns(pl.lit(None, schema[name]).alias(name) for name in absent)
+    filled = [pl.col(c.name).fill_null(pl.col(c.if_null)) for c in columns if c.if_null]
+    return complete.with_columns(filled).select(schema.names()).cast(schema)
 
 
 def _sorted(rows: pl.DataFrame, by: Sequence[str]) -> pl.DataFrame:

@@ -19,14 +19,15 @@ from grafana_foundation_sdk.models.dashboard import (
     VariableRefresh,
 )
 
-from homma.core.interval import INTERVALS, MINUTE_US, Interval
+from homma.core.calendar import Calendar
+from homma.core.fields import CANDLE_FIELDS
+from homma.core.interval import SECOND_US, Interval
+from homma.lake.schema import CANDLE_COLUMNS, candle_table
 from homma.rendered.grafana import queries
 
 #: Catalog and schema of the tables; a variable, for lakes with other names.
 _LAKE: Final = "iceberg.market_data"
 _SELECTED: Final = "${lake}.candle_${interval}_iceberg"
-#: The smallest table that has every series.
-_COARSEST: Final = f"${{lake}}.candle_{INTERVALS[-1].name}_iceberg"
 _ONE_SERIES: Final = "source = ${source:sqlstring} AND symbol = ${symbol:sqlstring}"
 _TIME: Final = "$__timeFilter(date_time)"
 #: More candles than a screen has columns would only take longer.
@@ -35,12 +36,18 @@ _MAX_CANDLES: Final = 2000
 _CANDLES_PER_PANEL: Final = 100
 
 
-def dashboard() -> str:
+#: Units of a panel's time range, longest first, in seconds.
+_UNITS: Final = (("d", 86_400), ("h", 3600), ("m", 60), ("s", 1))
+
+
+def dashboard(calendar: Calendar) -> str:
     """The dashboard's JSON."""
+    # The smallest table that has every series.
+    coarsest = _table(calendar.coarsest)
     board = (
         build.Dashboard("Candles")
         .uid("homma-candles")
-        .description("Candles of 11 intervals, from the lake through Trino.")
+        .description(_description(calendar))
         .tags(["homma"])
         .timezone("utc")
         .week_start("monday")
@@ -51,27 +58,34 @@ def dashboard() -> str:
         .with_variable(queries.source(queries.TRINO, "Trino"))
         .with_variable(build.ConstantVariable("lake").value(_LAKE))
         .with_variable(
-            _query_variable(
-                "source", "SELECT DISTINCT source FROM ${lake}.candle_1month_iceberg ORDER BY 1"
-            )
+            _query_variable("source", f"SELECT DISTINCT source FROM {coarsest} ORDER BY 1")
         )
         .with_variable(
             _query_variable(
                 "symbol",
-                f"SELECT DISTINCT symbol FROM {_COARSEST}"
+                f"SELECT DISTINCT symbol FROM {coarsest}"
                 " WHERE source = ${source:sqlstring} ORDER BY 1",
             )
         )
-        .with_variable(_interval_variable())
+        .with_variable(_interval_variable(calendar))
         .with_panel(_candles())
         .with_panel(_newest())
         .with_panel(_close_by_source())
         .with_panel(_divergence())
         .with_row(build.Row("All intervals of $source $symbol"))
     )
-    for interval in INTERVALS:
+    for interval in calendar:
         board = board.with_panel(_small_candles(interval))
     return queries.to_json(board)
+
+
+def _description(calendar: Calendar) -> str:
+    count = len(calendar.intervals)
+    return f"Candles of {count} interval{'s'[: count != 1]}, from the lake through Trino."
+
+
+def _table(interval: Interval) -> str:
+    return f"${{lake}}.{candle_table(interval).name}"
 
 
 def _query_variable(name: str, sql: str) -> build.QueryVariable:
@@ -84,13 +98,13 @@ def _query_variable(name: str, sql: str) -> build.QueryVariable:
     )
 
 
-def _interval_variable() -> build.CustomVariable:
-    first = INTERVALS[0]
+def _interval_variable(calendar: Calendar) -> build.CustomVariable:
+    first = calendar.finest
     return (
         build.CustomVariable("interval")
         .label("interval")
-        .values(",".join(f"{i.code} : {i.name}" for i in INTERVALS))
-        .options([queries.option(i.code, i.name, selected=i is first) for i in INTERVALS])
+        .values(",".join(f"{i.code} : {i.name}" for i in calendar))
+        .options([queries.option(i.code, i.name, selected=i is first) for i in calendar])
         .current(queries.option(first.code, first.name, selected=True))
     )
 
@@ -147,15 +161,26 @@ def _candles() -> candlestick.Panel:
 
 
 def _small_candles(interval: Interval) -> candlestick.Panel:
-    minutes = _CANDLES_PER_PANEL * interval.longest_us // MINUTE_US
-    span = f"{minutes}m" if minutes % 60 else f"{minutes // 60}h"
-    span = span if minutes % 1440 else f"{minutes // 1440}d"
+    seconds = _CANDLES_PER_PANEL * interval.longest_us // SECOND_US
+    unit, length = next((u, length) for u, length in _UNITS if seconds % length == 0)
     return (
-        _panel(interval.code, f"${{lake}}.candle_{interval.name}_iceberg")
-        .time_from(span)
+        _panel(interval.code, _table(interval))
+        .time_from(f"{seconds // length}{unit}")
         .span(8)
         .height(8)
     )
+
+
+def _newest_columns() -> str:
+    """Series and time, all that the API shows of a candle, and when it was written."""
+    if_null = {column.name: column.if_null for column in CANDLE_COLUMNS}
+    columns = ["date_time AS time", "source", "symbol"]
+    for field in CANDLE_FIELDS:
+        name = field.column
+        if field.public and name != "date_time":
+            other = if_null[name]
+            columns.append(f"coalesce({name}, {other}) AS {name}" if other else name)
+    return ", ".join([*columns, "update_date_time"])
 
 
 def _newest() -> tables.Panel:
@@ -166,8 +191,7 @@ def _newest() -> tables.Panel:
         .with_target(
             queries.table(
                 f"""\
-SELECT date_time AS time, source, symbol, open, high, low, close, volume, is_final, revision,
-  update_date_time
+SELECT {_newest_columns()}
 FROM {_SELECTED}
 WHERE {_TIME}
 ORDER BY date_time DESC, source, symbol

@@ -6,6 +6,7 @@ from typing import Final
 from confluent_kafka import Consumer, KafkaException, TopicPartition
 from confluent_kafka import KafkaError as Code
 
+from homma.topics.formats import format_of_headers
 from homma.topics.kafka.connection import (
     Connection,
     call_kafka,
@@ -113,7 +114,8 @@ class Follower:
 
 
 def candle_record(message: Message) -> CandleRecord:
-    """Convert a message to a CandleRecord."""
+    """Convert a message to a CandleRecord. Raises StateError if a newer homma wrote it."""
+    format_of_headers(dict(message.headers() or ()), f"a candle in {message.topic()}")
     return CandleRecord(
         partition=message.partition() or 0,
         offset=message.offset() or 0,

@@ -6,8 +6,10 @@ from typing import Final
 import polars as pl
 from polars.exceptions import ComputeError
 
+from homma.core.interval import BY_CODE, CLOCK
 from homma.topics import codec
 from homma.topics.contract import Topics
+from homma.topics.formats import format_of_headers
 from homma.topics.kafka.reading import Message, Range, Reader
 from homma.topics.offset_metadata import TICKS_BEFORE
 
@@ -37,11 +39,11 @@ class PublishedCandles:
         self._topics = topics
         self._partitions = partitions
         self._select = select
-        self._codes = {topic: code for code, topic in enumerate(topics.candles)}
+        self._codes = {topic: code for code, topic in topics.candles.items()}
         self._next: dict[tuple[str, int], int] = {}
-        self._candles = _frame([], 0)
+        self._candles = _frame([], CLOCK.code)
         #: By interval: retention deleted the records before this timestamp, in milliseconds.
-        self.retained_from_ms: dict[int, int] = {}
+        self.retained_from_ms: dict[str, int] = {}
         self.bad = 0
 
     def refresh(self, partitions: Sequence[int] | None = None) -> None:
@@ -69,13 +71,13 @@ class PublishedCandles:
                 frames = [_newest(frames)]
         self._candles = _newest(frames)
 
-    def _note_retention(self, code: int, topic: str, partition: int, available: Range) -> None:
+    def _note_retention(self, code: str, topic: str, partition: int, available: Range) -> None:
         for batch in self._reader.read(partition, {topic: available}, _IDLE_S):
             oldest_ms = min(message.timestamp()[1] for message in batch)
             self.retained_from_ms[code] = max(oldest_ms, self.retained_from_ms.get(code, 0))
             return
 
-    def _read(self, messages: list[Message], code: int) -> pl.DataFrame:
+    def _read(self, messages: list[Message], code: str) -> pl.DataFrame:
         try:
             return _frame(messages, code)
         except ComputeError:
@@ -93,20 +95,23 @@ class PublishedCandles:
         return self._candles
 
 
-def _frame(messages: list[Message], code: int) -> pl.DataFrame:
+def _frame(messages: list[Message], code: str) -> pl.DataFrame:
     # The key of a tombstone has some fields of a candle's value; the others become null.
     values = [message.value() or message.key() or b"{}" for message in messages]
-    ticks_before = [dict(message.headers() or ()).get(TICKS_BEFORE) for message in messages]
+    headers = [dict(message.headers() or ()) for message in messages]
+    for record_headers in headers:
+        format_of_headers(record_headers, f"a candle of {code}")
+    ticks_before = [record_headers.get(TICKS_BEFORE) for record_headers in headers]
     record = {
         "partition": [message.partition() for message in messages],
         "offset": [message.offset() for message in messages],
         "timestamp_ms": [message.timestamp()[1] for message in messages],
         "ticks_before": [None if text is None else int(text) for text in ticks_before],
     }
-    return codec.decode_candles(values, code).hstack(pl.DataFrame(record, schema=RECORD))
+    return codec.decode_candles(values, BY_CODE[code]).hstack(pl.DataFrame(record, schema=RECORD))
 
 
-def _is_candle(message: Message, code: int) -> bool:
+def _is_candle(message: Message, code: str) -> bool:
     try:
         return not _frame([message], code)["start_us"].has_nulls()
     except ComputeError:

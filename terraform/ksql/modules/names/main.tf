@@ -71,40 +71,44 @@ variable "max_cfu" {
 }
 
 variable "topics" {
-  description = "topics.json: every topic of the contract."
-  type = list(object({
-    name    = string
-    candles = bool
-    config  = map(string)
-  }))
+  description = "topics.json: every topic of the contract; those of candles by the interval's code."
+  type = object({
+    ticks   = object({ name = string, config = map(string) })
+    dead    = object({ name = string, config = map(string) })
+    late    = object({ name = string, config = map(string) })
+    candles = map(object({ name = string, config = map(string) }))
+  })
   nullable = false
 
   validation {
-    condition     = length(distinct(var.topics[*].name)) == length(var.topics)
+    condition = length(distinct(concat(
+      [var.topics.ticks.name, var.topics.dead.name, var.topics.late.name],
+      [for topic in values(var.topics.candles) : topic.name],
+    ))) == 3 + length(var.topics.candles)
     error_message = "topics: names must be unique."
   }
 
   validation {
-    condition     = length([for topic in var.topics : topic if topic.candles]) == 11
-    error_message = "topics: there must be 11 candle topics."
+    condition     = length(var.topics.candles) > 0
+    error_message = "topics: there must be a candle topic."
   }
 }
 
 variable "statements" {
-  description = "statements.json: Flink's tables, and the statement `insert`, which runs."
-  type = list(object({
-    name = string
-    text = string
-  }))
+  description = "statements.json: Flink's tables by the interval's code, and the statement that runs."
+  type = object({
+    tables = map(object({ name = string, text = string }))
+    insert = object({ name = string, text = string })
+  })
   nullable = false
 }
 
 locals {
-  # Flink's tables create the candle topics.
-  created = [for topic in var.topics : topic if var.engine == "ksqldb" || !topic.candles]
+  others  = [var.topics.ticks, var.topics.dead, var.topics.late]
+  candles = values(var.topics.candles)
 
-  candles = [for topic in var.topics : topic.name if topic.candles]
-  others  = [for topic in var.topics : topic.name if !topic.candles]
+  # Flink's tables create the candle topics.
+  created = concat(local.others, var.engine == "ksqldb" ? local.candles : [])
 }
 
 output "topics" {
@@ -114,22 +118,27 @@ output "topics" {
 
 output "tables" {
   description = "Flink's tables by name; each creates its topic."
-  value       = { for s in var.statements : s.name => s.text if s.name != "insert" && var.engine == "flink" }
+  value       = { for s in values(var.statements.tables) : s.name => s.text if var.engine == "flink" }
+
+  precondition {
+    condition     = keys(var.statements.tables) == keys(var.topics.candles)
+    error_message = "statements: the intervals must be those of topics; run homma render."
+  }
 }
 
 output "runs" {
   description = "Flink's running statement, by name."
-  value       = { for s in var.statements : s.name => s.text if s.name == "insert" && var.engine == "flink" }
+  value       = { for s in [var.statements.insert] : s.name => s.text if var.engine == "flink" }
 }
 
 output "candle_topics" {
   description = "All candle topics."
-  value       = local.candles
+  value       = local.candles[*].name
 }
 
 output "tick_topic" {
   description = "The tick topic."
-  value       = local.others[0]
+  value       = var.topics.ticks.name
 }
 
 output "accounts" {

@@ -1,6 +1,6 @@
 /** Requests to the server. URLs are relative, as the page may be served below any path. */
 
-import type { Candle } from "./candles";
+import type { Candle } from "./fields";
 import type { Series } from "./state";
 
 export interface Interval {

@@ -54,7 +54,7 @@ export class App {
     });
     this.#market = new Market(
       byId("quotes"), byId("market-filter"),
-      ({ source, symbol }) => `./${toUrl({ ...this.#state, source, symbol, compare: [] })}`,
+      ({ source, symbol }) => `./${toUrl({ ...this.#state, source, symbol, compare: [] }, this.#codes)}`,
       ({ source, symbol }) => this.set({ source, symbol, compare: [], ...(wide.matches ? {} : { market: "off" }) }),
     );
     this.#live = new Live({
@@ -82,7 +82,7 @@ export class App {
   /** Change the state, and add it to the browser's history. */
   set(change: Partial<State>): void {
     const state = fitted({ ...this.#state, ...change }, this.#series);
-    history.pushState(null, "", toUrl(state) || location.pathname);
+    history.pushState(null, "", toUrl(state, this.#codes) || location.pathname);
     this.#goTo(state);
   }
 
@@ -104,7 +104,8 @@ export class App {
     const hasSameCandles = sameCandles(state, this.#state);
     this.#state = state;
     this.#applyStyle();
-    if (!hasSameCandles) void this.#open();
+    // Without a series, there is nothing to open yet.
+    if (!hasSameCandles && state.symbol !== "") void this.#open();
   }
 
   #applyStyle(): void {

@@ -1,17 +1,6 @@
 /** The candles of one series: loaded page by page, updated live, always sorted by time. */
 
-export interface Candle {
-  readonly dateTime: string;
-  /** The interval's start in seconds since the epoch. */
-  readonly time: number;
-  readonly open: number;
-  readonly high: number;
-  readonly low: number;
-  readonly close: number;
-  readonly volume: number;
-  readonly isFinal: boolean | null;
-  readonly revision: number | null;
-}
+import type { Candle } from "./fields";
 
 /** How a candle changed the series. */
 export type Change = "appended" | "replaced" | "inserted";

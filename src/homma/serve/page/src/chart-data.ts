@@ -1,7 +1,8 @@
 /** The candles that the chart shows: one symbol and interval, of one or several sources. */
 
 import { candles as fetchCandles, type CandleQuery } from "./api";
-import { Candles, type Candle, type Change } from "./candles";
+import { Candles, type Change } from "./candles";
+import type { Candle } from "./fields";
 
 const FIRST_PAGE = 500;
 const PAGE = 1000;

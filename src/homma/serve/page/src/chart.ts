@@ -4,7 +4,8 @@ import {
   CandlestickSeries, ColorType, CrosshairMode, HistogramSeries, LineSeries, createChart,
   type CandlestickData, type IChartApi, type ISeriesApi, type Time, type UTCTimestamp,
 } from "lightweight-charts";
-import { isOpen, type Candle, type Candles, type Change } from "./candles";
+import { isOpen, type Candles, type Change } from "./candles";
+import { PRICES, type Candle } from "./fields";
 import { decimalsOf, instantText, priceText, tickText } from "./format";
 
 export interface Colours {
@@ -184,7 +185,7 @@ export class Chart {
 
   #fitDecimals(main: Candles): void {
     const newest = main.all.slice(-DECIMALS_FROM);
-    this.#decimals = decimalsOf(newest.flatMap(({ open, high, low, close }) => [open, high, low, close]));
+    this.#decimals = decimalsOf(newest.flatMap((candle) => PRICES.map((name) => candle[name])));
     for (const series of [this.#candles, ...this.#lines]) series.applyOptions({ priceFormat: this.#priceFormat() });
   }
 

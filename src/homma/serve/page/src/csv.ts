@@ -1,8 +1,6 @@
 /** Candles as CSV (RFC 4180). */
 
-import type { Candle } from "./candles";
-
-const COLUMNS = ["dateTime", "open", "high", "low", "close", "volume", "isFinal", "revision"] as const;
+import { FIELDS, type Candle } from "./fields";
 
 export interface SeriesCandles {
   readonly source: string;
@@ -17,11 +15,11 @@ function cell(value: string | number | boolean | null): string {
 }
 
 export function csv(rows: readonly SeriesCandles[]): string {
-  const lines = [["source", "symbol", "interval", ...COLUMNS].join(",")];
+  const lines = [["source", "symbol", "interval", ...FIELDS].join(",")];
   for (const { source, symbol, interval, candles } of rows) {
     const identity = [source, symbol, interval].map(cell);
     for (const candle of candles) {
-      lines.push([...identity, ...COLUMNS.map((name) => cell(candle[name]))].join(","));
+      lines.push([...identity, ...FIELDS.map((name) => cell(candle[name]))].join(","));
     }
   }
   return lines.join("\r\n") + "\r\n";

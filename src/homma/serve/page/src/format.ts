@@ -23,6 +23,11 @@ export function volumeText(volume: number): string {
   return volume.toLocaleString("en-US", { maximumFractionDigits: 0 });
 }
 
+/** The name of a field in words: "tickCount" is "tick count". */
+export function wordsOf(name: string): string {
+  return name.replaceAll(/[A-Z]/g, (letter) => ` ${letter.toLowerCase()}`);
+}
+
 /** The change from `from` to `to` in percent, with its sign. */
 export function changeText(from: number, to: number): string {
   if (from === 0) return "";
@@ -38,6 +43,7 @@ interface Parts {
   readonly day: string;
   readonly hour: string;
   readonly minute: string;
+  readonly second: string;
 }
 
 const formats = new Map<string, Intl.DateTimeFormat>();
@@ -47,7 +53,7 @@ function parts(time: number, timeZone: string): Parts {
   if (format === undefined) {
     format = new Intl.DateTimeFormat("en-GB", {
       timeZone, year: "numeric", month: "short", day: "2-digit",
-      hour: "2-digit", minute: "2-digit", hourCycle: "h23",
+      hour: "2-digit", minute: "2-digit", second: "2-digit", hourCycle: "h23",
     });
     formats.set(timeZone, format);
   }
@@ -60,17 +66,24 @@ export function isDaily(interval: string): boolean {
   return /^[DWM]/.test(interval);
 }
 
+/** Whether the candles of an interval may start within a minute. */
+function hasSeconds(interval: string): boolean {
+  return interval.startsWith("s");
+}
+
 /** The start of a candle, in full. */
 export function instantText(time: number, interval: string, timeZone: string): string {
   const at = parts(time, isDaily(interval) ? "UTC" : timeZone);
   if (interval.startsWith("M")) return `${at.month} ${at.year}`;
   const day = `${at.day} ${at.month} ${at.year}`;
-  return isDaily(interval) ? day : `${day} ${at.hour}:${at.minute}`;
+  if (isDaily(interval)) return day;
+  return `${day} ${at.hour}:${at.minute}${hasSeconds(interval) ? `:${at.second}` : ""}`;
 }
 
 /** The start of a candle for the time axis: the date at the start of a day, otherwise the time. */
 export function tickText(time: number, interval: string, timeZone: string): string {
   const at = parts(time, isDaily(interval) ? "UTC" : timeZone);
+  if (hasSeconds(interval) && at.second !== "00") return `${at.hour}:${at.minute}:${at.second}`;
   if (!isDaily(interval) && (at.hour !== "00" || at.minute !== "00")) {
     return `${at.hour}:${at.minute}`;
   }

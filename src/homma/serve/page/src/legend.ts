@@ -1,7 +1,8 @@
 /** The values of the candle under the crosshair, or of the newest candle. */
 
-import { isCorrected, isOpen, type Candle, type Candles } from "./candles";
-import { changeText, instantText, priceText, volumeText } from "./format";
+import { isCorrected, isOpen, type Candles } from "./candles";
+import { AMOUNTS, PRICES, type Candle } from "./fields";
+import { changeText, instantText, priceText, volumeText, wordsOf } from "./format";
 import type { State } from "./state";
 
 export interface View {
@@ -48,24 +49,37 @@ function row(className: string, ...parts: Node[]): HTMLDivElement {
 
 function values(candle: Candle, { decimals, main }: View): Node[] {
   const sign = candle.close >= candle.open ? "up" : "down";
-  const prices = (["open", "high", "low", "close"] as const).map((name) => {
+  const prices = PRICES.map((name) => {
     const pair = span("pair", `${name.charAt(0).toUpperCase()} `);
     pair.append(span(sign, priceText(candle[name], decimals)));
     return pair;
   });
-  const volume = span("pair", "V ");
-  volume.append(span("", volumeText(candle.volume)));
+  const amounts = amountsOf(candle).map(([name, text]) => {
+    const pair = span("pair", name === "volume" ? "V " : `${name} `);
+    pair.append(span("", text));
+    return pair;
+  });
   const badges = [
     ...(isOpen(candle, main.newest) ? [span("badge", "open")] : []),
     ...(isCorrected(candle) ? [span("badge", `corrected, revision ${candle.revision}`)] : []),
   ];
-  return [...prices, volume, span(sign, changeText(candle.open, candle.close)), ...badges];
+  return [...prices, ...amounts, span(sign, changeText(candle.open, candle.close)), ...badges];
+}
+
+/** The volume, and other amounts that differ from it: the tick count of a quote feed is its volume. */
+export function amountsOf(candle: Candle): [string, string][] {
+  return AMOUNTS.flatMap((name) => {
+    const amount: number | null = candle[name];
+    const isShown = amount !== null && (name === "volume" || amount !== candle.volume);
+    return isShown ? [[wordsOf(name), volumeText(amount)]] : [];
+  });
 }
 
 /** A candle as a sentence, for screen readers. */
 export function spoken(candle: Candle, view: View): string {
   const { state, timeZone, decimals, main } = view;
-  const prices = (["open", "high", "low", "close"] as const).map((name) => `${name} ${priceText(candle[name], decimals)}`);
+  const prices = PRICES.map((name) => `${name} ${priceText(candle[name], decimals)}`);
   const suffix = isOpen(candle, main.newest) ? ", still open" : "";
-  return `${instantText(candle.time, state.interval, timeZone)}: ${prices.join(", ")}, volume ${volumeText(candle.volume)}${suffix}`;
+  const amounts = amountsOf(candle).map((pair) => pair.join(" "));
+  return `${instantText(candle.time, state.interval, timeZone)}: ${[...prices, ...amounts].join(", ")}${suffix}`;
 }

@@ -1,7 +1,7 @@
 /** The live stream of candle changes, which reconnects. */
 
 import { liveUrl } from "./api";
-import type { Candle } from "./candles";
+import type { Candle } from "./fields";
 import type { Series } from "./state";
 
 export type Link = "connecting" | "live" | "lost";

@@ -30,6 +30,11 @@ export const DEFAULTS: State = {
   zone: "utc",
 };
 
+/** The interval of URLs that name none: one minute, or the finest if the server has no such candles. */
+export function defaultInterval(intervals: readonly string[]): string {
+  return intervals.includes(DEFAULTS.interval) ? DEFAULTS.interval : (intervals[0] ?? DEFAULTS.interval);
+}
+
 function oneOf<T extends string>(text: string | null, values: readonly T[], fallback: T): T {
   return values.find((value) => value === text) ?? fallback;
 }
@@ -40,7 +45,7 @@ export function fromUrl(search: string, intervals: readonly string[]): State {
   return {
     symbol: query.get("symbol") ?? DEFAULTS.symbol,
     source,
-    interval: oneOf(query.get("interval"), intervals, DEFAULTS.interval),
+    interval: oneOf(query.get("interval"), intervals, defaultInterval(intervals)),
     compare: [...new Set(query.getAll("compare"))].filter((other) => other !== "" && other !== source),
     market: oneOf(query.get("market"), ["auto", "on", "off"], DEFAULTS.market),
     theme: oneOf(query.get("theme"), ["auto", "light", "dark"], DEFAULTS.theme),
@@ -49,10 +54,11 @@ export function fromUrl(search: string, intervals: readonly string[]): State {
 }
 
 /** The query string of a state, without default values. */
-export function toUrl(state: State): string {
+export function toUrl(state: State, intervals: readonly string[]): string {
   const parameters = new URLSearchParams();
+  const defaults = { ...DEFAULTS, interval: defaultInterval(intervals) };
   for (const name of ["symbol", "source", "interval", "market", "theme", "zone"] as const) {
-    if (state[name] !== DEFAULTS[name]) parameters.set(name, state[name]);
+    if (state[name] !== defaults[name]) parameters.set(name, state[name]);
   }
   for (const source of state.compare) parameters.append("compare", source);
   const query = parameters.toString();

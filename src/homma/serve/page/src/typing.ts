@@ -20,6 +20,6 @@ export function matchingInterval(codes: readonly string[], typed: string): strin
 export function intervalLabel(name: string): string {
   const [, count, unit] = /^(\d+)([a-z]+)$/.exec(name) ?? [];
   if (count === undefined || unit === undefined) return name;
-  const word = unit === "min" ? "minute" : unit;
+  const word = { sec: "second", min: "minute" }[unit] ?? unit;
   return `${count} ${word}${count === "1" ? "" : "s"}`;
 }

@@ -1,12 +1,10 @@
 import { describe, expect, test } from "vitest";
-import { Candles, isCorrected, isOpen, type Candle } from "../src/candles";
+import { Candles, isCorrected, isOpen } from "../src/candles";
+import type { Candle } from "../src/fields";
+import { candleAt } from "./candle";
 
 function candle(minute: number, close = 1, rest: Partial<Candle> = {}): Candle {
-  const time = minute * 60;
-  return {
-    dateTime: new Date(time * 1000).toISOString(), time, open: 1, high: 2, low: 0.5, close,
-    volume: 1, isFinal: true, revision: 1, ...rest,
-  };
+  return candleAt(minute, { close, ...rest });
 }
 
 function candlesWith(...rows: Candle[]): Candles {

@@ -1,10 +1,10 @@
 import { expect, test } from "vitest";
 import { ChartData } from "../src/chart-data";
-import type { Candle } from "../src/candles";
+import type { Candle } from "../src/fields";
+import { candleAt } from "./candle";
 
 function candle(minute: number, close = 1): Candle {
-  const time = minute * 60;
-  return { dateTime: String(time), time, open: 1, high: 1, low: 1, close, volume: 1, isFinal: true, revision: 1 };
+  return candleAt(minute, { dateTime: String(minute * 60), close });
 }
 
 /** A server with these candles; `to` is a candle's dateTime. */

@@ -29,6 +29,7 @@ describe("a candle's start", () => {
   test.each([
     ["m1", "UTC", "20 Mar 2025 14:31"],
     ["m1", "America/New_York", "20 Mar 2025 10:31"],
+    ["s1", "America/New_York", "20 Mar 2025 10:31:00"],
     ["h4", "Asia/Kolkata", "20 Mar 2025 20:01"],
     ["D1", "America/New_York", "20 Mar 2025"],
     ["W1", "UTC", "20 Mar 2025"],
@@ -46,6 +47,9 @@ describe("a candle's start", () => {
 
 test.each([
   ["2025-03-20T14:31:00Z", "m1", "UTC", "14:31"],
+  ["2025-03-20T14:31:07Z", "s1", "UTC", "14:31:07"],
+  ["2025-03-20T14:31:00Z", "s1", "UTC", "14:31"],
+  ["2025-03-20T00:00:00Z", "s1", "UTC", "20 Mar"],
   ["2025-03-20T00:00:00Z", "m1", "UTC", "20 Mar"],
   ["2025-03-20T00:00:00Z", "m1", "America/New_York", "20:00"],
   ["2025-03-20T04:00:00Z", "m1", "America/New_York", "20 Mar"],

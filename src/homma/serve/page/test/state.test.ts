@@ -1,5 +1,5 @@
 import { describe, expect, test } from "vitest";
-import { DEFAULTS, fitted, fromUrl, sameCandles, sourcesOf, symbolsOf, toUrl } from "../src/state";
+import { DEFAULTS, defaultInterval, fitted, fromUrl, sameCandles, sourcesOf, symbolsOf, toUrl } from "../src/state";
 
 const CODES = ["m1", "h4", "M1"];
 const KNOWN = [
@@ -14,11 +14,11 @@ describe("the URL", () => {
       symbol: "EUR/USD&co", source: "Ä 1", interval: "M1", compare: ["B", "C"],
       market: "off", theme: "dark", zone: "local",
     } as const;
-    expect(fromUrl(toUrl(state), CODES)).toEqual(state);
+    expect(fromUrl(toUrl(state, CODES), CODES)).toEqual(state);
   });
   test("leaves out defaults", () => {
-    expect(toUrl(DEFAULTS)).toBe("");
-    expect(toUrl({ ...DEFAULTS, symbol: "X" })).toBe("?symbol=X");
+    expect(toUrl(DEFAULTS, CODES)).toBe("");
+    expect(toUrl({ ...DEFAULTS, symbol: "X" }, CODES)).toBe("?symbol=X");
   });
   test("m1 and M1 are two intervals", () => {
     expect(fromUrl("?interval=M1", CODES).interval).toBe("M1");
@@ -26,6 +26,13 @@ describe("the URL", () => {
   });
   test("unknown values become defaults", () => {
     expect(fromUrl("?interval=h2&theme=pink&zone=&market=1", CODES)).toEqual(DEFAULTS);
+  });
+  test("without one minute, the finest interval is the default", () => {
+    const codes = ["s1", "m20", "h2", "D1"];
+    expect([CODES, codes, ["s1", "m1"], []].map(defaultInterval)).toEqual(["m1", "s1", "m1", "m1"]);
+    expect(fromUrl("?interval=m1", codes).interval).toBe("s1");
+    expect(toUrl(fromUrl("?interval=s1", codes), codes)).toBe("");
+    expect(toUrl(fromUrl("?interval=h2", codes), codes)).toBe("?interval=h2");
   });
   test("a source is not compared with itself, nor twice", () => {
     const { compare } = fromUrl("?source=A&compare=A&compare=B&compare=B&compare=", CODES);

@@ -1,22 +1,35 @@
 import { expect, test } from "vitest";
 import { csv } from "../src/csv";
+import { FIELDS } from "../src/fields";
+import { amountsOf } from "../src/legend";
 import { sparkline } from "../src/market";
 import { fileName } from "../src/save";
 import { intervalLabel, matchingInterval, matchingNames } from "../src/typing";
+import { candleAt } from "./candle";
 
 const CODES = ["m1", "m5", "m10", "m15", "m30", "h1", "h3", "h4", "D1", "W1", "M1"];
 
 test("CSV has one row per candle, exact prices, and empty cells for unknown values", () => {
-  const candle = {
+  const candle = candleAt(0, {
     dateTime: "2025-03-20T14:31:00.000", time: 1742481060, open: 627.045, high: 627.1, low: 1e-7,
-    close: 0.30000000000000004, volume: 12, isFinal: null, revision: null,
-  };
+    close: 0.30000000000000004, volume: 12, tickCount: 12, isFinal: null, revision: null,
+  });
   const text = csv([{ source: 'A "B", C', symbol: "X", interval: "m1", candles: [candle] }]);
   expect(text.split("\r\n")).toEqual([
-    "source,symbol,interval,dateTime,open,high,low,close,volume,isFinal,revision",
-    '"A ""B"", C",X,m1,2025-03-20T14:31:00.000,627.045,627.1,1e-7,0.30000000000000004,12,,',
+    "source,symbol,interval,dateTime,open,high,low,close,volume,tickCount,isFinal,revision",
+    '"A ""B"", C",X,m1,2025-03-20T14:31:00.000,627.045,627.1,1e-7,0.30000000000000004,12,12,,',
     "",
   ]);
+});
+
+test("CSV has every field of the table", () => {
+  const [header] = csv([]).split("\r\n");
+  expect(header).toBe(["source", "symbol", "interval", ...FIELDS].join(","));
+});
+
+test("amounts that equal the volume are not repeated", () => {
+  expect(amountsOf(candleAt(0, { volume: 1200, tickCount: 1200 }))).toEqual([["volume", "1,200"]]);
+  expect(amountsOf(candleAt(0, { volume: 1200, tickCount: 7 }))).toEqual([["volume", "1,200"], ["tick count", "7"]]);
 });
 
 test("file names contain only safe characters", () => {
@@ -33,7 +46,13 @@ test.each([
   ["d", "D1"], ["w1", "W1"], ["m3", "m30"], ["x", undefined], ["", undefined],
 ])("%s matches %s", (typed, code) => expect(matchingInterval(CODES, typed)).toBe(code));
 
-test.each([["1min", "1 minute"], ["15min", "15 minutes"], ["4hour", "4 hours"], ["1month", "1 month"], ["tick", "tick"]])(
+const OTHERS = ["s1", "s15", "m20", "h2", "D1"];
+
+test.each([["s", "s1"], ["S", "s1"], ["s15", "s15"], ["m", "m20"], ["h", "h2"], ["d", "D1"], ["M", "m20"], ["w", undefined]])(
+  "%s matches %s of other intervals", (typed, code) => expect(matchingInterval(OTHERS, typed)).toBe(code),
+);
+
+test.each([["1sec", "1 second"], ["15sec", "15 seconds"], ["1min", "1 minute"], ["15min", "15 minutes"], ["4hour", "4 hours"], ["1month", "1 month"], ["tick", "tick"]])(
   "%s is labelled %s", (name, words) => expect(intervalLabel(name)).toBe(words),
 );
 

@@ -7,24 +7,24 @@ variables {
   csu        = 4
   max_cfu    = 10
   topics     = jsondecode(file("../../topics.json"))
-  statements = jsondecode(file("../../statements.json")).statements
+  statements = jsondecode(file("../../statements.json"))
 }
 
 run "ksqldb_creates_all_topics" {
   command = plan
 
   assert {
-    condition     = length(output.topics) == 14
-    error_message = "There must be 14 topics: ticks, dead, late and 11 of candles."
+    condition     = length(output.topics) == 3 + length(var.topics.candles)
+    error_message = "The topics must be ticks, dead, late and one for each interval."
   }
 
   assert {
-    condition     = output.topics["candle_1month"].partitions == 4
+    condition     = alltrue([for topic in values(output.topics) : topic.partitions == 4])
     error_message = "Candle topics must have as many partitions as the tick topic."
   }
 
   assert {
-    condition     = output.topics["candle_1min"].config["cleanup.policy"] == "compact,delete"
+    condition     = alltrue([for name in output.candle_topics : output.topics[name].config["cleanup.policy"] == "compact,delete"])
     error_message = "Candle topics must be compacted."
   }
 
@@ -47,12 +47,12 @@ run "flink_creates_the_candle_topics" {
   }
 
   assert {
-    condition     = length(output.candle_topics) == 11
+    condition     = length(output.candle_topics) == length(var.topics.candles)
     error_message = "All candle topics must be in the output."
   }
 
   assert {
-    condition     = length(output.tables) == 11 && keys(output.runs)[0] == "insert"
+    condition     = length(output.tables) == length(var.topics.candles) && keys(output.runs)[0] == "insert"
     error_message = "There must be a table per candle topic, and one running statement."
   }
 }
@@ -136,11 +136,49 @@ run "duplicate_topic" {
   command = plan
 
   variables {
-    topics = [
-      { name = "stock_ticks", candles = false, config = {} },
-      { name = "stock_ticks", candles = false, config = {} },
-    ]
+    topics = {
+      ticks   = { name = "stock_ticks", config = {} }
+      dead    = { name = "stock_ticks_dead", config = {} }
+      late    = { name = "stock_ticks_late", config = {} }
+      candles = { m1 = { name = "stock_ticks", config = {} } }
+    }
   }
 
   expect_failures = [var.topics]
+}
+
+run "other_intervals" {
+  command = plan
+
+  variables {
+    engine = "flink"
+    topics = {
+      ticks   = { name = "stock_ticks", config = {} }
+      dead    = { name = "stock_ticks_dead", config = {} }
+      late    = { name = "stock_ticks_late", config = {} }
+      candles = { s10 = { name = "candle_10sec", config = {} }, M1 = { name = "candle_1month", config = {} } }
+    }
+    statements = {
+      tables = { s10 = { name = "candle-10sec", text = "" }, M1 = { name = "candle-1month", text = "" } }
+      insert = { name = "insert", text = "" }
+    }
+  }
+
+  assert {
+    condition     = sort(keys(output.tables)) == tolist(["candle-10sec", "candle-1month"])
+    error_message = "There must be a table for each interval of the topics."
+  }
+}
+
+run "statements_of_other_intervals" {
+  command = plan
+
+  variables {
+    statements = {
+      tables = { s10 = { name = "candle-10sec", text = "" } }
+      insert = { name = "insert", text = "" }
+    }
+  }
+
+  expect_failures = [output.tables]
 }

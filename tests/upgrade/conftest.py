@@ -1,0 +1,25 @@
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from tests.cli.machine import Machine
+from tests.upgrade import installation
+
+
+@pytest.fixture
+def upgraded(tmp_path: Path, jars: list[Path]) -> Iterator[Machine]:
+    """A machine whose data folder was written by format 1; nothing runs yet."""
+    cache = next(folder for folder in jars[0].parents if folder.name == "jars").parent
+    machine = Machine(installation.unpack(tmp_path), cache)
+    yield machine
+    machine.stop()
+
+
+@pytest.fixture
+def old_source(tmp_path: Path) -> Path:
+    """The code that wrote format 1, from this checkout's history."""
+    source = installation.old_source(tmp_path)
+    if source is None:
+        pytest.skip("needs the history of this repository: this checkout is shallow")
+    return source
