@@ -168,10 +168,10 @@ def topic_size(bootstrap: str, names: Topics, data: Path) -> TopicSize:
     reader = Reader({"bootstrap.servers": bootstrap})
     records = 0
     for partition in range(PARTITIONS):
-        spans = {topic: reader.offset_range(topic, partition) for topic in names.candles}
+        spans = {topic: reader.offset_range(topic, partition) for topic in names.candles.values()}
         records += sum(len(batch) for batch in reader.read(partition, spans, 30))
     reader.close()
-    folders = [data / f"{topic}-{p}" for topic in names.candles for p in range(PARTITIONS)]
+    folders = [data / f"{topic}-{p}" for topic in names.candles.values() for p in range(PARTITIONS)]
     size = sum(_size(file) for folder in folders for file in folder.glob("*.log"))
     return TopicSize(records, size / (1 << 20))
 

@@ -125,7 +125,7 @@ def test_an_offset_that_does_not_match_the_candles_is_refused(pipeline: Pipeline
     assert committed is not None
     reader.close()
     reset(pipeline, committed.offset - 1, committed.metadata)
-    with pytest.raises(StateError, match=r"is 1, but .* before 2; set the offset back to 2"):
+    with pytest.raises(StateError, match=r"is 1, but .* before offset 2; set the offset back to 2"):
         pipeline.work_off()
 
 

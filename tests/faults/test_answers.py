@@ -169,7 +169,7 @@ def through_proxy(route: Route, client: str) -> tuple[str, ...]:
 def ends_of(pipeline: Pipeline, isolation: str) -> list[int]:
     """The end offset of each candle topic's only partition for a reader."""
     consumer = Consumer({**pipeline.config, "group.id": "looks", "isolation.level": isolation})
-    partitions = [TopicPartition(topic, 0) for topic in pipeline.topics.candles]
+    partitions = [TopicPartition(topic, 0) for topic in pipeline.topics.candles.values()]
     ends = [consumer.get_watermark_offsets(partition, timeout=10)[1] for partition in partitions]
     consumer.close()
     return ends

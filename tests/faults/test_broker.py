@@ -21,7 +21,7 @@ def test_the_engine_continues_after_its_broker_was_killed(broker: OwnBroker) -> 
     batch = len(ticks) // (KILLS + 1)
 
     def counted() -> int:
-        return int(pipeline.candles().filter(interval=8)["volume"].sum())
+        return int(pipeline.candles().filter(interval="D1")["volume"].sum())
 
     with pipeline.running(emit_every=timedelta(milliseconds=20)) as engine:
         for kill in range(KILLS + 1):
