@@ -59,10 +59,10 @@ class TopicSettings:
     )
     tick_retention: timedelta = setting(timedelta(days=7), "how long Kafka keeps ticks")
     minute_retention: timedelta = setting(
-        timedelta(days=7), "how long Kafka keeps candles of 1 to 30 minutes"
+        timedelta(days=7), "how long Kafka keeps candles of up to 30 minutes"
     )
     hour_retention: timedelta = setting(
-        timedelta(days=90), "how long Kafka keeps candles of 1 to 4 hours"
+        timedelta(days=90), "how long Kafka keeps candles of hours"
     )
     day_retention: timedelta = setting(
         timedelta(days=800), "how long Kafka keeps candles of a day or more"

@@ -7,7 +7,7 @@ import sys
 import threading
 import time
 import uuid
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from itertools import islice
@@ -130,7 +130,7 @@ class Pipeline:
             stop.set()
             thread.join(60)
 
-    def process(self, *flags: str) -> subprocess.Popen[bytes]:
+    def process(self, *flags: str, env: Mapping[str, str] | None = None) -> subprocess.Popen[bytes]:
         """`homma aggregate` as a separate process."""
         argv = [
             sys.executable,
@@ -149,7 +149,7 @@ class Pipeline:
             self.settings.group,
             *flags,
         ]
-        return subprocess.Popen(argv, env=os.environ.copy(), stderr=subprocess.DEVNULL)
+        return subprocess.Popen(argv, env=env or os.environ, stderr=subprocess.DEVNULL)
 
     def batches(self, *topics: str) -> Iterator[list[Message]]:
         """All committed records of topics, partition by partition."""

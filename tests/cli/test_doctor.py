@@ -292,7 +292,7 @@ def test_an_offset_that_the_engine_has_not_committed(bootstrap: str) -> None:
     commit(pipeline, 1, "")
     [problem] = problems(kafka_checks.cluster(checked_cluster(pipeline)))
     assert (problem.check, problem.status) == ("offsets", "failure")
-    assert "not been written by homma" in problem.detail
+    assert "was not written by homma" in problem.detail
 
 
 def test_ticks_that_retention_deleted_before_they_were_read(bootstrap: str) -> None:

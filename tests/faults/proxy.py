@@ -236,8 +236,7 @@ class KafkaConnection:
     def should_forward(self, side: Side, message: bytes) -> bool:
         if side is Side.REQUEST:
             api, _version, correlation, length = struct.unpack_from(">hhih", message, 4)
-            # An engine announces its intervals behind its own client id.
-            client = message[14 : 14 + length].decode().partition(" ")[0]
+            client = message[14 : 14 + length].decode()
             self._pending[correlation] = client, api
         else:
             (correlation,) = struct.unpack_from(">i", message, 4)

@@ -4,6 +4,7 @@ from typing import Final
 
 import polars as pl
 
+from homma.core.fields import VALUE_FIELDS
 from homma.core.interval import DAY_US, Interval
 from homma.core.series import NAMES
 
@@ -16,9 +17,10 @@ def fill_previous(
 ) -> pl.DataFrame:
     """Candles of one interval, with a candle of volume 0 for each interval without ticks.
 
-    Columns NAMES, start_us, open, high, low, close, volume; any other column is null in an added
-    candle. A series starts with its first candle and ends with its last one, or with the last
-    candle that starts before `until_us` if that is later. Sorted by series and start.
+    Columns NAMES, start_us, close and any of VALUES. In an added candle, prices are the previous
+    close, counts are 0, and any other column is null. A series starts with its first candle and
+    ends with its last one, or with the last candle that starts before `until_us` if that is later.
+    Sorted by series and start.
     """
     if candles.is_empty():
         return candles
@@ -36,12 +38,14 @@ def fill_previous(
         .unique()
     )
     previous = pl.col("close").forward_fill().over(NAMES)
+    empty = {"price": previous, "one": 0}
     return (
         grid.join(candles, on=(*NAMES, "start_us"), how="left")
         .sort(*NAMES, "start_us")
         .with_columns(
-            *(pl.col(name).fill_null(previous) for name in ("open", "high", "low", "close")),
-            volume=pl.col("volume").fill_null(0),
+            pl.col(field.column).fill_null(empty[field.of_tick])
+            for field in VALUE_FIELDS
+            if field.of_tick and field.column in candles.columns
         )
         .select(candles.columns)
     )

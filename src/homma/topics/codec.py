@@ -252,8 +252,11 @@ def decode_candle_fields(values: Sequence[bytes]) -> pl.DataFrame:
 
     Raises ComputeError if a value is not a candle.
     """
-    lines = [strip_schema_id(value).replace(b"\n", b"\r") for value in values]
-    frame = _ndjson(b"\n".join(lines), CANDLE_JSON, ignore_errors=False)
+    joined = b"\n".join(values)
+    if b"\0" in joined or joined.count(b"\n") >= len(values):
+        lines = [strip_schema_id(value).replace(b"\n", b"\r") for value in values]
+        joined = b"\n".join(lines)
+    frame = _ndjson(joined, CANDLE_JSON, ignore_errors=False)
     if frame.height != len(values):
         raise ComputeError("a blank value is not a candle")
     return upgrade_candles(frame)

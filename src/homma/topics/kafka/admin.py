@@ -21,8 +21,6 @@ from homma.topics.kafka.connection import (
 
 _TIMEOUT_S: Final = 10.0
 _POLL_S: Final = 0.05
-# A new cluster has no coordinator yet, and librdkafka may wait for one.
-_DESCRIBE_S: Final = 3.0
 
 
 class Admin:
@@ -61,16 +59,6 @@ class Admin:
         except KafkaException as error:
             if error.args[0].code() != Code.GROUP_ID_NOT_FOUND:
                 raise to_homma_error(error, f"deleting group {group}", self._config) from error
-
-    def client_ids(self, group: str) -> list[str]:
-        """The client ids of a group's members. Raises KafkaError, at once, if it is not known."""
-        future = self._client.describe_consumer_groups([group], request_timeout=_DESCRIBE_S)[group]
-        try:
-            return [member.client_id for member in future.result().members]
-        except KafkaException as error:
-            if error.args[0].code() == Code.GROUP_ID_NOT_FOUND:
-                return []
-            raise to_homma_error(error, f"describing group {group}", self._config) from error
 
     def configs(self, topics: Sequence[str]) -> dict[str, dict[str, str]]:
         """The settings of topics, including defaults, with Kafka's names and values."""

@@ -164,8 +164,7 @@ PartitionsCallback = Callable[[Sequence[int]], None]
 class GroupReader:
     """Reads a topic as a member of a consumer group. Callers commit the offsets.
 
-    Assigned partitions have no position: the caller sets the offset with `start`. The other
-    members see `announcement` at the end of the client id.
+    Assigned partitions have no position: the caller sets the offset with `start`.
     """
 
     def __init__(
@@ -174,14 +173,13 @@ class GroupReader:
         group: str,
         topic: str,
         session_ms: int,
-        announcement: str = "homma",
     ) -> None:
         self._config = config
         self._topic = topic
         self._consumer = create_client(
             Consumer,
             client_config(
-                {**config, "client.id": f"{config.get('client.id', '')} {announcement}".lstrip()},
+                config,
                 group_id=group,
                 enable_auto_commit=False,
                 enable_auto_offset_store=False,
