@@ -61,9 +61,7 @@ class TopicSettings:
     minute_retention: timedelta = setting(
         timedelta(days=7), "how long Kafka keeps candles of up to 30 minutes"
     )
-    hour_retention: timedelta = setting(
-        timedelta(days=90), "how long Kafka keeps candles of hours"
-    )
+    hour_retention: timedelta = setting(timedelta(days=90), "how long Kafka keeps candles of hours")
     day_retention: timedelta = setting(
         timedelta(days=800), "how long Kafka keeps candles of a day or more"
     )
