@@ -63,7 +63,7 @@ def within(frame: pl.DataFrame, panel: PanelQuery) -> pl.DataFrame:
     return frame.filter(pl.col("date_time").is_between(since, until)).sort("date_time")
 
 
-@pytest.mark.parametrize("interval", DEFAULT_CALENDAR, ids=lambda interval: interval.code)
+@pytest.mark.parametrize("interval", list(DEFAULT_CALENDAR), ids=lambda interval: interval.code)
 def test_the_candles_of_each_interval(
     run_query: RunQuery, frames: dict[str, pl.DataFrame], interval: Interval
 ) -> None:
