@@ -4,19 +4,21 @@ import json
 import math
 from collections.abc import Callable
 from dataclasses import replace
+from functools import partial
 from typing import Any
 
 import polars as pl
 import pytest
 
 from homma.aggregate.clock import PartitionClock
+from homma.aggregate.group import GroupCheck, announcement, check_members
 from homma.aggregate.latency import Arrivals
 from homma.aggregate.origin import RecordOrigin
 from homma.aggregate.rekey import WatermarkAlignment
 from homma.aggregate.restore import incomplete_candles
-from homma.core.calendar import DEFAULT_CODES
+from homma.core.calendar import DEFAULT_CODES, calendar_of
 from homma.core.interval import BY_CODE
-from homma.errors import StateError
+from homma.errors import KafkaError, StateError
 from homma.metrics import AGGREGATE, SECONDS, Metric, Metrics
 from homma.topics.formats import format_of_headers
 from homma.topics.offset_metadata import (
@@ -205,3 +207,56 @@ def test_a_rebuild_lists_the_candles_it_cannot_build() -> None:
     assert codes == ["W1", "M1"]
     # Without deleted ticks, every candle is complete.
     assert incomplete_candles({}) == []
+
+
+# --- the group --------------------------------------------------------------------------------
+def test_members_with_other_intervals_are_refused() -> None:
+    ours, theirs = calendar_of(["m1", "s5"]), calendar_of(["m1"])
+    others = ["rdkafka", "homma", "", "homma-reader", "a homma without", "sarama homma m1 x"]
+    for own in (announcement(ours), f"mine {announcement(ours)}"):
+        check_members([*others, own], ours, "group")
+    for other in (announcement(theirs), f"mine {announcement(theirs)}"):
+        with pytest.raises(StateError) as raised:
+            check_members([*others, announcement(ours), other], ours, "group")
+        assert str(raised.value) == (
+            "a running engine of group group has the intervals m1, but --intervals is s5,m1; stop "
+            "all engines of the group, then start them with the same --intervals"
+        )
+
+
+def test_a_member_that_leaves_is_awaited() -> None:
+    calls = iter([StateError("problem", "remedy"), KafkaError("problem", "remedy"), None])
+
+    def check() -> None:
+        if (error := next(calls)) is not None:
+            raise error
+
+    group = GroupCheck(check, session_ms=60_000)
+    group.wait(lambda: False)
+    group.forget()
+    assert group.is_checked()
+    assert group.is_checked()
+    group.forget()
+    with pytest.raises(StopIteration):
+        group.is_checked()
+
+
+def test_a_member_that_stays_is_an_error() -> None:
+    group = GroupCheck(partial(_raise, StateError("problem", "remedy")), session_ms=-1_000)
+    with pytest.raises(StateError, match="problem"):
+        group.wait(lambda: False)
+    # A stopped engine waits for nobody.
+    group.wait(lambda: True)
+    group.forget()
+    with pytest.raises(StateError, match="problem"):
+        group.is_checked()
+
+
+def test_no_partition_is_opened_while_the_members_are_unknown() -> None:
+    group = GroupCheck(partial(_raise, KafkaError("problem", "remedy")), session_ms=0)
+    group.forget()
+    assert not group.is_checked()
+
+
+def _raise(error: Exception) -> None:
+    raise error

@@ -236,7 +236,8 @@ class KafkaConnection:
     def should_forward(self, side: Side, message: bytes) -> bool:
         if side is Side.REQUEST:
             api, _version, correlation, length = struct.unpack_from(">hhih", message, 4)
-            client = message[14 : 14 + length].decode()
+            # An engine announces its intervals behind its own client id.
+            client = message[14 : 14 + length].decode().partition(" ")[0]
             self._pending[correlation] = client, api
         else:
             (correlation,) = struct.unpack_from(">i", message, 4)

@@ -6,7 +6,7 @@ import uuid
 from collections.abc import Callable, Mapping
 from datetime import UTC, datetime
 
-from homma.aggregate import restore
+from homma.aggregate import group, restore
 from homma.aggregate.loop import Loop
 from homma.aggregate.partition import Partition
 from homma.aggregate.restore import RestoreContext, RestoredState
@@ -59,6 +59,16 @@ class CandleStage:
         """Raise StateError if the format to write cannot describe the state of a partition."""
         if self._format == 1:
             check_format_1(self._rules.calendar.codes, publish_from_us)
+
+    @property
+    def announcement(self) -> str:
+        """The intervals, which all members have in common."""
+        return group.announcement(self._rules.calendar)
+
+    def check_group(self) -> None:
+        """Raise StateError if another engine of the group has other intervals."""
+        name = self._settings.group
+        group.check_members(self._topics.client_ids(name), self._rules.calendar, name)
 
     def on_assigned(
         self, number: int, committed: Committed | None, reader: Reader, transactions: Transactions

@@ -14,6 +14,7 @@ from concurrent.futures import Future, ThreadPoolExecutor, wait
 from dataclasses import dataclass, field
 from typing import Final
 
+from homma.aggregate.group import GroupCheck
 from homma.aggregate.stage import LoopSettings, PartitionTask, Stage, TickTopics
 from homma.durations import microseconds
 from homma.errors import Fenced, KafkaError, OutcomeUnknown, StateError, TopicMismatch, Unreachable
@@ -72,7 +73,10 @@ class Loop:
         self._metrics = metrics
         self._now_us = monotonic_us
         self._on_step = on_step
-        self._ticks = GroupReader(topics.config, settings.group, topics.topics.ticks, _SESSION_MS)
+        self._ticks = GroupReader(
+            topics.config, settings.group, topics.topics.ticks, _SESSION_MS, stage.announcement
+        )
+        self._group = GroupCheck(stage.check_group, _SESSION_MS)
         #: One reader per partition, so that partitions are restored in parallel.
         self._readers: dict[int, Reader] = {}
         self._pool = ThreadPoolExecutor(_THREADS, "partition")
@@ -93,6 +97,7 @@ class Loop:
         """Work until `stopped` or, with `until_end`, until all existing records are processed."""
         every_us = microseconds(self._settings.emit_every)
         try:
+            self._group.wait(stopped)
             self._ticks.join(self._assigned, self._revoked, self._lost)
             due_us = self._now_us() + every_us
             while not stopped():
@@ -120,6 +125,7 @@ class Loop:
 
     def _assigned(self, partitions: Sequence[int]) -> None:
         log.info("assigned: partitions %s", list(partitions))
+        self._group.forget()
         self._ticks.pause(partitions)
         self._open_from_us.update(dict.fromkeys(partitions, 0))
 
@@ -159,6 +165,10 @@ class Loop:
         """Open partitions in parallel: most of the time goes into waiting for the broker."""
         now_us = self._now_us()
         due = [number for number, from_us in self._open_from_us.items() if now_us >= from_us]
+        # An engine without partitions is checked too: it may get some later.
+        if (due or not self._tasks) and not self._group.is_checked():
+            self._open_from_us.update(dict.fromkeys(due, now_us + _RETRY_US))
+            return
         for number in due:
             if number >= self._topics.partitions:
                 raise TopicMismatch(

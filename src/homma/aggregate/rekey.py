@@ -247,6 +247,14 @@ class RekeyStage:
         # Far less than allowed_lateness, so that no tick is dropped because another overtook it.
         self._alignment = WatermarkAlignment(microseconds(settings.allowed_lateness) // 10)
 
+    @property
+    def announcement(self) -> str:
+        """Nothing to announce but the name."""
+        return "homma"
+
+    def check_group(self) -> None:
+        """Nothing to check: ticks are forwarded whatever the intervals are."""
+
     def on_assigned(
         self, number: int, committed: Committed | None, reader: Reader, transactions: Transactions
     ) -> PartitionTask:

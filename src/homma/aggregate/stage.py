@@ -3,7 +3,7 @@
 The loop reads records and commits; a stage decides what becomes of the ticks.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from datetime import timedelta
 from typing import Protocol
@@ -28,6 +28,8 @@ class TickTopics:
     partitions: int
     #: The id of the tick topic now; None if there is no such topic.
     topic_id_now: Callable[[], str | None]
+    #: The client ids of a group's members now.
+    client_ids: Callable[[str], Sequence[str]]
 
 
 def tick_topics(config: Connection, topics: Topics, admin: Admin) -> TickTopics:
@@ -44,6 +46,7 @@ def tick_topics(config: Connection, topics: Topics, admin: Admin) -> TickTopics:
         topic_id,
         partitions,
         topic_id_now=lambda: admin.topic_id(topics.ticks),
+        client_ids=admin.client_ids,
     )
 
 
@@ -97,6 +100,13 @@ class PartitionTask(Protocol):
 
 class Stage(Protocol):
     """Creates and tracks the tasks of partitions."""
+
+    @property
+    def announcement(self) -> str:
+        """What the other members of the group see of this one."""
+
+    def check_group(self) -> None:
+        """Raise StateError if this process must not work beside another member of the group."""
 
     def on_assigned(
         self, number: int, committed: Committed | None, reader: Reader, transactions: Transactions

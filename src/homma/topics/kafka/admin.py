@@ -21,6 +21,8 @@ from homma.topics.kafka.connection import (
 
 _TIMEOUT_S: Final = 10.0
 _POLL_S: Final = 0.05
+# A new cluster has no coordinator yet, and librdkafka may wait for one.
+_GROUP_S: Final = 3.0
 
 
 class Admin:
@@ -59,6 +61,18 @@ class Admin:
         except KafkaException as error:
             if error.args[0].code() != Code.GROUP_ID_NOT_FOUND:
                 raise to_homma_error(error, f"deleting group {group}", self._config) from error
+
+    def client_ids(self, group: str) -> list[str]:
+        """The client ids of a group's members. Raises KafkaError, at once, if it is not known."""
+        # librdkafka's newer describe_consumer_groups has aborted the process when the broker was
+        # killed meanwhile. list_groups is deprecated, but it is one request without callbacks.
+        try:
+            groups = self._client.list_groups(group, timeout=_GROUP_S)
+        except KafkaException as error:
+            if error.args[0].code() == Code.GROUP_ID_NOT_FOUND:
+                return []
+            raise to_homma_error(error, f"describing group {group}", self._config) from error
+        return [member.client_id for found in groups for member in found.members]
 
     def configs(self, topics: Sequence[str]) -> dict[str, dict[str, str]]:
         """The settings of topics, including defaults, with Kafka's names and values."""

@@ -164,7 +164,8 @@ PartitionsCallback = Callable[[Sequence[int]], None]
 class GroupReader:
     """Reads a topic as a member of a consumer group. Callers commit the offsets.
 
-    Assigned partitions have no position: the caller sets the offset with `start`.
+    Assigned partitions have no position: the caller sets the offset with `start`. The other
+    members see `announcement` at the end of the client id.
     """
 
     def __init__(
@@ -173,13 +174,14 @@ class GroupReader:
         group: str,
         topic: str,
         session_ms: int,
+        announcement: str = "homma",
     ) -> None:
         self._config = config
         self._topic = topic
         self._consumer = create_client(
             Consumer,
             client_config(
-                config,
+                {**config, "client.id": f"{config.get('client.id', '')} {announcement}".lstrip()},
                 group_id=group,
                 enable_auto_commit=False,
                 enable_auto_offset_store=False,
