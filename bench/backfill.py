@@ -28,8 +28,8 @@ from homma.core.interval import MINUTE_US
 from homma.core.recompute import EventSpan, Recomputation, Slice
 from homma.feed.recorded import ColumnMapping
 from homma.feed.replay import Recording
-from homma.lake.backfill import load
-from homma.lake.counted_ticks import CountedTicks, SeriesFilter
+from homma.lake.audit.backfill import load
+from homma.lake.audit.counted_ticks import CountedTicks, SeriesFilter
 from homma.lake.schema import TICKS
 from homma.lake.table import Lake
 

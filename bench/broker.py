@@ -8,8 +8,9 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from homma.cli.local import is_reachable
-from homma.stack import jars, kafka
-from homma.stack.kafka import Broker
+from homma.stack.downloads import jars
+from homma.stack.servers import kafka
+from homma.stack.servers.kafka import Broker
 
 
 @contextmanager

@@ -29,11 +29,11 @@ from homma.core.calendar import DEFAULT_CALENDAR
 from homma.core.candle import order_key
 from homma.core.interval import MINUTE, Interval
 from homma.failpoint import ignore_step
-from homma.lake.candles import CandleSink
-from homma.lake.committing import RetryPolicy
-from homma.lake.newest import FinalityRules
+from homma.lake.land.candle_sink import CandleSink
+from homma.lake.land.committing import RetryPolicy
+from homma.lake.land.newest import FinalityRules
+from homma.lake.land.sinks import SinkContext, SourceTopic
 from homma.lake.schema import TICKS, candle_table, tables
-from homma.lake.sinks import SinkContext, SourceTopic
 from homma.lake.table import Lake
 from homma.metrics import LAND, Metrics
 from homma.settings import TopicSettings

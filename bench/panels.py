@@ -26,9 +26,9 @@ from homma.core.interval import Interval
 from homma.lake.schema import CANDLE_KEY, candle_table
 from homma.lake.table import Lake
 from homma.settings import UpSettings
-from homma.stack import trino
-from homma.stack.archive import ensure_unpacked, read_archive
-from tests.deploy.dashboards import dashboard, panel_queries, sql_for, time_range, variables
+from homma.stack.downloads.archive import ensure_unpacked, read_archive
+from homma.stack.servers import trino
+from tests.support.dashboards import dashboard, panel_queries, sql_for, time_range, variables
 
 BOARD = dashboard("candles")
 LAKE = variables("candles")["lake"]["query"]

@@ -17,7 +17,7 @@ from confluent_kafka.admin import AdminClient
 from bench.market import PARTITIONS
 from bench.stopwatch import peak_mib
 from homma.settings import TopicSettings
-from homma.stack.child import Child
+from homma.stack.processes.child import Child
 
 _TIMEOUT_S = 120.0
 _GRACE_S = 60.0

@@ -31,7 +31,7 @@ from bench import report
 from bench.broker import broker, takes_port
 from bench.market import PARTITIONS, make_topics
 from homma.settings import TopicSettings
-from tests.stack.waiting import free_ports
+from tests.support.waiting import free_ports
 
 TOPICS = TopicSettings(topic="serve_ticks", candle_topic="serve_{name}", replication_factor=1)
 START = datetime(2025, 3, 20, tzinfo=UTC)

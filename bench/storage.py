@@ -7,9 +7,9 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
-from homma.stack import seaweed
-from homma.stack.credentials import ACCESS_KEY, SECRET_KEY, ensure_credentials
-from homma.stack.seaweed_settings import Ports
+from homma.stack.servers import seaweed
+from homma.stack.servers.credentials import ACCESS_KEY, SECRET_KEY, ensure_credentials
+from homma.stack.servers.seaweed_settings import Ports
 
 
 @dataclass(frozen=True)

@@ -1,4 +1,4 @@
--- Rendered by `homma render` from src/homma/aggregate/ksqldb.py: edit that file instead.
+-- Rendered by `homma render` from src/homma/rendered/ksqldb.py: edit that file instead.
 -- Candles in ksqlDB, with limits. Not run on ksqlDB: see terraform/ksql/README.md.
 -- Differences from homma's own engine and from Flink:
 -- - Duplicates count again: ksqlDB cannot recognize them.

@@ -7,10 +7,10 @@ from pathlib import Path
 import pytest
 
 from homma.errors import KafkaError
-from homma.stack import kafka
-from homma.stack.jars import fetch, read_lock
+from homma.stack.downloads.jars import fetch, read_lock
+from homma.stack.servers import kafka
 from homma.topics.kafka.admin import Admin
-from tests.stack.waiting import free_ports
+from tests.support.waiting import free_ports
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:

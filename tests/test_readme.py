@@ -13,8 +13,8 @@ from click.testing import CliRunner
 
 from homma.cli.main import homma as program
 from tests.cli.conftest import machine  # noqa: F401  a fixture
-from tests.cli.machine import Machine
-from tests.stack.waiting import until
+from tests.support.machine import Machine
+from tests.support.waiting import until
 
 ROOT = Path(__file__).parents[1]
 PAGES = (

@@ -13,7 +13,7 @@ import pytest
 import homma
 from homma.core.calendar import calendar_of
 from homma.topics.formats import CURRENT
-from tests.aggregate.pipeline import Pipeline, batch_candles, same_candles, tick
+from tests.support.pipeline import Pipeline, batch_candles, same_candles, tick
 
 SOURCE = Path(homma.__file__).parent
 #: The row before which the new one is inserted.

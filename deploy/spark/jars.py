@@ -3,7 +3,7 @@
 import sys
 from pathlib import Path
 
-from homma.stack.jars import fetch, parse_lock
+from homma.stack.downloads.jars import fetch, parse_lock
 
 HERE = Path(__file__).parent
 CACHE = Path("~/.cache/homma/jars").expanduser()

@@ -5,7 +5,7 @@ import json
 import pytest
 
 from homma.core.calendar import DEFAULT_CODES
-from tests.aggregate.pipeline import Pipeline, batch_candles, same_candles, tick, until
+from tests.support.pipeline import Pipeline, batch_candles, same_candles, tick, until
 
 DAY = "2025-03-20T"
 

@@ -9,8 +9,8 @@ import pytest
 from homma.aggregate.group import GroupCheck
 from homma.core.calendar import calendar_of
 from homma.errors import StateError
-from tests.aggregate.pipeline import Pipeline, tick, until
-from tests.faults.engines import Engines, at_work, check, market
+from tests.support.engines import Engines, at_work, check, market
+from tests.support.pipeline import Pipeline, tick, until
 
 MINUTES = calendar_of(["m1", "m5"])
 SECONDS = calendar_of(["s1", "m1"])

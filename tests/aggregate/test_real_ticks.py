@@ -7,8 +7,8 @@ import pytest
 from confluent_kafka import ConsumerGroupTopicPartitions, TopicPartition
 from confluent_kafka.admin import AdminClient
 
-from tests.aggregate.pipeline import Pipeline, batch_candles, same_candles
-from tests.real_ticks import disturbed, equal_bars, needs_real_ticks, real_ticks
+from tests.support.pipeline import Pipeline, batch_candles, same_candles
+from tests.support.real_ticks import disturbed, equal_bars, needs_real_ticks, real_ticks
 
 ALL = {"minute": 15_857, "hour": 268, "daily": 13}
 FOUR_MINUTES_US = 240_000_000

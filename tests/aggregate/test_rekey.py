@@ -19,8 +19,8 @@ from homma.errors import SplitSeries, StateError
 from homma.topics import contract
 from homma.topics.kafka.admin import Admin
 from homma.topics.kafka.writing import Sender
-from tests.aggregate.pipeline import Pipeline, batch_candles, same_candles, tick, until
-from tests.faults.engines import NOON, check, market
+from tests.support.engines import NOON, check, market
+from tests.support.pipeline import Pipeline, batch_candles, same_candles, tick, until
 
 DAY = "2025-03-20T"
 #: Each key belongs to a different one of three partitions.

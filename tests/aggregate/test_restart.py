@@ -16,7 +16,7 @@ from homma.topics import contract
 from homma.topics.kafka.admin import Admin
 from homma.topics.kafka.reading import GroupReader
 from homma.topics.kafka.writing import Sender
-from tests.aggregate.pipeline import Pipeline, batch_candles, same_candles, tick, until
+from tests.support.pipeline import Pipeline, batch_candles, same_candles, tick, until
 
 DAY = "2025-03-20T"
 #: An allowed lateness so short that a series is dormant after a second.

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.stack.waiting import ports_in_a_row
+from tests.support.waiting import ports_in_a_row
 
 ROOT = Path(__file__).parents[2]
 SMALL_FLAGS = {

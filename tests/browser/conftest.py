@@ -10,7 +10,7 @@ from playwright.sync_api import Browser, BrowserContext, Playwright, expect, syn
 from tests.browser.chart_page import ChartPage
 from tests.browser.site import Site
 from tests.browser.walk import history
-from tests.stack.waiting import NEVER_S, free_ports
+from tests.support.waiting import NEVER_S, free_ports
 
 NAMES = ("chromium", "chromium-browser", "google-chrome")
 # The last four stop requests to Google's hosts: tests must not leave this machine.

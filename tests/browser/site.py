@@ -11,9 +11,9 @@ from typing import Any
 import httpx
 
 from homma.topics.kafka.writing import Sender
-from tests.aggregate.pipeline import Pipeline, tick
 from tests.browser.walk import MINUTES, NUMBER, SERIES
-from tests.stack.waiting import until
+from tests.support.pipeline import Pipeline, tick
+from tests.support.waiting import until
 
 
 class Site:

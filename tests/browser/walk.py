@@ -5,7 +5,7 @@ from collections.abc import Iterator
 from datetime import datetime, timedelta
 from typing import Any, Final
 
-from tests.aggregate.pipeline import tick
+from tests.support.pipeline import tick
 
 #: The last tick of the history.
 END: Final = datetime(2025, 3, 20, 14, 31, 28)

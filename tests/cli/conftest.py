@@ -3,7 +3,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.cli.machine import Machine
+from tests.support.machine import Machine
 
 
 @pytest.fixture

@@ -7,7 +7,7 @@ from itertools import pairwise
 import pytest
 from rich.cells import cell_len
 
-from homma.cli import chart
+from homma.cli.terminal import chart
 from homma.core.interval import BY_CODE
 from homma.topics.latest import PUBLIC_VALUES, Candle
 

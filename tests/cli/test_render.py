@@ -9,7 +9,7 @@ from click.testing import CliRunner, Result
 
 from homma.cli.main import homma
 from homma.cli.options import PREFIX
-from homma.cli.render import renderers
+from homma.cli.verbs.render import renderers
 from homma.core.calendar import DEFAULT_CALENDAR
 from homma.errors import SettingError
 from homma.metrics import STAGES as METRICS

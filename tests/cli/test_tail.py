@@ -26,7 +26,7 @@ from homma.errors import KafkaError, SettingError
 from homma.topics.kafka.follower import Follower
 from homma.topics.kafka.reading import GroupReader
 from homma.topics.kafka.writing import Sender, Transactions
-from tests.aggregate.pipeline import Pipeline, tick, until
+from tests.support.pipeline import Pipeline, tick, until
 
 CSI = re.compile(r"\x1b(\[[0-9;?]*[a-zA-Z]|\][^\x07]*\x07)")
 

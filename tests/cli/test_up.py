@@ -10,10 +10,10 @@ import psutil
 from homma.core.calendar import DEFAULT_CALENDAR
 from homma.lake.schema import TICKS, TableSpec, candle_tables
 from homma.lake.table import Lake
-from homma.stack.credentials import read_credentials
+from homma.stack.servers.credentials import read_credentials
 from homma.topics.kafka.admin import Admin
-from tests.cli.machine import Machine
-from tests.stack.waiting import until
+from tests.support.machine import Machine
+from tests.support.waiting import until
 
 MONTHS = "candle_1month"
 

@@ -11,10 +11,10 @@ from homma.core.calendar import DEFAULT_CALENDAR, DEFAULT_CODES, Calendar, calen
 from homma.core.interval import BY_CODE, CLOCK, MINUTE, Interval
 from homma.durations import parse_duration
 from homma.settings import TopicSettings, all_settings, parse
-from tests import oracle
 from tests.core.calendars import calendars
-from tests.core.effort import effort
-from tests.core.frames import us
+from tests.support import oracle
+from tests.support.effort import effort
+from tests.support.frames import us
 
 INSTANTS = st.datetimes(oracle.EPOCH + timedelta(days=7), datetime(2101, 1, 1))
 

@@ -10,10 +10,7 @@ from homma.core.calendar import DEFAULT_CALENDAR, Calendar, calendar_of
 from homma.core.interval import BY_CODE, MINUTE_US
 from homma.core.recompute import recompute
 from homma.core.window import Window
-from tests import oracle
 from tests.core.calendars import calendars
-from tests.core.effort import effort
-from tests.core.frames import tick_frame, us
 from tests.core.test_recompute import by_key, expected, frame, slices, ticks
 from tests.core.test_window_properties import (
     IDLE_TIMEOUT,
@@ -29,7 +26,10 @@ from tests.core.test_window_properties import (
     scripts,
     tick,
 )
-from tests.oracle import Publisher, Tick
+from tests.support import oracle
+from tests.support.effort import effort
+from tests.support.frames import tick_frame, us
+from tests.support.oracle import Publisher, Tick
 
 SECONDS = [code for code, interval in BY_CODE.items() if interval.longest_us < MINUTE_US]
 OTHERS = [code for code in BY_CODE if code not in SECONDS]

@@ -10,11 +10,11 @@ from hypothesis import strategies as st
 from homma.core import candle, fields
 from homma.core.calendar import DEFAULT_CALENDAR, Calendar
 from homma.core.candle import CANDLE, KEY
-from tests import oracle
 from tests.core.calendars import calendars
-from tests.core.effort import effort
-from tests.core.frames import us
-from tests.oracle import Tick
+from tests.support import oracle
+from tests.support.effort import effort
+from tests.support.frames import us
+from tests.support.oracle import Tick
 
 NOON = datetime(2024, 2, 29, 23, 59)
 MOMENTS = st.sampled_from(

@@ -15,9 +15,9 @@ from homma.core.interval import CLOCK
 from homma.core.tick import check
 from homma.core.window import Window, WindowRules
 from homma.topics.codec import decode_ticks
-from tests import oracle
-from tests.core.frames import as_records, us
-from tests.oracle import Candle, Key
+from tests.support import oracle
+from tests.support.frames import as_records, us
+from tests.support.oracle import Candle, Key
 
 FOLDER = Path(__file__).parent.parent / "golden"
 Case = dict[str, Any]

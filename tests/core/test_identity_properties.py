@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 
 from homma.core.identity import Identities
 from homma.core.interval import MINUTE_US
-from tests.core.effort import effort
+from tests.support.effort import effort
 
 #: (series, minute, microsecond in the minute, number)
 Identity = tuple[int, int, int, int]

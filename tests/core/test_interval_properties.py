@@ -9,9 +9,9 @@ from hypothesis import strategies as st
 
 from homma.core.calendar import DEFAULT_CALENDAR
 from homma.core.interval import BY_CODE, CODE, DAY_US, Interval
-from tests import oracle
-from tests.core.effort import effort
-from tests.core.frames import us
+from tests.support import oracle
+from tests.support.effort import effort
+from tests.support.frames import us
 
 INTERVALS = tuple(BY_CODE.values())
 LAST = datetime(2101, 1, 1)

@@ -26,10 +26,10 @@ from homma.core.recompute import (
     recompute,
     slice_bounds,
 )
-from tests import oracle
-from tests.core.effort import effort
-from tests.core.frames import us
-from tests.oracle import Tick
+from tests.support import oracle
+from tests.support.effort import effort
+from tests.support.frames import us
+from tests.support.oracle import Tick
 
 # A Thursday at the end of a month and of a leap day; the week ends three days later.
 BASE = datetime(2024, 2, 29, 23, 58)

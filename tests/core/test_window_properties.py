@@ -19,10 +19,10 @@ from hypothesis import strategies as st
 from homma.core.calendar import DEFAULT_CALENDAR, Calendar
 from homma.core.interval import CLOCK
 from homma.core.window import Window, WindowRules
-from tests import oracle
-from tests.core.effort import effort
-from tests.core.frames import as_records, tick_frame, us, without_finality
-from tests.oracle import Candle, Key, Publisher, Tick
+from tests.support import oracle
+from tests.support.effort import effort
+from tests.support.frames import as_records, tick_frame, us, without_finality
+from tests.support.oracle import Candle, Key, Publisher, Tick
 
 SECOND = timedelta(seconds=1)
 WATERMARK_DELAY = timedelta(seconds=2)

@@ -16,9 +16,9 @@ from typing import Any
 import pytest
 
 from homma.rendered.prometheus import targets
-from tests.cli.machine import Machine
 from tests.deploy.test_prometheus import FOLDER
-from tests.stack.waiting import free_ports, until
+from tests.support.machine import Machine
+from tests.support.waiting import free_ports, until
 
 
 @dataclass(frozen=True)

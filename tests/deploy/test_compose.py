@@ -23,8 +23,8 @@ from jsonschema import Draft202012Validator
 from homma.cli.main import COMMANDS
 from homma.cli.options import PREFIX, SERVE_TOKEN
 from homma.settings import all_settings
-from homma.stack.archive import read_archive
-from homma.stack.jars import read_lock
+from homma.stack.downloads.archive import read_archive
+from homma.stack.downloads.jars import read_lock
 
 ROOT = Path(__file__).parents[2]
 DEPLOY = ROOT / "deploy"

@@ -13,8 +13,8 @@ from homma.core.calendar import DEFAULT_CALENDAR
 from homma.errors import SettingError
 from homma.lake.schema import candle_tables
 from homma.rendered.grafana import pipeline
-from tests.deploy.dashboards import FOLDER, PanelQuery, dashboard, panel_queries, variables
 from tests.deploy.test_prometheus import known_metrics, metrics_in
+from tests.support.dashboards import FOLDER, PanelQuery, dashboard, panel_queries, variables
 
 NAMES = ("candles", "pipeline")
 PROVISIONING = FOLDER.parent / "provisioning"
@@ -103,8 +103,8 @@ def test_the_data_sources_match_the_variables() -> None:
 
 
 def test_without_the_sdk_an_error_says_how_to_install_it(monkeypatch: pytest.MonkeyPatch) -> None:
-    from homma.cli import render  # noqa: PLC0415
     from homma.cli.main import homma  # noqa: PLC0415
+    from homma.cli.verbs import render  # noqa: PLC0415
 
     def missing(name: str) -> None:
         raise ModuleNotFoundError(name=name)

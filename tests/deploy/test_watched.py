@@ -5,11 +5,11 @@ from typing import Any
 
 import pytest
 
-from tests.cli.machine import Machine
 from tests.deploy.conftest import Prometheus
-from tests.deploy.dashboards import PanelQuery, panel_queries
 from tests.deploy.test_prometheus import rules
-from tests.stack.waiting import until
+from tests.support.dashboards import PanelQuery, panel_queries
+from tests.support.machine import Machine
+from tests.support.waiting import until
 
 pytestmark = [pytest.mark.stack, pytest.mark.timeout(900)]
 Monitored = tuple[Machine, Prometheus]

@@ -17,17 +17,17 @@ from homma.core.calendar import DEFAULT_CALENDAR
 from homma.lake.schema import tables as specs
 from homma.lake.table import Lake
 from homma.settings import TopicSettings
-from homma.stack import trino
-from homma.stack.archive import ensure_unpacked, read_archive
+from homma.stack.downloads.archive import ensure_unpacked, read_archive
+from homma.stack.servers import trino
 from homma.topics import contract
 from homma.topics.kafka.admin import Admin
-from tests.aggregate.pipeline import Pipeline
 from tests.conftest import jars_cache
 from tests.engines.market import market
 from tests.engines.sandbox import Sandbox
 from tests.engines.sandbox import sandbox as running
 from tests.lake import conftest as lakes
-from tests.stack.waiting import free_ports
+from tests.support.pipeline import Pipeline
+from tests.support.waiting import free_ports
 
 ROOT = Path(__file__).parents[2]
 NAMESPACE = "market_data"

@@ -12,16 +12,16 @@ import trino as client
 
 from homma.errors import KafkaError
 from homma.settings import TopicSettings
-from homma.stack import kafka, trino
-from homma.stack.archive import ensure_unpacked, read_archive
+from homma.stack.downloads.archive import ensure_unpacked, read_archive
+from homma.stack.servers import kafka, trino
 from homma.topics import contract
 from homma.topics.kafka.admin import Admin
-from tests.aggregate.pipeline import Pipeline
 from tests.conftest import jars_cache
-from tests.lake import weed
-from tests.lake.sinks import Sinks
-from tests.real_ticks import TICKS
-from tests.stack.waiting import free_ports
+from tests.support import weed
+from tests.support.pipeline import Pipeline
+from tests.support.real_ticks import TICKS
+from tests.support.sinks import Sinks
+from tests.support.waiting import free_ports
 
 ROOT = Path(__file__).parents[2]
 NAMESPACE = "market_data"

@@ -10,8 +10,8 @@ import polars as pl
 import pytest
 
 from tests.engines.sandbox import ROOT, Sandbox
-from tests.lake.checking import tamper, verified
-from tests.real_ticks import needs_real_ticks
+from tests.support.landing import tamper, verified
+from tests.support.real_ticks import needs_real_ticks
 
 pytestmark = [pytest.mark.stack, pytest.mark.timeout(1800), needs_real_ticks]
 FOLDER = ROOT / "deploy" / "airflow"

@@ -14,10 +14,10 @@ import pytest
 from homma.core.calendar import DEFAULT_CALENDAR
 from homma.core.interval import BY_CODE
 from homma.lake.schema import candle_tables
-from tests.aggregate.pipeline import tick
 from tests.engines.sandbox import ROOT, Sandbox
-from tests.lake.checking import tamper
-from tests.real_ticks import needs_real_ticks
+from tests.support.landing import tamper
+from tests.support.pipeline import tick
+from tests.support.real_ticks import needs_real_ticks
 
 pytestmark = [pytest.mark.stack, pytest.mark.timeout(1800), needs_real_ticks]
 DBT = ROOT / "deploy" / "dbt"

@@ -7,7 +7,9 @@ import pytest
 
 from homma.core.calendar import DEFAULT_CALENDAR
 from homma.core.interval import Interval
-from tests.deploy.dashboards import (
+from tests.engines.conftest import QueryResult, RunQuery
+from tests.engines.market import DAYS, SOURCES, START, SYMBOLS
+from tests.support.dashboards import (
     PanelQuery,
     dashboard,
     panel_queries,
@@ -15,8 +17,6 @@ from tests.deploy.dashboards import (
     time_range,
     variables,
 )
-from tests.engines.conftest import QueryResult, RunQuery
-from tests.engines.market import DAYS, SOURCES, START, SYMBOLS
 
 pytestmark = pytest.mark.stack
 END = START + timedelta(days=DAYS)

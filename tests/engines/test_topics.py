@@ -9,12 +9,12 @@ import pytest
 
 from homma.core.calendar import DEFAULT_CALENDAR
 from homma.feed.invalid import CORRUPTIONS
-from homma.lake import records
+from homma.lake.land import records
 from homma.lake.schema import TICKS, candle_table, tables
-from homma.stack.statements import split
+from homma.stack.servers.statements import split
 from homma.topics.kafka.reading import Message
-from tests.aggregate.pipeline import Pipeline, tick
 from tests.engines.conftest import ROOT, Query
+from tests.support.pipeline import Pipeline, tick
 
 pytestmark = pytest.mark.stack
 MAX_FUTURE_US = 300_000_000

@@ -15,11 +15,11 @@ from trino.exceptions import TrinoUserError
 from homma.core.calendar import DEFAULT_CALENDAR
 from homma.lake.schema import TICKS, tables
 from homma.lake.table import Lake
-from tests.aggregate.pipeline import Pipeline
 from tests.engines.conftest import NAMESPACE, ROOT, Query, append
 from tests.engines.test_reading_the_lake import code_blocks, run
-from tests.faults.engines import Feed, market
-from tests.lake.sinks import Sinks
+from tests.support.engines import Feed, market
+from tests.support.pipeline import Pipeline
+from tests.support.sinks import Sinks
 
 pytestmark = [pytest.mark.stack, pytest.mark.timeout(900)]
 BY_NAME = {spec.name: spec for spec in tables(DEFAULT_CALENDAR)}

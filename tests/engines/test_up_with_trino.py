@@ -6,8 +6,8 @@ import pytest
 import trino as client
 
 from tests.cli.conftest import machine  # noqa: F401  a fixture
-from tests.cli.machine import Machine
-from tests.stack.waiting import until
+from tests.support.machine import Machine
+from tests.support.waiting import until
 
 pytestmark = [pytest.mark.stack, pytest.mark.timeout(900)]
 

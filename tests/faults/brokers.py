@@ -10,11 +10,11 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from homma.cli.local import is_reachable
-from homma.stack import kafka
-from homma.stack.backoff import Backoff
-from homma.stack.process import Process, State
-from tests.aggregate.pipeline import until
-from tests.stack.waiting import free_ports
+from homma.stack.processes.backoff import Backoff
+from homma.stack.processes.process import Process, State
+from homma.stack.servers import kafka
+from tests.support.pipeline import until
+from tests.support.waiting import free_ports
 
 
 def quick_restarts() -> Backoff:

@@ -12,11 +12,11 @@ from itertools import count
 
 from homma.cli.options import FAILPOINT
 from homma.failpoint import Step
-from tests.aggregate.pipeline import until
 from tests.faults.brokers import OwnBroker
-from tests.faults.engines import Engines, Running
 from tests.faults.recovery import Commits
 from tests.faults.schedule import Fault, Kind
+from tests.support.engines import Engines, Running
+from tests.support.pipeline import until
 
 MOST_ENGINES = 3
 #: Everything recovers within a minute of the fault's end.

@@ -8,8 +8,8 @@ from datetime import datetime
 from itertools import pairwise
 from math import inf
 
-from tests.aggregate.pipeline import Pipeline
-from tests.faults.engines import Progress, Running
+from tests.support.engines import Progress, Running
+from tests.support.pipeline import Pipeline
 
 #: By partition: epoch seconds when its committed offset was seen to advance.
 Advances = Sequence[Sequence[float]]

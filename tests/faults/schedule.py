@@ -7,8 +7,8 @@ from datetime import datetime, timedelta
 from enum import StrEnum
 from typing import Any
 
-from tests.aggregate.pipeline import tick
-from tests.faults.engines import ALLOWED_LATENESS, NOON, STEP, Record, record
+from tests.support.engines import ALLOWED_LATENESS, NOON, STEP, Record, record
+from tests.support.pipeline import tick
 
 
 class Kind(StrEnum):

@@ -21,8 +21,7 @@ from confluent_kafka.admin import (  # type: ignore[attr-defined]
 from homma.core.interval import CLOCK
 from homma.errors import Aborted
 from homma.topics.kafka.reading import GroupReader, Reader
-from tests.aggregate.pipeline import Pipeline, until
-from tests.faults.engines import (
+from tests.support.engines import (
     SUCCESSOR,
     Engines,
     Feed,
@@ -33,9 +32,10 @@ from tests.faults.engines import (
     check,
     market,
 )
-from tests.faults.proxy import Api, Effect, Fault, Faults, Proxy, Side
-from tests.stack.second_listener import Listener, listening
-from tests.stack.waiting import free_ports
+from tests.support.kafka_proxy import Api, Effect, Fault, Faults, Proxy, Side
+from tests.support.pipeline import Pipeline, until
+from tests.support.second_listener import Listener, listening
+from tests.support.waiting import free_ports
 
 #: The requests that a transaction is made of.
 TRANSACTION = (

@@ -2,8 +2,8 @@
 
 from datetime import timedelta
 
-from tests.aggregate.pipeline import Pipeline, batch_candles, same_candles, tick, until
 from tests.faults.brokers import OwnBroker
+from tests.support.pipeline import Pipeline, batch_candles, same_candles, tick, until
 
 DAY = "2025-03-20T"
 KILLS = 2

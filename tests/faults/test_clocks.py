@@ -15,10 +15,9 @@ import polars as pl
 import pytest
 
 from homma.core.interval import CLOCK
-from tests import oracle
-from tests.aggregate.pipeline import Pipeline, tick
 from tests.faults.brokers import own_broker
-from tests.faults.engines import (
+from tests.support import oracle
+from tests.support.engines import (
     NOON,
     Engines,
     Feed,
@@ -29,6 +28,7 @@ from tests.faults.engines import (
     market,
     record,
 )
+from tests.support.pipeline import Pipeline, tick
 
 HOUR = timedelta(hours=1)
 SOURCE = Path(__file__).with_name("clock.c")

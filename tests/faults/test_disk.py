@@ -2,9 +2,9 @@
 
 from pathlib import Path
 
-from tests.aggregate.pipeline import Pipeline, until
 from tests.faults.brokers import OwnBroker
-from tests.faults.engines import at_work, check, market
+from tests.support.engines import at_work, check, market
+from tests.support.pipeline import Pipeline, until
 
 
 def test_the_engine_waits_while_the_disk_is_full(broker: OwnBroker, tmp_path: Path) -> None:

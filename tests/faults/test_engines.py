@@ -8,10 +8,10 @@ from pathlib import Path
 
 import pytest
 
-from tests.aggregate.pipeline import Pipeline
-from tests.faults.engines import at_work, check, flow, market
 from tests.faults.recovery import Commits, pauses, takeovers
 from tests.faults.schedule import SHORT, with_pauses
+from tests.support.engines import at_work, check, flow, market
+from tests.support.pipeline import Pipeline
 
 
 @pytest.mark.parametrize("partitions", [1, 2])

@@ -8,9 +8,9 @@ import pytest
 
 from homma.cli.options import FAILPOINT
 from homma.failpoint import Step
-from tests.aggregate.pipeline import Pipeline
-from tests.faults.engines import SUCCESSOR, Record, at_work, check, market
-from tests.lake.sinks import LAND
+from tests.support.engines import SUCCESSOR, Record, at_work, check, market
+from tests.support.pipeline import Pipeline
+from tests.support.sinks import LAND
 
 TRANSACTION = (Step.BEGUN, Step.SENT, Step.OFFSET_ADDED, Step.COMMITTED)
 RESTORE = (

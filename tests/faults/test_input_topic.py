@@ -8,8 +8,8 @@ from confluent_kafka.admin import AdminClient, NewPartitions  # type: ignore[att
 
 from homma.topics import contract
 from homma.topics.kafka.admin import Admin
-from tests.aggregate.pipeline import Pipeline, until
-from tests.faults.engines import Engines, Feed, Progress, market
+from tests.support.engines import Engines, Feed, Progress, market
+from tests.support.pipeline import Pipeline, until
 
 #: By default librdkafka checks for new partitions every 5 minutes.
 REFRESH_OFTEN = ("-X", "topic.metadata.refresh.interval.ms=500")

@@ -9,9 +9,9 @@ import pytest
 
 from homma.cli.options import FAILPOINT
 from homma.core.calendar import calendar_of
-from tests.aggregate.pipeline import Pipeline
-from tests.faults.engines import SUCCESSOR, at_work, check, market
 from tests.faults.test_failpoints import RESTORE, SHORT, TRANSACTION, WAKING, by_turns
+from tests.support.engines import SUCCESSOR, at_work, check, market
+from tests.support.pipeline import Pipeline
 
 
 @pytest.mark.parametrize("codes", ["s1,m1", "s10,s15,m20,m30"])

@@ -14,9 +14,9 @@ from confluent_kafka.admin import (  # type: ignore[attr-defined]
     ConfigResource,
 )
 
-from tests.aggregate.pipeline import Pipeline
 from tests.faults.brokers import OwnBroker
-from tests.faults.engines import (
+from tests.faults.schedule import with_pauses
+from tests.support.engines import (
     ALLOWED_LATENESS,
     Engines,
     Progress,
@@ -27,7 +27,7 @@ from tests.faults.engines import (
     flow,
     market,
 )
-from tests.faults.schedule import with_pauses
+from tests.support.pipeline import Pipeline
 
 #: How long the broker is away: OUTAGE_S=60 for the whole minute.
 OUTAGE_S = float(os.environ.get("OUTAGE_S", "20"))

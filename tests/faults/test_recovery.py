@@ -3,9 +3,9 @@
 from itertools import islice
 from math import inf
 
-from tests.faults.engines import flow
 from tests.faults.recovery import pauses, recoveries
 from tests.faults.schedule import SHARES, SHORT, schedule, with_pauses
+from tests.support.engines import flow
 
 
 def test_a_seed_gives_the_same_faults_and_ticks_again() -> None:

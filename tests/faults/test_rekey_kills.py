@@ -7,8 +7,8 @@ from pathlib import Path
 import pytest
 
 from homma.errors import KafkaError
-from tests.aggregate.pipeline import Pipeline, until
-from tests.faults.engines import Engines, Feed, Watch, check, market
+from tests.support.engines import Engines, Feed, Watch, check, market
+from tests.support.pipeline import Pipeline, until
 
 KILLS = 5
 

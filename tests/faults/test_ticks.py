@@ -6,8 +6,8 @@ from pathlib import Path
 from typing import Any
 
 from homma.topics.contract import TICK_BYTES
-from tests.aggregate.pipeline import Pipeline, tick
-from tests.faults.engines import Engines, Feed, Progress, Record, Watch, check, record
+from tests.support.engines import Engines, Feed, Progress, Record, Watch, check, record
+from tests.support.pipeline import Pipeline, tick
 
 AT = "2025-03-20T14:30:10"
 #: Bytes that the client adds to a record; Kafka counts them in `max.message.bytes`.

@@ -10,8 +10,8 @@ from pathlib import Path
 import pytest
 
 from homma.topics.kafka.reading import Reader
-from tests.stack.second_listener import Listener, listening
-from tests.stack.waiting import free_ports
+from tests.support.second_listener import Listener, listening
+from tests.support.waiting import free_ports
 
 PASSWORD = "a-secret-of-this-test"
 LOGIN = (

@@ -23,9 +23,9 @@ from homma.topics.kafka.reading import Range, Reader
 from tests.feed.market import START_US, checked, generated, take_values
 
 PROGRAM = """
-from homma.cli.generate import generate
+from homma.cli.verbs.generate import generate
 from homma.cli.main import homma, main
-from homma.cli.replay import replay
+from homma.cli.verbs.replay import replay
 homma.add_command(generate)
 homma.add_command(replay)
 main()

@@ -5,10 +5,10 @@ from dataclasses import dataclass
 import polars as pl
 import pytest
 
-from tests.aggregate.pipeline import Pipeline
-from tests.faults.engines import market
 from tests.flink.cases import Case, generated, golden, invalid
 from tests.flink.flinks import Flink, accept_any_timestamp, pipeline_with_timestamps, send
+from tests.support.engines import market
+from tests.support.pipeline import Pipeline
 
 #: Additional ticks with duplicates, disorder, late ticks and invalid records.
 MARKET = 20_000

@@ -19,11 +19,11 @@ from confluent_kafka.admin import (  # type: ignore[attr-defined]
 )
 
 from homma.core.calendar import DEFAULT_CALENDAR, Calendar
-from homma.stack.flink_rest import Rest
+from homma.flink.rest import Rest
 from homma.topics import contract
 from homma.topics.kafka.admin import Admin
-from tests.aggregate.pipeline import Pipeline, until
-from tests.stack.waiting import free_ports
+from tests.support.pipeline import Pipeline, until
+from tests.support.waiting import free_ports
 
 #: On a busy machine, planning the job takes minutes.
 TIMEOUT_S = 900.0

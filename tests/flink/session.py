@@ -7,14 +7,14 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from homma.stack import flink as server
-from homma.stack.flink import CONNECTOR, Flink
-from homma.stack.flink_rest import Rest
-from homma.stack.jars import fetch, read_lock
-from tests.aggregate.pipeline import until
+from homma.flink import cluster as server
+from homma.flink.cluster import CONNECTOR, Flink
+from homma.flink.rest import Rest
+from homma.stack.downloads.jars import fetch, read_lock
 from tests.conftest import jars_cache
 from tests.flink.flinks import TIMEOUT_S
-from tests.stack.waiting import free_ports
+from tests.support.pipeline import until
+from tests.support.waiting import free_ports
 
 JOBMANAGER = "org.apache.flink.runtime.entrypoint.StandaloneSessionClusterEntrypoint"
 TASKMANAGER = "org.apache.flink.runtime.taskexecutor.TaskManagerRunner"

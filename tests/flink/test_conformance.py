@@ -13,11 +13,11 @@ from homma.core.interval import DAY_US, Interval
 from homma.core.recompute import END_OF_TIME_US, FROM_FILE, TICKS, EventSpan, Slice, recompute
 from homma.topics.kafka.reading import Message
 from homma.topics.ticks import parse_ticks
-from tests import oracle
-from tests.aggregate.pipeline import same_candles
 from tests.flink.cases import ACCEPTED, MISREAD
 from tests.flink.conftest import EngineResults
-from tests.oracle import Candle
+from tests.support import oracle
+from tests.support.oracle import Candle
+from tests.support.pipeline import same_candles
 
 pytestmark = [pytest.mark.stack, pytest.mark.timeout(1800)]
 MAX_FUTURE_US = 300_000_000

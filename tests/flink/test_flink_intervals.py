@@ -5,9 +5,9 @@ from pathlib import Path
 import pytest
 
 from homma.core.calendar import calendar_of
-from tests.aggregate.pipeline import Pipeline, same_candles
-from tests.faults.engines import market
 from tests.flink.flinks import Flink, accept_any_timestamp, pipeline_with_timestamps, send
+from tests.support.engines import market
+from tests.support.pipeline import Pipeline, same_candles
 
 pytestmark = [pytest.mark.stack, pytest.mark.timeout(1800)]
 MARKET = 20_000

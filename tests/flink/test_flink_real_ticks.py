@@ -7,10 +7,10 @@ from pathlib import Path
 import psutil
 import pytest
 
-from tests.aggregate.pipeline import Pipeline, batch_candles, same_candles, until
 from tests.aggregate.test_real_ticks import ALL
 from tests.flink.flinks import TIMEOUT_S, Flink, end
-from tests.real_ticks import disturbed, equal_bars, needs_real_ticks, real_ticks
+from tests.support.pipeline import Pipeline, batch_candles, same_candles, until
+from tests.support.real_ticks import disturbed, equal_bars, needs_real_ticks, real_ticks
 
 pytestmark = [pytest.mark.stack, pytest.mark.timeout(3600)]
 FOUR_MINUTES_US = 240_000_000

@@ -6,9 +6,9 @@ from pathlib import Path
 
 import pytest
 
-from tests.aggregate.pipeline import Pipeline, batch_candles, same_candles, tick, until
 from tests.flink.flinks import TIMEOUT_S, Flink, end
 from tests.flink.session import session
+from tests.support.pipeline import Pipeline, batch_candles, same_candles, tick, until
 
 pytestmark = [pytest.mark.stack, pytest.mark.timeout(1800)]
 DAY = "2025-03-20T"

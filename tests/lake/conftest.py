@@ -4,12 +4,13 @@ from pathlib import Path
 
 import pytest
 
-from tests.aggregate.pipeline import Pipeline
 from tests.conftest import jars_cache
-from tests.lake import minio, weed
+from tests.lake import minio
 from tests.lake.proxy import Way, between
-from tests.lake.sinks import Sinks
-from tests.lake.weed import Weed
+from tests.support import weed
+from tests.support.pipeline import Pipeline
+from tests.support.sinks import Sinks
+from tests.support.weed import Weed
 
 
 @pytest.fixture(scope="session")

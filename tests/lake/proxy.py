@@ -9,8 +9,8 @@ from dataclasses import dataclass, field
 from enum import Enum, auto
 from io import BufferedReader
 
-from tests.faults.proxy import MAX_HOLD_S, Disconnect, Proxy, ReplaceAnswer, Side
-from tests.lake.weed import Weed
+from tests.support.kafka_proxy import MAX_HOLD_S, Disconnect, Proxy, ReplaceAnswer, Side
+from tests.support.weed import Weed
 
 _ERROR = b'{"error":{"message":"injected","type":"InternalServerError","code":500}}'
 SERVER_ERROR = (

@@ -10,19 +10,19 @@ import pytest
 from homma.errors import FeedError, StateError
 from homma.feed.recorded import ColumnMapping
 from homma.feed.replay import Recording
-from homma.lake.backfill import initial_state, load
-from homma.lake.correction import CorrectionRules
-from homma.lake.repair import RepairReport, repair
+from homma.lake.audit.backfill import initial_state, load
+from homma.lake.audit.correction import CorrectionRules
+from homma.lake.audit.repair import RepairReport, repair
+from homma.lake.audit.verify import Scope
 from homma.lake.schema import candle_tables
-from homma.lake.verify import Scope
 from homma.topics.kafka.admin import Admin
 from homma.topics.kafka.writing import Sender
 from homma.topics.partitioning import partition_of
-from tests import oracle
-from tests.aggregate.pipeline import Pipeline, batch_candles, same_candles
-from tests.faults.engines import Feed, market
-from tests.lake.checking import counts, engine_of, lake_of, verified
-from tests.lake.sinks import Sinks
+from tests.support import oracle
+from tests.support.engines import Feed, market
+from tests.support.landing import counts, engine_of, lake_of, verified
+from tests.support.pipeline import Pipeline, batch_candles, same_candles
+from tests.support.sinks import Sinks
 
 
 @pytest.fixture

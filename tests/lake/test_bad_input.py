@@ -20,11 +20,11 @@ from homma.lake.table import Lake
 from homma.topics import contract
 from homma.topics.kafka.admin import Admin
 from homma.topics.kafka.writing import Sender
-from tests.aggregate.pipeline import Pipeline, tick
 from tests.lake.rows import MINUTES
-from tests.lake.sinks import Sinks, until
-from tests.lake.weed import Weed
-from tests.stack.waiting import free_ports
+from tests.support.pipeline import Pipeline, tick
+from tests.support.sinks import Sinks, until
+from tests.support.waiting import free_ports
+from tests.support.weed import Weed
 
 DAY = "2025-03-20T"
 

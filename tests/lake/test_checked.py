@@ -8,10 +8,10 @@ from click.testing import CliRunner, Result
 
 from homma.cli.main import homma
 from homma.errors import SettingError, StateError
-from tests.aggregate.pipeline import Pipeline
-from tests.faults.engines import Feed, market
-from tests.lake.sinks import Sinks
-from tests.lake.weed import Weed
+from tests.support.engines import Feed, market
+from tests.support.pipeline import Pipeline
+from tests.support.sinks import Sinks
+from tests.support.weed import Weed
 
 
 class CommandLine:

@@ -7,10 +7,10 @@ import pytest
 
 from homma.errors import CommitUnknown, StaleSink
 from homma.failpoint import ignore_step
-from homma.lake.committing import Committer, PreparedCommit, RetryPolicy
-from homma.lake.offsets import Offsets
+from homma.lake.land.committing import Committer, PreparedCommit, RetryPolicy
 from homma.lake.schema import TICKS
 from homma.lake.table import Lake
+from homma.lake.table.offsets import Offsets
 from tests.lake.proxy import COMMIT, Effect, Fault, Way
 from tests.lake.rows import tick, ticks
 

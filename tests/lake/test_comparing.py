@@ -10,8 +10,8 @@ from homma.core.calendar import DEFAULT_CALENDAR
 from homma.core.compare import wrong_keys
 from homma.core.interval import BY_CODE, MINUTE_US
 from homma.core.recompute import EXPECTED, EXPECTED_KEY, TICKS
-from homma.lake.comparing import Comparison, newest_records, reconcile
-from homma.lake.correction import (
+from homma.lake.audit.comparing import Comparison, newest_records, reconcile
+from homma.lake.audit.correction import (
     Correction,
     CorrectionRules,
     compute_correction,

@@ -14,12 +14,13 @@ from homma.core.calendar import DEFAULT_CALENDAR
 from homma.errors import HommaError
 from homma.lake.schema import tables
 from homma.lake.table import Lake, Where
-from homma.stack.process import State
-from tests.aggregate.pipeline import Pipeline
-from tests.aggregate.pipeline import until as wait_until
-from tests.lake import proxy, weed
+from homma.stack.processes.process import State
+from tests.lake import proxy
 from tests.lake.proxy import Effect, Fault, Way
-from tests.lake.sinks import Sinks, at_work, until
+from tests.support import weed
+from tests.support.pipeline import Pipeline
+from tests.support.pipeline import until as wait_until
+from tests.support.sinks import Sinks, at_work, until
 
 #: Requests, and the faults that happen to them.
 FAULTS = [

@@ -12,18 +12,18 @@ from homma.core.calendar import Calendar, calendar_of
 from homma.core.interval import BY_CODE
 from homma.core.recompute import EventSpan
 from homma.errors import StateError, TableMismatch
-from homma.lake.correction import CorrectionRules
-from homma.lake.counted_ticks import SeriesFilter
-from homma.lake.engine import CommittedState
-from homma.lake.late import late_keys
-from homma.lake.repair import RepairReport, repair
+from homma.lake.audit.correction import CorrectionRules
+from homma.lake.audit.counted_ticks import SeriesFilter
+from homma.lake.audit.engine import CommittedState
+from homma.lake.audit.late import late_keys
+from homma.lake.audit.repair import RepairReport, repair
+from homma.lake.audit.verify import Scope
 from homma.lake.schema import candle_table
-from homma.lake.verify import Scope
-from tests.aggregate.pipeline import Pipeline, same_candles, tick, until
-from tests.faults.engines import Feed, Record, market
-from tests.lake.checking import counts, engine_of, lake_of, verified
-from tests.lake.sinks import Sinks
 from tests.lake.truth import truth
+from tests.support.engines import Feed, Record, market
+from tests.support.landing import counts, engine_of, lake_of, verified
+from tests.support.pipeline import Pipeline, same_candles, tick, until
+from tests.support.sinks import Sinks
 
 BEFORE = calendar_of(["m1", "h1", "D1", "M1"])
 AFTER = calendar_of([*BEFORE.codes, "h2", "h12"])

@@ -6,7 +6,7 @@ import pytest
 
 from homma.cli.options import FAILPOINT
 from homma.failpoint import Step
-from tests.lake.sinks import LAND, Sinks, at_work, until
+from tests.support.sinks import LAND, Sinks, at_work, until
 
 COMMIT = (Step.LANDING, Step.UPLOADED, Step.ASKING, Step.ANSWERED, Step.LANDED)
 MAINTENANCE = (Step.EXPIRED, Step.SWEEPING)

@@ -16,7 +16,7 @@ from homma.errors import SettingError, TableMismatch
 from homma.lake.schema import TICKS
 from homma.lake.table import Lake
 from tests.lake.rows import MINUTES, NOON, candle, candles, tick, ticks
-from tests.lake.weed import Weed
+from tests.support.weed import Weed
 
 
 class CommandLine:

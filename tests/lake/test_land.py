@@ -6,10 +6,10 @@ import pytest
 
 from homma.core.calendar import DEFAULT_CALENDAR
 from homma.lake.schema import candle_tables
-from tests.aggregate.pipeline import Pipeline
-from tests.faults.engines import Feed, market
 from tests.lake.rows import MINUTES
-from tests.lake.sinks import Sinks, at_work, until
+from tests.support.engines import Feed, market
+from tests.support.pipeline import Pipeline
+from tests.support.sinks import Sinks, at_work, until
 
 
 @pytest.fixture

@@ -12,16 +12,16 @@ import pytest
 
 from homma.core.interval import MINUTE
 from homma.failpoint import ignore_step
-from homma.lake.candles import CandleSink
-from homma.lake.committing import RetryPolicy
-from homma.lake.newest import FinalityRules
-from homma.lake.offsets import Offsets
-from homma.lake.sinks import SinkContext, SourceTopic
+from homma.lake.land.candle_sink import CandleSink
+from homma.lake.land.committing import RetryPolicy
+from homma.lake.land.newest import FinalityRules
+from homma.lake.land.sinks import SinkContext, SourceTopic
 from homma.lake.table import Lake, Table, Where, maintenance
+from homma.lake.table.offsets import Offsets
 from homma.metrics import LAND, Metrics
-from homma.stack.seaweed import purge_log
-from tests.lake import weed
+from homma.stack.servers.seaweed import purge_log
 from tests.lake.rows import MINUTES, NOON, candle, candles
+from tests.support import weed
 
 
 @pytest.fixture

@@ -8,8 +8,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from homma.core.interval import CLOCK, MINUTE
-from homma.lake import newest
-from homma.lake.newest import RECORD, ROW, SERIES_TIMES, FinalityRules
+from homma.lake.land import newest
+from homma.lake.land.newest import RECORD, ROW, SERIES_TIMES, FinalityRules
 from homma.lake.schema import CANDLE_KEY
 from tests.lake.rows import NOON, candle, candles
 

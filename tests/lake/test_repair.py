@@ -10,17 +10,17 @@ import pytest
 
 from homma.core.recompute import EventSpan
 from homma.errors import TableMismatch
-from homma.lake.correction import CorrectionRules
-from homma.lake.counted_ticks import SeriesFilter
-from homma.lake.late import late_keys, span_of
-from homma.lake.repair import RepairReport, repair
+from homma.lake.audit.correction import CorrectionRules
+from homma.lake.audit.counted_ticks import SeriesFilter
+from homma.lake.audit.late import late_keys, span_of
+from homma.lake.audit.repair import RepairReport, repair
+from homma.lake.audit.verify import Scope
 from homma.lake.schema import tables
-from homma.lake.verify import Scope
-from tests.aggregate.pipeline import KEY, VALUES, Pipeline, same_candles, until
-from tests.faults.engines import Feed, Record, market
-from tests.lake.checking import counts, engine_of, forge, lake_of, tamper, verified
-from tests.lake.sinks import Sinks
 from tests.lake.truth import truth
+from tests.support.engines import Feed, Record, market
+from tests.support.landing import counts, engine_of, forge, lake_of, tamper, verified
+from tests.support.pipeline import KEY, VALUES, Pipeline, same_candles, until
+from tests.support.sinks import Sinks
 
 # Only reached if the condition never becomes true.
 _NEVER_S = 240.0

@@ -9,15 +9,14 @@ import polars as pl
 from homma.core.calendar import DEFAULT_CALENDAR
 from homma.lake.table import Lake
 from homma.metrics import SERVE, Metrics
-from homma.serve.app import Server
+from homma.serve.http.app import Server
 from homma.serve.lake import LakeReader
 from homma.serve.lake_client import LakeClient
-from tests.aggregate.pipeline import Pipeline
-from tests.faults.engines import Feed, flow
 from tests.lake.rows import MINUTES, candle
 from tests.lake.rows import candles as rows
-from tests.lake.sinks import Sinks
-from tests.serve.serving import (
+from tests.support.engines import Feed, flow
+from tests.support.pipeline import Pipeline
+from tests.support.serving import (
     RecordSequence,
     candle_topics,
     get_candles,
@@ -25,7 +24,8 @@ from tests.serve.serving import (
     running,
     wait_until_ready,
 )
-from tests.stack.waiting import until
+from tests.support.sinks import Sinks
+from tests.support.waiting import until
 
 START = datetime(2025, 3, 20, 12, tzinfo=UTC)
 

@@ -12,11 +12,11 @@ from pyiceberg.catalog import load_catalog
 from homma.core.calendar import DEFAULT_CALENDAR
 from homma.core.interval import BY_CODE
 from homma.errors import CommitRefused, LakeDenied, LakeError, LakeUnreachable, TableMismatch
-from homma.lake.offsets import Offsets
 from homma.lake.schema import TICKS, candle_table, tables
 from homma.lake.table import Lake, Table, Where
+from homma.lake.table.offsets import Offsets
 from tests.lake.rows import MINUTES, NOON, candle, candles, tick, ticks
-from tests.stack.waiting import free_ports
+from tests.support.waiting import free_ports
 
 OFFSETS = Offsets("stock_ticks", "id", MappingProxyType({0: 3, 1: 7}))
 

@@ -26,15 +26,16 @@ from pyiceberg.types import (
 from homma.core.interval import BY_CODE, MINUTE
 from homma.errors import LakeError, StateError, TableMismatch
 from homma.failpoint import Step
-from homma.lake import history, rows
+from homma.lake import history
+from homma.lake.audit import rows
 from homma.lake.history import HistoryQuery
 from homma.lake.schema import TICKS, candle_table
 from homma.lake.table import Lake, Where
 from homma.topics.formats import CURRENT
-from tests.aggregate.pipeline import tick as tick_json
-from tests.lake.checking import counts, verified
 from tests.lake.rows import MINUTES, NOON, candle, candles, tick
-from tests.lake.sinks import Sinks
+from tests.support.landing import counts, verified
+from tests.support.pipeline import tick as tick_json
+from tests.support.sinks import Sinks
 
 _TEXT, _INSTANT, _PRICE, _LONG = StringType(), TimestamptzType(), DoubleType(), LongType()
 #: The columns of the tables in format 1, in their order: name, type, whether required.

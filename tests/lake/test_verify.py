@@ -8,12 +8,12 @@ import pytest
 from homma.core.calendar import DEFAULT_CALENDAR
 from homma.core.interval import BY_CODE, CODE
 from homma.core.recompute import EventSpan
-from homma.lake.counted_ticks import SeriesFilter
-from tests.aggregate.pipeline import Pipeline
-from tests.faults.engines import Feed, market
-from tests.lake.checking import counts, forge, tamper, verified
-from tests.lake.sinks import Sinks
-from tests.real_ticks import disturbed, equal_bars, needs_real_ticks, real_ticks
+from homma.lake.audit.counted_ticks import SeriesFilter
+from tests.support.engines import Feed, market
+from tests.support.landing import counts, forge, tamper, verified
+from tests.support.pipeline import Pipeline
+from tests.support.real_ticks import disturbed, equal_bars, needs_real_ticks, real_ticks
+from tests.support.sinks import Sinks
 
 FOUR_MINUTES_US = 240_000_000
 

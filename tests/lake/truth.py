@@ -2,9 +2,9 @@
 
 import polars as pl
 
-from tests import oracle
-from tests.aggregate.pipeline import batch_candles
-from tests.lake.sinks import Sinks
+from tests.support import oracle
+from tests.support.pipeline import batch_candles
+from tests.support.sinks import Sinks
 
 
 def truth(sinks: Sinks) -> pl.DataFrame:

@@ -12,7 +12,7 @@ from pathlib import Path
 import httpx
 import pytest
 
-from tests.stack.waiting import free_ports, until
+from tests.support.waiting import free_ports, until
 
 ROOT = Path(__file__).parents[2]
 

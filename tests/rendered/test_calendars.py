@@ -12,10 +12,10 @@ import yaml
 from click.testing import CliRunner, Result
 
 from homma.cli.main import homma
-from homma.cli.render import renderers
+from homma.cli.verbs.render import renderers
 from homma.core.calendar import DEFAULT_CALENDAR, calendar_of
 from homma.core.interval import BY_CODE
-from homma.stack.statements import split
+from homma.stack.servers.statements import split
 
 PROJECT = Path(__file__).parents[2]
 CALENDAR = calendar_of(["s10", "m20", "h2", "D1"])

@@ -7,9 +7,9 @@ import httpx
 import pytest
 
 from homma.core.calendar import DEFAULT_CALENDAR, calendar_of
-from homma.serve.app import Server
-from homma.serve.parameters import default_interval
-from tests.serve.serving import (
+from homma.serve.http.app import Server
+from homma.serve.http.parameters import default_interval
+from tests.support.serving import (
     RecordSequence,
     get_candles,
     make_server,

@@ -11,7 +11,7 @@ from typing import Any
 import httpx
 import psutil
 
-from tests.serve.serving import (
+from tests.support.serving import (
     RecordSequence,
     get_candles,
     make_server,
@@ -19,7 +19,7 @@ from tests.serve.serving import (
     running,
     with_candles,
 )
-from tests.stack.waiting import until
+from tests.support.waiting import until
 
 
 def connect(address: str, sent: bytes = b"") -> socket.socket:

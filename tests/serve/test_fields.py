@@ -11,10 +11,10 @@ import pytest
 from homma.core.calendar import DEFAULT_CALENDAR
 from homma.core.fields import CANDLE_FIELDS
 from homma.rendered import page
-from homma.serve.api import ARROW
-from homma.serve.app import Server
-from homma.serve.openapi import document
-from tests.serve.serving import (
+from homma.serve.http.api import ARROW
+from homma.serve.http.app import Server
+from homma.serve.http.openapi import document
+from tests.support.serving import (
     RecordSequence,
     get_candles,
     make_server,

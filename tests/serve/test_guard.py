@@ -7,8 +7,8 @@ import httpx
 import pytest
 
 from homma.errors import SettingError
-from homma.serve.guard import access_rules
-from tests.serve.serving import make_server, open_stream, running, with_candles
+from homma.serve.http.guard import access_rules
+from tests.support.serving import make_server, open_stream, running, with_candles
 
 TOKEN = "a long random text for tests"
 

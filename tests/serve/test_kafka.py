@@ -14,8 +14,8 @@ from homma.settings import TopicSettings
 from homma.topics import contract
 from homma.topics.kafka.admin import Admin
 from homma.topics.kafka.writing import Sender
-from tests.aggregate.pipeline import Pipeline, tick
-from tests.serve.serving import (
+from tests.support.pipeline import Pipeline, tick
+from tests.support.serving import (
     candle_key,
     candle_topics,
     candle_value,
@@ -25,7 +25,7 @@ from tests.serve.serving import (
     running,
     wait_until_ready,
 )
-from tests.stack.waiting import until
+from tests.support.waiting import until
 
 
 @pytest.fixture

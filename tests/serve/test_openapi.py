@@ -9,8 +9,8 @@ from hypothesis import HealthCheck, Phase, given, settings
 from schemathesis.generation import GenerationMode
 
 from homma.core.calendar import DEFAULT_CALENDAR
-from homma.serve.openapi import document
-from tests.serve.serving import make_server, running, with_candles
+from homma.serve.http.openapi import document
+from tests.support.serving import make_server, running, with_candles
 
 SCHEMA = schemathesis.openapi.from_dict(document("1.2.3", DEFAULT_CALENDAR, token=False))
 #: Without the live stream, which never ends; other tests cover it.

@@ -2,12 +2,12 @@ from collections.abc import Callable, Iterator
 
 import pytest
 
-from homma.stack import seaweed
-from homma.stack.credentials import read_credentials
-from homma.stack.process import Process, Program
-from homma.stack.seaweed import Seaweed
+from homma.stack.processes.process import Process, Program
+from homma.stack.servers import seaweed
+from homma.stack.servers.credentials import read_credentials
+from homma.stack.servers.seaweed import Seaweed
 from tests.stack.lakes import RunningLake, append
-from tests.stack.waiting import seaweed_ports
+from tests.support.waiting import seaweed_ports
 
 
 @pytest.fixture(scope="session")

@@ -6,10 +6,10 @@ from pathlib import Path
 import polars as pl
 from pyiceberg.catalog import Catalog, load_catalog
 
-from homma.stack.credentials import Credentials, read_credentials
-from homma.stack.process import Process
-from homma.stack.seaweed import Seaweed
-from homma.stack.seaweed_settings import Ports
+from homma.stack.processes.process import Process
+from homma.stack.servers.credentials import Credentials, read_credentials
+from homma.stack.servers.seaweed import Seaweed
+from homma.stack.servers.seaweed_settings import Ports
 
 ROWS = pl.DataFrame({"number": [1, 2, 3]}).to_arrow()
 

@@ -10,7 +10,7 @@ import sys
 import time
 from pathlib import Path
 
-from homma.stack.process import Process, Program
+from homma.stack.processes.process import Process, Program
 
 log, kind, *argv = sys.argv[1:]
 process = Process(Program("server", argv, Path(log), stop_within_s=1.0))

@@ -7,8 +7,15 @@ from pathlib import Path
 import pytest
 
 from homma.errors import JarChanged, StackError
-from homma.stack.archive import Archive, digest, ensure_unpacked, read_archive, render, unpack
-from homma.stack.jars import Jar
+from homma.stack.downloads.archive import (
+    Archive,
+    digest,
+    ensure_unpacked,
+    read_archive,
+    render,
+    unpack,
+)
+from homma.stack.downloads.jars import Jar
 
 KEEP = ("NOTICE", "lib/", "plugin/lake/")
 
@@ -122,5 +129,5 @@ def test_the_committed_lock_has_one_trino_version() -> None:
     assert trino.jar.coordinate == f"io.trino:trino-server:{trino.version}:tar.gz"
     assert {"lib/", "plugin/iceberg/", "plugin/kafka/"} <= set(trino.keep)
     assert len(bytes.fromhex(trino.files_sha256)) == len(bytes.fromhex(trino.jar.sha256)) == 32
-    committed = Path("src/homma/stack/trino.archive.toml").read_text("utf-8")
+    committed = Path("src/homma/stack/downloads/trino.archive.toml").read_text("utf-8")
     assert render(trino) == committed

@@ -5,8 +5,8 @@ import pytest
 from cryptography import x509
 
 from homma.errors import StackError
-from homma.stack.certificates import ensure_certificates
-from homma.stack.credentials import (
+from homma.stack.servers.certificates import ensure_certificates
+from homma.stack.servers.credentials import (
     Credentials,
     ensure_credentials,
     ensure_secrets,

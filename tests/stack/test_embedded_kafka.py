@@ -14,14 +14,14 @@ from confluent_kafka.admin import AdminClient
 from confluent_kafka.cimpl import NewTopic
 
 from homma.errors import PortInUse, ServerFailed, StackError
-from homma.stack import kafka
-from homma.stack.kafka import Broker, explain, running
-from homma.stack.kafka_settings import log4j2_properties, server_properties
-from homma.stack.ports import must_be_free
-from homma.stack.process import State
-from homma.stack.process_ids import is_alive
+from homma.stack.processes.ports import must_be_free
+from homma.stack.processes.process import State
+from homma.stack.processes.process_ids import is_alive
+from homma.stack.servers import kafka
+from homma.stack.servers.kafka import Broker, explain, running
+from homma.stack.servers.kafka_settings import log4j2_properties, server_properties
 from tests.stack.answering import answers
-from tests.stack.waiting import free_ports, until
+from tests.support.waiting import free_ports, until
 
 HERE = Path(__file__).parent
 
@@ -242,7 +242,7 @@ def test_a_folder_that_cannot_be_formatted_says_why(tmp_path: Path, jars: list[P
 KAFKA_PARENT = """
 import json, sys, time
 from pathlib import Path
-from homma.stack.kafka import running
+from homma.stack.servers.kafka import running
 from tests.stack.answering import answers
 folder, port, controller, *jars = sys.argv[1:]
 ready = lambda: answers(int(port))

@@ -4,11 +4,11 @@ import json
 import os
 from pathlib import Path
 
-from homma.cli.flink_state import checkpoints_uri, is_local, newest_checkpoint, path_of
+from homma.flink.cluster import CONNECTOR, DRIVER, Flink, cluster, config_yaml, explain, submission
+from homma.flink.state import checkpoints_uri, is_local, newest_checkpoint, path_of
 from homma.settings import EngineSettings, FlinkSettings
-from homma.stack.flink import CONNECTOR, DRIVER, Flink, cluster, config_yaml, explain, submission
-from homma.stack.jars import read_lock
-from homma.stack.relock import FLINK, FLINK_KAFKA
+from homma.stack.downloads.jars import read_lock
+from homma.stack.downloads.relock import FLINK, FLINK_KAFKA
 
 LINES = (
     "The program finished with the following exception:",

@@ -12,16 +12,16 @@ import psutil
 import pytest
 
 from homma.errors import FolderInUse, StackError
-from homma.stack.folder import LOCK, claim, end_owner, owner_of
-from homma.stack.process import State, Status
-from homma.stack.record import NAME, Owner, read_record
+from homma.stack.processes.folder import LOCK, claim, end_owner, owner_of
+from homma.stack.processes.process import State, Status
+from homma.stack.processes.record import NAME, Owner, read_record
 
 # Claims the folder argv[1] and records the process argv[2] (0: none) as its server.
 OWNER = """
 import sys, time, psutil
 from pathlib import Path
-from homma.stack.folder import claim
-from homma.stack.process import State, Status
+from homma.stack.processes.folder import claim
+from homma.stack.processes.process import State, Status
 folder, pid = claim(Path(sys.argv[1])), int(sys.argv[2])
 if pid:
     created = psutil.Process(pid).create_time()

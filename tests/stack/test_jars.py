@@ -8,8 +8,8 @@ from pathlib import Path
 import pytest
 
 from homma.errors import JarChanged, StackError
-from homma.stack.jars import Jar, Lock, fetch, maven_path, parse_lock, read_lock
-from homma.stack.relock import render
+from homma.stack.downloads.jars import Jar, Lock, fetch, maven_path, parse_lock, read_lock
+from homma.stack.downloads.relock import render
 
 BODIES = {f"org.example:part{n}:1.{n}": bytes([n]) * (100_000 + n) for n in range(9)}
 

@@ -1,8 +1,8 @@
 import threading
 
 from homma.errors import HommaError, StackError
-from homma.stack.periodic import every
-from tests.stack.waiting import NEVER_S
+from homma.stack.processes.periodic import every
+from tests.support.waiting import NEVER_S
 
 
 def test_a_task_runs_again_after_it_failed() -> None:

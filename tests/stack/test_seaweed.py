@@ -9,13 +9,13 @@ import psutil
 import pytest
 
 from homma.errors import PortInUse, ServerFailed, StackError
-from homma.stack import seaweed
-from homma.stack.credentials import Credentials
-from homma.stack.process import Process, State
-from homma.stack.seaweed import Seaweed, explain, purge_log, running
-from homma.stack.seaweed_settings import Ports, arguments, environment, security_toml
+from homma.stack.processes.process import Process, State
+from homma.stack.servers import seaweed
+from homma.stack.servers.credentials import Credentials
+from homma.stack.servers.seaweed import Seaweed, explain, purge_log, running
+from homma.stack.servers.seaweed_settings import Ports, arguments, environment, security_toml
 from tests.stack.lakes import RunningLake, append, catalog
-from tests.stack.waiting import seaweed_ports, until
+from tests.support.waiting import seaweed_ports, until
 
 
 def listeners(process: Process) -> set[tuple[str, int]]:

@@ -14,11 +14,11 @@ from pathlib import Path
 import psutil
 import pytest
 
-from homma.stack.certificates import ensure_certificates
-from homma.stack.credentials import Credentials
-from homma.stack.seaweed import binary
-from homma.stack.seaweed_settings import CERTIFICATES, shell_arguments
-from homma.stack.signing import sign_request
+from homma.stack.servers.certificates import ensure_certificates
+from homma.stack.servers.credentials import Credentials
+from homma.stack.servers.seaweed import binary
+from homma.stack.servers.seaweed_settings import CERTIFICATES, shell_arguments
+from homma.stack.servers.signing import sign_request
 from tests.stack.lakes import RunningLake, catalog
 
 #: Port, method and path; {file} is a data file of the table, {fid} the id of its chunk.

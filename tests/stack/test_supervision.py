@@ -14,11 +14,11 @@ import psutil
 import pytest
 
 from homma.errors import ServerFailed
-from homma.stack.backoff import Backoff
-from homma.stack.log import KEEP_BYTES, lines_since, open_log
-from homma.stack.process import Process, Program, State, Status
-from homma.stack.process_ids import is_alive, terminate
-from tests.stack.waiting import NEVER_S, until
+from homma.stack.processes.backoff import Backoff
+from homma.stack.processes.log import KEEP_BYTES, lines_since, open_log
+from homma.stack.processes.process import Process, Program, State, Status
+from homma.stack.processes.process_ids import is_alive, terminate
+from tests.support.waiting import NEVER_S, until
 
 Supervise = Callable[..., Process]
 SLEEPER = ["sleep", "600"]
@@ -107,7 +107,7 @@ def test_a_program_has_its_own_environment_and_folder(supervise: Supervise, tmp_
 # A guard whose server needs half a second from fork to exec.
 SLOW_GUARD = """
 import sys, time
-from homma.stack import guard
+from homma.stack.processes import guard
 guard._death_signal = lambda: lambda: time.sleep(0.5)
 guard.main(sys.argv)
 """

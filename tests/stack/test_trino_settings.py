@@ -6,8 +6,8 @@ from pathlib import Path
 import pytest
 
 from homma.errors import PortInUse
-from homma.stack import trino
-from tests.stack.waiting import free_ports
+from homma.stack.servers import trino
+from tests.support.waiting import free_ports
 
 VARIABLE = re.compile(r"\$\{ENV:(\w+)\}")
 CATALOG = {

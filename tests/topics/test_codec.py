@@ -1,4 +1,4 @@
-"""The codec, compared with a strict parser in plain Python (tests/oracle.py)."""
+"""The codec, compared with a strict parser in plain Python (tests/support/oracle.py)."""
 
 import json
 import struct
@@ -25,8 +25,8 @@ from homma.topics.codec import (
     encode_candles,
     encode_ticks,
 )
-from tests import oracle
-from tests.core.effort import effort
+from tests.support import oracle
+from tests.support.effort import effort
 
 GOOD: dict[str, Any] = {
     "source": "SOURCE_1",

@@ -8,8 +8,8 @@ from homma.core.calendar import DEFAULT_CODES
 from homma.topics.formats import CURRENT
 from homma.topics.kafka.reading import GroupReader
 from homma.topics.offset_metadata import OffsetMetadata, read_offset_metadata
-from tests.cli.machine import Machine
-from tests.stack.waiting import until
+from tests.support.machine import Machine
+from tests.support.waiting import until
 
 PARTITIONS = 2
 SESSION_MS = 6_000

@@ -7,7 +7,13 @@ from typing import Final
 
 from homma.errors import SettingError
 from homma.settings import LakeSettings
-from homma.stack.credentials import ACCESS_KEY, NAME, SECRET_KEY, Credentials, read_credentials
+from homma.stack.servers.credentials import (
+    ACCESS_KEY,
+    NAME,
+    SECRET_KEY,
+    Credentials,
+    read_credentials,
+)
 
 # A property that starts with one of these replaces the credentials.
 _OTHER_WAYS: Final = (

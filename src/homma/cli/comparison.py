@@ -16,7 +16,7 @@ from homma.core.compare import WRONG, Tally
 from homma.core.fields import VALUES
 from homma.core.interval import BY_CODE
 from homma.core.recompute import END_OF_TIME_US, EventSpan, Slice
-from homma.lake.engine import Engine
+from homma.lake.audit.engine import Engine
 from homma.lake.table import Lake
 from homma.topics import contract
 from homma.topics.kafka.admin import Admin

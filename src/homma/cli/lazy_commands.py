@@ -21,6 +21,6 @@ class LazyCommands(UserDict[str, click.Command]):
     def __getitem__(self, name: str) -> click.Command:
         """Import and return the command."""
         if self.data[name] is None:
-            self.data[name] = getattr(import_module(f"homma.cli.{name}"), name)
+            self.data[name] = getattr(import_module(f"homma.cli.verbs.{name}"), name)
         command: click.Command = self.data[name]
         return command

@@ -22,15 +22,17 @@ from homma.errors import HommaError, KafkaError, SettingError
 from homma.rendered import prometheus
 from homma.rendered.trino import files as trino_files
 from homma.settings import GenerateSettings, TopicSettings, UpSettings
-from homma.stack import archive, folder, jars, kafka, periodic, seaweed, trino
-from homma.stack.backoff import Backoff
-from homma.stack.credentials import ACCESS_KEY, SECRET_KEY, ensure_credentials
-from homma.stack.folder import Folder
-from homma.stack.kafka import Broker
-from homma.stack.ports import must_be_free
-from homma.stack.process import Process, Program, Status
-from homma.stack.seaweed import Seaweed
-from homma.stack.seaweed_settings import BUCKET, REGION, Ports
+from homma.stack.downloads import archive, jars
+from homma.stack.processes import folder, periodic
+from homma.stack.processes.backoff import Backoff
+from homma.stack.processes.folder import Folder
+from homma.stack.processes.ports import must_be_free
+from homma.stack.processes.process import Process, Program, Status
+from homma.stack.servers import kafka, seaweed, trino
+from homma.stack.servers.credentials import ACCESS_KEY, SECRET_KEY, ensure_credentials
+from homma.stack.servers.kafka import Broker
+from homma.stack.servers.seaweed import Seaweed
+from homma.stack.servers.seaweed_settings import BUCKET, REGION, Ports
 from homma.topics import contract
 from homma.topics.kafka.admin import Admin
 

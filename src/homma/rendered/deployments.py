@@ -3,12 +3,13 @@
 import json
 from typing import Any, Final
 
-from homma.aggregate import confluent, ksqldb
-from homma.aggregate.flink import SHADED, Job, options, script, state_folder
 from homma.core.calendar import DEFAULT_CALENDAR, Calendar
+from homma.flink import confluent
+from homma.flink.cluster import CONNECTOR, DRIVER
+from homma.flink.sql import SHADED, Job, options, script, state_folder
+from homma.rendered import ksqldb
 from homma.settings import AggregateSettings, FlinkSettings, KafkaSettings, TopicSettings
-from homma.stack.flink import CONNECTOR, DRIVER
-from homma.stack.jars import MAVEN_CENTRAL, Jar, read_lock
+from homma.stack.downloads.jars import MAVEN_CENTRAL, Jar, read_lock
 from homma.topics import contract
 from homma.topics.java import java_properties
 from homma.topics.kafka.connection import connection
@@ -184,7 +185,7 @@ def ksqldb_sql(calendar: Calendar) -> str:
     """The SQL for ksqlDB: one stream, and a table for each interval."""
     topics = contract.topics(TopicSettings(intervals=calendar))
     text = ksqldb.script(topics, AggregateSettings())
-    return f"-- {_NOTE} from src/homma/aggregate/ksqldb.py: edit that file instead.\n{text}"
+    return f"-- {_NOTE} from src/homma/rendered/ksqldb.py: edit that file instead.\n{text}"
 
 
 #: The topic settings that Confluent Cloud accepts.

@@ -72,7 +72,7 @@ class Admin:
             if error.args[0].code() == Code.GROUP_ID_NOT_FOUND:
                 return []
             raise to_homma_error(error, f"describing group {group}", self._config) from error
-        return [member.client_id for found in groups for member in found.members]
+        return [str(member.client_id) for found in groups for member in found.members]
 
     def configs(self, topics: Sequence[str]) -> dict[str, dict[str, str]]:
         """The settings of topics, including defaults, with Kafka's names and values."""

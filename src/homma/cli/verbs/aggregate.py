@@ -1,0 +1,89 @@
+"""`homma aggregate`: the engine that builds candles, on any Kafka."""
+
+import os
+import signal
+from dataclasses import replace
+
+import click
+
+from homma.aggregate.job import candle_loop
+from homma.aggregate.rekey import rekey_loop, run_together
+from homma.aggregate.stage import tick_topics
+from homma.cli.clock import exit_when_set_back
+from homma.cli.gc_tuning import collect_rarely
+from homma.cli.options import FAILPOINT, with_settings
+from homma.cli.signals import stop_on_signals
+from homma.errors import SettingError
+from homma.failpoint import OnStep, failpoint, ignore_step
+from homma.flink import job as flink_run
+from homma.metrics import AGGREGATE, Metrics
+from homma.settings import (
+    AggregateSettings,
+    EngineSettings,
+    FlinkSettings,
+    KafkaSettings,
+    MetricsSettings,
+    TopicSettings,
+)
+from homma.topics import contract
+from homma.topics.kafka.admin import Admin
+from homma.topics.kafka.connection import Connection
+
+
+@click.command()
+@with_settings(
+    KafkaSettings, TopicSettings, AggregateSettings, MetricsSettings, EngineSettings, FlinkSettings
+)
+def aggregate(
+    kafka: Connection,
+    topics: TopicSettings,
+    settings: AggregateSettings,
+    metrics: MetricsSettings,
+    engine: EngineSettings,
+    flink: FlinkSettings,
+) -> None:
+    """Build candles from the ticks in Kafka, exactly once.
+
+    \b
+    Example:
+      homma aggregate --bootstrap.servers broker:9092 --price bid
+      homma aggregate --until-end          process the ticks that exist now, then exit
+      homma aggregate --rekey              if ticks are not keyed SOURCE:SYMBOL
+      homma aggregate --engine flink       build the same candles with Apache Flink
+    """
+    exit_when_set_back()
+    collect_rarely()
+    on_step, names = _failpoint(), contract.topics(topics)
+    admin = Admin(kafka)
+    partitions = admin.require(names.ticks)
+    admin.ensure(contract.specs(topics, partitions), topics.replication_factor)
+    if engine.engine == "flink":
+        if metrics.metrics_port:
+            raise SettingError("Flink serves its own metrics", "omit --metrics-port")
+        flink_run.run(kafka, names, settings, flink, engine, stop_on_signals())
+        return
+    stage_metrics = Metrics(AGGREGATE)
+    stage_metrics.serve(metrics.metrics_host, metrics.metrics_port)
+    raw = tick_topics(kafka, names, admin)
+    if not settings.rekey:
+        candle_loop(raw, settings, stage_metrics, on_step=on_step).run(stop_on_signals())
+        return
+    by_series = contract.by_series_spec(topics, partitions)
+    admin.ensure([by_series], topics.replication_factor)
+    keyed = tick_topics(kafka, replace(names, ticks=names.by_series), admin)
+    rekeying = rekey_loop(raw, settings, keyed.topic_id, stage_metrics, on_step=on_step)
+    candles = candle_loop(keyed, settings, stage_metrics, source_topic=names.ticks, on_step=on_step)
+    stopped = stop_on_signals()
+    if settings.until_end:
+        rekeying.run(stopped)
+        candles.run(stopped)
+    else:
+        run_together(rekeying.run, candles.run, stopped)
+
+
+def _failpoint() -> OnStep:
+    """The step at which a test kills this process, as abruptly as a power cut."""
+    text = os.environ.get(FAILPOINT)
+    if text is None:
+        return ignore_step
+    return failpoint(text, lambda: os.kill(os.getpid(), signal.SIGKILL))

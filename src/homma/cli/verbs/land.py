@@ -1,0 +1,75 @@
+"""`homma land`: write ticks and candles to the lake."""
+
+import os
+import signal
+from collections.abc import Callable
+
+import click
+
+from homma.cli.catalog import Catalog
+from homma.cli.gc_tuning import collect_rarely
+from homma.cli.options import FAILPOINT, with_settings
+from homma.cli.signals import stop_on_signals
+from homma.failpoint import OnStep, Step, failpoint, ignore_step
+from homma.lake.land.loop import LandingTopics, make_landing
+from homma.lake.table import Lake
+from homma.metrics import LAND, Metrics
+from homma.settings import (
+    KafkaSettings,
+    LakeSettings,
+    LandSettings,
+    MetricsSettings,
+    TopicSettings,
+)
+from homma.topics import contract
+from homma.topics.kafka.admin import Admin
+from homma.topics.kafka.connection import Connection
+
+
+@click.command()
+@with_settings(KafkaSettings, TopicSettings, LakeSettings, LandSettings, MetricsSettings)
+def land(
+    kafka: Connection,
+    topics: TopicSettings,
+    catalog: Catalog,
+    settings: LandSettings,
+    metrics: MetricsSettings,
+) -> None:
+    """Write ticks and candles to Iceberg tables, exactly once.
+
+    \b
+    Example:
+      homma land --commit-every 10s
+      homma land --until-end               process the records that exist now, then exit
+      homma land --catalog-uri http://catalog:8181 --s3-endpoint http://s3:9000 -C token=…
+    """
+    collect_rarely()
+    on_step = _failpoint()
+    lake = Lake(catalog.properties, catalog.namespace, _commit_steps(on_step))
+    sources = LandingTopics(kafka, contract.topics(topics), Admin(kafka))
+    sources.admin.require(sources.topics.ticks)
+    land_metrics = Metrics(LAND)
+    land_metrics.serve(metrics.metrics_host, metrics.metrics_port)
+    stopped = stop_on_signals()
+    try:
+        make_landing(lake, sources, settings, land_metrics, stopped, on_step).run(stopped)
+    finally:
+        lake.close()
+
+
+def _commit_steps(on_step: OnStep) -> Callable[[str, str, bool], None]:
+    """Return a callback for the steps of a commit that only the catalog client knows."""
+
+    def watch(method: str, path: str, answered: bool) -> None:
+        if method == "POST" and "/tables/" in path:
+            on_step(Step.ANSWERED if answered else Step.ASKING)
+
+    return watch
+
+
+def _failpoint() -> OnStep:
+    """The step at which a test kills this process, as abruptly as a power cut."""
+    text = os.environ.get(FAILPOINT)
+    if text is None:
+        return ignore_step
+    return failpoint(text, lambda: os.kill(os.getpid(), signal.SIGKILL))

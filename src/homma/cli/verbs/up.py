@@ -1,0 +1,156 @@
+"""`homma up`: run the whole pipeline on this machine, with a live view."""
+
+import logging
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Collection
+from pathlib import Path
+from types import FrameType
+from typing import Final
+
+import click
+from rich.console import Console
+from rich.live import Live
+from rich.progress import BarColumn, DownloadColumn, Progress, TextColumn, TimeRemainingColumn
+
+from homma.cli import local
+from homma.cli.options import with_settings
+from homma.cli.signals import stop_on_signals
+from homma.cli.terminal import overview
+from homma.errors import StackError
+from homma.settings import GenerateSettings, TopicSettings, UpSettings
+from homma.stack.processes.folder import owner_of
+from homma.stack.processes.process import State
+from homma.stack.processes.record import read_record
+
+log = logging.getLogger("homma.up")
+
+_REFRESH_S: Final = 1.0
+_LOG_EVERY_S: Final = 10.0
+#: Trino downloads 821 MB the first time and takes half a minute to start.
+_DETACH_TIMEOUT_S: Final = 600.0
+
+
+@click.command()
+@with_settings(UpSettings, TopicSettings, GenerateSettings)
+@click.option("--detach", is_flag=True, help="run in the background; `homma down` stops it")
+@click.option(
+    "--with",
+    "extras",
+    multiple=True,
+    type=click.Choice([local.TRINO]),
+    help="also start Trino on the lake; the first time, this downloads 821 MB",
+)
+@click.pass_context
+def up(
+    context: click.Context,
+    settings: UpSettings,
+    topics: TopicSettings,
+    ticks: GenerateSettings,
+    detach: bool,
+    extras: tuple[str, ...],
+) -> None:
+    """Run the whole pipeline on this machine.
+
+    This starts Kafka, the lake, the engine, the page and a source of ticks, and shows their status.
+    Ctrl-C stops everything in order. The next start continues where this one stopped.
+
+    \b
+    Example:
+      homma up --rate 1000
+      homma up --no-generate --dir /data/homma --kafka-port 19092
+      homma up --with trino
+      homma up --detach && homma status && homma down
+    """
+    if detach:
+        _start_detached(settings.dir, {"kafka", "aggregate", *extras})
+        return
+    signal.signal(signal.SIGTERM, _interrupt)
+    console = Console(stderr=True)
+    config: Path | None = context.parent.params["config"] if context.parent else None
+    bar = _progress_bar(console)
+    with bar:
+        download = bar.add_task("downloading", total=None, visible=False)
+
+        def on_fetch(name: str, done: int, total: int) -> None:
+            text = f"downloading {name}"
+            bar.update(download, description=text, completed=done, total=total, visible=True)
+
+        def say(line: str) -> None:
+            bar.stop()
+            log.info("%s", line)
+
+        pipeline = local.running(settings, topics, ticks, extras, config, on_fetch, say)
+        running = pipeline.__enter__()
+    try:
+        _watch(console, settings, topics, running)
+        log.info("stopping")
+    finally:
+        pipeline.__exit__(None, None, None)
+    log.info("stopped; `homma up` continues from here")
+
+
+def _watch(
+    console: Console, settings: UpSettings, topics: TopicSettings, running: local.RunningPipeline
+) -> None:
+    stopped = stop_on_signals()
+    view = overview.Overview(running, topics)
+    try:
+        if not console.is_terminal:
+            _log_lines(view, stopped)
+            return
+        with Live(console=console, auto_refresh=False, screen=False) as live:
+            while not stopped():
+                live.update(view.table(settings.dir), refresh=True)
+                time.sleep(_REFRESH_S)
+    finally:
+        view.close()
+
+
+def _log_lines(view: overview.Overview, stopped: overview.Stopped) -> None:
+    next_s = time.monotonic()
+    while not stopped():
+        if time.monotonic() >= next_s:
+            log.info("%s", view.line())
+            next_s += _LOG_EVERY_S
+        time.sleep(0.1)
+
+
+def _progress_bar(console: Console) -> Progress:
+    columns = (TextColumn("{task.description}"), BarColumn(), DownloadColumn())
+    return Progress(*columns, TimeRemainingColumn(), console=console, transient=True)
+
+
+def _interrupt(number: int, frame: FrameType | None) -> None:
+    del number, frame
+    raise KeyboardInterrupt
+
+
+def _start_detached(home: Path, needed: Collection[str]) -> None:
+    """Run the same command without --detach in a new session, and wait until it is ready."""
+    home.mkdir(mode=0o700, parents=True, exist_ok=True)
+    path = home / "up.log"
+    argv = [sys.executable, "-m", "homma", *(a for a in sys.argv[1:] if a != "--detach")]
+    with path.open("ab") as out:
+        child = subprocess.Popen(
+            argv, stdin=subprocess.DEVNULL, stdout=out, stderr=out, start_new_session=True
+        )
+    until_s = time.monotonic() + _DETACH_TIMEOUT_S
+    while time.monotonic() < until_s:
+        if child.poll() is not None:
+            lines = path.read_text(errors="replace").strip().splitlines()
+            raise StackError(lines[-1] if lines else "homma up exited", f"see {path}")
+        owner = owner_of(home)
+        if owner is not None and owner.pid == child.pid and _all_run(home, needed):
+            click.echo(f"homma runs in the background as process {child.pid}; see `homma status`")
+            return
+        time.sleep(0.2)
+    raise StackError(f"homma up is not ready after {_DETACH_TIMEOUT_S:g} s", f"see {path}")
+
+
+def _all_run(home: Path, needed: Collection[str]) -> bool:
+    entries = read_record(home).entries
+    names = {entry.status.name for entry in entries if entry.status.state is State.RUNNING}
+    return set(needed) <= names and len(names) == len(entries)

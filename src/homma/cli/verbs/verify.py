@@ -1,0 +1,149 @@
+"""`homma verify`: compare the candles with the ticks."""
+
+import json
+import sys
+import time
+from collections.abc import Callable
+from datetime import timedelta
+from typing import Any, Final
+
+import click
+
+from homma.cli.catalog import Catalog
+from homma.cli.comparison import (
+    counts_by_interval,
+    examples,
+    format_tally,
+    open_lake_and_engine,
+    parse_span,
+    progress,
+    with_range_options,
+)
+from homma.cli.options import with_settings
+from homma.cli.signals import stop_on_signals
+from homma.core.compare import WRONG, Tally
+from homma.durations import microseconds
+from homma.lake.audit.counted_ticks import SeriesFilter
+from homma.lake.audit.verify import Report, Scope
+from homma.lake.audit.verify import verify as compare
+from homma.lake.table import Lake
+from homma.metrics import VERIFY, Metrics
+from homma.settings import (
+    KafkaSettings,
+    LakeSettings,
+    MetricsSettings,
+    TopicSettings,
+    VerifySettings,
+)
+from homma.topics import contract
+from homma.topics.kafka.connection import Connection
+
+_POLL_S: Final = 0.2
+
+
+@click.command()
+@with_settings(KafkaSettings, TopicSettings, LakeSettings, VerifySettings, MetricsSettings)
+@with_range_options
+@click.option(
+    "--tables-only",
+    is_flag=True,
+    help="compare only the tables and do not use Kafka; use this while nothing else is running",
+)
+def verify(
+    kafka: Connection,
+    topics: TopicSettings,
+    catalog: Catalog,
+    settings: VerifySettings,
+    metrics: MetricsSettings,
+    tables_only: bool,
+    as_json: bool,
+    **options: Any,
+) -> None:
+    """Compare candles with those recomputed from ticks.
+
+    `verify` reads ticks from the lake, and candles from the tables and the topics. The exit status
+    is 1 if candles are missing, different or extra. Open candles are compared with the ticks
+    counted so far. `behind` means that a table has not caught up with its topic, and `expired` that
+    retention has deleted a candle from its topic; neither counts as wrong.
+
+    \b
+    Example:
+      homma verify
+      homma verify BNBUSD --from 2025-03-01 --to 2025-04-01
+      homma verify --from 24h --json
+      homma verify --from 24h --every 1h --metrics-port 9305   for Prometheus
+    """
+
+    def report() -> Report:
+        scope = Scope(
+            topics.intervals,
+            price=settings.price,
+            series=SeriesFilter(options["symbol"], options["source"]),
+            span=parse_span(options["since"], options["until"]),
+            max_future_us=microseconds(settings.max_future),
+        )
+        if tables_only:
+            lake = Lake(catalog.properties, catalog.namespace)
+            try:
+                return compare(lake, None, scope, progress())
+            finally:
+                lake.close()
+        names = contract.topics(topics)
+        with open_lake_and_engine(kafka, names, catalog, settings.group) as (lake, engine):
+            return compare(lake, engine, scope, progress())
+
+    verify_metrics = Metrics(VERIFY)
+    verify_metrics.serve(metrics.metrics_host, metrics.metrics_port)
+    result = _with_metrics(report, verify_metrics)
+    _print_report(result, as_json=as_json)
+    if settings.every:
+        stopped = stop_on_signals()
+        while _sleep(settings.every, stopped):
+            result = _with_metrics(report, verify_metrics)
+            _print_report(result, as_json=as_json)
+    sys.exit(1 if result.wrong else 0)
+
+
+def _sleep(span: timedelta, stopped: Callable[[], bool]) -> bool:
+    """Wait; return whether the full time has passed, not a signal to stop."""
+    until_s = time.monotonic() + span.total_seconds()
+    while time.monotonic() < until_s and not stopped():
+        time.sleep(_POLL_S)
+    return not stopped()
+
+
+def _with_metrics(report: Callable[[], Report], metrics: Metrics) -> Report:
+    start_s = time.monotonic()
+    result = report()
+    for side, tally in _sides(result).items():
+        for verdict in WRONG:
+            metrics.set("homma_candles_wrong", tally.count(verdict), side, verdict)
+    metrics.set("homma_ticks_compared", result.ticks)
+    metrics.set("homma_verified_timestamp_seconds", time.time())
+    metrics.observe("homma_verify_seconds", time.monotonic() - start_s)
+    return result
+
+
+def _sides(report: Report) -> dict[str, Tally]:
+    """Return the comparison of the tables and, unless --tables-only, of the topics."""
+    return {"tables": report.table} | ({} if report.topic is None else {"topics": report.topic})
+
+
+def _print_report(report: Report, *, as_json: bool) -> None:
+    sides = _sides(report)
+    if as_json:
+        result = {
+            "ticks": report.ticks,
+            "wrong": report.wrong,
+            **{name: counts_by_interval(tally) for name, tally in sides.items()},
+            "examples": {name: examples(tally) for name, tally in sides.items()},
+        }
+        click.echo(json.dumps(result))
+        return
+    for name, tally in sides.items():
+        click.echo(format_tally(name, tally) + "\n")
+    click.echo(f"recomputed from {report.ticks:,} ticks: " + _verdict(report.wrong))
+
+
+def _verdict(wrong: int) -> str:
+    return f"{wrong:,} candles are wrong; run `homma repair`" if wrong else "no candle is wrong"

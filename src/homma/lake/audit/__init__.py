@@ -1,0 +1,1 @@
+"""Compares candles with the ticks of the lake, and corrects them."""

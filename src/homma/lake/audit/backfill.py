@@ -1,0 +1,209 @@
+"""Loads years of recorded ticks into the lake; `repair` then publishes their candles.
+
+Ticks are appended to the table in batches, in bounded memory. Their candles are recomputed from all
+ticks in the lake, so the order of files, ticks that are there already and files that are loaded
+twice make no difference.
+"""
+
+import logging
+import uuid
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from dataclasses import dataclass, field
+from typing import Final
+
+import polars as pl
+
+from homma.core.calendar import Calendar
+from homma.core.fields import TICK_FIELDS, TickField
+from homma.core.recompute import END_OF_TIME_US, FROM_FILE, EventSpan
+from homma.core.series import NAMES
+from homma.errors import CommitRefused, CommitUnknown, FeedError, StateError
+from homma.lake.audit.engine import CommittedState, Engine
+from homma.lake.schema import TICKS
+from homma.lake.table import Lake, Table, Uploaded
+from homma.topics.offset_metadata import OffsetMetadata
+
+log = logging.getLogger("homma.backfill")
+
+#: Number of ticks per upload, which has at least one file per day of ticks.
+_UPLOAD_TICKS: Final = 500_000
+#: Number of uploads per commit.
+_UPLOADS_PER_COMMIT: Final = 8
+_MAX_ATTEMPTS: Final = 20
+# Wait this long for a record: an open transaction ends within its timeout of 10 s.
+_MAX_SILENCE_S: Final = 30.0
+#: The columns of recorded ticks that have the microseconds of a field.
+_INSTANTS: Final = {"dateTime": "event_us", "receiveDateTime": "received_us"}
+#: The required fields but dateTime, of which recorded ticks have the microseconds.
+_CHECKED: Final = tuple(f for f in TICK_FIELDS if f.required and f.kind != "instant")
+
+
+@dataclass(slots=True)
+class LoadedTicks:
+    """Numbers of loaded and skipped ticks, and the newest event time of each series."""
+
+    ticks: int = 0
+    skipped: int = 0
+    oldest_us: int = END_OF_TIME_US
+    newest_times: pl.DataFrame = field(
+        default_factory=lambda: pl.DataFrame(
+            schema={"source": pl.String, "symbol": pl.String, "newest_us": pl.Int64}
+        )
+    )
+
+    def span(self, calendar: Calendar) -> EventSpan:
+        """The range of a calendar's candles that the ticks change."""
+        newest = self.newest_times["newest_us"].max()
+        starts = pl.select(at=pl.lit(self.oldest_us, pl.Int64))
+        first = starts.select(i.floor(pl.col("at")).alias(i.name) for i in calendar)
+        return EventSpan(max(0, min(first.row(0))), int(newest or 0) + 1)  # type: ignore[arg-type]
+
+    def count(self, ticks: pl.DataFrame) -> None:
+        """Count loaded ticks."""
+        self.ticks += ticks.height
+        self.oldest_us = min(self.oldest_us, int(ticks["event_us"].min()))  # type: ignore[arg-type]
+        newest = ticks.group_by(NAMES).agg(newest_us=pl.col("event_us").max())
+        self.newest_times = (
+            pl.concat([self.newest_times, newest]).group_by(NAMES).agg(pl.col("newest_us").max())
+        )
+
+
+def load(
+    frames: Iterable[pl.DataFrame],
+    lake: Lake,
+    first_row: int,
+    *,
+    skip_invalid: bool,
+    on_ticks: Callable[[int], None] = lambda _: None,
+) -> LoadedTicks:
+    """Append recorded ticks (frames of `homma.feed`) to the tick table; creates it if missing.
+
+    Rows are numbered from `first_row`, so that ticks of a later backfill come after earlier ones.
+    """
+    table, loaded = lake.ensure_table(TICKS), LoadedTicks()
+    uploads: list[Uploaded] = []
+    for ticks in _combined(_valid(frames, loaded, skip_invalid=skip_invalid)):
+        uploads.append(table.upload(_rows(ticks, first_row + loaded.ticks)))
+        loaded.count(ticks)
+        if len(uploads) >= _UPLOADS_PER_COMMIT:
+            _append(table, uploads)
+            uploads = []
+        on_ticks(loaded.ticks)
+    if uploads:
+        _append(table, uploads)
+    return loaded
+
+
+def _valid(
+    frames: Iterable[pl.DataFrame], loaded: LoadedTicks, *, skip_invalid: bool
+) -> Iterator[pl.DataFrame]:
+    for ticks in frames:
+        is_valid = pl.all_horizontal(
+            *(field.is_valid for field in _CHECKED),
+            pl.col("event_us").is_between(0, END_OF_TIME_US, closed="left"),
+        )
+        valid = ticks.filter(is_valid)
+        if valid.height < ticks.height:
+            if not skip_invalid:
+                raise _invalid_tick_error(ticks.filter(~is_valid).row(0, named=True))
+            loaded.skipped += ticks.height - valid.height
+        if valid.height:
+            yield valid
+
+
+def _invalid_tick_error(tick: dict[str, object]) -> FeedError:
+    values = {field.json: str(tick[field.json])[:40] for field in _CHECKED}
+    rules = "; ".join(f"{field.json}: {field.rule}" for field in _CHECKED)
+    return FeedError(
+        f"a tick breaks the contract ({values})",
+        f"fix it, or skip invalid ticks with --skip-invalid-rows ({rules})",
+    )
+
+
+def _combined(frames: Iterable[pl.DataFrame]) -> Iterator[pl.DataFrame]:
+    """Combine small frames into frames of about the size of an upload."""
+    pending: list[pl.DataFrame] = []
+    count = 0
+    for ticks in frames:
+        pending.append(ticks)
+        count += ticks.height
+        if count >= _UPLOAD_TICKS:
+            yield pl.concat(pending, how="diagonal_relaxed")
+            pending, count = [], 0
+    if pending:
+        yield pl.concat(pending, how="diagonal_relaxed")
+
+
+def _rows(ticks: pl.DataFrame, first_row: int) -> pl.DataFrame:
+    """Convert ticks to rows of the tick table."""
+    return ticks.select(
+        *(_value(field, ticks.columns).alias(field.column) for field in TICK_FIELDS),
+        kafka_partition=pl.lit(FROM_FILE, pl.Int32),
+        kafka_offset=pl.int_range(pl.len(), dtype=pl.Int64) + first_row,
+    )
+
+
+def _value(field: TickField, columns: Sequence[str]) -> pl.Expr:
+    """The value of a tick's field, which the file may not have."""
+    column = _INSTANTS.get(field.json, field.json)
+    value = pl.col(column) if column in columns else pl.lit(None)
+    if field.kind == "instant":
+        return value.cast(pl.Datetime("us")).dt.replace_time_zone("UTC")
+    return value if field.absent is None else value.fill_null(field.absent)
+
+
+def _append(table: Table, uploads: list[Uploaded]) -> None:
+    """Commit files exactly once, while others commit to the table too."""
+    added, commit_id = Uploaded.combine(uploads), uuid.uuid4().hex
+    for attempt in range(1, _MAX_ATTEMPTS + 1):
+        try:
+            table.refresh()
+            table.commit(added, commit_id=commit_id)
+            return
+        except (CommitRefused, CommitUnknown) as error:
+            log.debug("%s", error)
+            table.refresh()
+            if table.has_commit(commit_id):
+                return
+            if attempt == _MAX_ATTEMPTS:
+                raise
+
+
+def initial_state(
+    engine: Engine, topic_id: str, price: str, clock_us: int
+) -> Callable[[int], CommittedState]:
+    """The initial state of partitions without a committed offset: at the oldest tick in Kafka.
+
+    StateError if a partition has candles already: they are of another engine.
+    """
+    run = uuid.uuid4().hex[:12]
+
+    def state_of(partition: int) -> CommittedState:
+        ranges = {
+            code: engine.reader.offset_range(topic, partition)
+            for code, topic in engine.topics.candles.items()
+        }
+        by_topic = {engine.topics.candles[code]: offsets for code, offsets in ranges.items()}
+        # Offsets alone mean nothing: aborted transactions use offsets too.
+        for records in engine.reader.read(partition, by_topic, _MAX_SILENCE_S):
+            raise StateError(
+                f"{records[0].topic()} partition {partition} has candles, but group "
+                f"{engine.group} has no committed offset",
+                "set --group to the group that built these candles, or use another --candle-topic",
+            )
+        offset = engine.reader.offset_range(engine.topics.ticks, partition).start
+        metadata = OffsetMetadata(
+            run=run,
+            lastTicksBefore=offset,
+            recallFrom=offset,
+            clock=clock_us,
+            candlesFrom=dict.fromkeys(ranges, clock_us // 1000),
+            began={code: offsets.end for code, offsets in ranges.items()},
+            begin={},
+            topicId=topic_id,
+            price=price,
+            intervals=engine.topics.calendar.codes,
+        )
+        return CommittedState(offset, metadata)
+
+    return state_of

@@ -1,0 +1,392 @@
+"""Publishes corrections of wrong candles, in the same form as the engine.
+
+Repair takes over the transactional id of a partition, which fences the engine: only repair can
+commit, and the candles no longer change. It compares them again, with the lake's ticks and the
+unlanded ticks up to the committed offset, and publishes corrections in a transaction that commits
+the same offset again. The engine detects this, takes the partition back and restores from the
+repaired candles. Ticks that the engine has not committed are not counted here; the engine applies
+them later.
+"""
+
+import logging
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass, field, replace
+from functools import partial
+from typing import Final
+
+import polars as pl
+
+from homma.core.compare import Tally, wrong_keys
+from homma.core.interval import CLOCK
+from homma.core.recompute import EXPECTED, EXPECTED_KEY, Slice, add_ticks
+from homma.core.series import NAMES
+from homma.errors import Aborted, Fenced, KafkaError, OutcomeUnknown, StateError, Unreachable
+from homma.lake.audit.comparing import (
+    Comparison,
+    UnlandedTicks,
+    newest_records,
+    unequal_keys,
+    without_tombstones,
+)
+from homma.lake.audit.correction import (
+    Correction,
+    CorrectionRules,
+    compute_correction,
+    newest_event_times,
+    updated_metadata,
+)
+from homma.lake.audit.engine import CommittedState, Engine, check_settings
+from homma.lake.audit.verify import Scope, Snapshot
+from homma.lake.audit.withheld import WithheldCandles, unread_keys, withheld_candles
+from homma.lake.table import Lake
+from homma.topics import codec
+from homma.topics.contract import transactional_id
+from homma.topics.kafka.published_candles import PublishedCandles
+from homma.topics.kafka.writing import Transactions
+from homma.topics.offset_metadata import OffsetMetadata, candle_headers
+from homma.topics.partitioning import partition_of
+
+log = logging.getLogger("homma.repair")
+
+_TRANSACTION_MS: Final = 10_000
+#: Maximum number of records per transaction.
+_MAX_RECORDS: Final = 50_000
+_MAX_ATTEMPTS: Final = 5
+
+#: Candle keys (EXPECTED_KEY) to repair; None: all.
+Keys = pl.DataFrame | None
+
+
+@dataclass(slots=True)
+class RepairReport:
+    """Numbers of published and deleted candles by interval, and the verdicts.
+
+    `handed_over` are the intervals whose withheld candles the engine now continues.
+    """
+
+    published: dict[str, int] = field(default_factory=dict)
+    removed: dict[str, int] = field(default_factory=dict)
+    handed_over: set[str] = field(default_factory=set)
+    table: Tally = field(default_factory=Tally)
+    topic: Tally = field(default_factory=Tally)
+    ticks: int = 0
+
+    def count(self, correction: Correction) -> None:
+        """Count the records of a transaction."""
+        for counts, rows in (
+            (self.published, correction.candles),
+            (self.removed, correction.tombstones),
+        ):
+            for interval, number in rows.group_by("interval").len().iter_rows():
+                counts[interval] = counts.get(interval, 0) + number
+
+
+def repair(
+    lake: Lake,
+    engine: Engine,
+    scope: Scope,
+    rules: CorrectionRules,
+    wall_us: Callable[[], int],
+    *,
+    keys: Keys = None,
+    dry_run: bool = False,
+    initial_state: Callable[[int], CommittedState] | None = None,
+    newest_times: pl.DataFrame | None = None,
+    on_slice: Callable[[Slice], None] = lambda _: None,
+) -> RepairReport:
+    """Repair the candles of a scope, or only those with some `keys`.
+
+    `initial_state` gives the state of partitions without a committed offset; without it, they are a
+    StateError. `newest_times` (NAMES, newest_us) has newest event times that are known already.
+    """
+    repairer = Repairer(
+        lake,
+        engine,
+        scope,
+        rules,
+        wall_us,
+        dry_run=dry_run,
+        initial_state=initial_state,
+        newest_times=newest_times,
+    )
+    snapshot = repairer.snapshot
+    withheld = None
+    if scope.is_whole and keys is None and not dry_run:
+        metadata = [state.metadata for state in snapshot.states.values()]
+        withheld = withheld_candles(metadata, scope.calendar, rules)
+    pending: Comparison | None = None
+    for comparison in snapshot.compare(on_slice):
+        if withheld is not None:
+            withheld.add(comparison)
+        unequal = unequal_keys(comparison.verdicts())
+        if keys is not None:
+            unequal = unequal.join(keys, on=EXPECTED_KEY, how="semi")
+        part = comparison.restrict(unequal)
+        pending = part if pending is None else pending.concat(part)
+        if pending.expected.height + pending.table.height >= _MAX_RECORDS:
+            repairer.repair(pending)
+            pending = None
+    if pending is not None:
+        repairer.repair(pending)
+    if withheld is not None:
+        repairer.hand_over(withheld)
+    repairer.report.ticks = snapshot.counted.ticks
+    return repairer.report
+
+
+class Repairer:
+    """Repairs candles in batches."""
+
+    def __init__(
+        self,
+        lake: Lake,
+        engine: Engine,
+        scope: Scope,
+        rules: CorrectionRules,
+        wall_us: Callable[[], int],
+        *,
+        dry_run: bool,
+        initial_state: Callable[[int], CommittedState] | None,
+        newest_times: pl.DataFrame | None,
+    ) -> None:
+        self.snapshot = Snapshot(lake, engine, scope)
+        self.report = RepairReport()
+        self._engine = engine
+        self._scope = scope
+        self._rules = rules
+        self._wall_us = wall_us
+        self._dry_run = dry_run
+        self._initial_state = initial_state
+        self._newest_times = newest_times
+        self._unlanded = UnlandedTicks(
+            engine.reader, engine.topics, scope.price, scope.max_future_us, self.snapshot.counted
+        )
+
+    @property
+    def _published(self) -> PublishedCandles:
+        assert self.snapshot.published is not None
+        return self.snapshot.published
+
+    def repair(self, suspects: Comparison) -> None:
+        """Publish corrections of those candles that are wrong, among candles that seem wrong."""
+        keys = unequal_keys(suspects.verdicts())
+        if keys.is_empty():
+            return
+        # Compare first without fencing the engine: most candles may just have been changing.
+        records = self._records(keys, self.snapshot.committed)
+        ends = records.drop_nulls("partition").group_by("partition").agg(pl.col("before").max())
+        table, topic = self._reconcile(suspects, records, dict(ends.rows()))
+        self.report.table.add(table)
+        self.report.topic.add(topic)
+        wrong = records.join(wrong_keys((table, topic)), on=EXPECTED_KEY, how="semi")
+        if self._dry_run:
+            return
+        for (partition,), part in self._with_partitions(wrong).group_by("partition"):
+            for rows in part.iter_slices(_MAX_RECORDS):
+                self._repair_partition(int(str(partition)), suspects.restrict(rows))
+
+    def _with_partitions(self, wrong: pl.DataFrame) -> pl.DataFrame:
+        """Add the partition that the partitioner chooses for series that have none yet."""
+        new_series = wrong.filter(pl.col("partition").is_null()).select(NAMES).unique()
+        if new_series.is_empty():
+            return wrong
+        partition_count = self._engine.partitions
+        chosen = [
+            partition_of(source, symbol, partition_count)
+            for source, symbol in new_series.iter_rows()
+        ]
+        placed = new_series.with_columns(default_partition=pl.Series(chosen, dtype=pl.Int64))
+        return wrong.join(placed, on=NAMES, how="left").with_columns(
+            partition=pl.coalesce("partition", "default_partition")
+        )
+
+    def _records(self, keys: pl.DataFrame, committed: Mapping[int, int]) -> pl.DataFrame:
+        return newest_records(keys, self._published.candles(), committed, self.snapshot.partitions)
+
+    def _reconcile(
+        self, suspects: Comparison, records: pl.DataFrame, ends: Mapping[int, int]
+    ) -> tuple[pl.DataFrame, pl.DataFrame]:
+        unlanded = self.snapshot.counted.not_in_lake(self._unlanded.read_to(ends))
+        return self.snapshot.reconcile(suspects.restrict(records), records, unlanded)
+
+    def _repair_partition(self, partition: int, comparison: Comparison) -> None:
+        self._fence(partition, lambda producer: self._transact(producer, partition, comparison))
+
+    def _fence(self, partition: int, transact: Callable[[Transactions], None]) -> None:
+        """Take over the partition's transactional id, and try again if the engine comes back."""
+        for attempt in range(1, _MAX_ATTEMPTS + 1):
+            name = transactional_id(self._engine.group, self._engine.topics.ticks, partition)
+            transactions = Transactions(self._engine.config, name, _TRANSACTION_MS)
+            try:
+                transact(transactions)
+                return
+            except (Fenced, Aborted, OutcomeUnknown) as error:
+                log.warning("partition %d: %s", partition, error.problem)
+                if attempt == _MAX_ATTEMPTS:
+                    raise KafkaError(
+                        f"partition {partition} could not be repaired: {error.problem}",
+                        "the candles published so far are right; run `homma repair` again",
+                    ) from error
+            finally:
+                transactions.close()
+
+    def _transact(self, transactions: Transactions, partition: int, comparison: Comparison) -> None:
+        """Fence the engine, compare the candles again, and publish corrections."""
+        transactions.init()
+        state = self._committed_state(partition, transactions)
+        self._published.refresh([partition])
+        keys = unequal_keys(comparison.verdicts())
+        records = self._records(keys, {}).with_columns(
+            before=pl.lit(state.offset, pl.Int64), partition=pl.lit(partition, pl.Int64)
+        )
+        ends = {partition: state.offset}
+        wrong = wrong_keys(self._reconcile(comparison, records, ends))
+        correction = self._correction(comparison, wrong, records, ends, state)
+        if not correction.size:
+            return
+        metadata = updated_metadata(state.metadata, state.offset, correction.needed)
+        self._commit(transactions, partition, state, correction, metadata)
+
+    def hand_over(self, withheld: WithheldCandles) -> None:
+        """Hand the withheld candles over to the engine, which continues them from now on."""
+        for partition, state in self._engine.committed_states().items():
+            if state.metadata.begin:
+                self._fence(
+                    partition, partial(self._hand_over, partition=partition, withheld=withheld)
+                )
+
+    def _hand_over(
+        self, transactions: Transactions, partition: int, withheld: WithheldCandles
+    ) -> None:
+        """Fence the engine, publish what a restart must read and cannot, and clear `begin`."""
+        transactions.init()
+        state = self._committed_state(partition, transactions)
+        metadata = state.metadata
+        if not withheld.covers(metadata.begin):
+            log.warning("partition %d was rebuilt; run `homma repair` again", partition)
+            return
+        self._published.refresh([partition])
+        ends = {partition: state.offset}
+        unlanded = self.snapshot.counted.not_in_lake(self._unlanded.read_to(ends))
+        keys = withheld.keys(unlanded, metadata.begin)
+        series = unlanded.select(NAMES).unique().rows()
+        partitions = {**self.snapshot.partitions, **dict.fromkeys(series, partition)}
+        records = (
+            self._with_partitions(newest_records(keys, self._published.candles(), {}, partitions))
+            .filter(pl.col("partition") == partition)
+            .with_columns(before=pl.lit(state.offset, pl.Int64))
+        )
+        comparison = withheld.comparison(records)
+        verdicts = self._reconcile(comparison, records, ends)
+        # Retention has deleted the others, and the engine does without them.
+        retained = verdicts[1].filter(pl.col("verdict") != "expired").select(EXPECTED_KEY)
+        correction = self._correction(comparison, retained, records, ends, state)
+        unread = unread_keys(correction.needed, records, metadata.began)
+        to_publish = correction.restrict(pl.concat([wrong_keys(verdicts), unread]).unique())
+        updated = updated_metadata(metadata, state.offset, correction.needed)
+        self._commit(transactions, partition, state, to_publish, replace(updated, begin={}))
+        self.report.handed_over |= set(metadata.begin) & set(self._scope.calendar.codes)
+
+    def _correction(
+        self,
+        comparison: Comparison,
+        keys: pl.DataFrame,
+        records: pl.DataFrame,
+        ends: Mapping[int, int],
+        state: CommittedState,
+    ) -> Correction:
+        unlanded = self.snapshot.counted.not_in_lake(self._unlanded.read_to(ends))
+        before = records.select(*EXPECTED_KEY, "before")
+        expected = add_ticks(comparison.expected, before, unlanded, self._scope.calendar)
+        return compute_correction(
+            expected,
+            keys,
+            records,
+            comparison.table,
+            self._newest_event_times(expected),
+            state.metadata.clock,
+            self._rules,
+        )
+
+    def _commit(
+        self,
+        transactions: Transactions,
+        partition: int,
+        state: CommittedState,
+        correction: Correction,
+        metadata: OffsetMetadata,
+    ) -> None:
+        """Publish a correction, and commit the same offset again, in the format that it had."""
+        transactions.begin()
+        self._send(transactions, partition, state, correction)
+        text = metadata.text(state.version)
+        ticks = self._engine.topics.ticks
+        transactions.commit(ticks, partition, state.offset, text, self._engine.group_metadata())
+        self._published.skip_own_records(partition)
+        self.report.count(correction)
+
+    def _newest_event_times(self, expected: pl.DataFrame) -> pl.DataFrame:
+        months = without_tombstones(self._published.candles()).filter(
+            pl.col("interval") == CLOCK.code
+        )
+        newest = newest_event_times(pl.concat([months.select(EXPECTED.names()), expected]))
+        if self._newest_times is None:
+            return newest
+        return (
+            pl.concat([newest, self._newest_times]).group_by(NAMES).agg(pl.col("newest_us").max())
+        )
+
+    def _committed_state(self, partition: int, transactions: Transactions) -> CommittedState:
+        try:
+            state = self._engine.committed_state(partition)
+        except Unreachable:
+            # An old transaction of this id has a pending offset.
+            ticks = self._engine.topics.ticks
+            transactions.clear_pending_offset(ticks, partition, self._engine.group_metadata())
+            state = self._engine.committed_state(partition)
+        if state is None and self._initial_state is not None:
+            state = self._initial_state(partition)
+        if state is None:
+            raise StateError(
+                f"group {self._engine.group} has committed nothing for "
+                f"{self._engine.topics.ticks} partition {partition}",
+                "start `homma aggregate`, or set --group to the group that built the candles",
+            )
+        scope = self._scope
+        check_settings({partition: state}, self._engine.group, scope.price, scope.calendar)
+        return state
+
+    def _send(
+        self,
+        transactions: Transactions,
+        partition: int,
+        state: CommittedState,
+        correction: Correction,
+    ) -> None:
+        headers = candle_headers(state.metadata.run, state.offset, state.version)
+        topics, now_us = self._engine.topics.candles, self._wall_us()
+        # Candles that a restart does not need come before those that it does.
+        not_needed = correction.candles.join(correction.needed, on=EXPECTED_KEY, how="anti")
+        for rows in (not_needed, correction.needed):
+            for code, part in _by_interval(rows):
+                keys, values = codec.encode_candles(part, now_us, state.version)
+                timestamps_ms = part["timestamp_ms"].to_list()
+                transactions.send(
+                    topics[code], partition, keys, values, timestamps_ms, [headers] * part.height
+                )
+        for code, part in _by_interval(correction.tombstones):
+            keys = codec.encode_candle_keys(part)
+            timestamps_ms = [state.metadata.clock // 1000] * part.height
+            transactions.send(
+                topics[code],
+                partition,
+                keys,
+                [None] * part.height,
+                timestamps_ms,
+                [headers] * part.height,
+            )
+
+
+def _by_interval(rows: pl.DataFrame) -> Iterable[tuple[str, pl.DataFrame]]:
+    for (code,), part in rows.group_by("interval", maintain_order=True):
+        yield str(code), part

@@ -1,0 +1,188 @@
+"""Recomputes candles from the lake's ticks and compares them with tables and topics."""
+
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+
+import polars as pl
+
+from homma.core.calendar import Calendar
+from homma.core.compare import Tally
+from homma.core.interval import CLOCK
+from homma.core.recompute import EventSpan, Slice
+from homma.core.tick import Price
+from homma.lake.audit.comparing import (
+    Comparison,
+    UnlandedTicks,
+    compare_slices,
+    newest_records,
+    reconcile,
+    unequal_keys,
+)
+from homma.lake.audit.counted_ticks import MAX_TICKS, CountedTicks, SeriesFilter
+from homma.lake.audit.engine import CommittedState, Engine, check_settings
+from homma.lake.schema import TICKS, candle_tables
+from homma.lake.table import Lake, Table
+from homma.topics.kafka.published_candles import PublishedCandles
+
+
+@dataclass(frozen=True, slots=True)
+class Scope:
+    """The candles to compare: intervals, price, series and range.
+
+    At most `max_ticks` are in memory.
+    """
+
+    calendar: Calendar
+    price: Price = "mid"
+    series: SeriesFilter = field(default_factory=SeriesFilter)
+    span: EventSpan = field(default_factory=EventSpan)
+    max_future_us: int = 300_000_000
+    max_ticks: int = MAX_TICKS
+
+    @property
+    def is_whole(self) -> bool:
+        """Whether the scope has all candles of the calendar."""
+        return self.span == EventSpan() and self.series == SeriesFilter()
+
+
+@dataclass(slots=True)
+class Report:
+    """The verdicts on tables and topics; `topic` is None if topics were not compared."""
+
+    table: Tally = field(default_factory=Tally)
+    topic: Tally | None = None
+    ticks: int = 0
+
+    @property
+    def wrong(self) -> int:
+        """The number of wrong candles."""
+        return self.table.wrong + (self.topic.wrong if self.topic else 0)
+
+
+class Snapshot:
+    """Tables, topics and offsets, read in an order that makes them comparable.
+
+    The order is candle tables, the engine's offsets, candle topics, tick table: so the tick table
+    has all ticks that must be in the candles.
+    """
+
+    def __init__(self, lake: Lake, engine: Engine | None, scope: Scope) -> None:
+        self.scope = scope
+        self.tables: Sequence[Table] = [lake.table(spec) for spec in candle_tables(scope.calendar)]
+        self.landed = {
+            code: _next_offsets(table)
+            for code, table in zip(scope.calendar.codes, self.tables, strict=True)
+        }
+        self.states: Mapping[int, CommittedState] = {}
+        if engine is not None:
+            self.states = engine.committed_states()
+            check_settings(self.states, engine.group, scope.price, scope.calendar)
+        self.committed = {partition: state.offset for partition, state in self.states.items()}
+        self.published = None
+        if engine is not None:
+            self.published = PublishedCandles(
+                engine.reader, engine.topics, engine.partitions, self._in_scope
+            )
+            self.published.refresh()
+        ticks = lake.table(TICKS)
+        before = {
+            partition: min(offset, self.committed.get(partition, offset))
+            for partition, offset in _next_offsets(ticks).items()
+        }
+        self.counted = CountedTicks(ticks, scope.price, scope.series, before)
+
+    def _in_scope(self, candles: pl.DataFrame) -> pl.DataFrame:
+        span = self.scope.span
+        start = pl.col("start_us")
+        inside = (start >= span.start_us) & (start < span.end_us)
+        # The months hold the newest event time of each series.
+        return self.scope.series.apply(candles).filter(inside | (pl.col("interval") == CLOCK.code))
+
+    def compare(self, on_slice: Callable[[Slice], None]) -> Iterator[Comparison]:
+        """Compare every candle of the scope once, slice by slice."""
+        scope = self.scope
+        return compare_slices(
+            scope.calendar,
+            self.counted,
+            self.tables,
+            self.published,
+            scope.span,
+            scope.max_ticks,
+            on_slice,
+        )
+
+    def reconcile(
+        self, comparison: Comparison, records: pl.DataFrame, unlanded: pl.DataFrame
+    ) -> tuple[pl.DataFrame, pl.DataFrame]:
+        """Compare unequal candles again, with the ticks that are not in the lake yet."""
+        assert self.published is not None
+        retained_from_ms = self.published.retained_from_ms
+        return reconcile(
+            comparison, records, unlanded, self.landed, retained_from_ms, self.scope.calendar
+        )
+
+    @property
+    def partitions(self) -> Mapping[tuple[str, str], int]:
+        """The partition of each series."""
+        partitions = dict(self.counted.partitions)
+        if self.published is not None:
+            rows = self.published.candles().select("source", "symbol", "partition").unique()
+            partitions |= {
+                (source, symbol): partition for source, symbol, partition in rows.iter_rows()
+            }
+        return partitions
+
+
+def _next_offsets(table: Table) -> Mapping[int, int]:
+    offsets = table.offsets()
+    return offsets.next if offsets else {}
+
+
+def verify(
+    lake: Lake,
+    engine: Engine | None,
+    scope: Scope,
+    on_slice: Callable[[Slice], None] = lambda _: None,
+) -> Report:
+    """Compare every candle of the scope; without an engine, in the tables only."""
+    snapshot = Snapshot(lake, engine, scope)
+    report = Report(topic=Tally() if engine else None)
+    suspects: Comparison | None = None
+    for comparison in snapshot.compare(on_slice):
+        table, topic = comparison.verdicts()
+        if engine is None:
+            report.table.add(table)
+            continue
+        unequal = unequal_keys((table, topic))
+        report.table.add(table.join(unequal, on=unequal.columns, how="anti"))
+        if topic is not None and report.topic is not None:
+            report.topic.add(topic.join(unequal, on=unequal.columns, how="anti"))
+        part = comparison.restrict(unequal)
+        suspects = part if suspects is None else suspects.concat(part)
+    if engine is not None and suspects is not None:
+        _recheck(snapshot, engine, suspects, report)
+    report.ticks = snapshot.counted.ticks
+    return report
+
+
+def _recheck(snapshot: Snapshot, engine: Engine, suspects: Comparison, report: Report) -> None:
+    """Compare unequal candles again: they may have been changing."""
+    assert snapshot.published is not None
+    assert report.topic is not None
+    keys = unequal_keys(suspects.verdicts())
+    if keys.is_empty():
+        return
+    records = newest_records(
+        keys, snapshot.published.candles(), snapshot.committed, snapshot.partitions
+    )
+    ends = dict(
+        records.drop_nulls("partition").group_by("partition").agg(pl.col("before").max()).rows()
+    )
+    scope = snapshot.scope
+    reader = UnlandedTicks(
+        engine.reader, engine.topics, scope.price, scope.max_future_us, snapshot.counted
+    )
+    unlanded = snapshot.counted.not_in_lake(reader.read_to(ends))
+    table, topic = snapshot.reconcile(suspects, records, unlanded)
+    report.table.add(table)
+    report.topic.add(topic)

@@ -1,0 +1,1 @@
+"""Jars and archives, and the locks that pin them."""

@@ -1,0 +1,1 @@
+"""Processes, their data folder and their ports."""

@@ -1,0 +1,92 @@
+"""The record of the processes of a data folder, which other commands read (status, down)."""
+
+import json
+import os
+import tempfile
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any, Final
+
+from homma.errors import StackError
+from homma.stack.processes.process import State, Status
+
+NAME: Final = "state.json"
+#: The version of the data folder. A folder without a version has version 1.
+FORMAT: Final = 2
+
+
+@dataclass(frozen=True, slots=True)
+class Owner:
+    """The homma process that owns a folder: pid and start (epoch seconds, from psutil)."""
+
+    pid: int
+    created: float
+
+
+@dataclass(frozen=True, slots=True)
+class Entry:
+    """One process of the folder, as its owner last saw it, and its ports by purpose."""
+
+    status: Status
+    ports: dict[str, int]
+
+
+@dataclass(frozen=True, slots=True)
+class FolderRecord:
+    """The owner of a folder (None if nobody owns it now) and its processes."""
+
+    owner: Owner | None = None
+    entries: tuple[Entry, ...] = ()
+
+
+def read_record(folder: Path) -> FolderRecord:
+    """Read a folder's record, or an empty one if there is none.
+
+    The owner may have died: see `process_ids.is_alive`. Raises StackError if the
+    file is not a record.
+    """
+    path = folder / NAME
+    try:
+        table = json.loads(path.read_text("utf-8"))
+        if table.get("format", 1) > FORMAT:
+            raise StackError(
+                f"{folder} was written by a newer homma (format {table['format']}; this homma "
+                f"reads up to {FORMAT})",
+                "upgrade this homma",
+            )
+        owner = Owner(**table["owner"]) if table["owner"] else None
+        return FolderRecord(owner, tuple(_entry(row) for row in table["processes"]))
+    except FileNotFoundError:
+        return FolderRecord()
+    except OSError as error:
+        raise StackError(
+            f"{path} cannot be read: {error.strerror}", "check its permissions"
+        ) from error
+    except (ValueError, KeyError, TypeError, AttributeError) as error:
+        raise StackError(
+            f"{path} is not a record of running servers ({error!r})",
+            "end the servers that still use the folder, then delete the file",
+        ) from error
+
+
+def write_record(folder: Path, record: FolderRecord) -> None:
+    """Write a folder's record atomically: a reader sees the old record or the new one."""
+    table = {
+        "format": FORMAT,
+        "owner": asdict(record.owner) if record.owner else None,
+        "processes": [{**asdict(entry.status), "ports": entry.ports} for entry in record.entries],
+    }
+    path = folder / NAME
+    handle, name = tempfile.mkstemp(prefix=f".{NAME}.", dir=folder)
+    try:
+        with os.fdopen(handle, "w", encoding="utf-8") as file:
+            json.dump(table, file, indent=2)
+        Path(name).replace(path)
+    except BaseException:
+        Path(name).unlink(missing_ok=True)
+        raise
+
+
+def _entry(row: dict[str, Any]) -> Entry:
+    ports = {str(name): int(port) for name, port in row.pop("ports").items()}
+    return Entry(Status(**{**row, "state": State(row["state"])}), ports)

@@ -1,0 +1,283 @@
+"""`homma land` for a pipeline of its own, and checks of the lake."""
+
+import os
+import subprocess
+import sys
+import threading
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from datetime import timedelta
+from pathlib import Path
+from typing import Any
+
+import polars as pl
+from confluent_kafka import TopicPartition
+from confluent_kafka.admin import AdminClient
+from pyiceberg.catalog import load_catalog
+from pyiceberg.table import Table
+
+from homma.errors import HommaError, TableMismatch
+from homma.failpoint import Step, ignore_step
+from homma.lake.land.loop import Landing, LandingTopics, make_landing
+from homma.lake.schema import TICKS, candle_tables
+from homma.lake.table import Lake
+from homma.metrics import LAND as METRICS
+from homma.metrics import Metrics
+from homma.settings import LandSettings
+from homma.topics.kafka.admin import Admin
+from tests.support import oracle
+from tests.support.engines import Feed, Running, market
+from tests.support.pipeline import Pipeline
+from tests.support.pipeline import until as wait_until
+
+#: The steps of `homma land`.
+LAND = {
+    Step.LANDING,
+    Step.UPLOADED,
+    Step.ASKING,
+    Step.ANSWERED,
+    Step.LANDED,
+    Step.EXPIRED,
+    Step.SWEEPING,
+    Step.COMPACTED,
+}
+KEY = ["source", "symbol", "date_time"]
+
+
+@dataclass
+class Sinks:
+    """The sinks of one test; all are stopped at its end."""
+
+    pipeline: Pipeline
+    properties: Mapping[str, str]
+    namespace: str
+    folder: Path
+    all: list[Running] = field(default_factory=list)
+    metrics: Metrics = field(default_factory=lambda: Metrics(METRICS))
+
+    def argv(self, properties: Mapping[str, str]) -> list[str]:
+        pipeline = self.pipeline
+        flags = {"uri": "--catalog-uri", "s3.endpoint": "--s3-endpoint"}
+        addresses = [word for name, flag in flags.items() for word in (flag, properties[name])]
+        return [
+            sys.executable,
+            "-m",
+            "homma",
+            "land",
+            "--bootstrap.servers",
+            pipeline.bootstrap,
+            "--topic",
+            pipeline.topics.ticks,
+            "--candle-topic",
+            pipeline.name + "_{name}",
+            "--intervals",
+            str(pipeline.calendar),
+            "--namespace",
+            self.namespace,
+            *addresses,
+            # Short timeouts: faults are frequent in these tests.
+            "-C",
+            "s3.connect-timeout=2",
+            "-C",
+            "s3.request-timeout=3",
+        ]
+
+    def start(
+        self,
+        *flags: str,
+        env: Mapping[str, str] | None = None,
+        through: Mapping[str, str] | None = None,
+    ) -> Running:
+        """Start `homma land` as a process; `through` has the properties of a proxy."""
+        properties = through or self.properties
+        log = self.folder / f"sink{len(self.all)}.log"
+        login = {
+            "AWS_ACCESS_KEY_ID": properties["s3.access-key-id"],
+            "AWS_SECRET_ACCESS_KEY": properties["s3.secret-access-key"],
+        }
+        with log.open("wb") as log_file:
+            process = subprocess.Popen(
+                [*self.argv(properties), "--commit-every", "200ms", *flags],
+                env={**os.environ, **login, **(env or {})},
+                stderr=log_file,
+            )
+        running = Running(process, log)
+        self.all.append(running)
+        return running
+
+    @contextmanager
+    def opened(
+        self,
+        stopped: Callable[[], bool] = lambda: False,
+        through: Mapping[str, str] | None = None,
+        **settings: Any,
+    ) -> Iterator[Landing]:
+        """A sink in this process."""
+        quick = {"s3.connect-timeout": "2", "s3.request-timeout": "2"}
+        lake = Lake({**(through or self.properties), **quick}, self.namespace, answer_timeout_s=2.0)
+        sources = LandingTopics(
+            self.pipeline.config, self.pipeline.topics, Admin(self.pipeline.config)
+        )
+        try:
+            yield make_landing(
+                lake, sources, LandSettings(**settings), self.metrics, stopped, ignore_step
+            )
+        finally:
+            lake.close()
+
+    @contextmanager
+    def running(self, through: Mapping[str, str] | None = None, **settings: Any) -> Iterator[None]:
+        """Run a sink in a thread during a with block; its errors are raised."""
+        stop, failed = threading.Event(), []
+        pace = {"commit_every": timedelta(milliseconds=200), **settings}
+
+        def run(sink: Landing) -> None:
+            try:
+                sink.run(stop.is_set)
+            except HommaError as error:
+                failed.append(error)
+
+        with self.opened(stop.is_set, through, **pace) as sink:
+            thread = threading.Thread(target=run, args=(sink,))
+            thread.start()
+            try:
+                yield
+            finally:
+                stop.set()
+                thread.join(120)
+        assert not thread.is_alive(), "the sink does not end"
+        if failed:
+            raise failed[0]
+
+    def commits(self, outcome: str = "committed") -> float:
+        """The number of commits of sinks in this process with an outcome."""
+        return sum(
+            sample.value
+            for family in self.metrics.registry.collect()
+            for sample in family.samples
+            if sample.name == "homma_lake_commits_total" and sample.labels["outcome"] == outcome
+        )
+
+    def landed_offsets(self) -> int:
+        """The offsets of the tick table, added up over all partitions."""
+        lake = Lake(self.properties, self.namespace)
+        try:
+            offsets = lake.table(TICKS).offsets()
+            return sum(offsets.next.values()) if offsets else 0
+        except TableMismatch:
+            return 0
+        finally:
+            lake.close()
+
+    def delete_ticks(self, before: int) -> None:
+        """Delete the ticks before an offset from every partition, like retention."""
+        client, topic = AdminClient(dict(self.pipeline.config)), self.pipeline.topics.ticks
+        ends = Admin(self.pipeline.config).partitions()[topic]
+        positions = [TopicPartition(topic, number, before) for number in range(ends)]
+        for deleted in client.delete_records(positions).values():
+            deleted.result(30)
+
+    def work_off(self, **settings: Any) -> None:
+        """Land everything up to the ends of the topics."""
+        with self.opened(until_end=True, **settings) as sink:
+            sink.run(lambda: False)
+
+    def __enter__(self) -> "Sinks":
+        return self
+
+    def __exit__(self, *failed: object) -> None:
+        for number, running in enumerate(self.all):
+            running.kill()
+            if failed[0] is not None:
+                print(f"--- sink {number}, status {running.process.returncode}")
+                print("\n".join(running.output().splitlines()[-40:]))
+
+    # --- the content of the lake, by pyiceberg's own client --------------------------------------
+
+    def table(self, name: str) -> Table:
+        catalog = load_catalog("theirs", type="rest", **self.properties)
+        return catalog.load_table((self.namespace, name))
+
+    def rows(self, name: str) -> pl.DataFrame:
+        rows = pl.from_arrow(self.table(name).scan().to_arrow())
+        assert isinstance(rows, pl.DataFrame)
+        return rows
+
+    def check(self) -> int:
+        """Check that the lake equals the topics; returns the number of ticks."""
+        topics = self.pipeline.topics
+        for spec, code in zip(candle_tables(topics.calendar), topics.calendar.codes, strict=True):
+            self.check_candles(spec.name, code)
+        return self.check_ticks()
+
+    def check_ticks(self) -> int:
+        """Check that the ticks are the valid records of the topic, each once."""
+        expected = []
+        for message in self.pipeline.records(self.pipeline.topics.ticks):
+            read = oracle.read(message.value())
+            if not isinstance(read, str):
+                position = (message.partition(), message.offset())
+                expected.append(
+                    (
+                        *position,
+                        read["source"],
+                        read["symbol"],
+                        read["mid"],
+                        read["number"],
+                        oracle.at_of(read),
+                    )
+                )
+        rows = self.rows("stock_ticks_iceberg")
+        actual = rows.select(
+            "kafka_partition",
+            "kafka_offset",
+            "source",
+            "symbol",
+            "mid",
+            "number",
+            pl.col("date_time").dt.replace_time_zone(None),
+        )
+        assert sorted(actual.rows()) == sorted(expected)
+        return len(expected)
+
+    def check_candles(self, name: str, code: str) -> None:
+        """Check that the candles are the newest records of the topic, one row per key."""
+        rows = self.rows(name)
+        assert rows.select(KEY).is_unique().all(), f"{name} has a key twice"
+        candles = self.pipeline.candles()
+        expected = candles.filter(pl.col("interval") == code).select(
+            "source",
+            "symbol",
+            pl.from_epoch("start_us", "us").alias("date_time"),
+            "open",
+            "high",
+            "low",
+            "close",
+            "volume",
+            "tick_count",
+            "is_final",
+            "revision",
+        )
+        actual = rows.select(
+            pl.col("date_time").dt.replace_time_zone(None) if c == "date_time" else c
+            for c in expected.columns
+        )
+        assert actual.sort(KEY).equals(expected.sort(KEY)), name
+
+
+def until(met: Callable[[], bool]) -> None:
+    """Wait for a condition; patiently, as the machine also runs a broker and a lake."""
+    wait_until(met, timeout_s=200)
+
+
+@contextmanager
+def at_work(sinks: Sinks, seed: int = 1, lasts_s: int = 500) -> Iterator[Feed]:
+    """Feed ticks evenly and build candles, for longer than the test lasts."""
+    with (
+        Feed(sinks.pipeline, market(seed, 100 * lasts_s, 8), lasts_s) as feed,
+        sinks.pipeline.running(),
+    ):
+        yield feed
+        feed.stop()
+        until(lambda: sinks.pipeline.counted("homma_ticks_read") >= feed.sent)
