@@ -5,13 +5,13 @@ environment variable (`HOMMA_EMIT_EVERY`) and an entry in homma.toml (`emit_ever
 order of precedence. docs/reference/settings.md is rendered from here.
 """
 
-from dataclasses import MISSING, Field, dataclass, field, fields
+from dataclasses import Field, dataclass, field, fields
 from datetime import timedelta
 from pathlib import Path
-from typing import Any, Final, Literal, get_args
+from typing import Any, Final, Literal
 
-from homma.core.calendar import DEFAULT_CALENDAR, Calendar, calendar_of
-from homma.durations import format_duration, parse_duration
+from homma.core.calendar import DEFAULT_CALENDAR, Calendar
+from homma.durations import format_duration
 from homma.errors import SettingError
 
 
@@ -396,27 +396,3 @@ STAGES: Final = (
 def all_settings() -> dict[str, Field[Any]]:
     """Return every setting by name."""
     return {row.name: row for stage in STAGES for row in fields(stage)}
-
-
-def has_default(row: Field[Any]) -> bool:
-    """Whether a setting may be omitted."""
-    return row.default is not MISSING
-
-
-def parse(row: Field[Any], text: str) -> Any:
-    """Parse the text of a setting; ValueError names the accepted values."""
-    kind = row.type
-    if kind is timedelta:
-        return parse_duration(text)
-    if kind is Calendar:
-        return calendar_of(text.split(","))
-    if kind is bool:
-        if text.lower() not in ("true", "false", "1", "0"):
-            raise ValueError(f"{text!r} is neither true nor false")
-        return text.lower() in ("true", "1")
-    if kind in (int, float, Path):
-        return kind(text)
-    choices = get_args(kind)
-    if choices and text not in choices:
-        raise ValueError(f"{text!r} is not one of {', '.join(choices)}")
-    return text

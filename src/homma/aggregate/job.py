@@ -9,7 +9,8 @@ from datetime import UTC, datetime
 from homma.aggregate import group, restore
 from homma.aggregate.loop import Loop
 from homma.aggregate.partition import Partition
-from homma.aggregate.restore import RestoreContext, RestoredState
+from homma.aggregate.recorded_state import RestoreContext
+from homma.aggregate.restore import RestoredState
 from homma.aggregate.stage import LoopSettings, PartitionTask, TickTopics
 from homma.core.window import WindowRules
 from homma.durations import microseconds

@@ -16,7 +16,8 @@ from homma.aggregate import restore
 from homma.aggregate.clock import PartitionClock
 from homma.aggregate.latency import Arrivals
 from homma.aggregate.origin import RecordOrigin, origin, rekeyed_origin
-from homma.aggregate.restore import RestoreContext, RestoredState
+from homma.aggregate.recorded_state import RestoreContext
+from homma.aggregate.restore import RestoredState
 from homma.core.interval import BY_CODE
 from homma.core.series import NAMES
 from homma.core.window import Window

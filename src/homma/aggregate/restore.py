@@ -7,55 +7,30 @@ ticks is **dormant**: its correctable candles may be weeks back in the topics, s
 when the series has a new tick.
 """
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
-from typing import Final
 
 import polars as pl
 
-from homma.core.interval import BY_CODE, CLOCK, MINUTE_US, Interval
+from homma.aggregate.recorded_state import (
+    REBUILD,
+    RestoreContext,
+    candle_range,
+    candle_range_from,
+    candle_ranges,
+    complete_from_us,
+    read_candles,
+    read_records,
+    read_ticks,
+    tick_range,
+)
+from homma.core.interval import BY_CODE, CLOCK, MINUTE_US
 from homma.core.series import BEFORE_ALL_US, NAMES
 from homma.core.window import Window, WindowRules
 from homma.errors import StateError
-from homma.failpoint import OnStep, Step
-from homma.topics import codec
-from homma.topics.contract import Topics
-from homma.topics.formats import format_of_headers
-from homma.topics.kafka.reading import Committed, Message, Range, Reader
-from homma.topics.offset_metadata import RUN, TICKS_BEFORE, OffsetMetadata, read_offset_metadata
-from homma.topics.ticks import parse_ticks
-
-# An open transaction ends within its timeout of 10 s; then records become readable again.
-_IDLE_S: Final = 30.0
-_REBUILD: Final = "start with --rebuild to build all candles again from the ticks in the topic"
-
-
-@dataclass(frozen=True, slots=True)
-class RestoreContext:
-    """The partition to restore, where to read its state, and the rules for its window."""
-
-    reader: Reader
-    topics: Topics
-    partition: int
-    rules: WindowRules
-    max_future_us: int
-    topic_id: str
-    #: Every (topic, partition) that the ticks come through, this partition included.
-    tick_partitions: tuple[tuple[str, int], ...]
-    #: Whether the ticks were rekeyed (aggregate/rekey.py).
-    is_rekeyed: bool
-    on_step: OnStep
-
-    @property
-    def where(self) -> str:
-        """The partition, for error messages."""
-        return f"{self.topics.ticks} partition {self.partition}"
-
-    @property
-    def intervals(self) -> tuple[Interval, ...]:
-        """The intervals whose candles the partition has."""
-        return self.rules.calendar.aggregated
-
+from homma.failpoint import Step
+from homma.topics.kafka.reading import Committed, Range
+from homma.topics.offset_metadata import OffsetMetadata, read_offset_metadata
 
 #: Dormant series (source, symbol) and the input offset that all their ticks are before.
 Dormant = Mapping[tuple[str, str], int]
@@ -78,8 +53,8 @@ class RestoredState:
 
 def first_run(context: RestoreContext, run: str) -> RestoredState:
     """A first run, from the oldest tick in the topic. Raises StateError if candles exist."""
-    ranges = _candle_ranges(context)
-    for code, records in _records(context, ranges):
+    ranges = candle_ranges(context)
+    for code, records in read_records(context, ranges):
         raise StateError(
             f"{context.topics.candles[code]} partition {context.partition} has at least "
             f"{len(records)} candles, but the group has no committed offset for the ticks: the "
@@ -96,10 +71,10 @@ def start_rebuild(context: RestoreContext, run: str) -> RestoredState:
     If older ticks were deleted, candles that start before the oldest remaining tick would lack
     them, so the new run does not publish those.
     """
-    ranges = _candle_ranges(context)
+    ranges = candle_ranges(context)
     rules = context.rules
     if any(span.start < span.end for span in ranges.values()):
-        complete_us = _complete_from_us(context)
+        complete_us = complete_from_us(context)
         if complete_us > BEFORE_ALL_US:
             rules = replace(rules, publish_from_us=dict.fromkeys(ranges, complete_us))
     return _new_run(context, rules, run, ranges)
@@ -110,7 +85,7 @@ def _new_run(
 ) -> RestoredState:
     return RestoredState(
         window=Window(rules),
-        offset=_tick_range(context).start,
+        offset=tick_range(context).start,
         clock_us=0,
         run=run,
         run_starts={code: span.end for code, span in candle_ranges.items()},
@@ -130,11 +105,11 @@ def incomplete_candles(publish_from_us: Mapping[str, int]) -> list[tuple[str, in
 def restore_committed(context: RestoreContext, committed: Committed) -> RestoredState:
     """The state as of a committed offset. Raises StateError if offset and candles do not match."""
     metadata = read_offset_metadata(committed.metadata, context.where)
-    ticks = _tick_range(context)
+    ticks = tick_range(context)
     _check(context, metadata, committed, ticks)
     run_starts = _run_starts(context, metadata)
     ranges = {
-        code: _range_from(
+        code: candle_range_from(
             context,
             code,
             0 if code == CLOCK.code else metadata.candlesFrom.get(code, 0),
@@ -142,14 +117,14 @@ def restore_committed(context: RestoreContext, committed: Committed) -> Restored
         )
         for code, run_start in run_starts.items()
     }
-    candles = _candles(context, ranges, metadata.run, committed.offset)
+    candles = read_candles(context, ranges, metadata.run, committed.offset)
     context.on_step(Step.CANDLES_READ)
     window = Window(context.rules, clock_us=metadata.clock).restore_candles(candles)
     publish_from_us = _publish_from_us(window, metadata, run_starts)
     window = replace(window, rules=replace(context.rules, publish_from_us=publish_from_us))
     dormant = _dormant(candles, metadata.clock - context.rules.allowed_lateness_us)
     recalled = Range(max(metadata.recallFrom, ticks.start), committed.offset)
-    for batch in _ticks(context, recalled):
+    for batch in read_ticks(context, recalled):
         window = window.restore_identities(batch)
     context.on_step(Step.TICKS_RECALLED)
     return RestoredState(
@@ -168,7 +143,7 @@ def _run_starts(context: RestoreContext, metadata: OffsetMetadata) -> dict[str, 
     return {
         interval.code: metadata.began[interval.code]
         if interval.code in metadata.began
-        else _candle_range(context, interval.code).end
+        else candle_range(context, interval.code).end
         for interval in context.intervals
     }
 
@@ -212,7 +187,7 @@ def restore_dormant(
     oldest_us = int(series.select(pl.col("max_event_us").min()).item()) - context.max_future_us
     oldest_us -= context.rules.allowed_lateness_us
     ranges = {
-        interval.code: _range_from(
+        interval.code: candle_range_from(
             context,
             interval.code,
             (oldest_us - max(interval.longest_us, MINUTE_US)) // 1000,
@@ -222,15 +197,15 @@ def restore_dormant(
         # Months were restored at assignment, and their timestamps are not the partition clock.
         if interval is not CLOCK
     }
-    candles = _candles(context, ranges, run, None).join(names, on=NAMES, how="semi")
+    candles = read_candles(context, ranges, run, None).join(names, on=NAMES, how="semi")
     context.on_step(Step.WAKING_CANDLES_READ)
     window = window.restore_candles(candles)
-    ticks = _tick_range(context)
+    ticks = tick_range(context)
     first = context.reader.offset_for_time(
         context.topics.ticks, context.partition, max(0, (oldest_us - MINUTE_US) // 1000)
     )
     recalled = Range(ticks.start if first is None else first, min(max(waking.values()), ticks.end))
-    for batch in _ticks(context, recalled):
+    for batch in read_ticks(context, recalled):
         window = window.restore_identities(batch.join(names, on=NAMES, how="semi"))
     context.on_step(Step.AWAKE)
     return _drop_incomplete(window, series, candles)
@@ -266,12 +241,12 @@ def _check(
         metadata.lastTicksBefore,
         ticks,
         is_same_topic,
-        _REBUILD,
+        REBUILD,
     )
     if metadata.price != context.rules.price:
         raise StateError(
             f"the candles are built from {metadata.price}, but --price is {context.rules.price}",
-            f"use --price {metadata.price}, or other topics and another --group, or {_REBUILD}",
+            f"use --price {metadata.price}, or other topics and another --group, or {REBUILD}",
         )
     if (metadata.prices, metadata.dayStarts) != ("positive", "00:00 UTC"):
         raise StateError(
@@ -304,88 +279,6 @@ def check_offset(
         )
 
 
-def _tick_range(context: RestoreContext) -> Range:
-    return context.reader.offset_range(context.topics.ticks, context.partition)
-
-
-def _candle_range(context: RestoreContext, code: str) -> Range:
-    return context.reader.offset_range(context.topics.candles[code], context.partition)
-
-
-def _candle_ranges(context: RestoreContext) -> dict[str, Range]:
-    return {i.code: _candle_range(context, i.code) for i in context.intervals}
-
-
-def _range_from(context: RestoreContext, code: str, timestamp_ms: int, run_start: int) -> Range:
-    """The candle records of an interval from a timestamp on, of this run only."""
-    topic = context.topics.candles[code]
-    offsets = _candle_range(context, code)
-    first: int | None = offsets.start
-    if timestamp_ms > 0:
-        first = context.reader.offset_for_time(topic, context.partition, timestamp_ms)
-    start = offsets.end if first is None else first
-    return Range(max(start, run_start, offsets.start), offsets.end)
-
-
-def _records(
-    context: RestoreContext, ranges: Mapping[str, Range]
-) -> Iterable[tuple[str, list[Message]]]:
-    """Records by interval, in offset order."""
-    codes = {topic: code for code, topic in context.topics.candles.items()}
-    by_name = {context.topics.candles[code]: span for code, span in ranges.items()}
-    for batch in context.reader.read(context.partition, by_name, _IDLE_S):
-        by_topic: dict[str, list[Message]] = {}
-        for message in batch:
-            by_topic.setdefault(str(message.topic()), []).append(message)
-        for topic, messages in by_topic.items():
-            yield codes[topic], messages
-
-
-def _candles(
-    context: RestoreContext, ranges: Mapping[str, Range], run: str, offset: int | None
-) -> pl.DataFrame:
-    """The newest candle of each key (the columns of `Window.restore_candles`, ticks_before)."""
-    frames: list[pl.DataFrame] = []
-    for code, messages in _records(context, ranges):
-        frames.append(_frame(context, code, messages, run, offset))
-    if not frames:
-        return _frame(context, CLOCK.code, [], run, offset)
-    newest = pl.concat(frames).unique(
-        (*NAMES, "interval", "start_us"), keep="last", maintain_order=True
-    )
-    return newest.filter(pl.col("volume").is_not_null())
-
-
-def _frame(
-    context: RestoreContext, code: str, messages: list[Message], run: str, offset: int | None
-) -> pl.DataFrame:
-    """The candles of records of one interval; the volume of a tombstone is null."""
-    topic = context.topics.candles[code]
-    before: list[int] = []
-    for message in messages:
-        headers = dict(message.headers() or ())
-        format_of_headers(headers, f"a candle in {topic} partition {context.partition}")
-        if headers.get(RUN) != run.encode():
-            raise StateError(
-                f"{topic} partition {context.partition} has candles of another run or engine "
-                f"(offset {message.offset()})",
-                f"stop the other engine, or {_REBUILD}",
-            )
-        before.append(int(headers.get(TICKS_BEFORE) or 0))
-    if offset is not None and before and max(before) > offset:
-        raise StateError(
-            f"{topic} partition {context.partition} has candles with ticks before offset "
-            f"{max(before)}, but the group's committed offset is {offset}",
-            _REBUILD,
-        )
-    # The key of a tombstone is parsed as a candle, whose other fields are null.
-    values = [message.value() or message.key() or b"{}" for message in messages]
-    return codec.decode_candles(values, BY_CODE[code]).with_columns(
-        published_us=pl.Series([m.timestamp()[1] * 1000 for m in messages], dtype=pl.Int64),
-        ticks_before=pl.Series(before, dtype=pl.Int64),
-    )
-
-
 def _dormant(candles: pl.DataFrame, since_us: int) -> dict[tuple[str, str], int]:
     """The series without a tick since then, decided as in `Window.active_series`."""
     months = (
@@ -395,34 +288,3 @@ def _dormant(candles: pl.DataFrame, since_us: int) -> dict[tuple[str, str], int]
     )
     dormant = months.filter(pl.col("published_us") < since_us)
     return {(source, symbol): before for source, symbol, _, before in dormant.iter_rows()}
-
-
-def _ticks(context: RestoreContext, span: Range) -> Iterable[pl.DataFrame]:
-    """The valid ticks of a range, parsed exactly as when they were first read."""
-    return _valid_ticks(context, context.topics.ticks, context.partition, span)
-
-
-def _valid_ticks(
-    context: RestoreContext, topic: str, partition: int, span: Range
-) -> Iterable[pl.DataFrame]:
-    for batch in context.reader.read(partition, {topic: span}, _IDLE_S):
-        yield parse_ticks({partition: batch}, context.max_future_us)[partition].valid
-
-
-def _complete_from_us(context: RestoreContext) -> int:
-    """The event time from which no tick was deleted; BEFORE_ALL_US if none was deleted at all."""
-    complete_us = BEFORE_ALL_US
-    for topic, partition in context.tick_partitions:
-        offsets = context.reader.offset_range(topic, partition)
-        if offsets.start > 0:
-            first_us = _first_event_us(_valid_ticks(context, topic, partition, offsets))
-            complete_us = max(complete_us, first_us)
-    return complete_us
-
-
-def _first_event_us(batches: Iterable[pl.DataFrame]) -> int:
-    """The event time of the first valid tick; BEFORE_ALL_US if there is none."""
-    for batch in batches:
-        if not batch.is_empty():
-            return int(batch["event_us"][0])
-    return BEFORE_ALL_US

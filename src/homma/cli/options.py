@@ -26,7 +26,8 @@ from homma.core.calendar import Calendar
 from homma.durations import format_duration
 from homma.errors import SettingError
 from homma.renamed_settings import RENAMED
-from homma.settings import KafkaSettings, LakeSettings, UpSettings, all_settings, has_default, parse
+from homma.setting_values import has_default, parse
+from homma.settings import KafkaSettings, LakeSettings, UpSettings, all_settings
 from homma.topics.kafka.connection import connection
 
 PREFIX: Final = "HOMMA_"
