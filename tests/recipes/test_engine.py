@@ -1,66 +1,13 @@
-"""A new field of a candle is a row in a copy of core/fields.py; new intervals are a setting."""
+"""A field added to a copy of core/fields.py is aggregated and restored, with new intervals."""
 
 import json
-import os
-import shutil
-import subprocess
-import sys
-from pathlib import Path
 from typing import Any
 
-import pytest
-
-import homma
 from homma.core.calendar import calendar_of
 from homma.topics.formats import CURRENT
 from tests.aggregate.pipeline import Pipeline, batch_candles, same_candles, tick
-
-SOURCE = Path(homma.__file__).parent
-#: The row before which the new one is inserted.
-NEXT_ROW = '    CandleField(\n        "openDateTime",'
-#: A field like tickCount.
-ROW = f"""    CandleField(
-        "ticks2",
-        "ticks2",
-        "long",
-        False,
-        "Number of ticks, again.",
-        "ticks",
-        "sum",
-        "one",
-        in_every_record=False,
-        if_absent="volume",
-        since={CURRENT},
-        public=True,
-    ),
-"""
-DAY = "2025-03-20T"
-
-
-@pytest.fixture(scope="module")
-def environment(tmp_path_factory: pytest.TempPathFactory) -> dict[str, str]:
-    """The environment of processes that import a copy of homma with one more row."""
-    source = tmp_path_factory.mktemp("copy")
-    shutil.copytree(SOURCE, source / "homma", ignore=shutil.ignore_patterns("page", "__pycache__"))
-    table = source / "homma" / "core" / "fields.py"
-    text = table.read_text(encoding="utf-8")
-    assert text.count(NEXT_ROW) == 1
-    table.write_text(text.replace(NEXT_ROW, ROW + NEXT_ROW), encoding="utf-8")
-    return {**os.environ, "PYTHONPATH": str(source)}
-
-
-def run(environment: dict[str, str], *argv: str) -> str:
-    done = subprocess.run(
-        [sys.executable, *argv], env=environment, capture_output=True, text=True, check=False
-    )
-    assert done.returncode == 0, done.stderr
-    return done.stdout
-
-
-def aggregate(pipeline: Pipeline, environment: dict[str, str]) -> None:
-    """Run the copy's engine to the end of the topic."""
-    engine = pipeline.process("--until-end", env=environment)
-    assert engine.wait(60) == 0
+from tests.recipes.homma_copy import HommaCopy
+from tests.recipes.installation import AFTER, BEFORE, DAY, aggregate
 
 
 def newest(pipeline: Pipeline, code: str) -> list[dict[str, Any]]:
@@ -70,23 +17,23 @@ def newest(pipeline: Pipeline, code: str) -> list[dict[str, Any]]:
 
 
 def test_a_new_field_is_aggregated_restored_and_corrected(
-    bootstrap: str, environment: dict[str, str]
+    bootstrap: str, homma_copy: HommaCopy
 ) -> None:
     """The copy continues candles without the field, and takes intervals that are new to them."""
-    pipeline = Pipeline(bootstrap, calendar=calendar_of(["m1", "M1"]))
+    pipeline = Pipeline(bootstrap, calendar=calendar_of(BEFORE))
     before = [tick(DAY + "14:30:10", 10, 1), tick(DAY + "14:31:10", 11, 2)]
     pipeline.send(*before)
     pipeline.work_off()
     assert all("ticks2" not in candle for candle in newest(pipeline, "m1"))
 
-    pipeline.choose(calendar_of(["s5", "m1", "h2", "M1"]))
+    pipeline.choose(calendar_of(AFTER))
     # The second is late: it corrects a candle that is restored.
     later = [tick(DAY + "16:00:01", 12, 3), tick(DAY + "15:59:59", 13, 4)]
     pipeline.send(*later)
-    aggregate(pipeline, environment)
+    aggregate(pipeline, homma_copy)
     more = [tick(DAY + "16:00:02", 14, 5), tick(DAY + "15:59:58", 15, 6)]
     pipeline.send(*more)
-    aggregate(pipeline, environment)
+    aggregate(pipeline, homma_copy)
 
     same_candles(
         pipeline.candles().filter(interval="m1"),
@@ -102,9 +49,20 @@ def test_a_new_field_is_aggregated_restored_and_corrected(
     assert sum(candle["ticks2"] for candle in newest(pipeline, "s5")) == 4
 
 
-def test_a_new_field_is_in_the_schema_of_a_candle(environment: dict[str, str]) -> None:
+def test_the_former_format_has_no_new_field(bootstrap: str, homma_copy: HommaCopy) -> None:
+    """Engines without the field continue what the copy writes until all of them are upgraded."""
+    pipeline = Pipeline(bootstrap, calendar=calendar_of(AFTER))
+    pipeline.send(tick(DAY + "14:30:10", 10, 1))
+    aggregate(pipeline, homma_copy, "--write-format", str(CURRENT))
+    pipeline.send(tick(DAY + "14:30:11", 11, 2))
+    pipeline.work_off()
+    [minute] = newest(pipeline, "m1")
+    assert (minute["volume"], "ticks2" in minute) == (2, False)
+
+
+def test_a_new_field_is_in_the_schema_of_a_candle(homma_copy: HommaCopy) -> None:
     script = "import json; from homma.topics import schemas; print(json.dumps(schemas.candle()))"
-    schema = json.loads(run(environment, "-c", script))
+    schema = json.loads(homma_copy.output("-c", script))
     names = list(schema["properties"])
     assert names[names.index("ticks2") - 1] == "tickCount"
     assert schema["properties"]["ticks2"]["minimum"] == 1
