@@ -13,6 +13,7 @@ from typing import Any, Final, Literal
 from homma.core.calendar import DEFAULT_CALENDAR, Calendar
 from homma.durations import format_duration
 from homma.errors import SettingError
+from homma.topics.formats import CURRENT
 
 
 def setting(default: Any, meaning: str) -> Any:
@@ -113,15 +114,22 @@ class AggregateSettings:
     rekey: bool = setting(
         False, "key ticks by series first, for feeds that spread a series over several partitions"
     )
-    write_format: Literal["1", "2"] = setting(
-        "2", "format of candles and offsets; 1 while older engines of the group still run"
+    write_format: int = setting(
+        CURRENT,
+        f"format of candles and offsets, 1 to {CURRENT}; an older one while older engines of the "
+        "group still run",
     )
     rebuild: bool = setting(
         False, "discard candles and offsets, and start again from the oldest tick"
     )
 
     def __post_init__(self) -> None:
-        """Reject a combination that would drop ticks as late before their candle is final."""
+        """Reject an unknown format, and ticks dropped as late before their candle is final."""
+        if not 1 <= self.write_format <= CURRENT:
+            raise SettingError(
+                f"write_format is {self.write_format}, which is not a format of candles",
+                f"choose a format from 1 to {CURRENT}",
+            )
         minimum = self.max_future + self.watermark_delay
         if self.allowed_lateness < minimum:
             lateness = format_duration(self.allowed_lateness)

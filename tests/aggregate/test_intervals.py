@@ -212,12 +212,12 @@ def test_format_1_is_written_and_read_again(bootstrap: str) -> None:
     ticks = [tick(f"{DAY}14:{30 + n}:10", 10 + n, n) for n in range(4)]
     for number, sent in enumerate(ticks):
         pipeline.send(sent)
-        version = "21"[number % 2]
+        version = (2, 1)[number % 2]
         pipeline.work_off(write_format=version)
-        assert metadata(pipeline).get("format", 1) == int(version)
+        assert metadata(pipeline).get("format", 1) == version
         newest = pipeline.records(pipeline.topics.candles["m1"])[-1]
         has_header = dict(newest.headers() or ()).get("format") == b"2"
-        assert has_header == ("tickCount" in json.loads(newest.value() or b"")) == (version == "2")
+        assert has_header == ("tickCount" in json.loads(newest.value() or b"")) == (version == 2)
     same_as_all_ticks(pipeline, *ticks)
     assert type(metadata(pipeline)["began"]) is list
     row = pipeline.candle("M1", "2025-03-01T00:00:00")
@@ -228,7 +228,7 @@ def test_other_intervals_are_not_written_in_format_1(bootstrap: str) -> None:
     pipeline = Pipeline(bootstrap, calendar=SECONDS)
     pipeline.send(tick(DAY + "14:30:10"))
     with pytest.raises(StateError, match=r"^format 1 has the intervals m1,m5.*; upgrade every"):
-        pipeline.work_off(write_format="1")
+        pipeline.work_off(write_format=1)
     assert pipeline.records(*pipeline.topics.candles.values()) == []
     # Nor the default ones, as long as some of their candles are withheld.
     pipeline.work_off()
@@ -236,7 +236,7 @@ def test_other_intervals_are_not_written_in_format_1(bootstrap: str) -> None:
     pipeline.send(tick(DAY + "14:31:10", number=2))
     before = len(pipeline.records(pipeline.topics.candles["m1"]))
     with pytest.raises(StateError, match=r"^format 1 cannot describe .*left to homma repair"):
-        pipeline.work_off(write_format="1")
+        pipeline.work_off(write_format=1)
     assert len(pipeline.records(pipeline.topics.candles["m1"])) == before
     pipeline.work_off()
 
@@ -277,7 +277,7 @@ def test_candles_of_format_1_are_continued(bootstrap: str) -> None:
     pipeline = Pipeline(bootstrap)
     ticks = [tick(DAY + "14:30:10", 10, 1), tick(DAY + "14:30:20", 11, 2)]
     pipeline.send(ticks[0])
-    pipeline.work_off(write_format="1")
+    pipeline.work_off(write_format=1)
     pipeline.send(ticks[1])
     pipeline.work_off()
     assert {row["tick_count"] for row in pipeline.candles().to_dicts()} == {2}

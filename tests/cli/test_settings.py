@@ -10,6 +10,7 @@ from click.testing import CliRunner
 from homma.cli.main import homma as program
 from homma.renamed_settings import RENAMED, flag_of
 from homma.settings import all_settings
+from homma.topics.formats import CURRENT
 
 UNREACHABLE = ["--bootstrap.servers", "127.0.0.1:1"]
 
@@ -65,6 +66,12 @@ def test_contradictory_settings_are_rejected(tmp_path: Path) -> None:
         "302s",
     )
     assert_rejected(homma("aggregate", "--candle-topic", "one", cwd=tmp_path), "{name}")
+
+
+@pytest.mark.parametrize("version", [0, CURRENT + 1])
+def test_an_unknown_format_is_rejected(tmp_path: Path, version: int) -> None:
+    result = homma("aggregate", "--write-format", str(version), cwd=tmp_path)
+    assert_rejected(result, "write_format", f"from 1 to {CURRENT}")
 
 
 def test_sasl_requires_a_login(tmp_path: Path) -> None:

@@ -101,7 +101,7 @@ def test_repair_writes_the_format_of_the_engine(sinks: Sinks) -> None:
     """While engines of format 1 still run, they must be able to read what repair writes."""
     records = market(13, 3_000, 4)
     send(sinks, records[:2_000])
-    sinks.pipeline.work_off(write_format="1")
+    sinks.pipeline.work_off(write_format=1)
     sinks.work_off()
     assert sum(run_repair(sinks).published.values()) > 0
     with engine_of(sinks) as engine:

@@ -1,15 +1,11 @@
 """A field added to a copy of core/fields.py is in every rendered file that lists fields."""
 
 import json
-import os
-import shutil
-import subprocess
-import sys
-from pathlib import Path
 
 import pytest
 
-PROJECT = Path(__file__).parents[2]
+from tests.recipes.homma_copy import copy_homma
+
 #: A row of each table, added before another row.
 ROWS = {
     '    CandleField(\n        "openDateTime",': """\
@@ -43,27 +39,9 @@ LIKE = {
 @pytest.fixture(scope="module")
 def rendered(tmp_path_factory: pytest.TempPathFactory) -> dict[str, str]:
     """The files that a copy of the source with the new rows renders."""
-    root = tmp_path_factory.mktemp("project")
-    shutil.copytree(PROJECT / "src", root / "src", ignore=shutil.ignore_patterns("__pycache__"))
-    fields = root / "src" / "homma" / "core" / "fields.py"
-    text = fields.read_text("utf-8")
-    for before, row in ROWS.items():
-        assert text.count(before) == 1
-        text = text.replace(before, row + before)
-    fields.write_text(text, "utf-8")
-    (root / "pyproject.toml").touch()
-    process = subprocess.run(
-        [sys.executable, "-m", "homma", "render", "--root", str(root), "--json"],
-        env=os.environ | {"PYTHONPATH": str(root / "src")},
-        cwd=root,
-        capture_output=True,
-        text=True,
-        check=False,
-    )
-    assert process.returncode == 0, process.stderr
-    return {
-        name: (root / name).read_text("utf-8") for name in json.loads(process.stdout)["written"]
-    }
+    copy = copy_homma(tmp_path_factory.mktemp("project"), ROWS)
+    written = json.loads(copy.homma("render", "--json"))["written"]
+    return {name: (copy.root / name).read_text("utf-8") for name in written}
 
 
 @pytest.mark.parametrize("name", LIKE)

@@ -57,14 +57,14 @@ class Sinks:
     metrics: Metrics = field(default_factory=lambda: Metrics(METRICS))
 
     def argv(self, properties: Mapping[str, str]) -> list[str]:
+        return [sys.executable, "-m", "homma", "land", *self.flags(properties)]
+
+    def flags(self, properties: Mapping[str, str]) -> list[str]:
+        """The flags of commands that use the topics and the lake."""
         pipeline = self.pipeline
         flags = {"uri": "--catalog-uri", "s3.endpoint": "--s3-endpoint"}
         addresses = [word for name, flag in flags.items() for word in (flag, properties[name])]
         return [
-            sys.executable,
-            "-m",
-            "homma",
-            "land",
             "--bootstrap.servers",
             pipeline.bootstrap,
             "--topic",

@@ -48,7 +48,7 @@ class CandleStage:
             allowed_lateness_us=microseconds(settings.allowed_lateness),
             idle_timeout_us=microseconds(settings.idle_timeout),
         )
-        self._format = int(settings.write_format)
+        self._format = settings.write_format
         self._check_format({})
         #: Partitions that `--rebuild` has already started again.
         self._rebuilt: set[int] = set()

@@ -61,8 +61,9 @@ class CandleField:
     instant's fractional digits in JSON. A field that is not `in_every_record` is absent or null in
     records of other engines or of older formats; one that is not `required` may be null in the
     lake. `if_absent` is the column that has the same value where this one is missing. `since` is
-    the format version that added the field. The HTTP API and the page show the fields that are
-    `public`.
+    the format version that added the field; that of a new field is the next version, with which
+    `homma land` adds its column to existing tables. The HTTP API and the page show the fields that
+    are `public`.
     """
 
     json: str
