@@ -223,7 +223,7 @@ def decode_candles(values: Sequence[bytes], interval: Interval) -> pl.DataFrame:
     Columns: source, symbol, those of core's CANDLE except series, is_final and revision (both
     null if another engine wrote the record). Raises ComputeError if a value is not a candle.
     """
-    frame = decode_candle_fields(values)
+    frame = _read_candles(values)
     start = instant_us(pl.col("dateTime"))
     return frame.select(
         "source",
@@ -231,7 +231,7 @@ def decode_candles(values: Sequence[bytes], interval: Interval) -> pl.DataFrame:
         pl.lit(interval.code, CODE).alias("interval"),
         start.alias("start_us"),
         interval.next(start).alias("end_us"),
-        *(pl.col(field.json).alias(field.column) for field in VALUE_FIELDS),
+        *(_upgraded(field).alias(field.column) for field in VALUE_FIELDS),
         order_key(instant_us(pl.col("openDateTime")), pl.col("openNumber")).alias("open_order_key"),
         order_key(instant_us(pl.col("closeDateTime")), pl.col("closeNumber")).alias(
             "close_order_key"
@@ -252,6 +252,13 @@ def decode_candle_fields(values: Sequence[bytes]) -> pl.DataFrame:
 
     Raises ComputeError if a value is not a candle.
     """
+    return _read_candles(values).with_columns(
+        _upgraded(field) for field in CANDLE_FIELDS if field.if_absent
+    )
+
+
+def _read_candles(values: Sequence[bytes]) -> pl.DataFrame:
+    """The fields of candle records as they were written, in any format."""
     joined = b"\n".join(values)
     if b"\0" in joined or joined.count(b"\n") >= len(values):
         lines = [strip_schema_id(value).replace(b"\n", b"\r") for value in values]
@@ -259,16 +266,13 @@ def decode_candle_fields(values: Sequence[bytes]) -> pl.DataFrame:
     frame = _ndjson(joined, CANDLE_JSON, ignore_errors=False)
     if frame.height != len(values):
         raise ComputeError("a blank value is not a candle")
-    return upgrade_candles(frame)
+    return frame
 
 
-def upgrade_candles(frame: pl.DataFrame) -> pl.DataFrame:
-    """Candle fields (CANDLE_JSON) of any format version as the current version has them."""
-    return frame.with_columns(
-        pl.col(field.json).fill_null(pl.col(_JSON_NAMES[field.if_absent]))
-        for field in CANDLE_FIELDS
-        if field.if_absent
-    )
+def _upgraded(field: CandleField) -> pl.Expr:
+    """The value of a field in the current format, from a record of any format."""
+    value = pl.col(field.json)
+    return value.fill_null(pl.col(_JSON_NAMES[field.if_absent])) if field.if_absent else value
 
 
 def _instant(us: pl.Expr, fraction: Literal[3, 6]) -> pl.Expr:
