@@ -1,3 +1,4 @@
+import json
 import os
 import signal
 import stat
@@ -7,19 +8,22 @@ import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 
 import psutil
 import pytest
 
-from homma.errors import FolderInUse, StackError
+from homma.errors import FolderInUse, StackError, StateError
 from homma.stack.processes.folder import LOCK, claim, end_owner, owner_of
 from homma.stack.processes.process import State, Status
 from homma.stack.processes.record import NAME, Owner, read_record
+from homma.topics.formats import CURRENT
 
 # Claims the folder argv[1] and records the process argv[2] (0: none) as its server.
 OWNER = """
 import sys, time, psutil
 from pathlib import Path
+from typing import Any
 from homma.stack.processes.folder import claim
 from homma.stack.processes.process import State, Status
 folder, pid = claim(Path(sys.argv[1])), int(sys.argv[2])
@@ -193,6 +197,19 @@ def test_a_corrupt_record_is_reported(tmp_path: Path, text: str) -> None:
     assert owner_of(tmp_path) is None
     (tmp_path / NAME).unlink()
     claim(tmp_path).release()
+
+
+def test_a_folder_of_a_newer_homma_is_refused(tmp_path: Path) -> None:
+    newer: dict[str, Any] = {"format": CURRENT + 1, "owner": None, "processes": []}
+    (tmp_path / NAME).write_text(json.dumps(newer), encoding="utf-8")
+    for call in (read_record, claim):
+        with pytest.raises(StateError) as raised:
+            call(tmp_path)
+        assert str(raised.value) == (
+            f"{tmp_path} was written by a newer homma (format {CURRENT + 1}; this homma reads up "
+            f"to {CURRENT}); upgrade this homma"
+        )
+    assert json.loads((tmp_path / NAME).read_text("utf-8")) == newer
 
 
 def test_a_folder_that_cannot_be_created_is_reported(tmp_path: Path) -> None:

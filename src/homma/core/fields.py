@@ -34,7 +34,8 @@ class TickField:
     """A field of a tick: its names, its type, and its rule in words and as an expression.
 
     `json` names the field in a record, `column` in the lake. `absent` is what the lake stores
-    where an optional field is missing.
+    where an optional field is missing. `since` is the format version that added the field, as for
+    candles.
     """
 
     json: str
@@ -45,6 +46,7 @@ class TickField:
     rule: str
     is_valid: pl.Expr
     absent: float | bool | None = None
+    since: int = 1
 
     @property
     def json_dtype(self) -> pl.DataType:

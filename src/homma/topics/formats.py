@@ -5,18 +5,18 @@
     2        0.2    intervals are stored by code; candles have a tickCount
 
 A newer homma reads all older versions and upgrades them. An older one refuses a newer version: it
-would misread the data. A field of a candle whose `since` is newer raises the current version.
+would misread the data. A field whose `since` is newer raises the current version.
 """
 
 import re
 from collections.abc import Mapping
 from typing import Final
 
-from homma.core.fields import CANDLE_FIELDS
+from homma.core.fields import CANDLE_FIELDS, TICK_FIELDS
 from homma.errors import StateError
 
 #: The version that this homma writes, and the newest one that it can read.
-CURRENT: Final = max(2, *(field.since for field in CANDLE_FIELDS))
+CURRENT: Final = max(2, *(field.since for field in (*TICK_FIELDS, *CANDLE_FIELDS)))
 #: The name under which a version is stored; what lacks it has version 1.
 FORMAT: Final = "format"
 _VERSION: Final = re.compile("[1-9][0-9]{0,3}")

@@ -9,10 +9,9 @@ from typing import Any, Final
 
 from homma.errors import StackError
 from homma.stack.processes.process import State, Status
+from homma.topics.formats import CURRENT, FORMAT, format_of
 
 NAME: Final = "state.json"
-#: The version of the data folder. A folder without a version has version 1.
-FORMAT: Final = 2
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,18 +41,13 @@ class FolderRecord:
 def read_record(folder: Path) -> FolderRecord:
     """Read a folder's record, or an empty one if there is none.
 
-    The owner may have died: see `process_ids.is_alive`. Raises StackError if the
-    file is not a record.
+    The owner may have died: see `process_ids.is_alive`. Raises StackError if the file is not a
+    record, and StateError if a newer homma wrote it.
     """
     path = folder / NAME
     try:
         table = json.loads(path.read_text("utf-8"))
-        if table.get("format", 1) > FORMAT:
-            raise StackError(
-                f"{folder} was written by a newer homma (format {table['format']}; this homma "
-                f"reads up to {FORMAT})",
-                "upgrade this homma",
-            )
+        format_of(table.get(FORMAT, 1), str(folder))
         owner = Owner(**table["owner"]) if table["owner"] else None
         return FolderRecord(owner, tuple(_entry(row) for row in table["processes"]))
     except FileNotFoundError:
@@ -72,7 +66,7 @@ def read_record(folder: Path) -> FolderRecord:
 def write_record(folder: Path, record: FolderRecord) -> None:
     """Write a folder's record atomically: a reader sees the old record or the new one."""
     table = {
-        "format": FORMAT,
+        FORMAT: CURRENT,
         "owner": asdict(record.owner) if record.owner else None,
         "processes": [{**asdict(entry.status), "ports": entry.ports} for entry in record.entries],
     }
