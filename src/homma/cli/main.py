@@ -10,36 +10,35 @@ from typing import Final
 import click
 
 from homma.cli.exit_codes import INTERRUPTED, report_error
-from homma.cli.lazy_commands import LazyCommands
-from homma.cli.options import check_environment, read_file
+from homma.cli.lazy_group import LazyGroup
 from homma.errors import HommaError, SettingError
 from homma.renamed_settings import current_flag
 
 DEFAULT_FILE: Final = Path("homma.toml")
-#: Each name is a module of this package and the command in that module.
-COMMANDS: Final = (
-    "up",
-    "down",
-    "status",
-    "generate",
-    "replay",
-    "aggregate",
-    "flink",
-    "land",
-    "serve",
-    "tail",
-    "candles",
-    "ticks",
-    "verify",
-    "repair",
-    "backfill",
-    "doctor",
-    "render",
-)
+#: The commands and their summaries. Each command is in the module of its name in `verbs`.
+COMMANDS: Final = {
+    "up": "Run the whole pipeline on this machine.",
+    "down": "Stop the `homma up` that uses the data folder.",
+    "status": "Show the running processes, their rates and lag.",
+    "generate": "Send synthetic ticks to Kafka until you press Ctrl-C.",
+    "replay": "Send recorded ticks to Kafka.",
+    "aggregate": "Build candles from the ticks in Kafka, exactly once.",
+    "flink": "Build the same candles with Apache Flink.",
+    "land": "Write ticks and candles to Iceberg tables, exactly once.",
+    "serve": "Serve live charts to browsers and an API to programs.",
+    "tail": "Show live candles until you press Ctrl-C.",
+    "candles": "Show candles from the lake.",
+    "ticks": "Show ticks from the lake.",
+    "verify": "Compare candles with those recomputed from ticks.",
+    "repair": "Replace wrong candles with recomputed ones.",
+    "backfill": "Load recorded ticks into the lake, and publish their candles.",
+    "doctor": "Check this machine and Kafka.",
+    "render": "Write or check the files rendered from the code.",
+}
 
 
 @click.group(
-    commands=LazyCommands(COMMANDS), context_settings={"help_option_names": ["-h", "--help"]}
+    cls=LazyGroup, summaries=COMMANDS, context_settings={"help_option_names": ["-h", "--help"]}
 )
 @click.option("--config", type=click.Path(path_type=Path), help="file of settings  [homma.toml]")
 @click.version_option(package_name="homma")
@@ -52,6 +51,9 @@ def homma(context: click.Context, config: Path | None) -> None:
       homma up                 run the whole pipeline on this machine
       homma tail m1 BNBUSD     show the newest candles in the terminal
     """
+    # The table of settings imports polars, which `homma --help` does not need.
+    from homma.cli.options import check_environment, read_file  # noqa: PLC0415
+
     check_environment(os.environ)
     path = config or (DEFAULT_FILE if DEFAULT_FILE.exists() else None)
     settings, properties = read_file(path) if path else ({}, {})
