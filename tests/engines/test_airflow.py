@@ -61,6 +61,14 @@ def airflow(sandbox: Sandbox, tmp_path_factory: pytest.TempPathFactory) -> Airfl
     return airflow
 
 
+def test_the_documented_airflow_serves_its_page_to_this_machine_only(airflow: Airflow) -> None:
+    text = (ROOT / "docs" / "full-stack.md").read_text("utf-8")
+    documented = dict(re.findall(r"^\$ export (AIRFLOW__\w+)=(\S+)$", text, re.MULTILINE))
+    assert len(documented) == 3
+    shown = airflow.run("config", "get-value", "api", "host", **documented)
+    assert shown.stdout.splitlines()[-1] == "127.0.0.1"
+
+
 def output(process: subprocess.CompletedProcess[str]) -> str:
     return process.stdout + process.stderr
 
