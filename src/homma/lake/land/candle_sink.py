@@ -8,7 +8,7 @@ from typing import Final
 import polars as pl
 
 from homma.core.series import BEFORE_ALL_US
-from homma.errors import SplitSeries
+from homma.core.series_partitions import SeriesPartitions
 from homma.lake.land import newest, records
 from homma.lake.land.committing import PreparedCommit
 from homma.lake.land.newest import CandleChange, FinalityRules
@@ -57,6 +57,7 @@ class CandleSink(Sink):
         self._batches: list[pl.DataFrame] = []
         self._count = 0
         self._records = 0
+        self._series_partitions = SeriesPartitions()
         self._restore()
         self._times = newest.times_of(self._open)
 
@@ -98,7 +99,8 @@ class CandleSink(Sink):
             )
         if parsed.invalid:
             self._context.metrics.count("homma_records_invalid", len(parsed.invalid), self._name)
-        self._check_not_split(parsed.records)
+        own = parsed.records.filter(pl.col("revision").is_not_null())
+        self._series_partitions.require_unsplit(own, self.origin.topic)
         self._times = newest.advance(self._times, parsed.records)
         self._batches.append(parsed.records)
         self._count += parsed.records.height
@@ -107,18 +109,6 @@ class CandleSink(Sink):
     def on_partition_end(self, partition: int, offset: int) -> None:
         """Do nothing: offsets alone need no commit."""
         del partition, offset
-
-    def _check_not_split(self, rows: pl.DataFrame) -> None:
-        split = newest.find_split_series(self._times, rows)
-        if split is not None:
-            source, symbol, partitions = split
-            raise SplitSeries(
-                f"candles of {source}:{symbol} are in partitions "
-                f"{' and '.join(map(str, partitions))} of {self.origin.topic}, so each "
-                "partition has only part of each candle's ticks",
-                "produce the ticks with the key SOURCE:SYMBOL, or start the engine with "
-                "--rekey --rebuild",
-            )
 
     def _reduce(self) -> pl.DataFrame:
         reduced = newest.reduce(pl.concat(self._batches))
