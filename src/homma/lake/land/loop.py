@@ -160,6 +160,8 @@ class Landing:
         records: dict[str, dict[int, list[Message]]] = {}
         for (topic, partition), messages in batch.records.items():
             records.setdefault(topic, {})[partition] = messages
+            # No sink gets a record twice.
+            assert (messages[0].offset() or 0) >= self._next_offsets[topic, partition]
             self._next_offsets[topic, partition] = (messages[-1].offset() or 0) + 1
         ends: dict[str, dict[int, int]] = {}
         for (topic, partition), end in batch.ends.items():
