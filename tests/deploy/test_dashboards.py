@@ -84,7 +84,7 @@ def test_prices_have_all_digits(name: str) -> None:
             assert properties == [{"id": "unit", "value": "string"}]
         else:
             is_price = "divergence" not in panel["targets"][0]["rawSQL"]
-            assert defaults["unit"] == ("string" if is_price else "suffix: bp")
+            assert defaults["unit"] == ("string" if is_price else "suffix:bp")
 
 
 def test_the_moving_average_is_drawn() -> None:

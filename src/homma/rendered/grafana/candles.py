@@ -256,7 +256,7 @@ SELECT * FROM (
 ORDER BY time"""
             )
         )
-        .unit("suffix: bp")
+        .unit("suffix:bp")
         .decimals(2)
         .no_value("No two sources have candles of this symbol in the time range.")
         .span(12)
