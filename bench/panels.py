@@ -1,11 +1,11 @@
-"""How long Trino takes for the panels of Grafana's dashboard *Candles*.
+"""How long Trino takes for the panels of Grafana's dashboards of candles.
 
     make bench WHAT=panels
     make bench WHAT=panels ARGS="--rows 1000000 --times 5"
 
 The table of 1-minute candles has 100 series, one commit per day, as `homma land` leaves past days
 after compaction. The tables of the other intervals have the candles of the last three days. The
-queries are those of the committed dashboard, as Grafana sends them.
+queries are those of the committed dashboards, as Grafana sends them.
 """
 
 import argparse
@@ -99,14 +99,17 @@ def reader(store: Storage, port: int) -> Iterator[client.dbapi.Cursor]:
 
 
 def queries(end: datetime) -> dict[str, str]:
-    """The queries that opening the dashboard sends, by panel or variable."""
+    """The queries that opening the dashboards sends, by panel or variable."""
     choices = {"lake": LAKE, "source": "SOURCE_1", "symbol": "SYM025", "interval": "1min"}
     statements = {
         f"variable {name}": sql_for(variable["query"], choices, (end, end))
         for name, variable in variables("candles").items()
         if variable["type"] == "query"
     }
-    for query in panel_queries("candles"):
+    [corrections] = BOARD["annotations"]["list"]
+    span = time_range(BOARD, {}, end)
+    statements["corrections"] = sql_for(corrections["target"]["rawSQL"], choices, span)
+    for query in (*panel_queries("candles"), *panel_queries("intervals")):
         statements[query.title] = sql_for(query.query, choices, time_range(BOARD, query.panel, end))
     return statements
 

@@ -85,7 +85,11 @@ VERIFY: Final = (
         ("side", "verdict"),
     ),
     Metric("homma_ticks_compared", "gauge", "ticks from which candles were recomputed"),
-    Metric("homma_verified_timestamp_seconds", "gauge", "time of the last comparison"),
+    Metric(
+        "homma_verified_timestamp_seconds",
+        "gauge",
+        "time of the last comparison; 0 until the first one ends",
+    ),
     Metric("homma_verify_seconds", "histogram", "duration of a comparison"),
 )
 SERVE: Final = (

@@ -163,5 +163,19 @@ def test_the_dashboard_selects_the_intervals(root: Path) -> None:
     assert {o["text"]: o["value"] for o in interval["options"]} == {
         i.code: i.name for i in CALENDAR
     }
-    spans = [panel["timeFrom"] for panel in board["panels"] if panel.get("timeFrom")]
-    assert spans == ["1000s", "2000m", "200h", "100d"]
+    links = [link["url"] for link in board["links"] if link["type"] == "link"]
+    ranges = [re.findall(r"var-interval=(\w+)&from=now-(\w+)", url) for url in links]
+    assert ranges == [
+        [("10sec", "25m")],
+        [("20min", "50h")],
+        [("2hour", "300h")],
+        [("1day", "150d")],
+    ]
+    # The header of a day reads the coarsest interval of a day.
+    assert "candle_1day_iceberg" in board["panels"][0]["targets"][0]["rawSQL"]
+
+
+def test_the_dashboard_of_all_intervals_has_a_panel_of_each(root: Path) -> None:
+    text = (root / "deploy/grafana/dashboards/intervals.json").read_text("utf-8")
+    spans = [(panel["title"], panel["timeFrom"]) for panel in json.loads(text)["panels"]]
+    assert spans == [("s10", "10m"), ("m20", "20h"), ("h2", "5d"), ("D1", "60d")]

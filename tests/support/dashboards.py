@@ -55,10 +55,29 @@ def variables(name: str) -> dict[str, Json]:
     return {variable["name"]: variable for variable in dashboard(name)["templating"]["list"]}
 
 
+def interval_links() -> dict[str, dict[str, str]]:
+    """The queries of the links to the intervals, by the code of the interval.
+
+    A value of a variable is its format, as in `${source:queryparam}`.
+    """
+    links = [link for link in dashboard("candles")["links"] if link["type"] == "link"]
+    return {link["title"]: _query_of(link["url"]) for link in links}
+
+
+def _query_of(url: str) -> dict[str, str]:
+    _, _, query = url.partition("?")
+    return {name: value for name, _, value in (part.partition("=") for part in query.split("&"))}
+
+
+def length_of(text: str) -> timedelta:
+    """A length of time, such as `25h` or `now-25h`."""
+    length = text.removeprefix("now-")
+    return int(length[:-1]) * UNITS[length[-1]]
+
+
 def time_range(board: Json, panel: Json, end: datetime) -> tuple[datetime, datetime]:
     """The time range that a panel shows at an instant."""
-    length = panel.get("timeFrom") or board["time"]["from"].removeprefix("now-")
-    return end - int(length[:-1]) * UNITS[length[-1]], end
+    return end - length_of(panel.get("timeFrom") or board["time"]["from"]), end
 
 
 def sql_for(sql: str, choices: dict[str, str], span: tuple[datetime, datetime]) -> str:
@@ -75,6 +94,6 @@ def sql_for(sql: str, choices: dict[str, str], span: tuple[datetime, datetime]) 
         r"\$__timeFilter\(([^)]+)\)",
         rf"\1 BETWEEN TIMESTAMP '{since}' AND TIMESTAMP '{until}'",
         with_values,
-    )
+    ).replace("$__timeTo()", f"TIMESTAMP '{until}'")
     assert "$" not in statement, statement
     return statement

@@ -71,6 +71,7 @@ def renderers(calendar: Calendar) -> dict[str, Renderer]:
         **_FIXED,
         **{path: partial(_constant, text) for path, text in texts.items()},
         "deploy/grafana/dashboards/candles.json": lambda _: _dashboard("candles", calendar),
+        "deploy/grafana/dashboards/intervals.json": lambda _: _dashboard("intervals", calendar),
         "deploy/flink/candles.sql": lambda _: deployments.flink_sql(calendar),
         "deploy/flink/compose.yaml": lambda _: deployments.flink_compose(calendar),
         "deploy/flink/flinkdeployment.yaml": lambda _: deployments.flink_kubernetes(calendar),

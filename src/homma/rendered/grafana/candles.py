@@ -1,82 +1,50 @@
-"""The dashboard *Candles*: one series of the lake in detail, and all of its intervals."""
+"""The dashboard *Candles*: one series of the lake in detail."""
 
 from typing import Final
 
-from grafana_foundation_sdk.builders import candlestick, timeseries
+from grafana_foundation_sdk.builders import candlestick, stat, timeseries
 from grafana_foundation_sdk.builders import common as parts
 from grafana_foundation_sdk.builders import dashboard as build
 from grafana_foundation_sdk.builders import table as tables
-from grafana_foundation_sdk.models import candlestick as shapes
-from grafana_foundation_sdk.models.common import (
-    LegendDisplayMode,
-    LegendPlacement,
-    SortOrder,
-    TooltipDisplayMode,
-)
+from grafana_foundation_sdk.models.common import BigValueColorMode, BigValueGraphMode
 from grafana_foundation_sdk.models.dashboard import (
-    DashboardCursorSync,
     DynamicConfigValue,
-    VariableRefresh,
+    Threshold,
+    ThresholdsMode,
+    VariableHide,
 )
 
 from homma.core.calendar import Calendar
 from homma.core.fields import CANDLE_FIELDS
-from homma.core.interval import SECOND_US, Interval
-from homma.lake.schema import CANDLE_COLUMNS, candle_table
-from homma.rendered.grafana import queries
+from homma.core.interval import DAY_US, SECOND_US, Interval
+from homma.lake.schema import CANDLE_COLUMNS
+from homma.rendered.grafana import board, charts, queries, selection
+from homma.rendered.grafana.candlesticks import ALL_DIGITS, MAX_CANDLES, panel, rounded
+from homma.rendered.grafana.selection import NO_CANDLES, ONE_SERIES, TIME
 
-#: Catalog and schema of the tables; a variable, for lakes with other names.
-_LAKE: Final = "iceberg.market_data"
 _SELECTED: Final = "${lake}.candle_${interval}_iceberg"
-_ONE_SERIES: Final = "source = ${source:sqlstring} AND symbol = ${symbol:sqlstring}"
-_TIME: Final = "$__timeFilter(date_time)"
-#: More candles than a screen has columns would only take longer.
-_MAX_CANDLES: Final = 2000
-#: Candles per panel in the row of all intervals.
-_CANDLES_PER_PANEL: Final = 100
-
-
-#: Units of a panel's time range, longest first, in seconds.
-_UNITS: Final = (("d", 86_400), ("h", 3600), ("m", 60), ("s", 1))
+#: Days in which the header looks for the last two days with candles.
+_HEADER_DAYS: Final = 31
 
 
 def dashboard(calendar: Calendar) -> str:
     """The dashboard's JSON."""
-    # The smallest table that has every series.
-    coarsest = _table(calendar.coarsest)
-    board = (
-        build.Dashboard("Candles")
-        .uid("homma-candles")
+    builder = (
+        board.new("candles", "Candles", since=selection.span(calendar.finest), refresh="10s")
         .description(_description(calendar))
-        .tags(["homma"])
-        .timezone("utc")
-        .week_start("monday")
-        .time("now-6h", "now")
-        .refresh("10s")
-        .tooltip(DashboardCursorSync.CROSSHAIR)
-        .readonly()
-        .with_variable(queries.source(queries.TRINO, "Trino"))
-        .with_variable(build.ConstantVariable("lake").value(_LAKE))
-        .with_variable(
-            _query_variable("source", f"SELECT DISTINCT source FROM {coarsest} ORDER BY 1")
-        )
-        .with_variable(
-            _query_variable(
-                "symbol",
-                f"SELECT DISTINCT symbol FROM {coarsest}"
-                " WHERE source = ${source:sqlstring} ORDER BY 1",
-            )
-        )
+        .links([*map(selection.interval_link, calendar), board.other_dashboards()])
+        .annotation(_corrections())
+    )
+    builder = (
+        selection.with_variables(builder, calendar.coarsest)
         .with_variable(_interval_variable(calendar))
-        .with_panel(_candles())
+        .with_panel(_header(_daily(calendar)))
+        .with_panel(_candles(calendar))
         .with_panel(_newest())
         .with_panel(_close_by_source())
         .with_panel(_divergence())
-        .with_row(build.Row("All intervals of $source $symbol"))
     )
-    for interval in calendar:
-        board = board.with_panel(_small_candles(interval))
-    return queries.to_json(board)
+    return board.to_json(builder)
 
 
 def _description(calendar: Calendar) -> str:
@@ -84,106 +52,142 @@ def _description(calendar: Calendar) -> str:
     return f"Candles of {count} interval{'s'[: count != 1]}, from the lake through Trino."
 
 
-def _table(interval: Interval) -> str:
-    return f"${{lake}}.{candle_table(interval).name}"
-
-
-def _query_variable(name: str, sql: str) -> build.QueryVariable:
-    return (
-        build.QueryVariable(name)
-        .label(name)
-        .datasource(queries.TRINO)
-        .query(sql)
-        .refresh(VariableRefresh.ON_DASHBOARD_LOAD)
-    )
-
-
 def _interval_variable(calendar: Calendar) -> build.CustomVariable:
+    # Hidden, because the links above the panels set the interval together with its time range.
     first = calendar.finest
     return (
         build.CustomVariable("interval")
         .label("interval")
+        .hide(VariableHide.HIDE_VARIABLE)
         .values(",".join(f"{i.code} : {i.name}" for i in calendar))
         .options([queries.option(i.code, i.name, selected=i is first) for i in calendar])
         .current(queries.option(first.code, first.name, selected=True))
     )
 
 
-def _candle_sql(table: str) -> str:
-    return f"""\
-SELECT * FROM (
-  SELECT date_time AS time, open, high, low, close, volume
-  FROM {table}
-  WHERE {_ONE_SERIES} AND {_TIME}
-  ORDER BY date_time DESC
-  LIMIT {_MAX_CANDLES}
-)
-ORDER BY time"""
-
-
-def _panel(title: str, table: str) -> candlestick.Panel:
+def _corrections() -> build.AnnotationQuery:
+    sql = f"""\
+SELECT
+  date_time AS time,
+  'Corrected: revision ' || CAST(revision AS varchar)
+    || ', written ' || date_format(update_date_time, '%Y-%m-%d %H:%i:%S') AS text
+FROM {_SELECTED}
+WHERE {ONE_SERIES} AND {TIME} AND revision > 1
+ORDER BY date_time DESC
+LIMIT 100"""
     return (
-        candlestick.Panel()
-        .title(title)
+        build.AnnotationQuery()
+        .name("Corrections")
         .datasource(queries.TRINO)
-        .with_target(queries.table(_candle_sql(table)))
-        .mode(shapes.VizDisplayMode.CANDLES_VOLUME)
-        .candle_style(shapes.CandleStyle.CANDLES)
-        .color_strategy(shapes.ColorStrategy.OPEN_CLOSE)
-        .fields(_fields())
-        .legend(_legend(is_visible=False))
-        .override_by_name("volume", [DynamicConfigValue(id_val="unit", value="short")])
+        .enable(enable=True)
+        .icon_color("purple")
+        .target(queries.table(sql))
     )
 
 
-def _fields() -> candlestick.CandlestickFieldMap:
-    # Without this map, the panel guesses the fields.
-    return (
-        candlestick.CandlestickFieldMap()
-        .open("open")
-        .high("high")
-        .low("low")
-        .close("close")
-        .volume("volume")
+def _daily(calendar: Calendar) -> Interval:
+    """The coarsest interval that divides a day; the finest one if none does."""
+    return next(
+        (i for i in reversed(calendar.intervals) if i.longest_us <= DAY_US), calendar.finest
     )
 
 
-def _candles() -> candlestick.Panel:
+def _header_sql(interval: Interval) -> str:
+    change = rounded("last - previous", "last")
+    return f"""\
+SELECT
+  last AS "Last price",
+  {change} AS "Change",
+  1e2 * (last - previous) / previous AS "Change in %",
+  high AS "Day's high",
+  low AS "Day's low",
+  volume AS "Day's volume"
+FROM (
+  SELECT *, coalesce(lag(last) OVER (ORDER BY day), first) AS previous
+  FROM (
+    SELECT
+      date_trunc('day', date_time) AS day,
+      min_by(open, date_time) AS first,
+      max_by(close, date_time) AS last,
+      max(high) AS high,
+      min(low) AS low,
+      sum(volume) AS volume
+    FROM {selection.table(interval)}
+    WHERE {ONE_SERIES}
+      AND date_time BETWEEN $__timeTo() - INTERVAL '{_HEADER_DAYS}' DAY AND $__timeTo()
+    GROUP BY 1
+  )
+)
+ORDER BY day DESC
+LIMIT 1"""
+
+
+def _header(interval: Interval) -> stat.Panel:
+    percent = [
+        DynamicConfigValue(id_val="unit", value="percent"),
+        DynamicConfigValue(id_val="decimals", value=2),
+    ]
+    falling = {
+        "mode": "absolute",
+        "steps": [{"color": "red", "value": None}, {"color": "green", "value": 0}],
+    }
     return (
-        _panel("$source $symbol, ${interval:text}", _SELECTED)
+        stat.Panel()
+        .title("$source $symbol")
         .description(
-            f"The newest {_MAX_CANDLES} candles that start within the time range. Coarse intervals "
-            "need a longer range."
+            "The day of the newest candle before the end of the time range, in UTC. The change is "
+            "that from the last price of the previous day with candles."
+        )
+        .datasource(queries.TRINO)
+        .with_target(queries.table(_header_sql(interval)))
+        .reduce_options(parts.ReduceDataOptions().calcs(["lastNotNull"]))
+        .color_mode(BigValueColorMode.VALUE)
+        .graph_mode(BigValueGraphMode.NONE)
+        .unit(ALL_DIGITS)
+        .thresholds(
+            build.ThresholdsConfig().mode(ThresholdsMode.ABSOLUTE).steps([Threshold(color="text")])
+        )
+        .override_by_regexp("Change.*", [DynamicConfigValue(id_val="thresholds", value=falling)])
+        .override_by_name("Change in %", percent)
+        .override_by_name("Day's volume", [DynamicConfigValue(id_val="unit", value="short")])
+        .no_value("No candles yet")
+        .span(24)
+        .height(4)
+    )
+
+
+def _candles(calendar: Calendar) -> candlestick.Panel:
+    names = ", ".join(f"'{interval.name}'" for interval in calendar)
+    seconds = ", ".join(str(interval.longest_us // SECOND_US) for interval in calendar)
+    return (
+        panel(
+            "$source $symbol, ${interval:text}",
+            _SELECTED,
+            f"map(ARRAY[{names}], ARRAY[{seconds}])['${{interval}}']",
+        )
+        .description(
+            f"The newest {MAX_CANDLES} candles that start within the time range. The links above "
+            "choose the interval and its range; vertical lines mark corrected candles."
         )
         .span(24)
         .height(13)
     )
 
 
-def _small_candles(interval: Interval) -> candlestick.Panel:
-    seconds = _CANDLES_PER_PANEL * interval.longest_us // SECOND_US
-    unit, length = next((u, length) for u, length in _UNITS if seconds % length == 0)
-    return (
-        _panel(interval.code, _table(interval))
-        .time_from(f"{seconds // length}{unit}")
-        .span(8)
-        .height(8)
-    )
-
-
 def _newest_columns() -> str:
-    """Series and time, all that the API shows of a candle, and when it was written."""
+    """Series and time, when it was written, and all that the API shows of a candle."""
     if_null = {column.name: column.if_null for column in CANDLE_COLUMNS}
-    columns = ["date_time AS time", "source", "symbol"]
+    columns = ["date_time AS time", "source", "symbol", "update_date_time"]
     for field in CANDLE_FIELDS:
         name = field.column
         if field.public and name != "date_time":
             other = if_null[name]
             columns.append(f"coalesce({name}, {other}) AS {name}" if other else name)
-    return ", ".join([*columns, "update_date_time"])
+    return ", ".join(columns)
 
 
 def _newest() -> tables.Panel:
+    wide = [DynamicConfigValue(id_val="custom.width", value=190)]
     return (
         tables.Panel()
         .title("Newest candles of all series")
@@ -193,11 +197,16 @@ def _newest() -> tables.Panel:
                 f"""\
 SELECT {_newest_columns()}
 FROM {_SELECTED}
-WHERE {_TIME}
+WHERE {TIME}
 ORDER BY date_time DESC, source, symbol
 LIMIT 100"""
             )
         )
+        # All columns fit beside each other; Grafana would give each at least 150 pixels.
+        .min_width(80)
+        .override_by_field_type("time", wide)
+        .override_by_field_type("number", [DynamicConfigValue(id_val="unit", value=ALL_DIGITS)])
+        .no_value(NO_CANDLES)
         .span(24)
         .height(9)
     )
@@ -205,26 +214,24 @@ LIMIT 100"""
 
 def _close_by_source() -> timeseries.Panel:
     return (
-        timeseries.Panel()
-        .title("Close of $symbol by source")
+        charts.lines("Close of $symbol by source", queries.TRINO)
         .description("The closing price of each source.")
-        .datasource(queries.TRINO)
         .with_target(
             queries.series(
                 f"""\
 SELECT * FROM (
   SELECT date_time AS time, source, close
   FROM {_SELECTED}
-  WHERE symbol = ${{symbol:sqlstring}} AND {_TIME}
+  WHERE symbol = ${{symbol:sqlstring}} AND {TIME}
   ORDER BY date_time DESC
-  LIMIT {2 * _MAX_CANDLES}
+  LIMIT {2 * MAX_CANDLES}
 )
 ORDER BY time, source"""
             )
         )
         .display_name("${__field.labels.source}")
-        .legend(_legend(is_visible=True))
-        .tooltip(_tooltip())
+        .unit(ALL_DIGITS)
+        .no_value(NO_CANDLES)
         .span(12)
         .height(9)
     )
@@ -232,40 +239,26 @@ ORDER BY time, source"""
 
 def _divergence() -> timeseries.Panel:
     return (
-        timeseries.Panel()
-        .title("Divergence of the sources of $symbol")
-        .description("Largest minus smallest close, in basis points of the mean close.")
-        .datasource(queries.TRINO)
+        charts.lines("Divergence of the sources of $symbol", queries.TRINO)
+        .description("Largest minus smallest close, in basis points (bp) of the mean close.")
         .with_target(
             queries.table(
                 f"""\
 SELECT * FROM (
   SELECT date_time AS time, 1e4 * (max(close) - min(close)) / avg(close) AS divergence
   FROM {_SELECTED}
-  WHERE symbol = ${{symbol:sqlstring}} AND {_TIME}
+  WHERE symbol = ${{symbol:sqlstring}} AND {TIME}
   GROUP BY date_time
   HAVING count(*) > 1
   ORDER BY date_time DESC
-  LIMIT {_MAX_CANDLES}
+  LIMIT {MAX_CANDLES}
 )
 ORDER BY time"""
             )
         )
-        .legend(_legend(is_visible=False))
-        .tooltip(_tooltip())
+        .unit("suffix:bp")
+        .decimals(2)
+        .no_value("No two sources have candles of this symbol in the time range.")
         .span(12)
         .height(9)
     )
-
-
-def _legend(*, is_visible: bool) -> parts.VizLegendOptions:
-    return (
-        parts.VizLegendOptions()
-        .show_legend(is_visible)
-        .display_mode(LegendDisplayMode.LIST)
-        .placement(LegendPlacement.BOTTOM)
-    )
-
-
-def _tooltip() -> parts.VizTooltipOptions:
-    return parts.VizTooltipOptions().mode(TooltipDisplayMode.MULTI).sort(SortOrder.DESCENDING)

@@ -4,29 +4,33 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Final
 
-from grafana_foundation_sdk.builders import common as parts
 from grafana_foundation_sdk.builders import dashboard as build
 from grafana_foundation_sdk.builders import stat, timeseries
 from grafana_foundation_sdk.builders import table as tables
-from grafana_foundation_sdk.models.common import SortOrder, TooltipDisplayMode
 from grafana_foundation_sdk.models.dashboard import (
-    DashboardCursorSync,
     DataTransformerConfig,
+    DynamicConfigValue,
     Threshold,
     ThresholdsMode,
+    ValueMap,
+    ValueMappingResult,
 )
 
-from homma.rendered.grafana import queries
+from homma.rendered.grafana import board, charts, queries
 
 
 @dataclass(frozen=True, slots=True)
 class Number:
-    """A single number, red from the threshold `bad` on."""
+    """A single number, red from the threshold `bad` on.
+
+    Where the metric does not exist, the panel shows the text `absent` in grey if there is one.
+    """
 
     title: str
     expression: str
     unit: str = "short"
     bad: float | None = None
+    absent: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,7 +55,9 @@ NUMBERS: Final = (
         " + sum(increase(homma_ticks_dropped_late_total[1h]))",
         bad=1,
     ),
-    Number("Wrong candles found by verify", "sum(homma_candles_wrong)", bad=1),
+    Number(
+        "Wrong candles found by verify", "sum(homma_candles_wrong)", bad=1, absent="not verified"
+    ),
 )
 CHARTS: Final = (
     Chart(
@@ -117,43 +123,68 @@ CHARTS: Final = (
         (('rate(process_cpu_seconds_total{job="homma"}[1m])', "{{stage}}"),),
     ),
 )
-ALERTS: Final = 'ALERTS{alertname=~"Homma.+"}'
+#: The name of an alert once more in a label of its own, which the table shows as the summary.
+ALERTS: Final = 'label_replace(ALERTS{alertname=~"Homma.+"}, "summary", "$1", "alertname", "(.+)")'
+#: What each alert of deploy/prometheus says, as Prometheus keeps annotations out of the metric.
+SUMMARIES: Final = {
+    "HommaStageDown": "A stage is down",
+    "HommaNoEngine": "Prometheus has no target of homma aggregate",
+    "HommaRestarts": "A stage has restarted more than twice in half an hour",
+    "HommaNoTicks": "The engine has read no ticks for ten minutes",
+    "HommaLag": "The engine falls behind the ticks",
+    "HommaSlowCandles": "1% of candles are committed more than five seconds after their tick",
+    "HommaDeadTicks": "More than one tick in a thousand is a dead letter",
+    "HommaLateTicks": "Ticks were dropped as late in the last hour",
+    "HommaTransactions": "Transactions were not committed",
+    "HommaLakeBehind": "A table is behind its topic and has had no commit for 15 minutes",
+    "HommaSlowCommits": "1% of lake commits take longer than half a minute",
+    "HommaWrongCandles": "Candles differ from those recomputed from the ticks",
+    "HommaNotVerified": "Candles have not been verified for two days",
+}
 #: The labels of an alert, in the order of the columns.
-_COLUMNS: Final = ("alertname", "severity", "alertstate", "stage", "table", "outcome", "verdict")
+_COLUMNS: Final = (
+    "alertname",
+    "summary",
+    "severity",
+    "alertstate",
+    "stage",
+    "table",
+    "outcome",
+    "verdict",
+)
+#: The value of a metric that does not exist; metrics are never negative.
+_ABSENT: Final = -1
 
 
 def dashboard() -> str:
     """The dashboard's JSON."""
-    board = (
-        build.Dashboard("Pipeline")
-        .uid("homma-pipeline")
+    builder = (
+        board.new("pipeline", "Pipeline", since="1h", refresh="10s")
         .description("Throughput, latency and errors of homma's stages.")
-        .tags(["homma"])
-        .timezone("utc")
-        .week_start("monday")
-        .time("now-1h", "now")
-        .refresh("10s")
-        .tooltip(DashboardCursorSync.CROSSHAIR)
-        .readonly()
+        .links([board.other_dashboards()])
         .with_variable(queries.source(queries.PROMETHEUS, "Prometheus"))
     )
     for number in NUMBERS:
-        board = board.with_panel(_number(number))
-    board = board.with_panel(_alerts())
+        builder = builder.with_panel(_number(number))
+    builder = builder.with_panel(_alerts())
     for chart in CHARTS:
-        board = board.with_panel(_chart(chart))
-    return queries.to_json(board)
+        builder = builder.with_panel(_chart(chart))
+    return board.to_json(builder)
 
 
 def _number(row: Number) -> stat.Panel:
     steps = [Threshold(color="green")]
     if row.bad is not None:
         steps.append(Threshold(color="red", value=row.bad))
+    mapping = ValueMap({str(_ABSENT): ValueMappingResult(text=row.absent, color="#808080")})
     return (
         stat.Panel()
         .title(row.title)
         .datasource(queries.PROMETHEUS)
-        .with_target(queries.now(row.expression))
+        .with_target(
+            queries.now(f"{row.expression} or vector({_ABSENT})" if row.absent else row.expression)
+        )
+        .mappings([mapping] if row.absent else [])
         .unit(row.unit)
         .thresholds(build.ThresholdsConfig().mode(ThresholdsMode.ABSOLUTE).steps(steps))
         .span(4)
@@ -163,15 +194,10 @@ def _number(row: Number) -> stat.Panel:
 
 def _chart(row: Chart) -> timeseries.Panel:
     panel = (
-        timeseries.Panel()
-        .title(row.title)
+        charts.lines(row.title, queries.PROMETHEUS)
         .description(row.description)
-        .datasource(queries.PROMETHEUS)
         .unit(row.unit)
         .min(0)
-        .tooltip(
-            parts.VizTooltipOptions().mode(TooltipDisplayMode.MULTI).sort(SortOrder.DESCENDING)
-        )
         .span(8)
         .height(8)
     )
@@ -184,6 +210,11 @@ def _alerts() -> tables.Panel:
     """The alerts of deploy/prometheus that are pending or firing."""
     order = {name: index for index, name in enumerate(_COLUMNS)}
     hidden = dict.fromkeys(("Time", "Value", "__name__", "job", "instance"), True)
+    sentences = {name: ValueMappingResult(text=text) for name, text in SUMMARIES.items()}
+    summary = [
+        DynamicConfigValue(id_val="mappings", value=[ValueMap(sentences)]),
+        DynamicConfigValue(id_val="custom.width", value=480),
+    ]
     return (
         tables.Panel()
         .title("Alerts")
@@ -196,6 +227,7 @@ def _alerts() -> tables.Panel:
                 options={"excludeByName": hidden, "indexByName": order, "renameByName": {}},
             )
         )
+        .override_by_name("summary", summary)
         .no_value("none")
         .span(24)
         .height(6)

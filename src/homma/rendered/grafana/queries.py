@@ -1,15 +1,12 @@
-"""Queries of panels to Trino and Prometheus, and the JSON of a dashboard."""
+"""Queries of panels to Trino and Prometheus."""
 
-import json
-from collections.abc import Iterable
 from typing import Any, Final
 
 from grafana_foundation_sdk.builders import dashboard as build
 from grafana_foundation_sdk.cog.builder import Builder
-from grafana_foundation_sdk.cog.encoder import JSONEncoder
 from grafana_foundation_sdk.cog.variants import Dataquery
 from grafana_foundation_sdk.models.common import DataSourceRef
-from grafana_foundation_sdk.models.dashboard import Dashboard, Panel, RowPanel, VariableOption
+from grafana_foundation_sdk.models.dashboard import VariableOption
 
 #: A variable selects each data source, so that the dashboards work in any Grafana.
 TRINO: Final = DataSourceRef(type_val="trino-datasource", uid="${trino}")
@@ -74,18 +71,3 @@ def source(reference: DataSourceRef, label: str) -> build.DatasourceVariable:
 def option(text: str, value: str, *, selected: bool = False) -> VariableOption:
     """A value of a variable."""
     return VariableOption(selected=selected, text=text, value=value)
-
-
-def to_json(board: build.Dashboard) -> str:
-    """The dashboard as JSON, with numbered panels."""
-    dashboard = board.build()
-    for number, panel in enumerate(_panels(dashboard), start=1):
-        panel.id_val = number
-    return json.dumps(dashboard, cls=JSONEncoder, indent=2, ensure_ascii=False) + "\n"
-
-
-def _panels(dashboard: Dashboard) -> Iterable[Panel | RowPanel]:
-    for panel in dashboard.panels or []:
-        yield panel
-        if isinstance(panel, RowPanel):
-            yield from panel.panels
