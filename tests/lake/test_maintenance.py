@@ -10,11 +10,10 @@ from typing import Any
 import polars as pl
 import pytest
 
-from homma.core.interval import MINUTE
+from homma.core.finality import FinalityRules
 from homma.failpoint import ignore_step
 from homma.lake.land.candle_sink import CandleSink
 from homma.lake.land.committing import RetryPolicy
-from homma.lake.land.newest import FinalityRules
 from homma.lake.land.sinks import SinkContext, SourceTopic
 from homma.lake.table import Lake, Table, Where, maintenance
 from homma.lake.table.offsets import Offsets
@@ -42,7 +41,11 @@ def sink(table: Table) -> CandleSink:
         now_s=lambda: 1e12,
     )
     return CandleSink(
-        table, SourceTopic("candle_1min", "id"), context, 1.0, FinalityRules(MINUTE, 0, 0)
+        table,
+        SourceTopic("candle_1min", "id"),
+        context,
+        1.0,
+        FinalityRules(watermark_delay_us=0, idle_timeout_us=0),
     )
 
 

@@ -7,14 +7,15 @@ import polars as pl
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from homma.core.finality import FinalityRules
 from homma.core.interval import CLOCK, MINUTE
 from homma.lake.land import newest
-from homma.lake.land.newest import RECORD, ROW, SERIES_TIMES, FinalityRules
+from homma.lake.land.newest import RECORD, ROW, SERIES_TIMES
 from homma.lake.schema import CANDLE_KEY
 from tests.lake.rows import NOON, candle, candles
 
 Key = tuple[str, str, datetime]
-RULES = FinalityRules(interval=MINUTE, watermark_delay_us=2_000_000, idle_timeout_us=5_000_000)
+RULES = FinalityRules(watermark_delay_us=2_000_000, idle_timeout_us=5_000_000)
 MINUTE_US = 60_000_000
 NOON_US = int(NOON.timestamp()) * 1_000_000
 
@@ -103,7 +104,7 @@ def test_committing_batches_equals_applying_records_one_by_one(
         reduced = newest.reduce(pl.concat([half, records(*batch[len(batch) // 2 :])])).records
         matching = final_rows.join(reduced, on=CANDLE_KEY, how="semi")
         times = newest.advance(pl.DataFrame(schema=SERIES_TIMES), records(*batch))
-        change = newest.merge(open_rows, matching, reduced, times, RULES)
+        change = newest.merge(open_rows, matching, reduced, times, MINUTE, RULES)
         open_rows = change.open
         retained = final_rows.join(change.removed, on=CANDLE_KEY, how="anti")
         final_rows = pl.concat([retained, change.final])
@@ -121,7 +122,7 @@ def test_a_reopened_or_deleted_candle_does_not_stay_final() -> None:
         batch = records(before, bare | {"close_date_time": NOON - timedelta(days=1)})
         times = newest.advance(pl.DataFrame(schema=SERIES_TIMES), batch)
         final = candles(candle(volume=5, final=True))
-        change = newest.merge(candles(), final, newest.reduce(batch).records, times, RULES)
+        change = newest.merge(candles(), final, newest.reduce(batch).records, times, MINUTE, RULES)
         assert change.open["volume"].to_list() == [5]
         assert change.removed.height == 1
 
@@ -134,15 +135,13 @@ def test_superseded_records_are_counted_and_named() -> None:
     assert reduced.superseded == 1
     final = candles(candle(volume=9, final=True))
     times = newest.advance(pl.DataFrame(schema=SERIES_TIMES), reduced.records)
-    change = newest.merge(candles(), final, reduced.records, times, RULES)
+    change = newest.merge(candles(), final, reduced.records, times, MINUTE, RULES)
     assert change.retained.equals(final)
     assert change.removed.is_empty()
     assert change.final.is_empty()
 
 
-def finality(
-    close: timedelta, silence: timedelta = timedelta(0), rules: FinalityRules = RULES
-) -> bool:
+def finality(close: timedelta, silence: timedelta = timedelta(0)) -> bool:
     """Whether a noon candle without isFinal is final, with another series seen later."""
     row = candle("AAA", NOON, is_final=None, revision=None, close_date_time=NOON + close)
     other = candle("BBB", NOON, close_date_time=NOON)
@@ -150,7 +149,7 @@ def finality(
     batch = records(record(1, row), record(2, other) | {"timestamp_us": later_us})
     times = newest.advance(pl.DataFrame(schema=SERIES_TIMES), batch)
     reduced = newest.reduce(batch).records
-    change = newest.merge(candles(), candles(), reduced, times, rules)
+    change = newest.merge(candles(), candles(), reduced, times, MINUTE, RULES)
     return "AAA" in change.final["symbol"].to_list()
 
 
@@ -172,7 +171,7 @@ def test_an_open_candle_becomes_final_without_a_record_of_its_own() -> None:
     times = newest.advance(
         newest.times_of(candles(bare, with_revision)), records(record(1, next_candle))
     )
-    change = newest.merge(candles(bare, with_revision), candles(), reduced, times, RULES)
+    change = newest.merge(candles(bare, with_revision), candles(), reduced, times, MINUTE, RULES)
     assert change.final["date_time"].to_list() == [NOON]
     assert change.open.height == 2
 
@@ -197,12 +196,11 @@ def test_other_engines_may_write_a_series_to_all_partitions() -> None:
     assert newest.find_split_series(times, then) is None
     times = newest.advance(times, then)
     # The series' newest event time counts for candles in all partitions.
-    change = newest.merge(candles(), candles(), newest.reduce(first).records, times, RULES)
+    change = newest.merge(candles(), candles(), newest.reduce(first).records, times, MINUTE, RULES)
     assert change.final["date_time"].to_list() == [NOON]
 
 
 def test_a_month_is_final_after_its_last_day() -> None:
-    rules = FinalityRules(CLOCK, 2_000_000, 5_000_000)
     start = datetime(2025, 2, 1, tzinfo=UTC)
     row = candle(
         "AAA",
@@ -213,5 +211,5 @@ def test_a_month_is_final_after_its_last_day() -> None:
     )
     batch = records(record(1, row))
     times = newest.advance(pl.DataFrame(schema=SERIES_TIMES), batch)
-    change = newest.merge(candles(), candles(), newest.reduce(batch).records, times, rules)
+    change = newest.merge(candles(), candles(), newest.reduce(batch).records, times, CLOCK, RULES)
     assert change.final.height == 1

@@ -277,6 +277,30 @@ def counted(ticks: list[Tick], allowed_lateness: timedelta | None = None) -> lis
 
 
 # --- when they are final ----------------------------------------------------------------------
+@dataclass(frozen=True)
+class Finality:
+    """The rules of watermarks and late ticks."""
+
+    watermark_delay: timedelta = timedelta(seconds=2)
+    idle_timeout: timedelta = timedelta(seconds=5)
+    allowed_lateness: timedelta = timedelta(minutes=10)
+
+    def watermark(self, newest: datetime, idle: timedelta = timedelta(0)) -> datetime:
+        """The watermark of a series, by its largest event time and how long it has been idle."""
+        by_event = newest - self.watermark_delay
+        return max(by_event, newest + idle) if idle >= self.idle_timeout else by_event
+
+    def estimated_watermark(self, newest: datetime, idle: timedelta) -> datetime:
+        """The watermark of a series of which only the candles are known."""
+        by_event = newest - self.watermark_delay
+        return by_event + idle if idle >= self.idle_timeout else by_event
+
+    def is_correctable(self, end: datetime, newest: datetime) -> bool:
+        """Whether a tick of a candle's last microsecond would not be dropped as late."""
+        last = end - timedelta(microseconds=1)
+        return start_of("1min", last) + MINUTE + self.allowed_lateness > newest
+
+
 @dataclass
 class Publisher:
     """The published candles of valid ticks, with isFinal and revision."""
@@ -314,10 +338,6 @@ class Publisher:
 
     def _is_final(self, key: Key, clock: datetime) -> bool:
         interval, source, symbol, start = key
-        end = end_of(interval, start)
         newest, last_read = self.progress[source, symbol]
-        watermark = newest - self.watermark_delay
-        idle = clock - last_read
-        if idle >= self.idle_timeout:
-            watermark = max(watermark, newest + idle)
-        return watermark >= end
+        finality = Finality(self.watermark_delay, self.idle_timeout, self.allowed_lateness)
+        return finality.watermark(newest, clock - last_read) >= end_of(interval, start)

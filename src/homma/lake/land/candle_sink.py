@@ -7,11 +7,12 @@ from typing import Final
 
 import polars as pl
 
+from homma.core.finality import FinalityRules
 from homma.core.series import BEFORE_ALL_US
 from homma.errors import SplitSeries
 from homma.lake.land import newest, records
 from homma.lake.land.committing import PreparedCommit
-from homma.lake.land.newest import CandleChange, FinalityRules
+from homma.lake.land.newest import CandleChange
 from homma.lake.land.sinks import Sink, SinkContext, SourceTopic
 from homma.lake.schema import CANDLE_KEY
 from homma.lake.table import Part, Table, Where
@@ -52,8 +53,10 @@ class CandleSink(Sink):
         rules: FinalityRules,
     ) -> None:
         super().__init__(table, origin, context, every_s)
+        assert table.spec.interval is not None
+        self._interval = table.spec.interval
         self._rules = rules
-        self._name = rules.interval.name
+        self._name = self._interval.name
         self._batches: list[pl.DataFrame] = []
         self._count = 0
         self._records = 0
@@ -145,7 +148,12 @@ class CandleSink(Sink):
         reduced = batch.reduced
         final_files = self._read_final_files(reduced)
         change = newest.merge(
-            self._open, self._matching(final_files, reduced), reduced, batch.times, self._rules
+            self._open,
+            self._matching(final_files, reduced),
+            reduced,
+            batch.times,
+            self._interval,
+            self._rules,
         )
         changed_files = [
             (part, rows) for part, rows in final_files if _has_keys(rows, change.removed)

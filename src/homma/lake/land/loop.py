@@ -11,13 +11,13 @@ from datetime import timedelta
 from functools import partial
 from typing import Final
 
+from homma.core.finality import FinalityRules
 from homma.core.interval import Interval
 from homma.durations import microseconds
 from homma.errors import KafkaError, OffsetsLost, StateError
 from homma.failpoint import OnStep, ignore_step
 from homma.lake.land.candle_sink import CandleSink
 from homma.lake.land.committing import RetryPolicy
-from homma.lake.land.newest import FinalityRules
 from homma.lake.land.sinks import Sink, SinkContext, SourceTopic, TickSink, hand_over
 from homma.lake.schema import tables
 from homma.lake.table import Lake, Table
@@ -98,7 +98,8 @@ def _make_sink(
         return None
     every_s = commit_interval(interval, settings.commit_every).total_seconds()
     rules = FinalityRules(
-        interval, microseconds(settings.watermark_delay), microseconds(settings.idle_timeout)
+        watermark_delay_us=microseconds(settings.watermark_delay),
+        idle_timeout_us=microseconds(settings.idle_timeout),
     )
     return CandleSink(table, origin, context, every_s, rules)
 

@@ -15,6 +15,7 @@ from typing import Final
 
 import polars as pl
 
+from homma.core.finality import FinalityRules, is_final
 from homma.core.interval import Interval
 from homma.core.series import BEFORE_ALL_US, NAMES
 from homma.lake.schema import CANDLE_COLUMNS, CANDLE_KEY, schema_of
@@ -41,15 +42,6 @@ SERIES_TIMES: Final = pl.Schema(
     }
 )
 _KEY: Final = list(CANDLE_KEY)
-
-
-@dataclass(frozen=True, slots=True)
-class FinalityRules:
-    """When a candle without `isFinal` is final; microseconds."""
-
-    interval: Interval
-    watermark_delay_us: int
-    idle_timeout_us: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -107,6 +99,7 @@ def merge(
     final_rows: pl.DataFrame,
     records: pl.DataFrame,
     times: pl.DataFrame,
+    interval: Interval,
     rules: FinalityRules,
 ) -> CandleChange:
     """Merge reduced records into a table; `final_rows` are its final rows with the same keys."""
@@ -133,7 +126,7 @@ def merge(
         # Without a revision, isFinal is computed: the candle may have become final by now.
         is_final=pl.when(pl.col("revision").is_not_null()).then("is_final")
     )
-    result = with_finality(pl.concat([untouched, rows]), times, rules)
+    result = with_finality(pl.concat([untouched, rows]), times, interval, rules)
     return CandleChange(
         open=result.filter(~pl.col("is_final")),
         final=result.filter("is_final"),
@@ -142,26 +135,21 @@ def merge(
     )
 
 
-def with_finality(rows: pl.DataFrame, times: pl.DataFrame, rules: FinalityRules) -> pl.DataFrame:
-    """Compute null `is_final` by the rule of homma's engine."""
+def with_finality(
+    rows: pl.DataFrame, times: pl.DataFrame, interval: Interval, rules: FinalityRules
+) -> pl.DataFrame:
+    """Compute null `is_final` from the estimated watermarks."""
     if not rows["is_final"].null_count():
         return rows
-    end = rules.interval.next(pl.col("date_time").dt.epoch("us"))
-    silence_us = pl.col("now_us") - pl.col("seen_us")
-    is_idle = silence_us >= rules.idle_timeout_us
-    watermark_us = (
-        pl.col("newest_us")
-        + pl.when(is_idle).then(silence_us).otherwise(0)
-        - rules.watermark_delay_us
-    )
+    end_us = interval.next(pl.col("date_time").dt.epoch("us"))
+    idle_us = pl.col("now_us") - pl.col("seen_us")
+    watermark_us = rules.estimated_watermark_us(pl.col("newest_us"), idle_us)
     # The clock is the partition's, as in the engine: partitions may be far apart.
     now_us = pl.col("seen_us").max().over("partition")
     clocks = times.select(*NAMES, "newest_us", "seen_us", now_us=now_us)
     return (
         rows.join(clocks, on=NAMES, how="left", maintain_order="left")
-        .with_columns(
-            is_final=pl.coalesce("is_final", (watermark_us >= end).fill_null(value=False))
-        )
+        .with_columns(is_final=pl.coalesce("is_final", is_final(end_us, watermark_us)))
         .select(ROW.names())
     )
 
