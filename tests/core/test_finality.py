@@ -15,7 +15,9 @@ from homma.core.window import Window, WindowRules
 from homma.durations import microseconds
 from homma.lake.audit.correction import compute_correction
 from homma.lake.land import newest
+from homma.lake.schema import CANDLE_KEY
 from homma.serve.watermarks import SeriesWatermarks
+from homma.topics.precedence import reduce
 from tests.lake.rows import candle, candles
 from tests.support import oracle
 from tests.support.frames import tick_frame, us
@@ -141,7 +143,7 @@ def landed_as_final(case: Case, made: set[Candle]) -> set[Candle]:
             is_authoritative=pl.lit(value=False),
         )
         times = newest.advance(pl.DataFrame(schema=newest.SERIES_TIMES), batch)
-        reduced = newest.reduce(batch).records
+        reduced = reduce(batch, CANDLE_KEY).records
         change = newest.merge(candles(), candles(), reduced, times, BY_CODE[code], case.core_rules)
         starts = change.final.filter(pl.col("symbol") == "AAA")["date_time"].to_list()
         final |= {(code, start.replace(tzinfo=None)) for start in starts}

@@ -8,7 +8,7 @@ import json
 import math
 import re
 from collections.abc import Iterable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 from typing import Any, Literal
 
@@ -341,3 +341,43 @@ class Publisher:
         newest, last_read = self.progress[source, symbol]
         finality = Finality(self.watermark_delay, self.idle_timeout, self.allowed_lateness)
         return finality.watermark(newest, clock - last_read) >= end_of(interval, start)
+
+
+# --- which record of a key is the candle ------------------------------------------------------
+@dataclass(frozen=True)
+class Record:
+    """A record of a candle topic; a tombstone has no volume. Each `number` occurs once."""
+
+    number: int
+    key: tuple[str, datetime]
+    partition: int
+    offset: int
+    timestamp_ms: int
+    volume: int | None
+    is_final: bool | None = None
+    revision: int | None = None
+
+
+def newest_records(records: Iterable[Record]) -> dict[tuple[str, datetime], Record]:
+    """The newest record of each key that has not been deleted; records in the order of writing."""
+    newest = {record.key: record for record in records}
+    return {key: record for key, record in newest.items() if record.volume is not None}
+
+
+def current_records(records: Iterable[Record]) -> dict[tuple[str, datetime], Record]:
+    """The record of each key that is the candle, with `is_final` of the candle.
+
+    No candle is final by its watermark.
+    """
+    current: dict[tuple[str, datetime], Record] = {}
+    for record in records:
+        before = current.get(record.key)
+        if record.volume is None:
+            current.pop(record.key, None)
+            continue
+        if record.revision is not None or before is None:
+            current[record.key] = replace(record, is_final=bool(record.is_final))
+        elif record.volume >= (before.volume or 0):
+            is_final = before.is_final if record.is_final is None else record.is_final
+            current[record.key] = replace(record, is_final=is_final)
+    return current

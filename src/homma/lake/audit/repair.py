@@ -27,7 +27,6 @@ from homma.lake.audit.comparing import (
     UnlandedTicks,
     newest_records,
     unequal_keys,
-    without_tombstones,
 )
 from homma.lake.audit.correction import (
     Correction,
@@ -45,6 +44,7 @@ from homma.topics.kafka.published_candles import PublishedCandles
 from homma.topics.kafka.writing import Transactions
 from homma.topics.offset_metadata import OffsetMetadata, candle_headers
 from homma.topics.partitioning import partition_of
+from homma.topics.precedence import without_tombstones
 
 log = logging.getLogger("homma.repair")
 

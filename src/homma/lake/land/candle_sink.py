@@ -16,6 +16,7 @@ from homma.lake.land.newest import CandleChange
 from homma.lake.land.sinks import Sink, SinkContext, SourceTopic
 from homma.lake.schema import CANDLE_KEY
 from homma.lake.table import Part, Table, Where
+from homma.topics import precedence
 from homma.topics.kafka.reading import Message
 
 log = logging.getLogger("homma.land")
@@ -124,7 +125,7 @@ class CandleSink(Sink):
             )
 
     def _reduce(self) -> pl.DataFrame:
-        reduced = newest.reduce(pl.concat(self._batches))
+        reduced = precedence.reduce(pl.concat(self._batches), CANDLE_KEY)
         if reduced.superseded:
             self._context.metrics.count("homma_records_superseded", reduced.superseded, self._name)
         self._batches, self._count = [reduced.records], reduced.records.height
