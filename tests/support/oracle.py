@@ -285,10 +285,11 @@ class Finality:
     idle_timeout: timedelta = timedelta(seconds=5)
     allowed_lateness: timedelta = timedelta(minutes=10)
 
-    def watermark(self, newest: datetime, idle: timedelta = timedelta(0)) -> datetime:
+    def watermark(self, newest: datetime, idle: timedelta | None = None) -> datetime:
         """The watermark of a series, by its largest event time and how long it has been idle."""
         by_event = newest - self.watermark_delay
-        return max(by_event, newest + idle) if idle >= self.idle_timeout else by_event
+        is_idle = idle is not None and idle >= self.idle_timeout
+        return max(by_event, newest + (idle or timedelta(0))) if is_idle else by_event
 
     def estimated_watermark(self, newest: datetime, idle: timedelta) -> datetime:
         """The watermark of a series of which only the candles are known."""

@@ -98,4 +98,4 @@ def open_from_us(interval: Interval, watermark_us: pl.Expr) -> pl.Expr:
 
 
 def _minute_end_us(event_us: pl.Expr) -> pl.Expr:
-    return event_us - event_us % MINUTE_US + MINUTE_US
+    return (event_us // MINUTE_US + 1) * MINUTE_US
