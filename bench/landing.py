@@ -27,12 +27,12 @@ from bench.stopwatch import peak_mib
 from bench.storage import Storage, storage, takes_storage_port
 from homma.core.calendar import DEFAULT_CALENDAR
 from homma.core.candle import order_key
+from homma.core.finality import FinalityRules
 from homma.core.interval import MINUTE, Interval
 from homma.failpoint import ignore_step
 from homma.lake.land.iceberg.candle_sink import CandleSink
 from homma.lake.land.iceberg.committing import RetryPolicy
 from homma.lake.land.iceberg.table_sink import SinkContext
-from homma.lake.land.newest import FinalityRules
 from homma.lake.land.sink import SourceTopic
 from homma.lake.schema import TICKS, candle_table, tables
 from homma.lake.table import Lake
@@ -153,7 +153,7 @@ def sinks(lake: Lake) -> list[CandleSink]:
             SourceTopic(interval.name, "id", interval),
             context,
             1.0,
-            FinalityRules(interval, 2_000_000, 5_000_000),
+            FinalityRules(),
         )
         for interval in DEFAULT_CALENDAR
     ]

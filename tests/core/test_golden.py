@@ -11,6 +11,7 @@ import polars as pl
 import pytest
 
 from homma.core.calendar import DEFAULT_CODES, calendar_of
+from homma.core.finality import FinalityRules
 from homma.core.interval import CLOCK
 from homma.core.tick import check
 from homma.core.window import Window, WindowRules
@@ -137,9 +138,11 @@ def run_window(case: Case, size: int | None) -> Outcome:
         WindowRules(
             price=settings["price"],
             calendar=calendar_of(settings["intervals"]),
-            allowed_lateness_us=settings["allowedLateness"] * second,
-            watermark_delay_us=settings["watermarkDelay"] * second,
-            idle_timeout_us=settings["idleTimeout"] * second,
+            finality=FinalityRules(
+                allowed_lateness_us=settings["allowedLateness"] * second,
+                watermark_delay_us=settings["watermarkDelay"] * second,
+                idle_timeout_us=settings["idleTimeout"] * second,
+            ),
         )
     )
     outcome = Outcome({}, {}, [], 0)

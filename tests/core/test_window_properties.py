@@ -17,8 +17,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from homma.core.calendar import DEFAULT_CALENDAR, Calendar
+from homma.core.finality import FinalityRules
 from homma.core.interval import CLOCK
 from homma.core.window import Window, WindowRules
+from homma.durations import microseconds
 from tests.support import oracle
 from tests.support.effort import effort
 from tests.support.frames import as_records, tick_frame, us, without_finality
@@ -43,9 +45,11 @@ def rules_of(
     return WindowRules(
         calendar=calendar,
         publish_from_us=publish_from_us or {},
-        watermark_delay_us=WATERMARK_DELAY // timedelta(microseconds=1),
-        idle_timeout_us=IDLE_TIMEOUT // timedelta(microseconds=1),
-        allowed_lateness_us=allowed_lateness // timedelta(microseconds=1),
+        finality=FinalityRules(
+            watermark_delay_us=microseconds(WATERMARK_DELAY),
+            idle_timeout_us=microseconds(IDLE_TIMEOUT),
+            allowed_lateness_us=microseconds(allowed_lateness),
+        ),
     )
 
 

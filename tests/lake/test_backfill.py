@@ -7,11 +7,11 @@ from pathlib import Path
 import polars as pl
 import pytest
 
+from homma.core.finality import FinalityRules
 from homma.errors import FeedError, StateError
 from homma.feed.recorded import ColumnMapping
 from homma.feed.replay import Recording
 from homma.lake.audit.backfill import initial_state, load
-from homma.lake.audit.correction import CorrectionRules
 from homma.lake.audit.repair import RepairReport, repair
 from homma.lake.audit.verify import Scope
 from homma.lake.schema import candle_tables
@@ -44,7 +44,7 @@ def backfill(sinks: Sinks, *files: Path, layout: ColumnMapping | None = None) ->
             lake,
             engine,
             Scope(calendar, span=loaded.span(calendar)),
-            CorrectionRules(),
+            FinalityRules(),
             lambda: now_us,
             initial_state=initial_state(engine, topic_id, "mid", now_us),
             newest_times=loaded.newest_times,
@@ -94,7 +94,7 @@ def test_backfilled_candles_are_correct_and_the_engine_continues(
     sinks.pipeline.work_off()
     sinks.work_off()
     with lake_of(sinks) as lake, engine_of(sinks) as engine:
-        repair(lake, engine, Scope(sinks.pipeline.topics.calendar), CorrectionRules(), lambda: 0)
+        repair(lake, engine, Scope(sinks.pipeline.topics.calendar), FinalityRules(), lambda: 0)
     sinks.work_off()
     more = [oracle.read(value) for _, value in records[6_000:]]
     live = pl.DataFrame([tick for tick in more if not isinstance(tick, str)])

@@ -8,12 +8,12 @@ import pytest
 
 from homma.core.calendar import DEFAULT_CALENDAR
 from homma.core.compare import wrong_keys
+from homma.core.finality import FinalityRules
 from homma.core.interval import BY_CODE, MINUTE_US
 from homma.core.recompute import EXPECTED, EXPECTED_KEY, TICKS
 from homma.lake.audit.comparing import Comparison, newest_records, reconcile
 from homma.lake.audit.correction import (
     Correction,
-    CorrectionRules,
     compute_correction,
     newest_event_times,
     updated_metadata,
@@ -183,7 +183,7 @@ def corrected(
         table_rows,
         clocks,
         METADATA.clock,
-        CorrectionRules(),
+        FinalityRules(),
     )
 
 
@@ -214,9 +214,7 @@ def test_a_missing_candle_is_final_by_its_watermark(minute: int, final: bool) ->
 
 def test_a_missing_month_counts_as_dormant() -> None:
     [row] = corrected([candle("M1")], [], []).candles.to_dicts()
-    assert (
-        row["timestamp_ms"] == (METADATA.clock - CorrectionRules().allowed_lateness_us) // 1000 - 1
-    )
+    assert row["timestamp_ms"] == (METADATA.clock - FinalityRules().allowed_lateness_us) // 1000 - 1
     assert not row["is_final"]
 
 

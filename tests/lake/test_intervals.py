@@ -9,10 +9,10 @@ import polars as pl
 import pytest
 
 from homma.core.calendar import Calendar, calendar_of
+from homma.core.finality import FinalityRules
 from homma.core.interval import BY_CODE
 from homma.core.recompute import EventSpan
 from homma.errors import StateError, TableMismatch
-from homma.lake.audit.correction import CorrectionRules
 from homma.lake.audit.counted_ticks import SeriesFilter
 from homma.lake.audit.engine import CommittedState
 from homma.lake.audit.late import late_keys
@@ -55,7 +55,7 @@ def run_repair(
             lake,
             engine,
             Scope(calendar or sinks.pipeline.calendar, **scope),
-            CorrectionRules(),
+            FinalityRules(),
             lambda: time.time_ns() // 1000,
             dry_run=dry_run,
         )

@@ -10,12 +10,12 @@ from typing import Any
 import polars as pl
 import pytest
 
+from homma.core.finality import FinalityRules
 from homma.core.interval import MINUTE
 from homma.failpoint import ignore_step
 from homma.lake.land.iceberg.candle_sink import CandleSink
 from homma.lake.land.iceberg.committing import RetryPolicy
 from homma.lake.land.iceberg.table_sink import SinkContext
-from homma.lake.land.newest import FinalityRules
 from homma.lake.land.sink import SourceTopic
 from homma.lake.table import Lake, Table, Where, maintenance
 from homma.lake.table.offsets import Offsets
@@ -43,7 +43,9 @@ def sink(table: Table) -> CandleSink:
         now_s=lambda: 1e12,
     )
     source = SourceTopic("candle_1min", "id", MINUTE)
-    return CandleSink(table, source, context, 1.0, FinalityRules(MINUTE, 0, 0))
+    return CandleSink(
+        table, source, context, 1.0, FinalityRules(watermark_delay_us=0, idle_timeout_us=0)
+    )
 
 
 def replace_rows(table: Table, number: int) -> None:

@@ -8,9 +8,9 @@ from typing import Any
 import polars as pl
 import pytest
 
+from homma.core.finality import FinalityRules
 from homma.core.recompute import EventSpan
 from homma.errors import TableMismatch
-from homma.lake.audit.correction import CorrectionRules
 from homma.lake.audit.counted_ticks import SeriesFilter
 from homma.lake.audit.late import late_keys, span_of
 from homma.lake.audit.repair import RepairReport, repair
@@ -43,7 +43,7 @@ def run_repair(
             lake,
             engine,
             Scope(calendar, **scope),
-            CorrectionRules(),
+            FinalityRules(),
             lambda: time.time_ns() // 1000,
             keys=keys,
             dry_run=dry_run,

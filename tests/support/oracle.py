@@ -8,7 +8,7 @@ import json
 import math
 import re
 from collections.abc import Iterable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 from typing import Any, Literal
 
@@ -277,6 +277,31 @@ def counted(ticks: list[Tick], allowed_lateness: timedelta | None = None) -> lis
 
 
 # --- when they are final ----------------------------------------------------------------------
+@dataclass(frozen=True)
+class Finality:
+    """The rules of watermarks and late ticks."""
+
+    watermark_delay: timedelta = timedelta(seconds=2)
+    idle_timeout: timedelta = timedelta(seconds=5)
+    allowed_lateness: timedelta = timedelta(minutes=10)
+
+    def watermark(self, newest: datetime, idle: timedelta | None = None) -> datetime:
+        """The watermark of a series, by its largest event time and how long it has been idle."""
+        by_event = newest - self.watermark_delay
+        is_idle = idle is not None and idle >= self.idle_timeout
+        return max(by_event, newest + (idle or timedelta(0))) if is_idle else by_event
+
+    def estimated_watermark(self, newest: datetime, idle: timedelta) -> datetime:
+        """The watermark of a series of which only the candles are known."""
+        by_event = newest - self.watermark_delay
+        return by_event + idle if idle >= self.idle_timeout else by_event
+
+    def is_correctable(self, end: datetime, newest: datetime) -> bool:
+        """Whether a tick of a candle's last microsecond would not be dropped as late."""
+        last = end - timedelta(microseconds=1)
+        return start_of("1min", last) + MINUTE + self.allowed_lateness > newest
+
+
 @dataclass
 class Publisher:
     """The published candles of valid ticks, with isFinal and revision."""
@@ -314,10 +339,46 @@ class Publisher:
 
     def _is_final(self, key: Key, clock: datetime) -> bool:
         interval, source, symbol, start = key
-        end = end_of(interval, start)
         newest, last_read = self.progress[source, symbol]
-        watermark = newest - self.watermark_delay
-        idle = clock - last_read
-        if idle >= self.idle_timeout:
-            watermark = max(watermark, newest + idle)
-        return watermark >= end
+        finality = Finality(self.watermark_delay, self.idle_timeout, self.allowed_lateness)
+        return finality.watermark(newest, clock - last_read) >= end_of(interval, start)
+
+
+# --- which record of a key is the candle ------------------------------------------------------
+@dataclass(frozen=True)
+class Record:
+    """A record of a candle topic; a tombstone has no volume. Each `number` occurs once."""
+
+    number: int
+    key: tuple[str, datetime]
+    partition: int
+    offset: int
+    timestamp_ms: int
+    volume: int | None
+    is_final: bool | None = None
+    revision: int | None = None
+
+
+def newest_records(records: Iterable[Record]) -> dict[tuple[str, datetime], Record]:
+    """The newest record of each key that has not been deleted; records in the order of writing."""
+    newest = {record.key: record for record in records}
+    return {key: record for key, record in newest.items() if record.volume is not None}
+
+
+def current_records(records: Iterable[Record]) -> dict[tuple[str, datetime], Record]:
+    """The record of each key that is the candle, with `is_final` of the candle.
+
+    No candle is final by its watermark.
+    """
+    current: dict[tuple[str, datetime], Record] = {}
+    for record in records:
+        before = current.get(record.key)
+        if record.volume is None:
+            current.pop(record.key, None)
+            continue
+        if record.revision is not None or before is None:
+            current[record.key] = replace(record, is_final=bool(record.is_final))
+        elif record.volume >= (before.volume or 0):
+            is_final = before.is_final if record.is_final is None else record.is_final
+            current[record.key] = replace(record, is_final=is_final)
+    return current

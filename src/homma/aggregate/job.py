@@ -12,6 +12,7 @@ from homma.aggregate.partition import Partition
 from homma.aggregate.recorded_state import RestoreContext
 from homma.aggregate.restore import RestoredState
 from homma.aggregate.stage import LoopSettings, PartitionTask, TickTopics
+from homma.core.finality import FinalityRules
 from homma.core.series_partitions import SeriesPartitions
 from homma.core.window import WindowRules
 from homma.durations import microseconds
@@ -44,9 +45,11 @@ class CandleStage:
         self._rules = WindowRules(
             price=settings.price,
             calendar=topics.topics.calendar,
-            watermark_delay_us=microseconds(settings.watermark_delay),
-            allowed_lateness_us=microseconds(settings.allowed_lateness),
-            idle_timeout_us=microseconds(settings.idle_timeout),
+            finality=FinalityRules(
+                watermark_delay_us=microseconds(settings.watermark_delay),
+                allowed_lateness_us=microseconds(settings.allowed_lateness),
+                idle_timeout_us=microseconds(settings.idle_timeout),
+            ),
         )
         self._format = settings.write_format
         self._check_format({})

@@ -11,7 +11,7 @@ from homma.core.series import BEFORE_ALL_US, NAMES
 from homma.core.window import WindowRules
 from homma.errors import StateError
 from homma.failpoint import OnStep
-from homma.topics import codec
+from homma.topics import codec, precedence
 from homma.topics.contract import Topics
 from homma.topics.formats import format_of_headers
 from homma.topics.kafka.reading import Message, Range, Reader
@@ -101,10 +101,8 @@ def read_candles(
         frames.append(_frame(context, code, messages, run, offset))
     if not frames:
         return _frame(context, CLOCK.code, [], run, offset)
-    newest = pl.concat(frames).unique(
-        (*NAMES, "interval", "start_us"), keep="last", maintain_order=True
-    )
-    return newest.filter(pl.col("volume").is_not_null())
+    newest = precedence.newest_of_partition(pl.concat(frames), (*NAMES, "interval", "start_us"))
+    return precedence.without_tombstones(newest)
 
 
 def _frame(

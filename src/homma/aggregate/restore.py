@@ -122,7 +122,7 @@ def restore_committed(context: RestoreContext, committed: Committed) -> Restored
     window = Window(context.rules, clock_us=metadata.clock).restore_candles(candles)
     publish_from_us = _publish_from_us(window, metadata, run_starts)
     window = replace(window, rules=replace(context.rules, publish_from_us=publish_from_us))
-    dormant = _dormant(candles, metadata.clock - context.rules.allowed_lateness_us)
+    dormant = _dormant(candles, context.rules.finality.active_from_us(metadata.clock))
     recalled = Range(max(metadata.recallFrom, ticks.start), committed.offset)
     for batch in read_ticks(context, recalled):
         window = window.restore_identities(batch)
@@ -185,7 +185,7 @@ def restore_dormant(
     names = pl.DataFrame(list(waking), schema=dict.fromkeys(NAMES, pl.String()), orient="row")
     series = names.join(window.series, on=NAMES, how="left")
     oldest_us = int(series.select(pl.col("max_event_us").min()).item()) - context.max_future_us
-    oldest_us -= context.rules.allowed_lateness_us
+    oldest_us -= context.rules.finality.allowed_lateness_us
     ranges = {
         interval.code: candle_range_from(
             context,

@@ -9,7 +9,6 @@ from typing import Final, Literal
 import polars as pl
 
 from homma.core.fields import TICK_FIELDS, TickField
-from homma.core.interval import MINUTE_US
 
 Price = Literal["mid", "bid", "ask"]
 
@@ -64,8 +63,3 @@ def check(raw: pl.DataFrame, max_future_us: int) -> pl.DataFrame:
         pl.lit("dateTime: too far ahead of the record's Kafka timestamp")
     )
     return timed.with_columns(pl.coalesce(pl.col("error"), *errors, ahead).alias("error"))
-
-
-def minute_end_us(event_us: pl.Expr) -> pl.Expr:
-    """The end of an instant's minute, from which lateness is counted."""
-    return event_us - event_us % MINUTE_US + MINUTE_US

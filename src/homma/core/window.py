@@ -5,15 +5,9 @@
     restore_candles(candles)    takes candles back after a restart
     restore_identities(ticks)   takes the identities of counted ticks back
 
-The rules:
-
-- A series' **watermark** is its largest event time minus `watermark_delay`. If the series has been
-  idle for `idle_timeout`, the watermark is at least its largest event time plus the time since its
-  newest tick. That time is measured by the partition clock, an argument of `publish`.
-- A candle is **final** once the watermark has reached its end. A late tick corrects a final candle:
-  the candle stays final, and its revision grows by one.
-- A tick is **dropped as late** when the end of its minute is `allowed_lateness` or more behind the
-  largest event time of its series, whatever the clocks are.
+`core/finality.py` decides which ticks are dropped as late and which candles are final. How long a
+series has been idle is measured by the partition clock, an argument of `publish`. A late tick
+corrects a final candle: its revision grows by one.
 
 A Window never changes: every step returns a new one. An aborted transaction leaves no trace
 because the caller goes back to the Window from before it.
@@ -28,10 +22,11 @@ import polars as pl
 from homma.core import candle
 from homma.core.calendar import DEFAULT_CALENDAR, Calendar
 from homma.core.candle import CANDLE, KEY
+from homma.core.finality import FinalityRules, is_final
 from homma.core.identity import IDENTITY, Identities
-from homma.core.interval import CLOCK, MINUTE_US
+from homma.core.interval import CLOCK
 from homma.core.series import BEFORE_ALL_US, SERIES, advance, decode, encode, register
-from homma.core.tick import Price, minute_end_us
+from homma.core.tick import Price
 
 #: A candle as it was last published. `published_us` is the partition clock at that moment; for a
 #: month it is the partition clock when its series' newest tick was read. A restart needs the
@@ -55,13 +50,11 @@ _MERGE_PUBLISHED: Final = (
 
 @dataclass(frozen=True, slots=True)
 class WindowRules:
-    """The settings that decide about candles. Durations in microseconds."""
+    """The settings that decide about candles."""
 
     price: Price = "mid"
     calendar: Calendar = DEFAULT_CALENDAR
-    watermark_delay_us: int = 2_000_000
-    allowed_lateness_us: int = 600_000_000
-    idle_timeout_us: int = 5_000_000
+    finality: FinalityRules = field(default_factory=FinalityRules)
     #: By interval: candles that start earlier are withheld, as some of their ticks are missing
     #: after a rebuild or were counted before the interval was chosen.
     publish_from_us: Mapping[str, int] = field(default_factory=dict)
@@ -72,15 +65,6 @@ class WindowRules:
         return pl.any_horizontal(
             pl.lit(value=False), *(is_code & (pl.col("start_us") < us) for is_code, us in starts)
         )
-
-    def is_correctable(self, max_event_us: pl.Series) -> pl.Expr:
-        """Whether a tick may still correct a candle (column end_us).
-
-        `max_event_us` is the largest event time of the candle's series. Lateness counts from the
-        end of a tick's minute, so the end of the candle is rounded up to a minute.
-        """
-        last_minute_end_us = (pl.col("end_us") + MINUTE_US - 1) // MINUTE_US * MINUTE_US
-        return last_minute_end_us > max_event_us - self.allowed_lateness_us
 
 
 @dataclass(frozen=True, slots=True)
@@ -156,7 +140,7 @@ class Window:
         """
         codes = ranges["series"]
         oldest = pl.col("min_event_us")
-        late_from = minute_end_us(oldest) + self.rules.allowed_lateness_us
+        late_from = self.rules.finality.late_from_us(oldest)
         floor, before = series["floor_us"].gather(codes), series["max_event_us"].gather(codes)
         is_late = (late_from <= advanced["max_event_us"].gather(codes)) | (oldest < floor)
         checks = ranges.select(is_late.any().alias("late"), (oldest <= before).any().alias("known"))
@@ -167,7 +151,7 @@ class Window:
         """By tick: whether it is dropped as late, by the largest event time up to that tick."""
         before = series["max_event_us"].gather(ticks["series"])
         floor = series["floor_us"].gather(ticks["series"])
-        late_from = minute_end_us(pl.col("event_us")) + self.rules.allowed_lateness_us
+        late_from = self.rules.finality.late_from_us(pl.col("event_us"))
         largest = pl.max_horizontal(before, pl.col("event_us").cum_max().over("series"))
         is_late = (late_from <= largest) | (pl.col("event_us") < floor)
         return ticks.select(is_late.alias("is_late"))["is_late"]
@@ -193,8 +177,8 @@ class Window:
 
     def _in_time_from_us(self, series: pl.DataFrame) -> pl.Series:
         """By series: the start of the oldest minute whose ticks are not dropped as late."""
-        at = pl.col("max_event_us") - self.rules.allowed_lateness_us
-        return series.select(at - at % MINUTE_US)["max_event_us"]
+        in_time_from_us = self.rules.finality.in_time_from_us(pl.col("max_event_us"))
+        return series.select(in_time_from_us)["max_event_us"]
 
     def publish(self, clock_us: int) -> tuple["Window", pl.DataFrame]:
         """Every candle that changed since the last publish (PUBLISHED, source, symbol).
@@ -204,14 +188,14 @@ class Window:
         """
         merged = self._merge_pending()
         codes = merged["series"]
-        watermark = self._watermarks(clock_us).gather(codes)
-        is_final = pl.col("is_final") | (pl.col("end_us") <= watermark)
-        changed = pl.col("changed") | (is_final & ~pl.col("is_final"))
+        watermark = pl.lit(self._watermarks(clock_us).gather(codes))
+        now_final = is_final(pl.col("end_us"), watermark, pl.col("is_final"))
+        changed = pl.col("changed") | (now_final & ~pl.col("is_final"))
         last_read = self.series["last_read_us"].gather(codes)
         updated = merged.with_columns(
-            is_final.alias("is_final"),
+            now_final.alias("is_final"),
             changed.alias("changed"),
-            pl.col("revision") + (changed & is_final).cast(pl.Int32),
+            pl.col("revision") + (changed & now_final).cast(pl.Int32),
             pl.when(pl.col("interval") == CLOCK.code)
             .then(last_read)
             .when(changed)
@@ -221,9 +205,8 @@ class Window:
         )
         to_publish = pl.col("changed") & ~self.rules.is_withheld()
         published = decode(self.series, updated.filter(to_publish).select(PUBLISHED.names()))
-        largest = self.series["max_event_us"].gather(codes)
-        is_correctable = self.rules.is_correctable(largest)
-        candles = updated.filter(is_correctable | ~pl.col("is_final")).select(PUBLISHED.names())
+        may_change = self._may_change(self.series, codes)
+        candles = updated.filter(may_change).select(PUBLISHED.names())
         latest_us = max(self.clock_us, clock_us)
         window = replace(self, candles=candles, pending=(), clock_us=latest_us)
         is_active = window.active_series(clock_us)
@@ -257,13 +240,15 @@ class Window:
         return pl.concat([untouched, both.select(candles.columns)])
 
     def _watermarks(self, clock_us: int) -> pl.Series:
-        """The watermarks by series: candles that end by then are final."""
+        """The watermarks by series."""
         idle_us = clock_us - pl.col("last_read_us")
-        by_event = pl.col("max_event_us") - self.rules.watermark_delay_us
-        is_idle = idle_us >= self.rules.idle_timeout_us
-        by_clock = pl.when(is_idle).then(pl.col("max_event_us") + idle_us)
-        watermarks = pl.max_horizontal(by_event, by_clock).alias("watermark")
-        return self.series.select(watermarks)["watermark"]
+        watermarks = self.rules.finality.watermark_us(pl.col("max_event_us"), idle_us)
+        return self.series.select(watermark=watermarks)["watermark"]
+
+    def _may_change(self, series: pl.DataFrame, codes: pl.Series) -> pl.Expr:
+        """Whether candles (columns is_final, end_us) of the series with `codes` may change."""
+        largest = pl.lit(series["max_event_us"].gather(codes))
+        return self.rules.finality.may_change(pl.col("is_final"), pl.col("end_us"), largest)
 
     def active_series(self, clock_us: int) -> pl.Series:
         """By series: whether a restart restores it at once, because it had a tick recently.
@@ -274,7 +259,7 @@ class Window:
         latest = months.group_by("series").agg(pl.col("published_us").max())
         codes = self.series.select(pl.int_range(pl.len(), dtype=pl.UInt32).alias("series"))
         by_series = codes.join(latest, on="series", how="left", maintain_order="left")
-        is_recent = pl.col("published_us") >= clock_us - self.rules.allowed_lateness_us
+        is_recent = pl.col("published_us") >= self.rules.finality.active_from_us(clock_us)
         # A series without a published month is new, or its month is not published after a rebuild.
         return by_series.select(is_recent.fill_null(value=True))["published_us"]
 
@@ -310,11 +295,8 @@ class Window:
             ),
         )
         series = advance(series, clocks)
-        largest = series["max_event_us"].gather(published["series"])
-        is_correctable = self.rules.is_correctable(largest)
-        restored = published.filter(is_correctable | ~pl.col("is_final")).join(
-            self.candles, on=KEY, how="anti"
-        )
+        may_change = self._may_change(series, published["series"])
+        restored = published.filter(may_change).join(self.candles, on=KEY, how="anti")
         return replace(self, series=series, candles=pl.concat([self.candles, restored]))
 
     def restore_identities(self, ticks: pl.DataFrame) -> "Window":

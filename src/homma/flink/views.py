@@ -120,7 +120,7 @@ def _clocked_view() -> str:
 
 
 def in_time(settings: AggregateSettings) -> str:
-    """Whether a tick of `clocked` still counts, or is dropped as late."""
+    """Whether a tick of `clocked` still counts, or is dropped as late (core/finality.py)."""
     allowed = interval_literal(timedelta(minutes=1) + settings.allowed_lateness)
     # From the end of the tick's minute, whatever intervals there are.
     return f"FLOOR(`at` TO MINUTE) + {allowed} > `clock`"

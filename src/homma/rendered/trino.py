@@ -16,6 +16,7 @@ from homma.lake.schema import CANDLE_COLUMNS, SERIES, TICK_COLUMNS, Column, Kind
 from homma.settings import AggregateSettings, TopicSettings
 from homma.topics import contract
 from homma.topics.contract import Topics
+from homma.topics.precedence import NEWEST_IN_SQL
 
 #: The schemas of the tables in the catalog `kafka` and of the views in the catalog `iceberg`.
 TABLES: Final = "market_data"
@@ -141,14 +142,13 @@ def _ticks(topic: str) -> str:
 
 
 def _candles(topic: str) -> str:
-    """The newest record of each key; a tombstone has no fields and is filtered out."""
+    """The newest record of each key (topics/precedence.py); a tombstone has no fields."""
     required = [f.column for f in CANDLE_FIELDS if f.required and f.in_every_record]
-    newest = "row_number() OVER (PARTITION BY _partition_id, _key ORDER BY _partition_offset DESC)"
     return _view(
         topic,
         "candles changed within the last hour",
         CANDLE_COLUMNS,
-        [*map(_column, CANDLE_COLUMNS), f"{newest} AS age"],
+        [*map(_column, CANDLE_COLUMNS), f"{NEWEST_IN_SQL} AS age"],
         [_SINCE],
         ["age = 1", *(f"{name} IS NOT NULL" for name in required)],
     )

@@ -22,6 +22,7 @@ from homma.topics.latest import (
     SeriesKey,
     newest_tick_time,
 )
+from homma.topics.precedence import is_superseded
 
 #: Earlier than any candle.
 EARLIEST: Final = datetime(1, 1, 1, tzinfo=UTC)
@@ -157,8 +158,7 @@ class Live:
         candles = {c.start: c for c in older if (interval, span.series, c.start) not in deleted}
         for candle in self.in_memory(interval, span):
             landed = candles.get(candle.start)
-            # As in the topic: a candle of an engine that lost ticks does not replace a larger one.
-            if landed is None or candle.revision is not None or candle.volume >= landed.volume:
+            if landed is None or not is_superseded(candle.revision, candle.volume, landed.volume):
                 candles[candle.start] = candle
         return span.limit([candles[start] for start in sorted(candles)])
 

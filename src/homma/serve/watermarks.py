@@ -1,8 +1,7 @@
 """Watermarks of series whose engine does not record which candles are final. Pure.
 
-The rule is the engine's: the series' newest tick minus `watermark_delay`; once a series has been
-idle for `idle_timeout`, plus the time it has been idle. That time is Kafka's: the largest
-timestamp of the records read.
+They are estimated as `core/finality.py` defines. The time that a series has been idle is measured
+by Kafka's clock: the largest timestamp of the records read.
 """
 
 from dataclasses import dataclass
@@ -11,11 +10,12 @@ from typing import Final
 
 import polars as pl
 
+from homma.core.finality import FinalityRules, open_from_us
 from homma.core.interval import Interval
+from homma.durations import microseconds
 from homma.topics.latest import SeriesKey
 
 _EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
-_MICROSECOND: Final = timedelta(microseconds=1)
 
 
 @dataclass(slots=True)
@@ -32,6 +32,10 @@ class SeriesWatermarks:
     def __init__(self, watermark_delay: timedelta, idle_timeout: timedelta) -> None:
         self.watermark_delay = watermark_delay
         self._idle_timeout = idle_timeout
+        self._rules = FinalityRules(
+            watermark_delay_us=microseconds(watermark_delay),
+            idle_timeout_us=microseconds(idle_timeout),
+        )
         self.clear()
 
     def clear(self) -> None:
@@ -62,9 +66,9 @@ class SeriesWatermarks:
         if progress is None:
             return None
         idle = timedelta(milliseconds=self._now_ms - progress.timestamp_ms) + self._silence
-        watermark = progress.newest_tick - self.watermark_delay
-        if idle >= self._idle_timeout:
-            watermark += idle
-        watermark_us = pl.lit((watermark - _EPOCH) // _MICROSECOND, pl.Int64)
-        start_us: int = pl.select(interval.floor(watermark_us)).item()
-        return _EPOCH + start_us * _MICROSECOND
+        watermark_us = self._rules.estimated_watermark_us(
+            pl.lit(microseconds(progress.newest_tick - _EPOCH), pl.Int64),
+            pl.lit(microseconds(idle), pl.Int64),
+        )
+        start_us: int = pl.select(open_from_us(interval, watermark_us)).item()
+        return _EPOCH + timedelta(microseconds=start_us)

@@ -1,7 +1,7 @@
-"""The latest candles of a candle topic: the newest record of each key is the current candle.
+"""The latest candles of a candle topic: `topics/precedence.py` decides between their records.
 
-Pure. Records of a partition may be added in any order, so a reader can start with the newest
-records and then go back as far as it needs.
+Pure. Records may be added in any order, so a reader can start with the newest records and then go
+back as far as it needs.
 """
 
 import json
@@ -18,6 +18,7 @@ from typing import Any, Final, Generic, TypeVar
 from homma.core.fields import CANDLE_FIELDS, CandleField, Kind
 from homma.core.series_partitions import SeriesPartitions
 from homma.topics.codec import strip_schema_id
+from homma.topics.precedence import is_newer, is_superseded
 
 #: No tick outside these years is valid, and time can be added to every date between them.
 _FIRST_YEAR: Final = 1970
@@ -112,6 +113,11 @@ class _StoredCandle:
     offset: int
     timestamp_ms: int
     key: bytes | None
+
+    @property
+    def location(self) -> tuple[SeriesKey, datetime]:
+        """The series and the start of the candle."""
+        return self.candle.series, self.candle.start
 
 
 #: The candle comes from the lake, not from a record.
@@ -230,8 +236,12 @@ class LatestCandles:
         self._partitions = SeriesPartitions()
         self._dropped: dict[SeriesKey, datetime] = {}
         self._of_key: dict[bytes, tuple[SeriesKey, datetime]] = {}
-        self._tombstones: dict[bytes, CandleRecord] = {}
         self._is_backfilling = True
+        # Both are needed while records are added that are older than others:
+        #: By key: a tombstone or a record with revision. No older record becomes the candle.
+        self._barriers: dict[bytes, CandleRecord | _StoredCandle] = {}
+        #: Records that a stored candle supersedes, unless something turns up between them.
+        self._superseded: dict[tuple[SeriesKey, datetime], list[_StoredCandle]] = {}
 
     def add(self, record: CandleRecord) -> Candle | DeletedCandle | None:
         """Add a record. Returns the candle that it changed or deleted, or None."""
@@ -243,7 +253,7 @@ class LatestCandles:
         if candle is None:
             self.bad += 1
             return None
-        if self._symbol not in (None, candle.symbol) or self._is_deleted(record):
+        if self._symbol not in (None, candle.symbol) or self._is_behind_barrier(record):
             return None
         return self._store(candle, record)
 
@@ -253,9 +263,10 @@ class LatestCandles:
             self._store(candle, _FROM_LAKE)
 
     def end_backfill(self) -> None:
-        """From now on, every record is newer than all before, so tombstones can be forgotten."""
+        """From now on, every record is newer than all before, so less must be remembered."""
         self._is_backfilling = False
-        self._tombstones.clear()
+        self._barriers.clear()
+        self._superseded.clear()
 
     def _is_outdated(self, record: CandleRecord) -> bool:
         """Whether a newer record of the same key is stored, so the value need not be parsed."""
@@ -263,35 +274,44 @@ class LatestCandles:
         if location is None:
             return False
         stored = self._candles[location[0]][location[1]]
-        return stored.candle.revision is not None and _is_newer(stored, record)
+        return stored.candle.revision is not None and is_newer(stored, record)
 
-    def _is_deleted(self, record: CandleRecord) -> bool:
-        tombstone = self._tombstones.get(record.key or b"")
-        return tombstone is not None and _is_newer(tombstone, record)
+    def _is_behind_barrier(self, record: CandleRecord) -> bool:
+        barrier = self._barriers.get(record.key or b"")
+        return barrier is not None and is_newer(barrier, record)
 
-    def _apply_tombstone(self, record: CandleRecord) -> DeletedCandle | None:
+    def _set_barrier(self, record: CandleRecord | _StoredCandle) -> None:
+        previous = self._barriers.get(record.key or b"")
+        if self._is_backfilling and (previous is None or is_newer(record, previous)):
+            self._barriers[record.key or b""] = record
+
+    def _apply_tombstone(self, record: CandleRecord) -> Candle | DeletedCandle | None:
         key = record.key or b""
-        previous = self._tombstones.get(key)
-        if self._is_backfilling and (previous is None or _is_newer(record, previous)):
-            self._tombstones[key] = record
+        self._set_barrier(record)
         if key not in self._of_key:
             return None
         series, start = self._of_key[key]
         stored = self._candles[series][start]
-        if stored.key != record.key or not _is_newer(record, stored):
+        if stored.key != record.key or not is_newer(record, stored):
             return None
         self._remove(series, start)
-        return DeletedCandle(stored.candle)
+        return self._restore_superseded(stored.location, record) or DeletedCandle(stored.candle)
 
     def _store(self, candle: Candle, record: CandleRecord) -> Candle | None:
-        series, start = self._series.setdefault(candle.series, candle.series), candle.start
+        series = self._series.setdefault(candle.series, candle.series)
         new = _StoredCandle(
-            Candle(series, start, candle.values, self._text(candle)),
+            Candle(series, candle.start, candle.values, self._text(candle)),
             record.partition,
             record.offset,
             record.timestamp_ms,
             record.key,
         )
+        if new.partition != _NO_PARTITION and candle.revision is not None:
+            self._partitions.add(series, new.partition)
+        return self._place(new)
+
+    def _place(self, new: _StoredCandle) -> Candle | None:
+        series, start = new.location
         candles = self._candles.setdefault(series, {})
         old = candles.get(start)
         if old is not None and not self._replaces(new, old):
@@ -300,15 +320,25 @@ class LatestCandles:
             insort(self._starts.setdefault(series, []), start)
         else:
             self._of_key.pop(old.key or b"", None)
-        if new.partition != _NO_PARTITION and candle.revision is not None:
-            self._partitions.add(series, new.partition)
         candles[start] = new
         if new.key is not None:
             self._of_key[new.key] = (series, start)
         # Not for every candle, because it takes some time.
         if len(candles) > 2 * self.keep + 10:
             self._trim(series)
-        return new.candle
+        if new.candle.revision is None:
+            return new.candle
+        return self._restore_superseded(new.location, new) or new.candle
+
+    def _restore_superseded(
+        self, location: tuple[SeriesKey, datetime], authoritative: CandleRecord | _StoredCandle
+    ) -> Candle | None:
+        """Decide again about records that a candle older than `authoritative` superseded."""
+        change = None
+        for record in self._superseded.pop(location, ()):
+            if is_newer(record, authoritative):
+                change = self._place(record) or change
+        return change
 
     def _trim(self, series: SeriesKey) -> None:
         for start in self._starts[series][: -self.keep]:
@@ -323,10 +353,15 @@ class LatestCandles:
 
     def _replaces(self, new: _StoredCandle, old: _StoredCandle) -> bool:
         """Whether `new` replaces `old`. The record of `new` may be the older of the two."""
-        newer, older = (new, old) if _is_newer(new, old) else (old, new)
-        if not _is_superseded(newer, by=older):
+        newer, older = (new, old) if is_newer(new, old) else (old, new)
+        revision, volume = newer.candle.revision, newer.candle.volume
+        if not is_superseded(revision, volume, older.candle.volume):
+            if revision is None and older.candle.revision is not None:
+                self._set_barrier(older)
             return newer is new
         self.superseded += 1
+        if self._is_backfilling:
+            self._superseded.setdefault(newer.location, []).append(newer)
         return older is new
 
     def series(self) -> list[SeriesKey]:
@@ -360,15 +395,3 @@ class LatestCandles:
     def is_split(self, series: SeriesKey) -> bool:
         """Whether a series is split over several partitions, which makes its candles incomplete."""
         return self._partitions.is_split(series)
-
-
-def _is_newer(a: CandleRecord | _StoredCandle, b: CandleRecord | _StoredCandle) -> bool:
-    """Whether record `a` was written after record `b`."""
-    if a.partition == b.partition:
-        return a.offset > b.offset
-    return a.timestamp_ms > b.timestamp_ms
-
-
-def _is_superseded(newer: _StoredCandle, by: _StoredCandle) -> bool:
-    """Whether the newer record is from an engine that lost a part of the candle."""
-    return newer.candle.revision is None and by.candle.volume > newer.candle.volume

@@ -14,6 +14,7 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 from homma.cli.catalog import Catalog
 from homma.cli.comparison import open_lake_and_engine
 from homma.cli.options import with_settings
+from homma.core.finality import FinalityRules
 from homma.core.recompute import Slice
 from homma.durations import microseconds
 from homma.errors import FeedError
@@ -21,7 +22,6 @@ from homma.feed.recorded import ColumnMapping
 from homma.feed.replay import Recording
 from homma.feed.sources import parse_columns, parse_separator
 from homma.lake.audit.backfill import LoadedTicks, initial_state, load
-from homma.lake.audit.correction import CorrectionRules
 from homma.lake.audit.engine import Engine
 from homma.lake.audit.repair import RepairReport, repair
 from homma.lake.audit.verify import Scope
@@ -120,8 +120,9 @@ def _publish_candles(
         lake,
         engine,
         Scope(calendar, price=settings.price, span=loaded.span(calendar)),
-        CorrectionRules(
-            microseconds(settings.watermark_delay), microseconds(settings.allowed_lateness)
+        FinalityRules(
+            watermark_delay_us=microseconds(settings.watermark_delay),
+            allowed_lateness_us=microseconds(settings.allowed_lateness),
         ),
         now_us,
         initial_state=initial_state(engine, topic_id, settings.price, now_us()),

@@ -17,11 +17,11 @@ from homma.cli.comparison import (
     with_range_options,
 )
 from homma.cli.options import with_settings
+from homma.core.finality import FinalityRules
 from homma.core.interval import BY_CODE
 from homma.core.recompute import EventSpan
 from homma.durations import microseconds
 from homma.lake.audit import late
-from homma.lake.audit.correction import CorrectionRules
 from homma.lake.audit.counted_ticks import SeriesFilter
 from homma.lake.audit.repair import RepairReport
 from homma.lake.audit.repair import repair as repair_candles
@@ -72,8 +72,9 @@ def repair(
             span=span,
             max_future_us=microseconds(settings.max_future),
         )
-        rules = CorrectionRules(
-            microseconds(settings.watermark_delay), microseconds(settings.allowed_lateness)
+        rules = FinalityRules(
+            watermark_delay_us=microseconds(settings.watermark_delay),
+            allowed_lateness_us=microseconds(settings.allowed_lateness),
         )
         report = repair_candles(
             lake,

@@ -33,6 +33,7 @@ from homma.lake.table import Table
 from homma.topics.contract import Topics
 from homma.topics.kafka.published_candles import PublishedCandles
 from homma.topics.kafka.reading import Range, Reader
+from homma.topics.precedence import without_tombstones
 from homma.topics.ticks import parse_ticks
 
 # Wait this long for a record: an open transaction ends within its timeout of 10 s.
@@ -133,11 +134,6 @@ def _within(candles: pl.DataFrame, spans: Mapping[str, EventSpan]) -> pl.DataFra
         if span.start_us < span.end_us
     ]
     return candles.filter(pl.any_horizontal(conditions)) if conditions else candles.clear()
-
-
-def without_tombstones(published: pl.DataFrame) -> pl.DataFrame:
-    """The candles without tombstones."""
-    return published.filter(pl.col("volume").is_not_null())
 
 
 @dataclass(slots=True)

@@ -6,26 +6,11 @@ from dataclasses import dataclass, replace
 import polars as pl
 
 from homma.core.candle import order_key_us
-from homma.core.interval import CLOCK, MINUTE_US
+from homma.core.finality import FinalityRules, is_final
+from homma.core.interval import CLOCK
 from homma.core.recompute import EXPECTED, EXPECTED_KEY
 from homma.core.series import NAMES
 from homma.topics.offset_metadata import OffsetMetadata
-
-
-@dataclass(frozen=True, slots=True)
-class CorrectionRules:
-    """Watermark delay and allowed lateness of the engine, in microseconds."""
-
-    watermark_delay_us: int = 2_000_000
-    allowed_lateness_us: int = 600_000_000
-
-    def is_correctable(self, series_us: pl.Expr) -> pl.Expr:
-        """Whether a tick may still change a candle (column end_us), as in core's WindowRules.
-
-        `series_us` is the newest event time of the candle's series.
-        """
-        last_minute_end_us = (pl.col("end_us") + MINUTE_US - 1) // MINUTE_US * MINUTE_US
-        return last_minute_end_us > series_us - self.allowed_lateness_us
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,12 +43,13 @@ def compute_correction(
     table: pl.DataFrame,
     newest_times: pl.DataFrame,
     clock_us: int,
-    rules: CorrectionRules,
+    rules: FinalityRules,
 ) -> Correction:
     """Compute the records that make candles (`keys`, EXPECTED_KEY) as expected.
 
     `records` and `table` have the keys' rows in topics and tables, and `newest_times` (NAMES,
-    newest_us) the newest event times of series. `clock_us` is the partition's clock.
+    newest_us) the newest event times of series. `clock_us` is the partition's clock. `rules` are
+    the engine's.
     """
     candles = expected.join(keys, on=EXPECTED_KEY, how="semi")
     removed = keys.join(expected, on=EXPECTED_KEY, how="anti")
@@ -73,15 +59,12 @@ def compute_correction(
     table_state = table.select(*EXPECTED_KEY, in_table="is_final", table_revision="revision")
     # The timestamp of a month's record is that of the series' newest tick. If unknown, the series
     # counts as dormant: after a restart, its candles are read when its next tick arrives.
-    dormant_ms = (clock_us - rules.allowed_lateness_us) // 1000 - 1
-    series_us = pl.col("series_us")
-    is_final = (
-        pl.col("is_final").fill_null(value=False)
-        | pl.col("in_table").fill_null(value=False)
-        | (pl.col("end_us") <= series_us - rules.watermark_delay_us).fill_null(value=False)
+    dormant_ms = rules.active_from_us(clock_us) // 1000 - 1
+    end_us, series_us = pl.col("end_us"), pl.col("series_us")
+    now_final = is_final(
+        end_us, rules.watermark_us(series_us), pl.col("is_final"), pl.col("in_table")
     )
     last_revision = pl.max_horizontal("revision", "table_revision").fill_null(0)
-    is_correctable = rules.is_correctable(series_us).fill_null(value=True)
     # Candles that a restart does not need get an earlier timestamp than those it does.
     unknown_ms = (
         pl.when(pl.col("interval") == CLOCK.code)
@@ -94,8 +77,8 @@ def compute_correction(
         candles.join(topic_state, on=EXPECTED_KEY, how="left")
         .join(table_state, on=EXPECTED_KEY, how="left")
         .join(newest_times.rename({"newest_us": "series_us"}), on=NAMES, how="left")
-        .with_columns(is_final=is_final)
-        .with_columns(is_needed=~pl.col("is_final") | is_correctable)
+        .with_columns(is_final=now_final)
+        .with_columns(is_needed=rules.may_change(pl.col("is_final"), end_us, series_us))
         .with_columns(
             timestamp_ms=pl.coalesce("timestamp_ms", unknown_ms),
             revision=pl.when("is_final").then(last_revision + 1).otherwise(0).cast(pl.Int32),

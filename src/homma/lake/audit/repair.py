@@ -17,6 +17,7 @@ from typing import Final
 import polars as pl
 
 from homma.core.compare import Tally, wrong_keys
+from homma.core.finality import FinalityRules
 from homma.core.interval import CLOCK
 from homma.core.recompute import EXPECTED, EXPECTED_KEY, Slice, add_ticks
 from homma.core.series import NAMES
@@ -26,11 +27,9 @@ from homma.lake.audit.comparing import (
     UnlandedTicks,
     newest_records,
     unequal_keys,
-    without_tombstones,
 )
 from homma.lake.audit.correction import (
     Correction,
-    CorrectionRules,
     compute_correction,
     newest_event_times,
     updated_metadata,
@@ -45,6 +44,7 @@ from homma.topics.kafka.published_candles import PublishedCandles
 from homma.topics.kafka.writing import Transactions
 from homma.topics.offset_metadata import OffsetMetadata, candle_headers
 from homma.topics.partitioning import partition_of
+from homma.topics.precedence import without_tombstones
 
 log = logging.getLogger("homma.repair")
 
@@ -85,7 +85,7 @@ def repair(
     lake: Lake,
     engine: Engine,
     scope: Scope,
-    rules: CorrectionRules,
+    rules: FinalityRules,
     wall_us: Callable[[], int],
     *,
     keys: Keys = None,
@@ -142,7 +142,7 @@ class Repairer:
         lake: Lake,
         engine: Engine,
         scope: Scope,
-        rules: CorrectionRules,
+        rules: FinalityRules,
         wall_us: Callable[[], int],
         *,
         dry_run: bool,

@@ -12,11 +12,12 @@ from typing import Final
 import polars as pl
 
 from homma.core.calendar import Calendar
+from homma.core.finality import FinalityRules
 from homma.core.interval import CODE
 from homma.core.recompute import EXPECTED, EXPECTED_KEY
 from homma.core.series import NAMES
 from homma.lake.audit.comparing import ROWS, Comparison
-from homma.lake.audit.correction import CorrectionRules, newest_event_times
+from homma.lake.audit.correction import newest_event_times
 from homma.topics.offset_metadata import OffsetMetadata
 
 _NEWEST: Final = pl.Schema([("source", pl.String()), ("symbol", pl.String()), ("us", pl.Int64())])
@@ -30,7 +31,7 @@ class WithheldCandles:
     """
 
     def __init__(
-        self, calendar: Calendar, begin_us: Mapping[str, int], rules: CorrectionRules
+        self, calendar: Calendar, begin_us: Mapping[str, int], rules: FinalityRules
     ) -> None:
         self._calendar = calendar
         self._begin_us = begin_us
@@ -50,7 +51,7 @@ class WithheldCandles:
         withheld = comparison.restrict(self._withheld(comparison.expected, self._begin_us))
         candles = withheld if before is None else before.concat(withheld)
         keys = candles.expected.join(self._newest, on=NAMES).filter(
-            self._rules.is_correctable(pl.col("us"))
+            self._rules.is_correctable(pl.col("end_us"), pl.col("us"))
         )
         self._comparison = candles.restrict(keys.select(EXPECTED_KEY))
 
@@ -86,12 +87,13 @@ class WithheldCandles:
             candles = with_newest.with_columns(
                 interval=pl.lit(interval.code, CODE), start_us=interval.floor(pl.col("event_us"))
             ).with_columns(end_us=interval.next(start))
-            is_correctable = self._rules.is_correctable(pl.col("us")).fill_null(value=True)
-            yield self._withheld(candles.filter(is_correctable), begin_us)
+            # The newest event time is null if the lake has no tick of the series.
+            is_correctable = self._rules.is_correctable(pl.col("end_us"), pl.col("us"))
+            yield self._withheld(candles.filter(is_correctable.fill_null(value=True)), begin_us)
 
 
 def withheld_candles(
-    metadata: Iterable[OffsetMetadata], calendar: Calendar, rules: CorrectionRules
+    metadata: Iterable[OffsetMetadata], calendar: Calendar, rules: FinalityRules
 ) -> WithheldCandles | None:
     """The candles that an engine withholds, still without any; None if it withholds none."""
     begins = [partition.begin for partition in metadata if partition.begin]

@@ -10,8 +10,9 @@ import polars as pl
 from homma.core.series_partitions import SeriesPartitions
 from homma.lake.land import newest, records
 from homma.lake.land.sink import Pending, SourceTopic
-from homma.lake.schema import TICKS
+from homma.lake.schema import CANDLE_KEY, TICKS
 from homma.metrics import Metrics
+from homma.topics import precedence
 from homma.topics.kafka.reading import Message
 
 log = logging.getLogger("homma.land")
@@ -140,7 +141,7 @@ class CandleBuffer:
         return Pending.SOME if self._batches else Pending.NOTHING
 
     def _reduce(self) -> pl.DataFrame:
-        reduced = newest.reduce(pl.concat(self._batches))
+        reduced = precedence.reduce(pl.concat(self._batches), CANDLE_KEY)
         if reduced.superseded:
             self._metrics.count("homma_records_superseded", reduced.superseded, self._interval)
         self._batches, self._height = [reduced.records], reduced.records.height

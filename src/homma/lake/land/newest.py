@@ -1,4 +1,4 @@
-"""Decides which record of a key becomes the candle, column by column. Pure.
+"""Merges records of candles into a table, column by column. Pure.
 
 A frame of records has the table's columns and
 
@@ -6,8 +6,8 @@ A frame of records has the table's columns and
     partition  i32, offset  i64, timestamp_us  i64   of the record in Kafka
     is_authoritative  bool  the record replaces any candle in the table
 
-The newest record of a key is the candle. A record without revision comes from an engine whose state
-may have expired: it never replaces a candle with a larger volume, unless a tombstone came between.
+`topics/precedence.py` decides which record of a key is the candle, and `core/finality.py` when a
+candle is final whose engine does not record it.
 """
 
 from dataclasses import dataclass
@@ -15,9 +15,11 @@ from typing import Final
 
 import polars as pl
 
+from homma.core.finality import FinalityRules, is_final
 from homma.core.interval import Interval
 from homma.core.series import BEFORE_ALL_US, NAMES
 from homma.lake.schema import CANDLE_COLUMNS, CANDLE_KEY, schema_of
+from homma.topics import precedence
 
 ROW: Final = schema_of(CANDLE_COLUMNS)
 RECORD: Final = pl.Schema(
@@ -44,52 +46,6 @@ _KEY: Final = list(CANDLE_KEY)
 
 
 @dataclass(frozen=True, slots=True)
-class FinalityRules:
-    """When a candle without `isFinal` is final; microseconds."""
-
-    interval: Interval
-    watermark_delay_us: int
-    idle_timeout_us: int
-
-
-@dataclass(frozen=True, slots=True)
-class NewestRecords:
-    """The newest record of each key, and the number of superseded records without revision."""
-
-    records: pl.DataFrame
-    superseded: int
-
-
-def reduce(records: pl.DataFrame) -> NewestRecords:
-    """Reduce records to one per key, without knowledge of the table."""
-    volume = pl.when("is_deleted").then(-1).otherwise("volume")
-    is_authoritative = (
-        pl.col("is_authoritative") | pl.col("is_deleted") | pl.col("revision").is_not_null()
-    )
-    last_authoritative = (
-        pl.col("offset").filter(pl.col("is_authoritative")).max().over(_KEY).fill_null(-1)
-    )
-    candidates = (
-        records.with_columns(is_authoritative=is_authoritative, _volume=volume)
-        .sort("offset")
-        .filter(pl.col("offset") >= last_authoritative)
-        .with_columns(_largest=pl.col("_volume").cum_max().over(_KEY))
-    )
-    was_final = pl.col("is_final").fill_null(value=False).cast(pl.UInt8).cum_max().over(_KEY) > 0
-    winners = candidates.filter(pl.col("_volume") == pl.col("_largest")).with_columns(
-        is_final=pl.when(pl.col("is_final").is_null() & was_final)
-        .then(pl.lit(value=True))
-        .otherwise("is_final")
-    )
-    newest = (
-        winners.with_columns(is_authoritative=pl.col("is_authoritative").any().over(_KEY))
-        .unique(_KEY, keep="last", maintain_order=True)
-        .select(RECORD.names())
-    )
-    return NewestRecords(newest, candidates.height - winners.height)
-
-
-@dataclass(frozen=True, slots=True)
 class CandleChange:
     """Changes to a table: all its open rows, new final rows, and keys of final rows to remove.
 
@@ -107,15 +63,16 @@ def merge(
     final_rows: pl.DataFrame,
     records: pl.DataFrame,
     times: pl.DataFrame,
+    interval: Interval,
     rules: FinalityRules,
 ) -> CandleChange:
     """Merge reduced records into a table; `final_rows` are its final rows with the same keys."""
     rows_before = pl.concat([open_rows, final_rows])
     volumes = rows_before.select(*_KEY, table_volume="volume")
     candidates = records.join(volumes, on=_KEY, how="left", maintain_order="left")
-    is_superseded = ~pl.col("is_authoritative") & (
-        pl.col("table_volume") > pl.col("volume")
-    ).fill_null(value=False)
+    is_superseded = precedence.superseded(
+        pl.col("is_authoritative"), pl.col("volume"), pl.col("table_volume")
+    )
     winners = candidates.filter(~is_superseded)
     finals = final_rows.select(*_KEY, was_final=pl.lit(value=True))
     rows = (
@@ -133,7 +90,7 @@ def merge(
         # Without a revision, isFinal is computed: the candle may have become final by now.
         is_final=pl.when(pl.col("revision").is_not_null()).then("is_final")
     )
-    result = with_finality(pl.concat([untouched, rows]), times, rules)
+    result = with_finality(pl.concat([untouched, rows]), times, interval, rules)
     return CandleChange(
         open=result.filter(~pl.col("is_final")),
         final=result.filter("is_final"),
@@ -142,26 +99,21 @@ def merge(
     )
 
 
-def with_finality(rows: pl.DataFrame, times: pl.DataFrame, rules: FinalityRules) -> pl.DataFrame:
-    """Compute null `is_final` by the rule of homma's engine."""
+def with_finality(
+    rows: pl.DataFrame, times: pl.DataFrame, interval: Interval, rules: FinalityRules
+) -> pl.DataFrame:
+    """Compute null `is_final` from the estimated watermarks."""
     if not rows["is_final"].null_count():
         return rows
-    end = rules.interval.next(pl.col("date_time").dt.epoch("us"))
-    silence_us = pl.col("now_us") - pl.col("seen_us")
-    is_idle = silence_us >= rules.idle_timeout_us
-    watermark_us = (
-        pl.col("newest_us")
-        + pl.when(is_idle).then(silence_us).otherwise(0)
-        - rules.watermark_delay_us
-    )
+    end_us = interval.next(pl.col("date_time").dt.epoch("us"))
+    idle_us = pl.col("now_us") - pl.col("seen_us")
+    watermark_us = rules.estimated_watermark_us(pl.col("newest_us"), idle_us)
     # The clock is the partition's, as in the engine: partitions may be far apart.
     now_us = pl.col("seen_us").max().over("partition")
     clocks = times.select(*NAMES, "newest_us", "seen_us", now_us=now_us)
     return (
         rows.join(clocks, on=NAMES, how="left", maintain_order="left")
-        .with_columns(
-            is_final=pl.coalesce("is_final", (watermark_us >= end).fill_null(value=False))
-        )
+        .with_columns(is_final=pl.coalesce("is_final", is_final(end_us, watermark_us)))
         .select(ROW.names())
     )
 

@@ -7,7 +7,7 @@ import polars as pl
 from polars.exceptions import ComputeError
 
 from homma.core.interval import BY_CODE, CLOCK
-from homma.topics import codec
+from homma.topics import codec, precedence
 from homma.topics.contract import Topics
 from homma.topics.formats import format_of_headers
 from homma.topics.kafka.reading import Message, Range, Reader
@@ -68,8 +68,8 @@ class PublishedCandles:
             for topic, messages in by_topic.items():
                 frames.append(self._select(self._read(messages, self._codes[topic])))
             if len(frames) > 100:
-                frames = [_newest(frames)]
-        self._candles = _newest(frames)
+                frames = [precedence.newest(pl.concat(frames), _KEY)]
+        self._candles = precedence.newest(pl.concat(frames), _KEY)
 
     def _note_retention(self, code: str, topic: str, partition: int, available: Range) -> None:
         for batch in self._reader.read(partition, {topic: available}, _IDLE_S):
@@ -116,7 +116,3 @@ def _is_candle(message: Message, code: str) -> bool:
         return not _frame([message], code)["start_us"].has_nulls()
     except ComputeError:
         return False
-
-
-def _newest(frames: list[pl.DataFrame]) -> pl.DataFrame:
-    return pl.concat(frames).unique(_KEY, keep="last", maintain_order=True)

@@ -6,12 +6,13 @@ from typing import Final
 
 import polars as pl
 
+from homma.core.finality import FinalityRules
 from homma.core.series import BEFORE_ALL_US
 from homma.lake.land import newest
 from homma.lake.land.buffers import CandleBatch, CandleBuffer
 from homma.lake.land.iceberg.committing import PreparedCommit
 from homma.lake.land.iceberg.table_sink import SinkContext, TableSink
-from homma.lake.land.newest import CandleChange, FinalityRules
+from homma.lake.land.newest import CandleChange
 from homma.lake.land.sink import Pending, SourceTopic
 from homma.lake.schema import CANDLE_KEY
 from homma.lake.table import Part, Table, Where
@@ -39,7 +40,8 @@ class CandleSink(TableSink):
     ) -> None:
         super().__init__(table, source, context, commit_every_s)
         self._rules = rules
-        self._interval = rules.interval.name
+        assert table.spec.interval is not None
+        self._interval = table.spec.interval
         self._restore()
         self._buffer = CandleBuffer(source, context.metrics, newest.times_of(self._open))
 
@@ -69,7 +71,7 @@ class CandleSink(TableSink):
         """Replace the rows that a batch changes, and all open rows."""
         self._commit(lambda reloaded: self._prepare(batch, reloaded=reloaded), batch.position)
         self._apply(self._change)
-        self._context.metrics.count("homma_candles_landed", batch.count, self._interval)
+        self._context.metrics.count("homma_candles_landed", batch.count, self._interval.name)
         self._maintain_if_due()
 
     def _prepare(self, batch: CandleBatch, *, reloaded: bool) -> PreparedCommit:
@@ -79,7 +81,12 @@ class CandleSink(TableSink):
         reduced = batch.reduced
         final_files = self._read_final_files(reduced)
         change = newest.merge(
-            self._open, self._matching(final_files, reduced), reduced, batch.times, self._rules
+            self._open,
+            self._matching(final_files, reduced),
+            reduced,
+            batch.times,
+            self._interval,
+            self._rules,
         )
         changed_files = [
             (part, rows) for part, rows in final_files if _has_keys(rows, change.removed)
@@ -123,14 +130,14 @@ class CandleSink(TableSink):
             log.warning(
                 "ignored a record without revision and with a smaller volume: %s candle of "
                 "%s:%s at %s; see `homma repair`",
-                self._interval,
+                self._interval.name,
                 row["source"],
                 row["symbol"],
                 row["date_time"].isoformat(),
             )
         if change.retained.height:
             self._context.metrics.count(
-                "homma_records_superseded", change.retained.height, self._interval
+                "homma_records_superseded", change.retained.height, self._interval.name
             )
 
 

@@ -6,6 +6,7 @@ from datetime import timedelta
 from functools import partial
 from typing import Final
 
+from homma.core.finality import FinalityRules
 from homma.core.interval import Interval
 from homma.durations import microseconds
 from homma.failpoint import OnStep
@@ -13,7 +14,6 @@ from homma.lake.land.iceberg.candle_sink import CandleSink
 from homma.lake.land.iceberg.committing import Committer, RetryPolicy
 from homma.lake.land.iceberg.table_sink import SinkContext, no_offsets
 from homma.lake.land.iceberg.tick_sink import TickSink
-from homma.lake.land.newest import FinalityRules
 from homma.lake.land.sink import SinkFactory, SourceTopic
 from homma.lake.schema import TICKS, TableSpec, candle_table
 from homma.lake.table import Lake, Table
@@ -80,7 +80,8 @@ def _open_sink(
         return None
     every_s = commit_interval(interval, settings.commit_every).total_seconds()
     rules = FinalityRules(
-        interval, microseconds(settings.watermark_delay), microseconds(settings.idle_timeout)
+        watermark_delay_us=microseconds(settings.watermark_delay),
+        idle_timeout_us=microseconds(settings.idle_timeout),
     )
     return CandleSink(table, source, context, every_s, rules)
 
