@@ -2,6 +2,7 @@
 
 import type { Quote } from "./api";
 import { changeText, decimalsOf, priceText } from "./format";
+import type { Series } from "./state";
 import { matchingNames } from "./typing";
 
 const SVG = "http://www.w3.org/2000/svg";
@@ -41,8 +42,11 @@ export class Market {
     });
   }
 
-  show(quotes: readonly Quote[], symbol: Quote["symbol"], source: Quote["source"]): void {
-    const sorted = [...quotes].sort((a, b) => (name(a) < name(b) ? -1 : 1));
+  /** Show the quotes in the order of `order`. */
+  show(quotes: readonly Quote[], order: readonly Series[], shown: Series): void {
+    const positions = new Map(order.map((series, at) => [name(series), at]));
+    const position = (quote: Quote) => positions.get(name(quote)) ?? order.length;
+    const sorted = [...quotes].sort((a, b) => position(a) - position(b));
     const known = new Set(sorted.map(name));
     for (const [key, row] of this.#rows) {
       if (!known.has(key)) {
@@ -53,7 +57,7 @@ export class Market {
     let previous: Element | null = null;
     for (const quote of sorted) {
       const row = this.#rows.get(name(quote)) ?? this.#createRow(quote);
-      this.#fill(row, quote, quote.symbol === symbol && quote.source === source);
+      this.#fill(row, quote, name(quote) === name(shown));
       const next: Element | null = previous ? previous.nextElementSibling : this.list.firstElementChild;
       if (next !== row.item) this.list.insertBefore(row.item, next);
       previous = row.item;
@@ -109,6 +113,6 @@ export class Market {
   }
 }
 
-function name(quote: Quote): string {
-  return `${quote.symbol} ${quote.source}`;
+function name({ symbol, source }: Series): string {
+  return `${symbol} ${source}`;
 }
