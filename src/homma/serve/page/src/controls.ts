@@ -29,6 +29,8 @@ export class Controls {
   readonly #source: Combobox;
   readonly #compare: Menu;
   readonly #studies: Menu;
+  /** The studies of the menu: a study of another length stays when it is no longer shown. */
+  #offered: readonly string[] = OFFERED;
   #state: State | undefined;
 
   constructor(private readonly actions: ControlActions) {
@@ -79,8 +81,8 @@ export class Controls {
     byId("market-switch").setAttribute("aria-expanded", String(this.actions.isMarketShown()));
     showChoices("compare-list", sources.filter((source) => source !== state.source), state.compare);
     if (byId("compare-list").children.length === 0) byId("compare-list").append(noOtherSource());
-    const offered = [...new Set([...OFFERED, ...state.studies])];
-    showChoices("studies-list", offered, state.studies, (code) => Study.of(code)?.name ?? code);
+    this.#offered = [...new Set([...this.#offered, ...state.studies])];
+    showChoices("studies-list", this.#offered, state.studies, (code) => Study.of(code)?.name ?? code);
     for (const box of byId("studies-list").querySelectorAll("input")) {
       box.disabled = !box.checked && state.studies.length >= MAX_STUDIES;
     }

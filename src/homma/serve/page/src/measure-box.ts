@@ -57,7 +57,8 @@ interface Place {
 function place({ chart, series }: SeriesAttachedParameter<Time>, point: Point): Place | undefined {
   const x = chart.timeScale().timeToCoordinate(point.time as Time);
   const y = series.priceToCoordinate(point.price);
-  return x === null || y === null ? undefined : { x, y };
+  // The middle of a pixel, so that thin lines are sharp.
+  return x === null || y === null ? undefined : { x: Math.round(x) + 0.5, y: Math.round(y) + 0.5 };
 }
 
 function drawArea(context: CanvasRenderingContext2D, from: Place, to: Place, { colours }: Box): void {
@@ -76,8 +77,8 @@ function drawLabel(
   const width = Math.max(...box.texts.map((text) => context.measureText(text).width)) + 2 * PADDING_PX;
   const height = box.texts.length * LINE_PX + PADDING_PX;
   const wanted = to.y > from.y ? to.y + GAP_PX : to.y - GAP_PX - height;
-  const top = Math.max(0, Math.min(size.height - height, wanted));
-  const left = Math.max(0, Math.min(size.width - width, (from.x + to.x - width) / 2));
+  const top = Math.round(Math.max(0, Math.min(size.height - height, wanted))) + 0.5;
+  const left = Math.round(Math.max(0, Math.min(size.width - width, (from.x + to.x - width) / 2))) + 0.5;
   context.fillStyle = box.colours.back;
   context.fillRect(left, top, width, height);
   context.strokeStyle = box.colours.line;
