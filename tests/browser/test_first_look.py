@@ -68,7 +68,7 @@ def test_going_back_leads_to_the_interval_seen_there(page: ChartPage) -> None:
 
 
 @pytest.mark.parametrize("interval", ["m1", "h1", "D1"])
-@pytest.mark.parametrize(("width", "fewest"), [(1600, 145), (390, 110)])
+@pytest.mark.parametrize(("width", "fewest"), [(1600, 145), (390, 100)])
 def test_it_shows_about_150_candles(
     page: ChartPage, interval: str, width: int, fewest: int
 ) -> None:

@@ -45,7 +45,7 @@ export interface ChartListener {
 const DECIMALS_FROM = 500;
 /** The page opens with this many candles in view, or fewer if they would become too thin. */
 const CANDLES_IN_VIEW = 150;
-const MIN_SPACING_PX = 2.6;
+const MIN_SPACING_PX = 3;
 /** A few candles do not fill the chart: they would become too wide. */
 const MIN_IN_VIEW = 15;
 /** Free space to the right of the newest candle, as a share of the candles in view. */
