@@ -5,7 +5,7 @@ import { byId } from "./controls";
 import type { Candle } from "./fields";
 import { decimalsOf, priceText } from "./format";
 import { Menu } from "./menu";
-import type { Series } from "./state";
+import { seriesName, type Series } from "./state";
 
 export interface AlertListener {
   /** The price to start from when an alert is set. */
@@ -58,7 +58,7 @@ export class AlertPanel {
       const decimals = decimalsOf([price, candle.close]);
       const [alert, now] = [price, candle.close].map((value) => priceText(value, decimals));
       this.#report(`${series.symbol} from ${series.source} has reached ${alert}. It is now at ${now}.`);
-      if (series.symbol === this.#series.symbol && series.source === this.#series.source) this.show(series);
+      if (seriesName(series) === seriesName(this.#series)) this.show(series);
     }
   }
 

@@ -17,7 +17,7 @@ import { Measuring } from "./measuring";
 import { followOverview } from "./overview";
 import { ranked, type ActiveSeries } from "./ranking";
 import { fileName, pngOf, save } from "./save";
-import { DEFAULTS, fitted, fromUrl, sameCandles, toUrl, type Series, type State } from "./state";
+import { DEFAULTS, fitted, fromUrl, sameCandles, seriesName, toUrl, type Series, type State } from "./state";
 import { browserStorage, remember } from "./storage";
 import { StudyLines } from "./study-lines";
 import { onSystemChange, timeZoneOf, applyTheme } from "./theme";
@@ -307,18 +307,18 @@ export class App {
   }
 
   async #showQuotes(quotes: readonly api.Quote[], interval: string): Promise<void> {
-    const shown = this.#shown();
-    const isShown = ({ source, symbol }: Series) => source === shown.source && symbol === shown.symbol;
-    const isKnown = (quote: Series) =>
-      this.#series.some(({ source, symbol }) => source === quote.source && symbol === quote.symbol);
-    if (!quotes.every(isKnown)) {
+    const known = new Set(this.#series.map(seriesName));
+    if (!quotes.every((quote) => known.has(seriesName(quote)))) {
       this.#series = ranked(await api.series().catch(() => this.#series));
       this.#goTo(this.#state);
     }
     this.#market.show(quotes, this.#series, this.#state);
     this.#showFeed(stoppedText(quotes, this.#state));
     // The stream is ahead of the quotes of the series that it follows.
-    for (const quote of quotes) if (!isShown(quote)) this.#alertPanel.see(quote, interval, quote.candle);
+    const shown = seriesName(this.#shown());
+    for (const quote of quotes) {
+      if (seriesName(quote) !== shown) this.#alertPanel.see(quote, interval, quote.candle);
+    }
   }
 
   #showFeed(text: string): void {

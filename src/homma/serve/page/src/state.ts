@@ -25,6 +25,11 @@ export interface Series {
   readonly symbol: string;
 }
 
+/** The name of a series in lists, by which it can be found. */
+export function seriesName({ symbol, source }: Series): string {
+  return `${symbol} ${source}`;
+}
+
 export const DEFAULTS: State = {
   symbol: "",
   source: "",
