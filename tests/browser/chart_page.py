@@ -1,5 +1,6 @@
 """The chart page in a browser: what it shows, and its error messages."""
 
+from pathlib import Path
 from typing import Any
 
 from playwright.sync_api import ConsoleMessage, Page, Request
@@ -41,6 +42,16 @@ class ChartPage:
         """The number of pixels of the chart that have this color."""
         count: int = self.page.evaluate(_PIXELS, colour)
         return count
+
+    def violations(self) -> list[str]:
+        """What axe-core finds wrong with the accessibility of the page as it is now."""
+        axe = Path("src/homma/serve/page/node_modules/axe-core/axe.min.js").read_text()
+        self.page.evaluate(axe)
+        return [
+            f"{violation['id']}: {node['target']} {node['failureSummary']}"
+            for violation in self.page.evaluate("axe.run()")["violations"]
+            for node in violation["nodes"]
+        ]
 
     def _on_console(self, message: ConsoleMessage) -> None:
         if message.type in ("error", "warning"):

@@ -59,14 +59,23 @@ def test_before_the_first_tick(context: BrowserContext) -> None:
     with running(server) as address:
         chart = ChartPage(context.new_page(), address)
         chart.page.goto(address)
-        expect(chart.page.locator("#notice")).to_have_text("Waiting for the first candle.")
+        empty = chart.page.locator("#empty")
+        expect(empty).to_contain_text("No ticks yet")
+        expect(empty.locator("code").first).to_have_text("homma generate")
+        expect(empty.locator("code").nth(1)).to_have_text("homma replay ticks.parquet")
+        expect(chart.page.locator("#notice")).to_be_hidden()
+        assert chart.violations() == []
         change = server.market.live.add("m1", RecordSequence().record(close=1.25))
         assert change is not None
         server.streams.events.add_change("m1", change)
         server.streams.notify()
         chart.wait("homma.drawn.candles.length === 1")
-        expect(chart.page.locator("#notice")).to_be_hidden()
+        expect(empty).to_be_hidden()
         expect(chart.page.locator("#link")).to_have_text("Live")
+        # The series is known, but has no candle of this interval yet.
+        chart.page.get_by_label("1 hour", exact=True).check(force=True)
+        expect(chart.page.locator("#notice")).to_have_text("Waiting for the first candle.")
+        expect(empty).to_be_hidden()
         assert chart.messages == []
         chart.page.close()
 
@@ -204,7 +213,17 @@ def test_keyboard_only(chart: ChartPage) -> None:
         reached.add(
             chart.page.evaluate("document.activeElement.id || document.activeElement.tagName")
         )
-    assert {"symbol", "source", "csv", "png", "zone", "theme", "market-switch", "chart"} <= reached
+    assert {
+        "symbol",
+        "source",
+        "measure",
+        "csv",
+        "png",
+        "zone",
+        "theme",
+        "market-switch",
+        "chart",
+    } <= reached
 
 
 def test_sources_can_be_compared(chart: ChartPage, site: Site) -> None:
@@ -268,15 +287,7 @@ def test_the_market_overview_lists_all_series(chart: ChartPage) -> None:
 @pytest.mark.parametrize("theme", ["dark", "light"])
 def test_the_page_is_accessible(chart: ChartPage, theme: str) -> None:
     chart.open(f"?symbol=BNBUSD&source=SOURCE_1&compare=SOURCE_2&theme={theme}")
-    axe = Path("src/homma/serve/page/node_modules/axe-core/axe.min.js").read_text()
-    chart.page.evaluate(axe)
-    result = chart.page.evaluate("axe.run()")
-    violations = [
-        f"{v['id']}: {node['target']} {node['failureSummary']}"
-        for v in result["violations"]
-        for node in v["nodes"]
-    ]
-    assert violations == []
+    assert chart.violations() == []
 
 
 @pytest.mark.parametrize(("width", "height"), [(390, 844), (1600, 900)])
@@ -288,8 +299,8 @@ def test_the_page_fits_phones_and_wide_screens(chart: ChartPage, width: int, hei
     assert box is not None
     assert box["width"] >= min(390, width - 320)
     assert box["height"] > height / 2
-    for control in ("#symbol", "#source", "#csv", "#png", "#zone", "#theme", "#market-switch"):
-        expect(chart.page.locator(control)).to_be_in_viewport(ratio=1)
+    for control in ("symbol", "source", "measure", "csv", "png", "zone", "theme", "market-switch"):
+        expect(chart.page.locator(f"#{control}")).to_be_in_viewport(ratio=1)
     last = chart.page.locator("#intervals label").last
     last.scroll_into_view_if_needed()
     expect(last).to_be_in_viewport(ratio=1)

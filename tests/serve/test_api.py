@@ -12,7 +12,9 @@ from homma.core.calendar import DEFAULT_CALENDAR
 from homma.serve.http.api import ARROW
 from homma.serve.http.app import Server
 from homma.serve.http.openapi import document
+from homma.topics.latest import CandleRecord
 from tests.support.serving import (
+    NOW,
     RecordSequence,
     get_candles,
     make_server,
@@ -142,6 +144,28 @@ def test_overview(address: str) -> None:
     assert overview["series"][0]["closes"] == [118.0, 119.0]
     assert overview["series"][0]["candle"]["close"] == 119.0
     assert get(address, "/api/overview", closes=0).json()["series"][1]["closes"] == []
+
+
+def test_the_most_active_series_can_be_told(address: str) -> None:
+    series = get(address, "/api/series").json()["series"]
+    # The newest candle starts at 14:31, and 27 candles of S start at 13:31 or later.
+    assert [(s["symbol"], s["source"], s["recentTicks"]) for s in series] == [
+        ("A", "S", 81),
+        ("A", "T", 3),
+    ]
+
+
+def test_how_long_a_series_has_been_silent() -> None:
+    app, now_ms = make_server(), int(NOW.timestamp() * 1000)
+    record = RecordSequence().record()
+    for interval, written_ms in (("m1", now_ms - 90_000), ("m1", now_ms - 95_000), ("h1", now_ms)):
+        key = f"{record.key!r} {written_ms}".encode()
+        app.market.live.add(interval, CandleRecord(0, written_ms, written_ms, key, record.value))
+    app.market.is_ready = True
+    with running(app) as address:
+        for interval in ("m1", "h1"):
+            [series] = get(address, "/api/overview", interval=interval).json()["series"]
+            assert series["silenceMs"] == 90_000
 
 
 def test_a_stream_continues_from_an_answer(address: str, server: Server) -> None:

@@ -55,7 +55,7 @@ def test_every_interval_has_the_engines_candles(pipeline: Pipeline) -> None:
             assert sum(candle["volume"] for candle in candles) == 30
         assert [c["close"] for c in get_candles(address)] == [10.0 + n for n in range(30)]
         assert httpx.get(f"{address}/api/series").json() == {
-            "series": [{"source": "S", "symbol": "A"}]
+            "series": [{"source": "S", "symbol": "A", "recentTicks": 30}]
         }
 
 

@@ -29,6 +29,8 @@ EARLIEST: Final = datetime(1, 1, 1, tzinfo=UTC)
 #: Deleted candles to remember, as the lake may still have them.
 _MAX_DELETED: Final = 10_000
 _MICROSECOND: Final = timedelta(microseconds=1)
+#: How far back from the newest candle the ticks of a series count as recent.
+_RECENT: Final = timedelta(hours=1)
 LiveChange = Candle | DeletedCandle
 
 
@@ -54,6 +56,7 @@ class Live:
 
     def __init__(self, calendar: Calendar, keep: int, watermarks: SeriesWatermarks) -> None:
         self.calendar = calendar
+        self._shortest = calendar.codes[0]
         self.keep = keep
         #: Watermarks of series whose engine does not record which candles are final.
         self.watermarks = watermarks
@@ -66,6 +69,7 @@ class Live:
         self._latest = {
             code: LatestCandles(self.keep, text=candle_body) for code in self.calendar.codes
         }
+        self._written_ms: dict[SeriesKey, int] = {}
         self._complete_from: dict[tuple[str, SeriesKey], datetime] = {}
         self._deleted: dict[tuple[str, SeriesKey, datetime], None] = {}
         self.watermarks.clear()
@@ -77,6 +81,9 @@ class Live:
             self._apply_tombstone(interval, change, record.key)
         elif isinstance(change, Candle):
             self._deleted.pop((interval, change.series, change.start), None)
+            if interval == self._shortest:
+                written_ms = max(record.timestamp_ms, self._written_ms.get(change.series, 0))
+                self._written_ms[change.series] = written_ms
             if change.is_final is None:
                 tick = newest_tick_time(record.value) or change.start
                 self.watermarks.observe(change.series, tick, record.timestamp_ms)
@@ -109,6 +116,30 @@ class Live:
     def series_of_interval(self, interval: str) -> list[SeriesKey]:
         """All series that have candles of one interval, sorted by symbol and source."""
         return self._latest[interval].series()
+
+    def recent_ticks(self) -> dict[SeriesKey, int]:
+        """The number of ticks of each series in the hour before the newest candle of all series.
+
+        Series without a candle in that hour are left out.
+        """
+        latest = self._latest[self._shortest]
+        newest = {series: latest.before(series, None, 1) for series in latest.series()}
+        since = max((c.start for candles in newest.values() for c in candles), default=EARLIEST)
+        since = max(since, EARLIEST + _RECENT) - _RECENT
+        return {
+            series: sum(candle.tick_count for candle in latest.between(series, since, None))
+            for series, candles in newest.items()
+            if candles[0].start >= since
+        }
+
+    def silence_ms(self, series: SeriesKey, now: datetime) -> int | None:
+        """How long ago a candle of the series was last written, by Kafka's time.
+
+        Only the shortest interval counts: longer candles become final long after their last tick.
+        None if memory has no record of the series.
+        """
+        written_ms = self._written_ms.get(series)
+        return None if written_ms is None else max(0, int(now.timestamp() * 1000) - written_ms)
 
     def split_series(self) -> list[SeriesKey]:
         """Series in several partitions, whose candles are incomplete."""

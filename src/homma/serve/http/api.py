@@ -40,9 +40,13 @@ class Api:
     async def series(self, request: Request) -> Response:
         """All series."""
         read_query(request, ())
-        split_series = self._market.split_series
+        split_series, recent_ticks = self._market.split_series, self._live.recent_ticks()
         rows = [
-            {"source": source, "symbol": symbol}
+            {
+                "source": source,
+                "symbol": symbol,
+                "recentTicks": recent_ticks.get((source, symbol), 0),
+            }
             | ({"split": True} if (source, symbol) in split_series else {})
             for source, symbol in self._live.series()
         ]
@@ -101,12 +105,14 @@ class Api:
         query = read_query(request, self._parameters.overview)
         interval, count = query["interval"].code, query["closes"]
         event_id = self._event_id()
-        rows = []
+        rows, now = [], self._clock()
         for series in self._live.series_of_interval(interval):
             newest = self._live.newest(interval, series, max(1, count))
             closes = wire.compact([c.close for c in newest[-count:]] if count else [])
             start = wire.object_start(interval, series)
-            rows.append(start + b',"candle":{' + newest[-1].text + b',"closes":' + closes + b"}")
+            silence = wire.compact(self._live.silence_ms(series, now))
+            start += b',"silenceMs":' + silence + b',"candle":{'
+            rows.append(start + newest[-1].text + b',"closes":' + closes + b"}")
         content = b'{"interval":"%b","series":[%b]}' % (interval.encode(), b",".join(rows))
         return _cacheable(request, content, "application/json", event_id, closed=False)
 

@@ -44,6 +44,13 @@ _CANDLE: Final[Document] = {
 }
 
 
+_SILENCE: Final[Document] = {
+    "type": ["integer", "null"],
+    "description": "Milliseconds since a candle of the series was last written to Kafka. null: "
+    "memory has no record of the series.",
+}
+
+
 def _object(properties: Document, optional: Sequence[str] = ()) -> Document:
     required = [name for name in properties if name not in optional]
     return {"type": "object", "properties": properties, "required": required}
@@ -77,6 +84,10 @@ def _schemas(codes: Sequence[str]) -> Document:
             {
                 "source": _TEXT,
                 "symbol": _TEXT,
+                "recentTicks": {
+                    "type": "integer",
+                    "description": "ticks in the hour before the newest candle of all series",
+                },
                 "split": {
                     "type": "boolean",
                     "description": "true if several partitions have it: its candles are incomplete",
@@ -89,7 +100,14 @@ def _schemas(codes: Sequence[str]) -> Document:
             {
                 "interval": code,
                 "series": _array(
-                    _object({**key, "candle": _ref("Candle"), "closes": _array(_NUMBER)})
+                    _object(
+                        {
+                            **key,
+                            "silenceMs": _SILENCE,
+                            "candle": _ref("Candle"),
+                            "closes": _array(_NUMBER),
+                        }
+                    )
                 ),
             }
         ),

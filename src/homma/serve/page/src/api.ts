@@ -1,6 +1,7 @@
 /** Requests to the server. URLs are relative, as the page may be served below any path. */
 
 import type { Candle } from "./fields";
+import type { ActiveSeries } from "./ranking";
 import type { Series } from "./state";
 
 export interface Interval {
@@ -10,6 +11,8 @@ export interface Interval {
 
 /** The newest candle of a series, and its last closes. */
 export interface Quote extends Series {
+  /** How long ago the server's newest tick of the series arrived; null if that is unknown. */
+  readonly silenceMs: number | null;
   readonly candle: Candle;
   readonly closes: readonly number[];
 }
@@ -35,8 +38,8 @@ async function reason(answer: Response): Promise<string> {
   return problem.detail ?? problem.title ?? `the server answered ${answer.status}`;
 }
 
-export async function series(): Promise<readonly Series[]> {
-  return (await getJson<{ series: Series[] }>("api/series")).series;
+export async function series(): Promise<readonly ActiveSeries[]> {
+  return (await getJson<{ series: ActiveSeries[] }>("api/series")).series;
 }
 
 export function intervals(): Promise<readonly Interval[]> {

@@ -1,45 +1,65 @@
 /** Connects the state with the chart, the controls and the server. */
 
+import { AlertPanel } from "./alert-panel";
+import { Alerts } from "./alerts";
 import * as api from "./api";
-import { Chart, type Colours } from "./chart";
+import { Chart, closeOf, type Colours } from "./chart";
 import { ChartData } from "./chart-data";
 import { Controls, byId } from "./controls";
 import { csv } from "./csv";
-import { instantText } from "./format";
+import { stoppedText } from "./feed";
+import { decimalsOf, instantText, priceText } from "./format";
 import { Legend, spoken, type View } from "./legend";
 import { Live, type DeletedCandle, type Link, type LiveCandle } from "./live";
 import { Market } from "./market";
+import { measurementTexts, type Measurement } from "./measure";
+import { Measuring } from "./measuring";
+import { followOverview } from "./overview";
+import { ranked, type ActiveSeries } from "./ranking";
 import { fileName, pngOf, save } from "./save";
-import { DEFAULTS, fitted, fromUrl, sameCandles, toUrl, type Series, type State } from "./state";
+import { DEFAULTS, fitted, fromUrl, sameCandles, seriesName, toUrl, type Series, type State } from "./state";
+import { browserStorage, remember } from "./storage";
+import { StudyLines } from "./study-lines";
 import { onSystemChange, timeZoneOf, applyTheme } from "./theme";
 
-const OVERVIEW_MS = 2_000;
 const RETRY_MS = 2_000;
 /** Older candles are loaded when fewer than this are left of the visible range. */
 const LOAD_OLDER_BELOW = 100;
+const LAST_INTERVAL = "homma.interval";
+const WAITING = "Waiting for the first candle.";
 /** Above this width the market overview is shown next to the chart, unless it is hidden. */
 const wide = matchMedia("(min-width: 1100px)");
 
 export class App {
   onTokenRequired: () => void = () => undefined;
   #state: State = DEFAULTS;
-  #series: readonly Series[] = [];
+  /** All series, in the order of lists. */
+  #series: readonly ActiveSeries[] = [];
   #codes: readonly string[] = [];
   #data = new ChartData("", "", []);
+  #isLoaded = false;
   #link: Link = "connecting";
   #crosshairTime: number | undefined;
+  /** The crosshair was moved by the keyboard. */
+  #isStepping = false;
   #colours: Colours;
   readonly #chart: Chart;
   readonly #controls: Controls;
   readonly #legend = new Legend(byId("legend"));
   readonly #market: Market;
   readonly #live: Live;
+  readonly #storage = browserStorage();
+  readonly #alerts = new Alerts(this.#storage);
+  readonly #alertPanel: AlertPanel;
+  readonly #measuring: Measuring;
+  readonly #studies = new StudyLines();
 
   constructor() {
     this.#colours = applyTheme(fromUrl(location.search, []).theme);
     this.#chart = new Chart(byId("chart"), this.#style(), {
       pointed: (time) => {
         this.#crosshairTime = time;
+        this.#isStepping = false;
         this.#showLegend();
       },
       scrolled: (candlesBefore) => {
@@ -50,6 +70,8 @@ export class App {
       set: (change) => this.set(change),
       csv: () => this.#saveCsv(),
       png: () => void this.#savePng(),
+      measure: () => this.#measure(),
+      alerts: () => this.#alertPanel.open(),
       isMarketShown: () => this.#isMarketShown(),
     });
     this.#market = new Market(
@@ -63,8 +85,23 @@ export class App {
       missed: () => void this.#reload(),
       link: (link) => this.#showLink(link),
     });
-    byId("chart").addEventListener("keydown", (event) => this.#key(event));
-    addEventListener("popstate", () => this.#goTo(fromUrl(location.search, this.#codes)));
+    this.#measuring = new Measuring(byId("chart"), byId("measure"), this.#chart, {
+      bars: (from, to) => this.#data.main.indexOf(to.time) - this.#data.main.indexOf(from.time),
+      changed: (measurement) => this.#speakMeasurement(measurement),
+    });
+    this.#alertPanel = new AlertPanel(this.#alerts, {
+      suggestion: () => (this.#stepped() ?? this.#data.main.newest)?.close,
+      text: (price) => priceText(price, Math.max(this.#chart.decimals, decimalsOf([price]))),
+      changed: (prices) => this.#chart.showAlerts(prices),
+    });
+    byId("chart").addEventListener("click", (event) => {
+      const price = event.altKey ? this.#chart.pointAt(event)?.price : undefined;
+      if (price !== undefined) this.#alertPanel.set(price);
+    });
+    document.addEventListener("keydown", (event) => this.#key(event));
+    addEventListener("popstate", ({ state }: PopStateEvent) => {
+      this.#goTo(state === null ? this.#addressed() : { ...DEFAULTS, ...(state as Partial<State>) });
+    });
     onSystemChange(() => this.#applyStyle());
     wide.addEventListener("change", () => this.#applyStyle());
   }
@@ -72,17 +109,22 @@ export class App {
   async start(): Promise<void> {
     const [intervals, series] = await Promise.all([api.intervals(), api.series()]);
     this.#codes = intervals.map(({ code }) => code);
-    this.#series = series;
+    this.#series = ranked(series);
     this.#controls.intervals(intervals);
-    this.#goTo(fromUrl(location.search, this.#codes));
-    byId("chart").focus();
-    void this.#overview();
+    this.#goTo(this.#addressed());
+    // An address that leaves something out means another view later: the history has this one.
+    history.replaceState(this.#state, "");
+    void followOverview({
+      // An alert has to be noticed in a hidden page, too.
+      interval: () => (!document.hidden || this.#alerts.any ? this.#state.interval : undefined),
+      quotes: (quotes, interval) => this.#showQuotes(quotes, interval),
+    });
   }
 
   /** Change the state, and add it to the browser's history. */
   set(change: Partial<State>): void {
     const state = fitted({ ...this.#state, ...change }, this.#series);
-    history.pushState(null, "", toUrl(state, this.#codes) || location.pathname);
+    history.pushState(state, "", toUrl(state, this.#codes) || location.pathname);
     this.#goTo(state);
   }
 
@@ -96,13 +138,24 @@ export class App {
       get drawn() { return app.#chart.data(); },
       get seen() { return app.#chart.visibleRange(); },
       get colours() { return app.#colours; },
+      get measurement() { return app.#measuring.measurement; },
     });
+  }
+
+  #addressed(): State {
+    return fromUrl(location.search, this.#codes, this.#storage.getItem(LAST_INTERVAL));
+  }
+
+  /** The candle to which the keyboard has moved. */
+  #stepped() {
+    return this.#isStepping && this.#crosshairTime !== undefined ? this.#data.main.at(this.#crosshairTime) : undefined;
   }
 
   #goTo(requested: State): void {
     const state = fitted(requested, this.#series);
     const hasSameCandles = sameCandles(state, this.#state);
     this.#state = state;
+    remember(this.#storage, LAST_INTERVAL, state.interval);
     this.#applyStyle();
     // Without a series, there is nothing to open yet.
     if (!hasSameCandles && state.symbol !== "") void this.#open();
@@ -128,14 +181,19 @@ export class App {
     const { symbol, source, interval, compare } = this.#state;
     const data = new ChartData(symbol, interval, [source, ...compare]);
     this.#data = data;
+    this.#isLoaded = false;
     this.#crosshairTime = undefined;
+    this.#measuring.clear();
+    this.#alertPanel.show({ symbol, source });
     document.title = `${symbol} ${interval} · homma`;
     // Follow changes before loading, so that no change is missed in between.
     this.#live.follow(interval, data.sources.map((name) => ({ source: name, symbol })));
     await this.#tryRequest(() => data.loadNewest());
     if (data !== this.#data) return;
+    this.#isLoaded = true;
+    this.#seeNewest();
     this.#draw();
-    this.#chart.toNewest();
+    this.#chart.toNewest(data.main);
     performance.mark("homma:drawn");
   }
 
@@ -148,7 +206,18 @@ export class App {
   async #reload(): Promise<void> {
     const data = this.#data;
     await this.#tryRequest(() => data.reload());
-    if (data === this.#data) this.#draw();
+    if (data !== this.#data) return;
+    this.#seeNewest();
+    this.#draw();
+  }
+
+  #seeNewest(): void {
+    const { main, interval } = this.#data;
+    if (main.newest !== undefined) this.#alertPanel.see(this.#shown(), interval, main.newest);
+  }
+
+  #shown(): Series {
+    return { symbol: this.#data.symbol, source: this.#data.sources[0] ?? "" };
   }
 
   #update(candle: LiveCandle): void {
@@ -157,11 +226,23 @@ export class App {
     const at = data.sources.indexOf(candle.source);
     const change = data.put(candle.source, candle);
     if (change === undefined) return;
+    if (at === 0) this.#alertPanel.see(candle, candle.interval, candle);
     const drawn = at === 0
       ? this.#chart.change(data.main, candle, change)
-      : this.#chart.changeLine(at - 1, candle, change);
-    if (drawn) this.#showLegend();
-    else this.#draw();
+      : this.#chart.changeOther(at - 1, candle, change);
+    if (!drawn) return this.#draw();
+    if (at === 0) this.#updateStudies(data.main.indexOf(candle.time));
+    this.#showLegend();
+  }
+
+  /** Redraw the studies from the changed candle on. */
+  #updateStudies(from: number): void {
+    const { all } = this.#data.main;
+    this.#studies.compute(all, from);
+    if (from < all.length - 1) return this.#chart.drawStudies(this.#studies.lines(all, this.#colours.studies));
+    for (const [i, point] of this.#studies.newest(all).entries()) {
+      if (point !== undefined) this.#chart.changeStudy(i, point);
+    }
   }
 
   #delete({ source, symbol, interval, time }: DeletedCandle): void {
@@ -171,26 +252,34 @@ export class App {
   }
 
   #draw(): void {
-    this.#chart.draw(this.#data.main, this.#data.others);
+    const { main } = this.#data;
+    const others = this.#others().map(({ candles, colour }) => ({ colour, points: candles.all.map(closeOf) }));
+    this.#studies.choose(this.#state.studies, main.all);
+    this.#chart.draw(main, others, this.#studies.lines(main.all, this.#colours.studies));
     this.#showLegend();
   }
 
-  #view(): View {
+  #others(): View["others"] {
     const { lines, text } = this.#colours;
-    const others = this.#data.sources.slice(1).map((source, i) => ({
+    return this.#data.sources.slice(1).map((source, i) => ({
       source, candles: this.#data.of(source), colour: lines[i % lines.length] ?? text,
     }));
+  }
+
+  #view(): View {
     return {
       state: this.#state, timeZone: timeZoneOf(this.#state.zone),
-      decimals: this.#chart.decimals, main: this.#data.main, others,
+      decimals: this.#chart.decimals, main: this.#data.main, others: this.#others(),
+      studiesAt: (index) => this.#studies.rows(index, this.#colours.studies),
     };
   }
 
   #showLegend(): void {
     this.#legend.show(this.#view(), this.#crosshairTime);
-    const isWaiting = this.#data.main.newest === undefined;
-    if (isWaiting) this.#notify("Waiting for the first candle.");
-    else if (byId("notice").textContent === "Waiting for the first candle.") this.#notify("");
+    const hasNoCandles = this.#data.main.newest === undefined;
+    byId("empty").hidden = this.#series.length > 0 || !hasNoCandles;
+    if (hasNoCandles && this.#isLoaded) this.#notify(WAITING);
+    else if (byId("notice").textContent === WAITING) this.#notify("");
   }
 
   #showLink(link: Link): void {
@@ -217,29 +306,37 @@ export class App {
     }
   }
 
-  async #overview(): Promise<void> {
-    if (!document.hidden) {
-      const quotes = await api.overview(this.#state.interval).catch(() => undefined);
-      if (quotes) this.#showQuotes(quotes);
+  async #showQuotes(quotes: readonly api.Quote[], interval: string): Promise<void> {
+    const known = new Set(this.#series.map(seriesName));
+    if (!quotes.every((quote) => known.has(seriesName(quote)))) {
+      this.#series = ranked(await api.series().catch(() => this.#series));
+      this.#goTo(this.#state);
     }
-    setTimeout(() => void this.#overview(), OVERVIEW_MS);
+    this.#market.show(quotes, this.#series, this.#state);
+    this.#showFeed(stoppedText(quotes, this.#state));
+    // The stream is ahead of the quotes of the series that it follows.
+    const shown = seriesName(this.#shown());
+    for (const quote of quotes) {
+      if (seriesName(quote) !== shown) this.#alertPanel.see(quote, interval, quote.candle);
+    }
   }
 
-  #showQuotes(quotes: readonly api.Quote[]): void {
-    this.#market.show(quotes, this.#state.symbol, this.#state.source);
-    if (quotes.length === this.#series.length) return;
-    this.#series = quotes.map(({ source, symbol }) => ({ source, symbol }));
-    this.#goTo(this.#state);
+  #showFeed(text: string): void {
+    if (byId("feed").textContent !== text) byId("feed").textContent = text;
+    byId("feed").hidden = text === "";
   }
 
   #key(event: KeyboardEvent): void {
     if (event.ctrlKey || event.metaKey || event.altKey) return;
+    // Fields and buttons have keys of their own.
+    if (event.target !== document.body && event.target !== byId("chart")) return;
     const step = { ArrowLeft: -1, ArrowRight: 1 }[event.key];
     if (step !== undefined && event.shiftKey) this.#chart.scroll(step / 4);
     else if (step !== undefined) this.#step(step);
     else if (event.key === "+" || event.key === "=") this.#chart.zoom(1.25);
     else if (event.key === "-") this.#chart.zoom(0.8);
-    else if (event.key === "End") this.#chart.toNewest();
+    else if (event.key === "End") this.#chart.toNewest(this.#data.main);
+    else if (event.key === "Escape") this.#measuring.clear();
     else if (!this.#controls.key(event.key)) return;
     event.preventDefault();
   }
@@ -254,8 +351,20 @@ export class App {
     this.#chart.point(candle);
     // The chart reports only moves of the pointer, not this one.
     this.#crosshairTime = candle.time;
+    this.#isStepping = true;
     this.#showLegend();
-    byId("spoken").textContent = spoken(candle, this.#view());
+    if (this.#measuring.measurement === undefined) byId("spoken").textContent = spoken(candle, this.#view());
+    else this.#measuring.extend({ time: candle.time, price: candle.close });
+  }
+
+  /** Start a measurement at the candle to which the keyboard has moved, or with the next drag. */
+  #measure(): void {
+    const candle = this.#stepped();
+    this.#measuring.toggle(candle && { time: candle.time, price: candle.close });
+  }
+
+  #speakMeasurement(measurement: Measurement | undefined): void {
+    byId("spoken").textContent = measurement ? measurementTexts(measurement, this.#chart.decimals).join(", ") : "";
   }
 
   #saveCsv(): void {

@@ -23,8 +23,13 @@ export class Candles {
   }
 
   at(time: number): Candle | undefined {
-    const candle = this.#rows[positionOf(this.#rows, time)];
+    const candle = this.#rows[this.indexOf(time)];
     return candle?.time === time ? candle : undefined;
+  }
+
+  /** The index of the candle that starts at a time, or else of the next one. */
+  indexOf(time: number): number {
+    return positionOf(this.#rows, time);
   }
 
   /** Take a candle that arrived live. */

@@ -1,12 +1,15 @@
-/** The chart: candles, volume, other sources as lines. The only module that uses the chart library. */
+/** The chart: candles, volume, lines, alerts and a measurement. */
 
 import {
-  CandlestickSeries, ColorType, CrosshairMode, HistogramSeries, LineSeries, createChart,
-  type CandlestickData, type IChartApi, type ISeriesApi, type Time, type UTCTimestamp,
+  CandlestickSeries, ColorType, CrosshairMode, HistogramSeries, LineStyle, createChart,
+  type CandlestickData, type IChartApi, type IPriceLine, type ISeriesApi, type Time, type UTCTimestamp,
 } from "lightweight-charts";
 import { isOpen, type Candles, type Change } from "./candles";
 import { PRICES, type Candle } from "./fields";
 import { decimalsOf, instantText, priceText, tickText } from "./format";
+import { Lines, type Line, type LinePoint } from "./lines";
+import { measurementTexts, type Measurement, type Point } from "./measure";
+import { MeasureBox } from "./measure-box";
 
 export interface Colours {
   readonly back: string;
@@ -17,7 +20,12 @@ export interface Colours {
   readonly down: string;
   readonly upVolume: string;
   readonly downVolume: string;
+  /** Of other sources, and of studies. */
   readonly lines: readonly string[];
+  readonly studies: readonly string[];
+  readonly alert: string;
+  readonly measure: string;
+  readonly measureArea: string;
 }
 
 export interface ChartStyle {
@@ -35,23 +43,34 @@ export interface ChartListener {
 
 /** The number of decimals depends on this many of the newest candles. */
 const DECIMALS_FROM = 500;
+/** The page opens with this many candles in view, or fewer if they would become too thin. */
+const CANDLES_IN_VIEW = 150;
+const MIN_SPACING_PX = 3;
+/** A few candles do not fill the chart: they would become too wide. */
+const MIN_IN_VIEW = 15;
+/** Free space to the right of the newest candle, as a share of the candles in view. */
+const RIGHT_SHARE = 0.03;
 
 export class Chart {
   readonly #chart: IChartApi;
   readonly #candles: ISeriesApi<"Candlestick">;
   readonly #volume: ISeriesApi<"Histogram">;
-  #lines: ISeriesApi<"Line">[] = [];
+  readonly #others: Lines;
+  readonly #studies: Lines;
+  readonly #box = new MeasureBox();
+  #alerts: IPriceLine[] = [];
+  #measurement: Measurement | undefined;
   #style: ChartStyle;
   #decimals = 2;
 
-  constructor(host: HTMLElement, style: ChartStyle, listener: ChartListener) {
+  constructor(private readonly host: HTMLElement, style: ChartStyle, listener: ChartListener) {
     this.#style = style;
     this.#chart = createChart(host, {
       autoSize: true,
       // The logo adds a style element, which the page's policy forbids: the footer has the credit.
       layout: { attributionLogo: false },
       crosshair: { mode: CrosshairMode.Normal },
-      timeScale: { timeVisible: true, rightOffset: 4, barSpacing: 8, minBarSpacing: 0.5 },
+      timeScale: { timeVisible: true, minBarSpacing: 0.5 },
       rightPriceScale: { scaleMargins: { top: 0.12, bottom: 0.2 } },
     });
     this.#volume = this.#chart.addSeries(HistogramSeries, {
@@ -60,6 +79,9 @@ export class Chart {
     });
     this.#volume.priceScale().applyOptions({ scaleMargins: { top: 0.84, bottom: 0 } });
     this.#candles = this.#chart.addSeries(CandlestickSeries, {});
+    this.#candles.attachPrimitive(this.#box);
+    this.#others = new Lines(this.#chart, 2, true);
+    this.#studies = new Lines(this.#chart, 1, false);
     this.#chart.subscribeCrosshairMove(({ time }) => listener.pointed(time as number | undefined));
     this.#chart.timeScale().subscribeVisibleLogicalRangeChange((range) => {
       const visible = range && this.#candles.barsInLogicalRange(range);
@@ -93,23 +115,22 @@ export class Chart {
       upColor: colours.up, borderUpColor: colours.up, wickUpColor: colours.up,
       downColor: colours.down, borderDownColor: colours.down, wickDownColor: colours.down,
     });
-    for (const [i, line] of this.#lines.entries()) line.applyOptions({ color: this.#lineColour(i) });
+    for (const line of this.#alerts) line.applyOptions({ color: colours.alert, axisLabelColor: colours.alert });
+    this.showMeasurement(this.#measurement);
   }
 
   /** Redraw everything; the visible range stays the same. */
-  draw(main: Candles, others: readonly Candles[]): void {
+  draw(main: Candles, others: readonly Line[], studies: readonly Line[]): void {
     this.#fitDecimals(main);
     this.#candles.setData(main.all.map((candle) => this.#bar(candle, main)));
     this.#volume.setData(main.all.map((candle) => this.#column(candle)));
     this.#colourLastPrice(main);
-    for (const line of this.#lines.splice(others.length)) this.#chart.removeSeries(line);
-    for (const [i, other] of others.entries()) {
-      this.#lines[i] ??= this.#chart.addSeries(LineSeries, {
-        color: this.#lineColour(i), lineWidth: 2, priceLineVisible: false,
-        priceFormat: this.#priceFormat(),
-      });
-      this.#lines[i].setData(other.all.map(point));
-    }
+    this.#others.draw(others, this.#priceFormat());
+    this.drawStudies(studies);
+  }
+
+  drawStudies(studies: readonly Line[]): void {
+    this.#studies.draw(studies, this.#priceFormat());
   }
 
   /** Draw one changed candle; false if everything has to be redrawn. */
@@ -126,15 +147,61 @@ export class Chart {
     return true;
   }
 
-  changeLine(index: number, candle: Candle, change: Change): boolean {
+  /** Draw the changed candle of another source; false if everything has to be redrawn. */
+  changeOther(index: number, candle: Candle, change: Change): boolean {
     if (change === "inserted") return false;
-    this.#lines[index]?.update(point(candle), change === "replaced");
+    this.#others.change(index, closeOf(candle), change === "replaced");
     return true;
   }
 
-  toNewest(): void {
-    this.#chart.timeScale().resetTimeScale();
+  /** Draw the newest point of a study's line. */
+  changeStudy(index: number, point: LinePoint): void {
+    this.#studies.change(index, point, false);
+  }
+
+  /** Show the newest candles of a series. */
+  toNewest({ all, newest }: Candles): void {
     this.#chart.priceScale("right").applyOptions({ autoScale: true });
+    const last = newest && this.#chart.timeScale().timeToIndex(newest.time as UTCTimestamp, true);
+    if (last === undefined || last === null) return;
+    const fitting = Math.floor(this.#chart.timeScale().width() / MIN_SPACING_PX / (1 + RIGHT_SHARE));
+    const most = fitting > 0 ? Math.min(CANDLES_IN_VIEW, fitting) : CANDLES_IN_VIEW;
+    const count = Math.max(Math.min(most, all.length), MIN_IN_VIEW);
+    this.#chart.timeScale().setVisibleLogicalRange({ from: last - count + 0.5, to: last + 0.5 + count * RIGHT_SHARE });
+  }
+
+  /** The time and price under the pointer. */
+  pointAt({ clientX, clientY }: Pick<MouseEvent, "clientX" | "clientY">): Point | undefined {
+    const { left, top } = this.host.getBoundingClientRect();
+    const [x, y] = [clientX - left, clientY - top];
+    const scale = this.#chart.timeScale();
+    const price = this.#candles.coordinateToPrice(y);
+    const range = scale.getVisibleRange();
+    if (price === null || range === null || x > scale.width()) return undefined;
+    // To the right of the newest candle there is no time.
+    const time = scale.coordinateToTime(x) ?? range.to;
+    return { time: time as number, price: Number(price.toFixed(this.#decimals)) };
+  }
+
+  /** Whether dragging and zooming move the chart. */
+  set isMovable(movable: boolean) {
+    this.#chart.applyOptions({ handleScroll: movable, handleScale: movable });
+  }
+
+  showMeasurement(measurement: Measurement | undefined): void {
+    this.#measurement = measurement;
+    const { measure, measureArea, back, text } = this.#style.colours;
+    const colours = { line: measure, fill: measureArea, back, text };
+    this.#box.show(measurement && { ...measurement, texts: measurementTexts(measurement, this.#decimals), colours });
+  }
+
+  /** Draw a line at the price of each alert. */
+  showAlerts(prices: readonly number[]): void {
+    const { alert } = this.#style.colours;
+    for (const line of this.#alerts.splice(0)) this.#candles.removePriceLine(line);
+    this.#alerts = prices.map((price) => this.#candles.createPriceLine({
+      price, color: alert, axisLabelColor: alert, lineWidth: 1, lineStyle: LineStyle.LargeDashed, title: "Alert",
+    }));
   }
 
   /** Move the visible range by a share of its width. */
@@ -161,9 +228,12 @@ export class Chart {
   }
 
   /** The drawn data, for tests. */
-  data(): { candles: readonly unknown[]; volume: readonly unknown[]; lines: readonly unknown[][] } {
-    const lines = this.#lines.map((line) => [...line.data()]);
-    return { candles: this.#candles.data(), volume: this.#volume.data(), lines };
+  data() {
+    return {
+      candles: this.#candles.data(), volume: this.#volume.data(),
+      lines: this.#others.data(), studies: this.#studies.data(),
+      alerts: this.#alerts.map((line) => line.options().price),
+    };
   }
 
   #setRange(transform: (from: number, to: number) => [number, number]): void {
@@ -186,18 +256,13 @@ export class Chart {
   #fitDecimals(main: Candles): void {
     const newest = main.all.slice(-DECIMALS_FROM);
     this.#decimals = decimalsOf(newest.flatMap((candle) => PRICES.map((name) => candle[name])));
-    for (const series of [this.#candles, ...this.#lines]) series.applyOptions({ priceFormat: this.#priceFormat() });
+    this.#candles.applyOptions({ priceFormat: this.#priceFormat() });
   }
 
   #priceFormat() {
     const decimals = this.#decimals;
     const minMove = Number((10 ** -decimals).toFixed(decimals));
     return { type: "custom", minMove, formatter: (price: number) => priceText(price, decimals) } as const;
-  }
-
-  #lineColour(index: number): string {
-    const { lines, text } = this.#style.colours;
-    return lines[index % lines.length] ?? text;
   }
 
   #bar(candle: Candle, main: Candles): CandlestickData<UTCTimestamp> {
@@ -213,6 +278,7 @@ export class Chart {
   }
 }
 
-function point(candle: Candle) {
-  return { time: candle.time as UTCTimestamp, value: candle.close };
+/** The point of a candle on a line through the closes. */
+export function closeOf({ time, close }: Candle): LinePoint {
+  return { time, value: close };
 }

@@ -2,7 +2,9 @@
 
 import type { Interval } from "./api";
 import { Combobox } from "./combobox";
+import { Menu, checkbox } from "./menu";
 import { sourcesOf, symbolsOf, type Series, type State } from "./state";
+import { MAX_STUDIES, OFFERED, Study } from "./studies";
 import { isDark } from "./theme";
 import { intervalLabel, matchingInterval } from "./typing";
 
@@ -16,6 +18,8 @@ export interface ControlActions {
   set(change: Partial<State>): void;
   csv(): void;
   png(): void;
+  measure(): void;
+  alerts(): void;
   /** Whether the market overview is shown, by choice or because the window is wide. */
   isMarketShown(): boolean;
 }
@@ -23,6 +27,10 @@ export interface ControlActions {
 export class Controls {
   readonly #symbol: Combobox;
   readonly #source: Combobox;
+  readonly #compare: Menu;
+  readonly #studies: Menu;
+  /** The studies of the menu: a study of another length stays when it is no longer shown. */
+  #offered: readonly string[] = OFFERED;
   #state: State | undefined;
 
   constructor(private readonly actions: ControlActions) {
@@ -33,18 +41,10 @@ export class Controls {
     this.#onClick("zone", () => this.#applyKey("u"));
     this.#onClick("theme", () => this.#applyKey("t"));
     this.#onClick("market-switch", () => this.#applyKey("m"));
-    const compare = byId("compare");
-    const button = compare.querySelector("button")!;
-    button.addEventListener("click", () => this.#toggleCompare(byId("compare-list").hidden === true));
-    compare.addEventListener("keydown", (event) => {
-      if (event.key !== "Escape") return;
-      this.#toggleCompare(false);
-      button.focus();
-    });
-    document.addEventListener("pointerdown", (event) => {
-      if (!compare.contains(event.target as Node)) this.#toggleCompare(false);
-    });
-    byId("compare-list").addEventListener("change", () => this.#compareChosen());
+    this.#compare = new Menu(byId("compare"));
+    this.#studies = new Menu(byId("studies"));
+    byId("compare-list").addEventListener("change", () => actions.set({ compare: checkedIn("compare-list") }));
+    byId("studies-list").addEventListener("change", () => actions.set({ studies: checkedIn("studies-list") }));
   }
 
   intervals(known: readonly Interval[]): void {
@@ -79,15 +79,24 @@ export class Controls {
     byId("zone").textContent = state.zone === "utc" ? "UTC" : "Local";
     byId("theme").textContent = isDark(state.theme) ? "Light" : "Dark";
     byId("market-switch").setAttribute("aria-expanded", String(this.actions.isMarketShown()));
-    this.#showCompare(state, sources.filter((source) => source !== state.source));
+    showChoices("compare-list", sources.filter((source) => source !== state.source), state.compare);
+    if (byId("compare-list").children.length === 0) byId("compare-list").append(noOtherSource());
+    this.#offered = [...new Set([...this.#offered, ...state.studies])];
+    showChoices("studies-list", this.#offered, state.studies, (code) => Study.of(code)?.name ?? code);
+    for (const box of byId("studies-list").querySelectorAll("input")) {
+      box.disabled = !box.checked && state.studies.length >= MAX_STUDIES;
+    }
   }
 
-  /** Handle a key while the chart has the focus; false if the key has no effect. */
+  /** Handle a key while no field has the focus; false if the key has no effect. */
   key(key: string): boolean {
     const field = { "/": "symbol", s: "source" }[key];
     if (field !== undefined) byId(field).focus();
     else if (key === "i") byId("intervals").querySelector<HTMLInputElement>("input:checked")?.focus();
-    else if (key === "c") byId("compare").querySelector("button")!.click();
+    else if (key === "c") this.#compare.open();
+    else if (key === "o") this.#studies.open();
+    else if (key === "a") this.actions.alerts();
+    else if (key === "r") this.actions.measure();
     else return this.#applyKey(key);
     return true;
   }
@@ -105,26 +114,6 @@ export class Controls {
   #onClick(id: string, handler: () => void): void {
     byId(id).addEventListener("click", handler);
   }
-
-  #toggleCompare(open: boolean): void {
-    byId("compare-list").hidden = !open;
-    byId("compare").querySelector("button")!.setAttribute("aria-expanded", String(open));
-    if (open) byId("compare-list").querySelector("input")?.focus();
-  }
-
-  #showCompare(state: State, sources: readonly string[]): void {
-    const list = byId("compare-list");
-    const boxes = [...list.querySelectorAll("input")];
-    if (boxes.map(({ value }) => value).join("\n") !== sources.join("\n") || list.children.length === 0) {
-      list.replaceChildren(...(sources.length > 0 ? sources.map(compareBox) : [noOtherSource()]));
-    }
-    for (const box of list.querySelectorAll("input")) box.checked = state.compare.includes(box.value);
-  }
-
-  #compareChosen(): void {
-    const boxes = byId("compare-list").querySelectorAll<HTMLInputElement>("input:checked");
-    this.actions.set({ compare: [...boxes].map(({ value }) => value) });
-  }
 }
 
 function intervalButton({ code, name }: Interval): HTMLLabelElement {
@@ -139,15 +128,19 @@ function intervalButton({ code, name }: Interval): HTMLLabelElement {
   return label;
 }
 
-function compareBox(source: string): HTMLLIElement {
-  const item = document.createElement("li");
-  const label = document.createElement("label");
-  const box = document.createElement("input");
-  box.type = "checkbox";
-  box.value = source;
-  label.append(box, source);
-  item.append(label);
-  return item;
+/** Show one checkbox for each value. The elements stay while the values do, and so does the focus. */
+function showChoices(
+  id: string, values: readonly string[], chosen: readonly string[], textOf = (value: string) => value,
+): void {
+  const boxes = [...byId(id).querySelectorAll("input")].map(({ value }) => value);
+  if (boxes.join("\n") !== values.join("\n")) {
+    byId(id).replaceChildren(...values.map((value) => checkbox(value, textOf(value))));
+  }
+  for (const box of byId(id).querySelectorAll("input")) box.checked = chosen.includes(box.value);
+}
+
+function checkedIn(id: string): string[] {
+  return [...byId(id).querySelectorAll<HTMLInputElement>("input:checked")].map(({ value }) => value);
 }
 
 function noOtherSource(): HTMLLIElement {

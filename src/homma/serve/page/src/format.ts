@@ -37,6 +37,21 @@ export function changeText(from: number, to: number): string {
   return `${percent < 0 ? "−" : "+"}${text} %`;
 }
 
+/** A duration in its two largest units, such as "3 h 20 min". */
+export function durationText(seconds: number): string {
+  const amounts: string[] = [];
+  let rest = Math.round(seconds);
+  for (const [unit, unitSeconds] of [["d", 86_400], ["h", 3_600], ["min", 60], ["s", 1]] as const) {
+    const amount = Math.floor(rest / unitSeconds);
+    rest %= unitSeconds;
+    if (amount > 0) amounts.push(`${amount} ${unit}`);
+    // Two units that follow one another: seconds do not matter after hours.
+    else if (amounts.length > 0) break;
+    if (amounts.length === 2) break;
+  }
+  return amounts.join(" ") || "0 s";
+}
+
 interface Parts {
   readonly year: string;
   readonly month: string;

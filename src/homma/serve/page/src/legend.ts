@@ -4,6 +4,7 @@ import { isCorrected, isOpen, type Candles } from "./candles";
 import { AMOUNTS, PRICES, type Candle } from "./fields";
 import { changeText, instantText, priceText, volumeText, wordsOf } from "./format";
 import type { State } from "./state";
+import type { StudyRow } from "./study-lines";
 
 export interface View {
   readonly state: State;
@@ -11,6 +12,8 @@ export interface View {
   readonly decimals: number;
   readonly main: Candles;
   readonly others: readonly { source: string; candles: Candles; colour: string }[];
+  /** The studies at the candle with this index. */
+  studiesAt(index: number): readonly StudyRow[];
 }
 
 function span(className: string, text: string): HTMLSpanElement {
@@ -25,19 +28,35 @@ export class Legend {
 
   show(view: View, time: number | undefined): void {
     const { state, main, decimals, timeZone } = view;
+    // There are no series yet.
+    if (state.symbol === "") return this.host.replaceChildren();
     const title = span("title", `${state.symbol} `);
     title.append(span("faint", `${state.source} · ${state.interval}`));
     const candle = time === undefined ? main.newest : main.at(time);
     const lines = [row("", title, ...(candle ? values(candle, view) : []))];
     for (const other of view.others) {
       const at = candle ? other.candles.at(candle.time) : other.candles.newest;
-      const swatch = span("swatch", "");
-      swatch.style.background = other.colour;
-      lines.push(row("other", swatch, span("faint", other.source), span("", at ? priceText(at.close, decimals) : "–")));
+      const text = at ? priceText(at.close, decimals) : "–";
+      lines.push(row("other", swatch(other.colour), span("faint", other.source), span("", text)));
     }
+    const studies = candle ? view.studiesAt(main.indexOf(candle.time)) : [];
+    if (studies.length > 0) lines.push(row("studies", ...studies.map((study) => studyText(study, decimals))));
     if (candle) lines[0]!.append(span("faint when", instantText(candle.time, state.interval, timeZone)));
     this.host.replaceChildren(...lines);
   }
+}
+
+function swatch(colour: string): HTMLSpanElement {
+  const element = span("swatch", "");
+  element.style.background = colour;
+  return element;
+}
+
+function studyText({ name, colour, values }: StudyRow, decimals: number): HTMLSpanElement {
+  const text = values.map((value) => priceText(value, decimals)).join(" / ") || "–";
+  const element = span("study", "");
+  element.append(swatch(colour), span("faint", name), span("", text));
+  return element;
 }
 
 function row(className: string, ...parts: Node[]): HTMLDivElement {

@@ -2,6 +2,7 @@
 
 import type { Quote } from "./api";
 import { changeText, decimalsOf, priceText } from "./format";
+import { seriesName, type Series } from "./state";
 import { matchingNames } from "./typing";
 
 const SVG = "http://www.w3.org/2000/svg";
@@ -41,9 +42,12 @@ export class Market {
     });
   }
 
-  show(quotes: readonly Quote[], symbol: Quote["symbol"], source: Quote["source"]): void {
-    const sorted = [...quotes].sort((a, b) => (name(a) < name(b) ? -1 : 1));
-    const known = new Set(sorted.map(name));
+  /** Show the quotes in the order of `order`. */
+  show(quotes: readonly Quote[], order: readonly Series[], shown: Series): void {
+    const positions = new Map(order.map((series, at) => [seriesName(series), at]));
+    const position = (quote: Quote) => positions.get(seriesName(quote)) ?? order.length;
+    const sorted = [...quotes].sort((a, b) => position(a) - position(b));
+    const known = new Set(sorted.map(seriesName));
     for (const [key, row] of this.#rows) {
       if (!known.has(key)) {
         row.item.remove();
@@ -52,8 +56,8 @@ export class Market {
     }
     let previous: Element | null = null;
     for (const quote of sorted) {
-      const row = this.#rows.get(name(quote)) ?? this.#createRow(quote);
-      this.#fill(row, quote, quote.symbol === symbol && quote.source === source);
+      const row = this.#rows.get(seriesName(quote)) ?? this.#createRow(quote);
+      this.#fill(row, quote, seriesName(quote) === seriesName(shown));
       const next: Element | null = previous ? previous.nextElementSibling : this.list.firstElementChild;
       if (next !== row.item) this.list.insertBefore(row.item, next);
       previous = row.item;
@@ -86,7 +90,7 @@ export class Market {
     });
     item.append(link);
     const row = { item, link, line, last, change };
-    this.#rows.set(name(quote), row);
+    this.#rows.set(seriesName(quote), row);
     return row;
   }
 
@@ -107,8 +111,4 @@ export class Market {
     const visible = new Set(matchingNames([...this.#rows.keys()], this.#filterText));
     for (const [key, row] of this.#rows) row.item.hidden = !visible.has(key);
   }
-}
-
-function name(quote: Quote): string {
-  return `${quote.symbol} ${quote.source}`;
 }

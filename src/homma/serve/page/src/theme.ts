@@ -18,6 +18,8 @@ export function applyTheme(theme: Theme): Colours {
     back: colour("back"), text: colour("faint"), grid: colour("grid"), edge: colour("edge"),
     up: colour("up"), down: colour("down"), upVolume: colour("up-volume"), downVolume: colour("down-volume"),
     lines: [1, 2, 3, 4].map((n) => colour(`line-${n}`)),
+    studies: [1, 2, 3, 4, 5, 6].map((n) => colour(`study-${n}`)),
+    alert: colour("alert"), measure: colour("accent"), measureArea: colour("measure-area"),
   };
 }
 

@@ -28,7 +28,7 @@ describe.each([":root", ':root[data-theme="dark"]'])("in %s", (selector) => {
   test.each(pairs)("%s is readable on %s", (text, back) => {
     expect(contrast(named.get(text)!, named.get(back)!)).toBeGreaterThanOrEqual(4.5);
   });
-  test.each(["line-1", "line-2", "line-3", "line-4"])("%s is visible", (line) => {
+  test.each(["line-1", "line-2", "line-3", "line-4", "alert", ...[1, 2, 3, 4, 5, 6].map((n) => `study-${n}`)])("%s is visible", (line) => {
     expect(contrast(named.get(line)!, named.get("back")!)).toBeGreaterThanOrEqual(3);
   });
 });

@@ -1,5 +1,5 @@
 import { describe, expect, test } from "vitest";
-import { changeText, decimalsOf, instantText, priceText, tickText, volumeText } from "../src/format";
+import { changeText, decimalsOf, durationText, instantText, priceText, tickText, volumeText } from "../src/format";
 
 const at = (text: string) => Date.parse(text) / 1000;
 
@@ -58,3 +58,8 @@ test.each([
 ])("the axis label of %s, %s in %s is %s", (time, interval, zone, text) => {
   expect(tickText(at(time), interval, zone)).toBe(text);
 });
+
+test.each([
+  [0, "0 s"], [45, "45 s"], [60, "1 min"], [95, "1 min 35 s"], [3600, "1 h"], [3660, "1 h 1 min"], [3605, "1 h"],
+  [90_000, "1 d 1 h"], [86_400 * 40, "40 d"],
+])("%d seconds are %s", (seconds, text) => expect(durationText(seconds)).toBe(text));

@@ -3,16 +3,16 @@ import { DEFAULTS, defaultInterval, fitted, fromUrl, sameCandles, sourcesOf, sym
 
 const CODES = ["m1", "h4", "M1"];
 const KNOWN = [
-  { source: "B", symbol: "EURUSD" },
-  { source: "A", symbol: "EURUSD" },
-  { source: "A", symbol: "BNBUSD" },
+  { source: "B", symbol: "EURUSD", recentTicks: 10 },
+  { source: "A", symbol: "EURUSD", recentTicks: 10 },
+  { source: "A", symbol: "BNBUSD", recentTicks: 30 },
 ];
 
 describe("the URL", () => {
   test("round-trips the state", () => {
     const state = {
       symbol: "EUR/USD&co", source: "Ä 1", interval: "M1", compare: ["B", "C"],
-      market: "off", theme: "dark", zone: "local",
+      studies: ["sma20", "bb33"], market: "off", theme: "dark", zone: "local",
     } as const;
     expect(fromUrl(toUrl(state, CODES), CODES)).toEqual(state);
   });
@@ -34,6 +34,19 @@ describe("the URL", () => {
     expect(toUrl(fromUrl("?interval=s1", codes), codes)).toBe("");
     expect(toUrl(fromUrl("?interval=h2", codes), codes)).toBe("?interval=h2");
   });
+  test("one that names no symbol has the last interval, unless it names another", () => {
+    expect(fromUrl("", CODES, "h4").interval).toBe("h4");
+    expect(fromUrl("?theme=dark", CODES, "h4").interval).toBe("h4");
+    expect(fromUrl("?interval=M1", CODES, "h4").interval).toBe("M1");
+    expect(fromUrl("?symbol=X", CODES, "h4").interval).toBe("m1");
+    expect(fromUrl("", CODES, "s1").interval).toBe("m1");
+    expect(fromUrl("", CODES, null).interval).toBe("m1");
+  });
+  test("has each study once, none that is unknown, and not too many", () => {
+    expect(fromUrl("?study=sma20&study=sma20&study=sma1&study=x5&study=ema9", CODES).studies).toEqual(["sma20", "ema9"]);
+    const many = Array.from({ length: 9 }, (_, n) => `study=sma${n + 2}`).join("&");
+    expect(fromUrl(many, CODES).studies).toHaveLength(6);
+  });
   test("a source is not compared with itself, nor twice", () => {
     const { compare } = fromUrl("?source=A&compare=A&compare=B&compare=B&compare=", CODES);
     expect(compare).toEqual(["B"]);
@@ -45,7 +58,7 @@ describe("fitting a state to the known series", () => {
     const state = { ...DEFAULTS, symbol: "EURUSD", source: "B", compare: ["A"] };
     expect(fitted(state, KNOWN)).toEqual(state);
   });
-  test("replaces an unknown symbol with the first", () => {
+  test("replaces an unknown symbol with the most active series", () => {
     expect(fitted({ ...DEFAULTS, symbol: "NONE" }, KNOWN)).toMatchObject({ symbol: "BNBUSD", source: "A" });
   });
   test("replaces a source that lacks the symbol, and does not compare with it", () => {
@@ -58,8 +71,8 @@ describe("fitting a state to the known series", () => {
   });
 });
 
-test("symbols and sources are listed once, sorted", () => {
-  expect(symbolsOf(KNOWN)).toEqual(["BNBUSD", "EURUSD"]);
+test("symbols are listed once, in the order of the series, and sources sorted", () => {
+  expect(symbolsOf(KNOWN)).toEqual(["EURUSD", "BNBUSD"]);
   expect(sourcesOf(KNOWN, "EURUSD")).toEqual(["A", "B"]);
 });
 
