@@ -29,7 +29,7 @@ from homma.topics.kafka.connection import Connection
 @click.command()
 @with_settings(KafkaSettings, TopicSettings, LakeSettings, LandSettings, MetricsSettings)
 def land(
-    kafka: Connection,
+    connection: Connection,
     topics: TopicSettings,
     catalog: Catalog,
     settings: LandSettings,
@@ -46,7 +46,7 @@ def land(
     collect_rarely()
     on_step = _failpoint()
     lake = Lake(catalog.properties, catalog.namespace, _commit_steps(on_step))
-    sources = LandingTopics(kafka, contract.topics(topics), Admin(kafka))
+    sources = LandingTopics(connection, contract.topics(topics), Admin(connection))
     sources.admin.require(sources.topics.ticks)
     land_metrics = Metrics(LAND)
     land_metrics.serve(metrics.metrics_host, metrics.metrics_port)

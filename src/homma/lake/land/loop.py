@@ -26,8 +26,10 @@ from homma.metrics import Metrics
 from homma.settings import LandSettings
 from homma.topics.contract import Topics
 from homma.topics.kafka.admin import Admin
-from homma.topics.kafka.assigned import AssignedReader, TopicAndPartition
 from homma.topics.kafka.connection import Connection
+from homma.topics.kafka.consumer import PartitionConsumer, TopicAndPartition
+from homma.topics.kafka.identity import TopicState, TopicWatch, ends_before, topic_state
+from homma.topics.kafka.profiles import ASSIGNED
 from homma.topics.kafka.reading import Message, Range, Reader
 
 log = logging.getLogger("homma.land")
@@ -39,14 +41,13 @@ _COMMITS_PER_INTERVAL: Final = 60
 _MINUTE: Final = timedelta(minutes=1)
 #: Number of parallel commits: they mostly wait for the storage.
 _PARALLEL_COMMITS: Final = 4
-_MAX_MISSING_S: Final = 10.0
 
 
 @dataclass(frozen=True, slots=True)
 class LandingTopics:
     """Connection and topics to read."""
 
-    config: Connection
+    connection: Connection
     topics: Topics
     admin: Admin
 
@@ -117,14 +118,22 @@ class Landing:
         self._sources = sources
         self._settings = settings
         self._context = context
-        self._reader = AssignedReader(sources.config)
-        self._offsets = Reader(sources.config)
+        self._reader = PartitionConsumer(sources.connection, ASSIGNED)
+        self._offsets = Reader(sources.connection)
         self._pool = ThreadPoolExecutor(_PARALLEL_COMMITS, "table")
         self._due_s: dict[str, float] = {}
         self._reached_end: dict[TopicAndPartition, int] = {}
         #: Commits in progress, by topic.
         self._commits: dict[str, Future[None]] = {}
-        self._missing_since_s: float | None = None
+        self._watches = {
+            topic: TopicWatch(
+                topic,
+                sink.origin.topic_id,
+                partial(sources.admin.topic_id, topic),
+                context.clock_s,
+            )
+            for topic, sink in self._sinks.items()
+        }
 
     def run(self, stopped: Callable[[], bool]) -> None:
         """Run until `stopped`; with `until_end`, only to the ends of the topics at the start."""
@@ -175,7 +184,7 @@ class Landing:
     ) -> int:
         if next_offset is None:
             return offsets.start
-        if next_offset > offsets.end:
+        if ends_before(offsets.end, next_offset):
             raise StateError(
                 f"{topic} partition {partition} ends at offset {offsets.end}, but the lake has "
                 f"records up to {next_offset}",
@@ -206,7 +215,7 @@ class Landing:
     def _poll(self) -> None:
         batch = self._reader.consume(_BATCH_SIZE, _POLL_S)
         by_topic: dict[str, dict[int, list[Message]]] = {}
-        for (topic, partition), messages in batch.records.items():
+        for (topic, partition), messages in batch.by_partition().items():
             by_topic.setdefault(topic, {})[partition] = messages
             self._reached_end[topic, partition] = (messages[-1].offset() or 0) + 1
         for topic, batches in by_topic.items():
@@ -261,31 +270,19 @@ class Landing:
         return {number: end for number, end in ends.items() if end is not None}
 
     def _are_topics_same(self, sinks: Sequence[Sink]) -> bool:
-        """Whether the topics are still those that were read; False if Kafka is unreachable."""
-        try:
-            ids = {s.origin.topic: self._sources.admin.topic_id(s.origin.topic) for s in sinks}
-        except KafkaError as error:
-            log.warning("commits wait until Kafka is reachable: %s", error)
-            return False
+        """Whether the topics are still those that were read; False if they are away."""
         for sink in sinks:
-            topic_id = ids[sink.origin.topic]
-            if topic_id not in (None, sink.origin.topic_id):
-                raise _recreated_topic_error(sink.origin.topic, sink.table.name)
-        return self._do_all_exist(ids)
-
-    def _do_all_exist(self, ids: Mapping[str, str | None]) -> bool:
-        missing = [topic for topic, topic_id in ids.items() if topic_id is None]
-        if not missing:
-            self._missing_since_s = None
-            return True
-        now_s = self._context.clock_s()
-        # A broker that has just started may not know its topics yet.
-        self._missing_since_s = self._missing_since_s or now_s
-        if now_s - self._missing_since_s > _MAX_MISSING_S:
-            raise StateError(
-                f"topic {missing[0]} was deleted", "create it again, or stop `homma land`"
-            )
-        return False
+            topic = sink.origin.topic
+            state = self._watches[topic].state()
+            if state is TopicState.RECREATED:
+                raise _recreated_topic_error(topic, sink.table.name)
+            if state is TopicState.DELETED:
+                raise StateError(
+                    f"topic {topic} was deleted", "create it again, or stop `homma land`"
+                )
+            if state is TopicState.AWAY:
+                return False
+        return True
 
     def _has_reached(self, ends: Mapping[TopicAndPartition, int]) -> bool:
         return all(self._reached_end[partition] >= end for partition, end in ends.items())
@@ -305,7 +302,7 @@ def _check_topic(table: str, offsets: Offsets | None, origin: SourceTopic) -> No
             f"{table} was filled from the topic {offsets.topic}, not {origin.topic}",
             "set that topic with --topic or --candle-topic, or choose another --namespace",
         )
-    if offsets.topic_id != origin.topic_id:
+    if topic_state(offsets.topic_id, origin.topic_id) is not TopicState.SAME:
         raise _recreated_topic_error(origin.topic, table)
 
 
