@@ -35,8 +35,6 @@ COUNT = 10
 PROFILES = {
     name: profile for name, profile in vars(profiles).items() if isinstance(profile, Profile)
 }
-#: Notice at once that a topic does not exist. By default, librdkafka waits for it for 30 s.
-NO_PROPAGATION = {"topic.metadata.propagation.max.ms": "0"}
 
 
 @pytest.fixture
@@ -64,8 +62,8 @@ def produce(connection: dict[str, str], topic: str, numbers: range) -> None:
 
 def delete_before(connection: dict[str, str], topic: str, offset: int) -> None:
     """Delete the records before an offset, as retention does."""
-    part = TopicPartition(topic, 0, offset)
-    AdminClient({**connection}).delete_records([part])[part].result(10)
+    client, part = AdminClient({**connection}), TopicPartition(topic, 0, offset)
+    client.delete_records([part])[part].result(10)
 
 
 def values(consumed: Consumed) -> list[int]:
@@ -142,8 +140,11 @@ def test_a_group_member_reads_from_where_the_caller_says(
             return ends
 
         assert until(has_ended) == [0]
-        assert read == [7, 8, 9]
-        assert reader.known_end(0) == COUNT
+        produce(connection, topic, range(COUNT, COUNT + 1))
+        until(lambda: has_ended() and COUNT in read)
+        # No record is read again, whatever the client had looked up before the start.
+        assert read == [7, 8, 9, 10]
+        assert reader.known_end(0) == COUNT + 1
         assert Admin(connection).client_ids(topic) == ["announced"]
 
 
@@ -270,19 +271,29 @@ def test_an_assigned_partition_whose_offset_is_gone_is_to_be_restarted(
 
 
 @pytest.mark.parametrize("profile", PROFILES.values(), ids=PROFILES)
-def test_a_topic_that_does_not_exist_is_an_error(
+def test_a_topic_that_does_not_exist_has_no_offsets(
     connection: dict[str, str], profile: Profile
 ) -> None:
-    with closing(PartitionConsumer(connection | NO_PROPAGATION, profile)) as consumer:
-        consumer.start({("no-such-topic", 0): 0})
-        with pytest.raises(TopicMissing, match=r"no-such-topic at .*; create the topic"):
+    with (
+        closing(PartitionConsumer(connection, profile)) as consumer,
+        pytest.raises(TopicMissing, match=r"offsets of no-such-topic at .*; create the topic"),
+    ):
+        consumer.offset_range(("no-such-topic", 0))
+
+
+def test_a_member_of_a_group_is_told_that_its_topic_does_not_exist(
+    connection: dict[str, str], topic: str
+) -> None:
+    with closing(PartitionConsumer(connection, GROUP_MEMBER, group_id=topic)) as consumer:
+        consumer.client.subscribe(["no-such-topic"])
+        with pytest.raises(TopicMissing, match="reading no-such-topic at "):
             read_on(consumer)
 
 
 def test_a_member_replaced_by_another_of_its_name_is_fenced(
     connection: dict[str, str], topic: str
 ) -> None:
-    named = connection | {"group.instance.id": "the-same"}
+    named = connection | {"group.instance.id": "the-same", "auto.offset.reset": "earliest"}
     with (
         closing(PartitionConsumer(named, GROUP_MEMBER, group_id=topic)) as first,
         closing(PartitionConsumer(named, GROUP_MEMBER, group_id=topic)) as second,

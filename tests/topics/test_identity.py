@@ -79,7 +79,8 @@ def test_a_topic_that_is_created_again_is_another_one(bootstrap: str) -> None:
         lambda: 0.0,
     )
     assert watch.state() is TopicState.SAME
-    AdminClient({**connection}).delete_topics([spec.name])[spec.name].result(10)
+    client = AdminClient({**connection})
+    client.delete_topics([spec.name])[spec.name].result(10)
     until(lambda: spec.name not in admin.partitions())
     until(lambda: watch.state() is TopicState.AWAY)
     admin.ensure([spec], 1)

@@ -97,7 +97,8 @@ KINDS: Final = {
             }
         ),
         TopicMissing,
-        "create the topic, or name another one",
+        # To a user without permission, a topic may look the same.
+        "create the topic, name another one, or let this user read it",
     ),
     # Without ILLEGAL_GENERATION: it means that the group is rebalancing and this client is still a
     # member. A client that is no longer a member gets UNKNOWN_MEMBER_ID.
