@@ -17,6 +17,7 @@ from homma.topics.kafka.profiles import BOUNDED, GROUP_MEMBER, GROUP_OBSERVER, U
 PATIENCE_S: Final = 30.0
 _TIMEOUT_S: Final = 10.0
 _FIRST_OFFSET: Final = 0  # librdkafka's special offsets are all negative
+_BEGINNING: Final = -2
 
 
 @dataclass(frozen=True, slots=True)
@@ -207,11 +208,7 @@ class GroupReader(GroupOffsets):
         """Keep partitions, newly assigned or not, without reading them."""
         parts = [TopicPartition(self._topic, p) for p in partitions]
         assigned = {p.partition for p in self._consumer.client.assignment()}
-        # Not from "the beginning": librdkafka repeats a look-up of that offset half a second later,
-        # even if `start` has set another one meanwhile, and reads all records again from there.
-        new = [
-            TopicPartition(self._topic, p, _FIRST_OFFSET) for p in partitions if p not in assigned
-        ]
+        new = [TopicPartition(self._topic, p, _BEGINNING) for p in partitions if p not in assigned]
         if new:
             self._consumer.client.incremental_assign(new)
         self._consumer.client.pause(parts)
