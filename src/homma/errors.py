@@ -5,7 +5,10 @@ HommaError                 a problem and its remedy
 ├── FeedError              a file of recorded ticks cannot be read or sent
 ├── KafkaError             a broker refused a request or did not answer
 │   ├── Unreachable        no broker answered
+│   ├── KafkaDenied        the login was rejected or lacks a permission
+│   ├── TopicMissing       a topic does not exist
 │   ├── TopicMismatch      a topic exists but does not match the contract
+│   ├── OffsetGone         the next offset of a partition no longer exists
 │   ├── Fenced             another owner has taken over the partition
 │   ├── Aborted            the transaction was rolled back
 │   └── OutcomeUnknown     it is unknown whether the transaction was committed
@@ -61,8 +64,20 @@ class Unreachable(KafkaError):
     """No broker answered."""
 
 
+class KafkaDenied(KafkaError):
+    """The login was rejected or lacks a permission."""
+
+
+class TopicMissing(KafkaError):
+    """A topic does not exist."""
+
+
 class TopicMismatch(KafkaError):
     """A topic exists but does not match the contract."""
+
+
+class OffsetGone(KafkaError):
+    """The next offset of a partition no longer exists."""
 
 
 class Fenced(KafkaError):

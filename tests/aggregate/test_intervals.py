@@ -13,7 +13,7 @@ from homma.core.calendar import DEFAULT_CALENDAR, calendar_of
 from homma.errors import StateError
 from homma.topics import contract
 from homma.topics.kafka.admin import Admin
-from homma.topics.kafka.reading import Committed, GroupReader
+from homma.topics.kafka.reading import Committed, GroupOffsets
 from tests.aggregate.test_restart import SHORT, reset
 from tests.support.pipeline import Pipeline, batch_candles, same_candles, tick
 
@@ -26,7 +26,7 @@ def at_us(text: str) -> int:
 
 
 def committed(pipeline: Pipeline) -> Committed:
-    reader = GroupReader(pipeline.config, pipeline.settings.group, pipeline.topics.ticks, 6_000)
+    reader = GroupOffsets(pipeline.config, pipeline.settings.group, pipeline.topics.ticks)
     try:
         state = reader.committed(0)
         assert state is not None

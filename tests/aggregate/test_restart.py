@@ -14,7 +14,7 @@ from homma.errors import SplitSeries, StateError, TopicMismatch
 from homma.settings import TopicSettings
 from homma.topics import contract
 from homma.topics.kafka.admin import Admin
-from homma.topics.kafka.reading import GroupReader
+from homma.topics.kafka.reading import GroupOffsets
 from homma.topics.kafka.writing import Sender
 from tests.support.pipeline import Pipeline, batch_candles, same_candles, tick, until
 
@@ -120,7 +120,7 @@ def test_an_offset_that_does_not_match_the_candles_is_refused(pipeline: Pipeline
     pipeline.send(tick(DAY + "14:30:10"), tick(DAY + "14:30:20", number=2))
     pipeline.work_off()
     # As from a backup: the metadata is from homma.
-    reader = GroupReader(pipeline.config, pipeline.settings.group, pipeline.topics.ticks, 6_000)
+    reader = GroupOffsets(pipeline.config, pipeline.settings.group, pipeline.topics.ticks)
     committed = reader.committed(0)
     assert committed is not None
     reader.close()

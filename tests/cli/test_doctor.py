@@ -40,7 +40,7 @@ def checked_cluster(pipeline: Pipeline, **overrides: object) -> kafka_checks.Che
     # A broker knows new topics a moment after the controller has created them.
     until(lambda: set(pipeline.topics.all()) <= set(Admin(pipeline.config).partitions()))
     arguments = {
-        "kafka": pipeline.config,
+        "connection": pipeline.config,
         "topics": pipeline.topic_settings,
         "group": pipeline.name,
         "own_port": None,

@@ -24,7 +24,7 @@ from homma.cli.main import homma
 from homma.core.calendar import DEFAULT_CALENDAR, calendar_of
 from homma.errors import KafkaError, SettingError
 from homma.topics.kafka.follower import Follower
-from homma.topics.kafka.reading import GroupReader
+from homma.topics.kafka.reading import GroupOffsets
 from homma.topics.kafka.writing import Sender, Transactions
 from tests.support.pipeline import Pipeline, tick, until
 
@@ -101,7 +101,7 @@ def begin_write(
 
 
 def group_metadata(pipeline: Pipeline) -> object:
-    reader = GroupReader(pipeline.config, pipeline.name + "-test", pipeline.topics.ticks, 6000)
+    reader = GroupOffsets(pipeline.config, pipeline.name + "-test", pipeline.topics.ticks)
     try:
         return reader.group_metadata()
     finally:

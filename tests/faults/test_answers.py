@@ -20,7 +20,7 @@ from confluent_kafka.admin import (  # type: ignore[attr-defined]
 
 from homma.core.interval import CLOCK
 from homma.errors import Aborted
-from homma.topics.kafka.reading import GroupReader, Reader
+from homma.topics.kafka.reading import GroupOffsets, Reader
 from tests.support.engines import (
     SUCCESSOR,
     Engines,
@@ -288,7 +288,7 @@ def limit_months(pipeline: Pipeline, size_bytes: int) -> None:
 # --- a broker that cannot end a transaction ---------------------------------------------------
 def test_a_producer_closes_whatever_happens_to_its_transaction(route: Route) -> None:
     pipeline = Pipeline(route.direct)
-    group = GroupReader(pipeline.config, pipeline.settings.group, pipeline.topics.ticks, 6_000)
+    group = GroupOffsets(pipeline.config, pipeline.settings.group, pipeline.topics.ticks)
     producer = pipeline.foreign_transaction()
     producer.init()
 

@@ -6,15 +6,14 @@ import pytest
 from confluent_kafka import KafkaError as Code
 from confluent_kafka import KafkaException, Producer
 
-from homma.errors import Fenced, HommaError, KafkaError, SettingError, Unreachable
+from homma.errors import Fenced, HommaError, KafkaDenied, KafkaError, SettingError, Unreachable
 from homma.settings import KafkaSettings
 from homma.topics.kafka.connection import (
-    call_kafka,
+    build_connection,
     client_config,
-    connection,
     create_client,
-    to_homma_error,
 )
+from homma.topics.kafka.triage import call_kafka, to_homma_error
 
 SERVERS = {"bootstrap.servers": "broker:9092"}
 
@@ -26,15 +25,15 @@ SERVERS = {"bootstrap.servers": "broker:9092"}
         (Code._TRANSPORT, Unreachable, "--bootstrap.servers"),
         (Code._TIMED_OUT, Unreachable, "--bootstrap.servers"),
         (Code._RESOLVE, Unreachable, "--bootstrap.servers"),
-        (Code.SASL_AUTHENTICATION_FAILED, KafkaError, "KAFKA_SASL_PASSWORD"),
-        (Code._AUTHENTICATION, KafkaError, "KAFKA_SASL_PASSWORD"),
+        (Code.SASL_AUTHENTICATION_FAILED, KafkaDenied, "KAFKA_SASL_PASSWORD"),
+        (Code._AUTHENTICATION, KafkaDenied, "KAFKA_SASL_PASSWORD"),
         (Code.PRODUCER_FENCED, Fenced, "new owner"),
         (Code._FENCED, Fenced, "new owner"),
         (Code.INVALID_PRODUCER_EPOCH, Fenced, "new owner"),
         (Code.UNKNOWN_MEMBER_ID, Fenced, "new owner"),
         # The group is rebalancing: the client is still a member and tries again.
         (Code.ILLEGAL_GENERATION, KafkaError, "log"),
-        (Code.TOPIC_AUTHORIZATION_FAILED, KafkaError, "log"),
+        (Code.TOPIC_AUTHORIZATION_FAILED, KafkaDenied, "kafka-acls"),
     ],
 )
 def test_translated_errors_name_the_servers_and_a_remedy(
@@ -70,20 +69,20 @@ def test_other_errors_are_not_retried() -> None:
 
 def test_the_login_is_not_a_setting() -> None:
     settings = KafkaSettings(security_protocol="SASL_SSL", bootstrap_servers="b:1")
-    config = connection(settings, {}, "me", "secret")
+    config = build_connection(settings, {}, "me", "secret")
     assert config["sasl.username"] == "me"
     assert config["sasl.password"] == "secret"
     assert config["security.protocol"] == "SASL_SSL"
     with pytest.raises(SettingError, match="KAFKA_SASL_USERNAME"):
-        connection(settings, {}, "me", None)
+        build_connection(settings, {}, "me", None)
 
 
 def test_without_sasl_the_login_is_not_used() -> None:
-    assert "sasl.password" not in connection(KafkaSettings(), {}, "me", "secret")
+    assert "sasl.password" not in build_connection(KafkaSettings(), {}, "me", "secret")
 
 
 def test_librdkafka_names_take_precedence() -> None:
-    config = connection(
+    config = build_connection(
         KafkaSettings(), {"bootstrap.servers": "other:1", "linger.ms": "7"}, None, None
     )
     assert client_config(config, linger_ms=5)["linger.ms"] == "7"

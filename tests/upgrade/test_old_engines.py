@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from homma.topics.formats import CURRENT
-from homma.topics.kafka.reading import GroupReader, Reader
+from homma.topics.kafka.reading import GroupOffsets, Reader
 from tests.upgrade.installation import run_old
 
 
@@ -58,7 +58,7 @@ class Group:
 
     def state(self) -> tuple[int, int, int]:
         """The format of the committed metadata, the offset, and the end of the minute topic."""
-        group, reader = GroupReader(self.config, self.name, self.name, 6_000), Reader(self.config)
+        group, reader = GroupOffsets(self.config, self.name, self.name), Reader(self.config)
         try:
             committed = group.committed(0)
             assert committed is not None

@@ -6,13 +6,12 @@ from contextlib import contextmanager
 
 from homma.core.calendar import DEFAULT_CODES
 from homma.topics.formats import CURRENT
-from homma.topics.kafka.reading import GroupReader
+from homma.topics.kafka.reading import GroupOffsets
 from homma.topics.offset_metadata import OffsetMetadata, read_offset_metadata
 from tests.support.machine import Machine
 from tests.support.waiting import until
 
 PARTITIONS = 2
-SESSION_MS = 6_000
 MINUTES = "candle_1min"
 #: Ticks that follow those of the installation.
 MORE = ("generate", "--seed", "9", "--start", "2025-03-21T10:00:00", "--speed", "max", "--rate",
@@ -32,9 +31,7 @@ def running(machine: Machine, *words: str) -> Iterator[None]:
 
 def committed(machine: Machine) -> dict[int, tuple[str, int]]:
     """The metadata and the offset that the group has committed, by partition."""
-    reader = GroupReader(
-        {"bootstrap.servers": machine.bootstrap}, "homma", "stock_ticks", SESSION_MS
-    )
+    reader = GroupOffsets({"bootstrap.servers": machine.bootstrap}, "homma", "stock_ticks")
     try:
         offsets = {number: reader.committed(number) for number in range(PARTITIONS)}
         return {n: (c.metadata, c.offset) for n, c in offsets.items() if c is not None}

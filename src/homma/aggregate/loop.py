@@ -21,6 +21,7 @@ from homma.errors import Fenced, KafkaError, OutcomeUnknown, StateError, TopicMi
 from homma.failpoint import OnStep, Step
 from homma.metrics import Metrics
 from homma.topics.contract import transactional_id
+from homma.topics.kafka.identity import TopicState, TopicWatch
 from homma.topics.kafka.reading import Committed, GroupReader, Message, Reader
 from homma.topics.kafka.writing import Transactions
 from homma.topics.ticks import ParsedBatch, parse_ticks
@@ -41,7 +42,6 @@ _RETRY_US: Final = 1_000_000
 _POLL_US: Final = 200_000
 # The longest time of publishing without a poll: the group expects its members to poll.
 _PUBLISH_US: Final = 1_000_000
-_TOPIC_GONE_US: Final = 10_000_000
 _THREADS: Final = 16
 
 
@@ -74,7 +74,10 @@ class Loop:
         self._now_us = monotonic_us
         self._on_step = on_step
         self._ticks = GroupReader(
-            topics.config, settings.group, topics.topics.ticks, _SESSION_MS, stage.announcement
+            topics.connection, settings.group, topics.topics.ticks, _SESSION_MS, stage.announcement
+        )
+        self._watch = TopicWatch(
+            topics.topics.ticks, topics.topic_id, topics.topic_id_now, lambda: monotonic_us() / 1e6
         )
         self._group = GroupCheck(stage.check_group, _SESSION_MS)
         #: One reader per partition, so that partitions are restored in parallel.
@@ -89,7 +92,6 @@ class Loop:
         self._parsing: deque[tuple[dict[int, PolledRecords], Future[dict[int, ParsedBatch]]]] = (
             deque()
         )
-        self._topic_gone_since_us: int | None = None
         #: With `until_end`: the offsets to stop at, by partition.
         self._ends: dict[int, int] = {}
 
@@ -177,7 +179,7 @@ class Loop:
                     "series may have moved to other partitions: create candle topics with the "
                     "same number of partitions and start with --rebuild",
                 )
-            self._readers.setdefault(number, Reader(self._topics.config))
+            self._readers.setdefault(number, Reader(self._topics.connection))
         futures = {number: self._pool.submit(self._open, number) for number in due}
         wait(futures.values())
         for number, future in futures.items():
@@ -203,8 +205,8 @@ class Loop:
         started = time.perf_counter()
         topic, reader = self._topics.topics.ticks, self._readers[number]
         name = transactional_id(self._settings.group, topic, number)
-        config, on_step = self._topics.config, self._on_step
-        transactions = Transactions(config, name, _TRANSACTION_MS, on_step=on_step)
+        connection, on_step = self._topics.connection, self._on_step
+        transactions = Transactions(connection, name, _TRANSACTION_MS, on_step=on_step)
         try:
             transactions.init()
             on_step(Step.TAKEN_OVER)
@@ -300,27 +302,17 @@ class Loop:
 
         Checked between reading and committing: records read before belong to the old topic.
         """
-        try:
-            topic_id = self._topics.topic_id_now()
-        except KafkaError as error:
-            log.warning("nothing is committed until Kafka responds: %s", error)
-            return False
-        if topic_id == self._topics.topic_id:
-            self._topic_gone_since_us = None
-            return True
-        topic = self._topics.topics.ticks
-        if topic_id is not None:
+        topic, state = self._topics.topics.ticks, self._watch.state()
+        if state is TopicState.RECREATED:
             raise StateError(
                 f"topic {topic} was deleted and created again",
                 "start with --rebuild to build all candles again from the ticks in the topic",
             )
-        # A broker that has just started may not know its topics yet.
-        self._topic_gone_since_us = self._topic_gone_since_us or self._now_us()
-        if self._now_us() - self._topic_gone_since_us > _TOPIC_GONE_US:
+        if state is TopicState.DELETED:
             raise StateError(
                 f"topic {topic} was deleted", "create it again, then start with --rebuild"
             )
-        return False
+        return state is TopicState.SAME
 
     def _publish_all(self) -> None:
         self._apply_all()

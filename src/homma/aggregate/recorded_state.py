@@ -18,8 +18,6 @@ from homma.topics.kafka.reading import Message, Range, Reader
 from homma.topics.offset_metadata import RUN, TICKS_BEFORE
 from homma.topics.ticks import parse_ticks
 
-# An open transaction ends within its timeout of 10 s; then records become readable again.
-_IDLE_S: Final = 30.0
 REBUILD: Final = "start with --rebuild to build all candles again from the ticks in the topic"
 
 
@@ -84,7 +82,7 @@ def read_records(
     """Records by interval, in offset order."""
     codes = {topic: code for code, topic in context.topics.candles.items()}
     by_name = {context.topics.candles[code]: span for code, span in ranges.items()}
-    for batch in context.reader.read(context.partition, by_name, _IDLE_S):
+    for batch in context.reader.read(context.partition, by_name):
         by_topic: dict[str, list[Message]] = {}
         for message in batch:
             by_topic.setdefault(str(message.topic()), []).append(message)
@@ -143,7 +141,7 @@ def read_ticks(context: RestoreContext, span: Range) -> Iterable[pl.DataFrame]:
 def _valid_ticks(
     context: RestoreContext, topic: str, partition: int, span: Range
 ) -> Iterable[pl.DataFrame]:
-    for batch in context.reader.read(partition, {topic: span}, _IDLE_S):
+    for batch in context.reader.read(partition, {topic: span}):
         yield parse_ticks({partition: batch}, context.max_future_us)[partition].valid
 
 

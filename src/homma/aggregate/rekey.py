@@ -28,6 +28,7 @@ from homma.failpoint import OnStep, ignore_step
 from homma.metrics import Metrics
 from homma.settings import AggregateSettings
 from homma.topics.contract import Headers, Topics
+from homma.topics.kafka.identity import TopicState, topic_state
 from homma.topics.kafka.reading import Committed, Message, Range, Reader
 from homma.topics.kafka.writing import ANY_PARTITION, Transactions
 from homma.topics.offset_metadata import RekeyMetadata, read_rekey_metadata
@@ -41,8 +42,6 @@ _PAUSE_AT: Final = 40_000
 _RESUME_AT: Final = 10_000
 
 Run = Callable[[Callable[[], bool]], None]
-# An open transaction ends within its timeout of 10 s; then records become readable again.
-_IDLE_S: Final = 30.0
 
 
 class WatermarkAlignment:
@@ -284,13 +283,11 @@ class RekeyStage:
                 )
             return ticks.start
         metadata = read_rekey_metadata(committed.metadata, where)
-        if metadata.ontoId != self._target_id:
+        if topic_state(metadata.ontoId, self._target_id) is not TopicState.SAME:
             # The ticks forwarded so far were deleted together with their topic.
             return ticks.start
-        is_same_topic = metadata.topicId == self._topics.topic_id
-        check_offset(
-            where, committed.offset, metadata.lastTicksBefore, ticks, is_same_topic, remedy
-        )
+        state = topic_state(metadata.topicId, self._topics.topic_id)
+        check_offset(where, committed.offset, metadata.lastTicksBefore, ticks, state, remedy)
         return committed.offset
 
     def _has_forwarded(self, number: int, reader: Reader) -> bool:
@@ -298,7 +295,7 @@ class RekeyStage:
         topic = self._topics.topics.by_series
         for partition in range(self._topics.partitions):
             ranges: dict[str, Range] = {topic: reader.offset_range(topic, partition)}
-            for batch in reader.read(partition, ranges, _IDLE_S):
+            for batch in reader.read(partition, ranges):
                 if any(rekeyed_origin(message).partition == number for message in batch):
                     return True
         return False

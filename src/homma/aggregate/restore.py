@@ -29,6 +29,7 @@ from homma.core.series import BEFORE_ALL_US, NAMES
 from homma.core.window import Window, WindowRules
 from homma.errors import StateError
 from homma.failpoint import Step
+from homma.topics.kafka.identity import TopicState, ends_before, topic_state
 from homma.topics.kafka.reading import Committed, Range
 from homma.topics.offset_metadata import OffsetMetadata, read_offset_metadata
 
@@ -234,15 +235,8 @@ def _check(
     context: RestoreContext, metadata: OffsetMetadata, committed: Committed, ticks: Range
 ) -> None:
     """Raise StateError if a committed offset does not match the ticks or the settings."""
-    is_same_topic = metadata.topicId == context.topic_id
-    check_offset(
-        context.where,
-        committed.offset,
-        metadata.lastTicksBefore,
-        ticks,
-        is_same_topic,
-        REBUILD,
-    )
+    state = topic_state(metadata.topicId, context.topic_id)
+    check_offset(context.where, committed.offset, metadata.lastTicksBefore, ticks, state, REBUILD)
     if metadata.price != context.rules.price:
         raise StateError(
             f"the candles are built from {metadata.price}, but --price is {context.rules.price}",
@@ -257,11 +251,12 @@ def _check(
 
 
 def check_offset(
-    where: str, committed: int, expected: int, ticks: Range, is_same_topic: bool, remedy: str
+    where: str, committed: int, expected: int, ticks: Range, state: TopicState, remedy: str
 ) -> None:
     """Raise StateError if a committed offset does not match the ticks in the topic.
 
-    `expected` is the offset in the metadata, `ticks` the offsets that the partition still has.
+    `expected` is the offset in the metadata, `ticks` the offsets that the partition still has,
+    `state` that of its topic.
     """
     if expected != committed:
         raise StateError(
@@ -269,7 +264,7 @@ def check_offset(
             f"the ticks before offset {expected}",
             f"set the offset back to {expected}, or {remedy}",
         )
-    if not is_same_topic or committed > ticks.end:
+    if state is not TopicState.SAME or ends_before(ticks.end, committed):
         raise StateError(f"the topic of {where} was deleted and created again", remedy)
     if committed < ticks.start:
         raise StateError(

@@ -21,7 +21,7 @@ from homma.topics.ticks import ParsedBatch
 class TickTopics:
     """The topics that a stage reads and writes."""
 
-    config: Connection
+    connection: Connection
     topics: Topics
     #: The id of the tick topic when the stage started.
     topic_id: str
@@ -32,7 +32,7 @@ class TickTopics:
     client_ids: Callable[[str], Sequence[str]]
 
 
-def tick_topics(config: Connection, topics: Topics, admin: Admin) -> TickTopics:
+def tick_topics(connection: Connection, topics: Topics, admin: Admin) -> TickTopics:
     """Look up the tick topic. Raises KafkaError if it does not exist."""
     partitions = admin.require(topics.ticks)
     topic_id = admin.topic_id(topics.ticks)
@@ -41,7 +41,7 @@ def tick_topics(config: Connection, topics: Topics, admin: Admin) -> TickTopics:
             f"topic {topics.ticks} has just been deleted", "create the topic and start again"
         )
     return TickTopics(
-        config,
+        connection,
         topics,
         topic_id,
         partitions,

@@ -59,12 +59,12 @@ def parse_span(since: str, until: str) -> EventSpan:
 
 @contextmanager
 def open_lake_and_engine(
-    kafka: Connection, topics: contract.Topics, catalog: Catalog, group: str
+    connection: Connection, topics: contract.Topics, catalog: Catalog, group: str
 ) -> Iterator[tuple[Lake, Engine]]:
     """Open the lake, and the topics and offsets of the engine."""
-    partitions = Admin(kafka).require(topics.ticks)
+    partitions = Admin(connection).require(topics.ticks)
     lake = Lake(catalog.properties, catalog.namespace)
-    engine = Engine(kafka, topics, group, partitions)
+    engine = Engine(connection, topics, group, partitions)
     try:
         yield lake, engine
     finally:

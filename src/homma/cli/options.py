@@ -2,7 +2,7 @@
 
     @click.command()
     @with_settings(KafkaSettings, TopicSettings, AggregateSettings)
-    def aggregate(kafka, topics, settings): ...
+    def aggregate(connection, topics, settings): ...
 
 A command receives one frozen value per class, in this order. Each field has a flag, a HOMMA_
 variable and an entry in homma.toml, in this order of precedence. An unknown name is an error in
@@ -28,7 +28,7 @@ from homma.errors import SettingError
 from homma.renamed_settings import RENAMED
 from homma.setting_values import has_default, parse
 from homma.settings import KafkaSettings, LakeSettings, UpSettings, all_settings
-from homma.topics.kafka.connection import connection
+from homma.topics.kafka.connection import build_connection
 
 PREFIX: Final = "HOMMA_"
 #: Not a setting: developers of homma use it to kill the engine at a given step.
@@ -163,7 +163,7 @@ def _resolve(
 ) -> Any:
     """Turn the settings of Kafka into a Connection, and those of the lake into a Catalog."""
     if isinstance(value, KafkaSettings):
-        return connection(
+        return build_connection(
             value,
             properties[KafkaSettings],
             os.environ.get("KAFKA_SASL_USERNAME"),

@@ -39,7 +39,7 @@ ReportProgress = Callable[[job.SendProgress], None]
 
 
 def send(
-    kafka: Connection,
+    connection: Connection,
     topics: TopicSettings,
     metrics: MetricsSettings,
     source: TickSource,
@@ -52,7 +52,7 @@ def send(
 
     `extra` is called at the end and returns further values of the result.
     """
-    created = job.prepare(Admin(kafka), topics)
+    created = job.prepare(Admin(connection), topics)
     if created:
         log.info("created topics %s", ", ".join(created))
     feed_metrics = Metrics(FEED)
@@ -61,7 +61,7 @@ def send(
     with _progress_display() as show:
         last = job.run(
             source,
-            Sender(kafka),
+            Sender(connection),
             topics.topic,
             limit=limit,
             stop=stop,

@@ -44,7 +44,7 @@ Stopped = Callable[[], bool]
 
 
 def run(
-    kafka: Connection,
+    connection: Connection,
     topics: Topics,
     settings: AggregateSettings,
     flink: FlinkSettings,
@@ -57,14 +57,14 @@ def run(
         topics=topics,
         settings=settings,
         flink=flink,
-        client=java_properties(kafka, SHADED),
+        client=java_properties(connection, SHADED),
         checkpoints=checkpoints_uri(flink, engine, settings.group, topics.ticks),
     )
     with folder.claim(home):
         cluster = _cluster(home, job, engine)
         if settings.rebuild and isinstance(cluster, _RemoteFlink):
             _must_not_run(cluster, job)
-        ticks = TickGroup(kafka, topics, settings.group)
+        ticks = TickGroup(connection, topics, settings.group)
         try:
             prepare_state(home, job, ticks, cluster.restore())
             is_done = ticks.until_end() if settings.until_end else lambda: False

@@ -21,10 +21,9 @@ from homma.topics.contract import Topics
 from homma.topics.formats import CURRENT, FORMAT, format_of
 from homma.topics.kafka.admin import Admin
 from homma.topics.kafka.connection import Connection
-from homma.topics.kafka.reading import GroupReader, Range, Reader
+from homma.topics.kafka.identity import TopicState, topic_state
+from homma.topics.kafka.reading import GroupOffsets, Range, Reader
 
-_SESSION_MS: Final = 6_000
-_READ_TIMEOUT_S: Final = 30.0
 #: The last record of a partition is searched for among this many offsets before its end.
 _TAIL_OFFSETS: Final = 100
 _METADATA: Final = "_metadata"
@@ -63,14 +62,13 @@ class StateOrigin:
 class TickGroup:
     """The tick topic, and the offsets that Flink commits for its group."""
 
-    def __init__(self, kafka: Connection, topics: Topics, group: str) -> None:
-        self._kafka = kafka
+    def __init__(self, connection: Connection, topics: Topics, group: str) -> None:
         self._topics = topics
         self._group = group
-        self._admin = Admin(kafka)
+        self._admin = Admin(connection)
         self._partitions = self._admin.require(topics.ticks)
-        self._reader = Reader(kafka)
-        self._offsets = GroupReader(kafka, group, topics.ticks, _SESSION_MS)
+        self._reader = Reader(connection)
+        self._offsets = GroupOffsets(connection, group, topics.ticks)
 
     def origin(self, price: str) -> StateOrigin:
         """Return the origin of a state that is built now."""
@@ -126,7 +124,7 @@ class TickGroup:
             )
         }
         last = 0
-        for batch in self._reader.read(partition, ranges, _READ_TIMEOUT_S):
+        for batch in self._reader.read(partition, ranges):
             last = max(last, *((message.offset() or 0) + 1 for message in batch))
         return last
 
@@ -158,7 +156,7 @@ def _must_match(stored: Mapping[str, Any], origin: StateOrigin, job: Job) -> Non
             f"the candles are built from {stored['price']}, but --price is {origin.price}",
             f"use --price {stored['price']}, or start with --rebuild",
         )
-    if stored["topicId"] != origin.topicId:
+    if topic_state(stored["topicId"], origin.topicId) is not TopicState.SAME:
         raise StateError(
             f"topic {job.topics.ticks} was deleted and created again after the last checkpoint",
             "start with --rebuild",

@@ -12,7 +12,7 @@ from homma.settings import AggregateSettings, FlinkSettings, KafkaSettings, Topi
 from homma.stack.downloads.jars import MAVEN_CENTRAL, Jar, read_lock
 from homma.topics import contract
 from homma.topics.java import java_properties
-from homma.topics.kafka.connection import connection
+from homma.topics.kafka.connection import build_connection
 
 #: The address of Kafka between containers.
 _KAFKA: Final = "kafka:9092"
@@ -34,13 +34,13 @@ def _intervals_flag(calendar: Calendar) -> str:
 
 
 def _job(calendar: Calendar) -> Job:
-    kafka = connection(KafkaSettings(bootstrap_servers=_KAFKA), {}, None, None)
+    connection = build_connection(KafkaSettings(bootstrap_servers=_KAFKA), {}, None, None)
     topics, settings = contract.topics(TopicSettings(intervals=calendar)), AggregateSettings()
     return Job(
         topics=topics,
         settings=settings,
         flink=FlinkSettings(checkpoints=_CHECKPOINTS),
-        client=java_properties(kafka, SHADED),
+        client=java_properties(connection, SHADED),
         checkpoints=state_folder(_CHECKPOINTS, settings.group, topics.ticks),
     )
 

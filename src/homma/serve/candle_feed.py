@@ -13,6 +13,7 @@ from homma.serve.market import Market
 from homma.topics.kafka.admin import Admin
 from homma.topics.kafka.connection import Connection
 from homma.topics.kafka.follower import Follower, candle_record
+from homma.topics.kafka.identity import TopicState, topic_state
 from homma.topics.kafka.reading import Message
 from homma.topics.latest import CandleRecord
 
@@ -27,14 +28,14 @@ _STOP_TIMEOUT_S: Final = 5.0
 _NO_LIMIT: Final = 1 << 62
 
 #: Existing topics: name to topic id and number of partitions.
-TopicIdentities = dict[str, tuple[str | None, int]]
+TopicIdentities = dict[str, tuple[str, int]]
 
 
 @dataclass(frozen=True, slots=True)
 class CandleTopics:
     """The topics that candles are read from; `names` has them by the interval's code."""
 
-    config: Connection
+    connection: Connection
     admin: Admin
     names: Mapping[str, str]
 
@@ -42,7 +43,17 @@ class CandleTopics:
         """The topics that exist now."""
         partitions = self.admin.partitions()
         existing = [name for name in self.names.values() if name in partitions]
-        return {name: (self.admin.topic_id(name), partitions[name]) for name in existing}
+        ids = {name: self.admin.topic_id(name) for name in existing}
+        return {name: (id_, partitions[name]) for name, id_ in ids.items() if id_ is not None}
+
+
+def are_same(known: TopicIdentities, now: TopicIdentities) -> bool:
+    """Whether all known topics are still there, none was created again, and none has grown."""
+    return all(
+        topic_state(topic_id, now.get(name, (None, 0))[0]) is TopicState.SAME
+        and now[name][1] == partitions
+        for name, (topic_id, partitions) in known.items()
+    )
 
 
 class CandleFeed:
@@ -93,14 +104,14 @@ class CandleFeed:
     def _follow(self) -> None:
         """Read the existing topics until they change."""
         topics = self._topics.existing()
-        if any(topics.get(name) != identity for name, identity in self._known.items()):
+        if not are_same(self._known, topics):
             self._run_in_loop(self._market.clear())
         self._known = topics
         if not topics:
             self._run_in_loop(self._market.on_ready())
             self._stop.wait(_RETRY_S)
             return
-        follower = Follower(self._topics.config, *topics)
+        follower = Follower(self._topics.connection, *topics)
         try:
             self._backfill(follower)
             next_check_s = time.monotonic() + _CHECK_TOPICS_S

@@ -11,11 +11,11 @@ from homma.topics import contract
 from homma.topics.contract import TopicSpec
 from homma.topics.kafka.admin import Admin
 from homma.topics.kafka.connection import Connection
-from homma.topics.kafka.reading import GroupReader, Reader
+from homma.topics.kafka.identity import TopicState, ends_before, topic_state
+from homma.topics.kafka.reading import Committed, GroupOffsets, Range, Reader
 from homma.topics.offset_metadata import read_offset_metadata
 
 _REACH_S: Final = 5.0
-_SESSION_MS: Final = 6_000
 #: If a broker's clock is further ahead than this, candles become final too early.
 _AHEAD_MS: Final = 2_000
 #: Topic configurations that the contract sets, and a hint on the setting, if there is one.
@@ -31,7 +31,7 @@ _COMPARED: Final = {
 class CheckedCluster:
     """The cluster to check; `own_port` is the port of a broker that runs in the data folder."""
 
-    kafka: Connection
+    connection: Connection
     topics: TopicSettings
     group: str
     own_port: int | None
@@ -40,10 +40,10 @@ class CheckedCluster:
 
 def cluster(target: CheckedCluster) -> Iterator[Finding]:
     """Run all checks of a Kafka cluster; only the first if no broker answers."""
-    servers = target.kafka["bootstrap.servers"]
+    servers = target.connection["bootstrap.servers"]
     try:
         # The finding says why no broker answered, so librdkafka need not log it.
-        partitions = Admin({"log_level": "0", **target.kafka}).partitions(_REACH_S)
+        partitions = Admin({"log_level": "0", **target.connection}).partitions(_REACH_S)
     except HommaError as error:
         yield _unreachable(target, servers, error)
         return
@@ -78,7 +78,7 @@ def topics(target: CheckedCluster, partitions: Mapping[str, int]) -> Iterator[Fi
     differing = [
         finding for spec in present for finding in _partitions(spec, partitions[spec.name])
     ]
-    configs = Admin(target.kafka).configs([spec.name for spec in present])
+    configs = Admin(target.connection).configs([spec.name for spec in present])
     differing += [
         finding for spec in present for finding in _config(spec, configs[spec.name], ticks)
     ]
@@ -136,11 +136,9 @@ def _parts(text: str) -> set[str]:
 def offsets(target: CheckedCluster, partitions: int) -> Iterator[Finding]:
     """Check that homma committed the offsets, and that the ticks to read next still exist."""
     ticks = target.topics.topic
-    topic_id = Admin(target.kafka).topic_id(ticks)
-    reader, group = (
-        Reader(target.kafka),
-        GroupReader(target.kafka, target.group, ticks, _SESSION_MS),
-    )
+    topic_id = Admin(target.connection).topic_id(ticks)
+    reader = Reader(target.connection)
+    group = GroupOffsets(target.connection, target.group, ticks)
     try:
         lag, has_problems, committed_count = 0, False, 0
         for partition in range(partitions):
@@ -150,9 +148,7 @@ def offsets(target: CheckedCluster, partitions: int) -> Iterator[Finding]:
             committed_count += 1
             lag += max(0, available.end - committed.offset)
             name = f"{ticks} partition {partition}"
-            for finding in _offset(
-                name, committed.offset, committed.metadata, available.start, topic_id
-            ):
+            for finding in _offset(name, committed, available, topic_id):
                 has_problems = True
                 yield finding
     finally:
@@ -166,22 +162,23 @@ def offsets(target: CheckedCluster, partitions: int) -> Iterator[Finding]:
 
 
 def _offset(
-    name: str, offset: int, metadata: str, oldest: int, topic_id: str | None
+    name: str, committed: Committed, available: Range, topic_id: str | None
 ) -> Iterator[Finding]:
-    rebuild = "start `homma aggregate --rebuild`"
-    if offset < oldest:
+    rebuild, offset = "start `homma aggregate --rebuild`", committed.offset
+    if offset < available.start:
         yield Finding(
             "offsets",
             "failure",
-            f"retention deleted {oldest - offset} offsets of {name} before they were read",
+            f"retention deleted {available.start - offset} offsets of {name} before they were read",
             f"raise --tick-retention, and {rebuild}",
         )
     try:
-        origin = read_offset_metadata(metadata, name)
+        origin = read_offset_metadata(committed.metadata, name)
     except StateError as error:
         yield Finding("offsets", "failure", error.problem, error.remedy)
         return
-    if origin.topicId != topic_id:
+    state = topic_state(origin.topicId, topic_id)
+    if state is not TopicState.SAME or ends_before(available.end, offset):
         detail = f"the committed offset of {name} belongs to an earlier topic of the same name"
         yield Finding("offsets", "failure", detail, f"{rebuild}, or use another --group")
 
@@ -189,7 +186,7 @@ def _offset(
 def clock(target: CheckedCluster, partitions: int) -> Iterator[Finding]:
     """Check that the clock of the broker, which dates the records, is not ahead of this machine."""
     ticks, ahead_ms = target.topics.topic, target.now_ms() + _AHEAD_MS
-    reader = Reader(target.kafka)
+    reader = Reader(target.connection)
     try:
         ahead = any(
             reader.offset_for_time(ticks, partition, ahead_ms) is not None

@@ -35,7 +35,7 @@ from homma.topics.kafka.connection import Connection
     KafkaSettings, TopicSettings, AggregateSettings, MetricsSettings, EngineSettings, FlinkSettings
 )
 def aggregate(
-    kafka: Connection,
+    connection: Connection,
     topics: TopicSettings,
     settings: AggregateSettings,
     metrics: MetricsSettings,
@@ -54,23 +54,23 @@ def aggregate(
     exit_when_set_back()
     collect_rarely()
     on_step, names = _failpoint(), contract.topics(topics)
-    admin = Admin(kafka)
+    admin = Admin(connection)
     partitions = admin.require(names.ticks)
     admin.ensure(contract.specs(topics, partitions), topics.replication_factor)
     if engine.engine == "flink":
         if metrics.metrics_port:
             raise SettingError("Flink serves its own metrics", "omit --metrics-port")
-        flink_run.run(kafka, names, settings, flink, engine, stop_on_signals())
+        flink_run.run(connection, names, settings, flink, engine, stop_on_signals())
         return
     stage_metrics = Metrics(AGGREGATE)
     stage_metrics.serve(metrics.metrics_host, metrics.metrics_port)
-    raw = tick_topics(kafka, names, admin)
+    raw = tick_topics(connection, names, admin)
     if not settings.rekey:
         candle_loop(raw, settings, stage_metrics, on_step=on_step).run(stop_on_signals())
         return
     by_series = contract.by_series_spec(topics, partitions)
     admin.ensure([by_series], topics.replication_factor)
-    keyed = tick_topics(kafka, replace(names, ticks=names.by_series), admin)
+    keyed = tick_topics(connection, replace(names, ticks=names.by_series), admin)
     rekeying = rekey_loop(raw, settings, keyed.topic_id, stage_metrics, on_step=on_step)
     candles = candle_loop(keyed, settings, stage_metrics, source_topic=names.ticks, on_step=on_step)
     stopped = stop_on_signals()

@@ -46,7 +46,7 @@ ShowProgress = Callable[[str, int], None]
 )
 @click.option("--json", "as_json", is_flag=True, help="print the result as JSON")
 def backfill(
-    kafka: Connection,
+    connection: Connection,
     topics: TopicSettings,
     catalog: Catalog,
     settings: BackfillSettings,
@@ -73,12 +73,12 @@ def backfill(
         skip=settings.skip_invalid_rows,
     )
     recording = Recording(file, mapping, parse_separator(settings.separator))
-    names, admin = contract.topics(topics), Admin(kafka)
+    names, admin = contract.topics(topics), Admin(connection)
     partitions = admin.partitions().get(names.ticks, topics.partitions)
     admin.ensure(contract.specs(topics, partitions), topics.replication_factor)
     start_s = time.monotonic()
     with (
-        open_lake_and_engine(kafka, names, catalog, settings.group) as (lake, engine),
+        open_lake_and_engine(connection, names, catalog, settings.group) as (lake, engine),
         _progress_bar(recording) as show,
     ):
         for spec in candle_tables(topics.intervals):

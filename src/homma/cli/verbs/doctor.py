@@ -24,7 +24,7 @@ _COLOURS: Final = {"ok": "green", "warning": "yellow", "failure": "red"}
 @click.option("--json", "as_json", is_flag=True, help="print JSON")
 def doctor(
     up: UpSettings,
-    kafka: Connection,
+    connection: Connection,
     topics: TopicSettings,
     settings: AggregateSettings,
     as_json: bool,
@@ -41,7 +41,7 @@ def doctor(
       homma doctor --json | jq '.[] | select(.status != "ok")'
     """
     target = kafka_checks.CheckedCluster(
-        kafka=kafka,
+        connection=connection,
         topics=topics,
         group=settings.group,
         own_port=machine_checks.broker_port(up.dir),

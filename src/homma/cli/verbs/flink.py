@@ -34,7 +34,7 @@ def flink(context: click.Context) -> None:
 @flink.command()
 @with_settings(KafkaSettings, TopicSettings, AggregateSettings, FlinkSettings, EngineSettings)
 def sql(
-    kafka: Connection,
+    connection: Connection,
     topics: TopicSettings,
     settings: AggregateSettings,
     flink_settings: FlinkSettings,
@@ -53,7 +53,7 @@ def sql(
         topics=names,
         settings=settings,
         flink=flink_settings,
-        client=java_properties(kafka, SHADED),
+        client=java_properties(connection, SHADED),
         checkpoints=checkpoints_uri(flink_settings, engine, settings.group, names.ticks),
     )
     click.echo(script(job), nl=False)

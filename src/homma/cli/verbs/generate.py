@@ -15,7 +15,7 @@ from homma.topics.kafka.connection import Connection
 @with_settings(KafkaSettings, TopicSettings, GenerateSettings, MetricsSettings)
 @click.option("--json", "as_json", is_flag=True, help="print the result as JSON")
 def generate(
-    kafka: Connection,
+    connection: Connection,
     topics: TopicSettings,
     settings: GenerateSettings,
     metrics: MetricsSettings,
@@ -31,4 +31,4 @@ def generate(
       homma generate --bootstrap.servers HOST:9092 --topic T --security.protocol SASL_SSL
     """
     source = synthetic(settings, time.time_ns() // 1_000)
-    send(kafka, topics, metrics, source, settings.limit, as_json=as_json)
+    send(connection, topics, metrics, source, settings.limit, as_json=as_json)

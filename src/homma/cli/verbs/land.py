@@ -30,7 +30,7 @@ from homma.topics.kafka.connection import Connection
 @click.command()
 @with_settings(KafkaSettings, TopicSettings, LakeSettings, LandSettings, MetricsSettings)
 def land(
-    kafka: Connection,
+    connection: Connection,
     topics: TopicSettings,
     catalog: Catalog,
     settings: LandSettings,
@@ -47,7 +47,7 @@ def land(
     collect_rarely()
     on_step = _failpoint()
     lake = Lake(catalog.properties, catalog.namespace, _commit_steps(on_step))
-    to_land = LandingTopics(kafka, contract.topics(topics), Admin(kafka))
+    to_land = LandingTopics(connection, contract.topics(topics), Admin(connection))
     to_land.admin.require(to_land.topics.ticks)
     land_metrics = Metrics(LAND)
     land_metrics.serve(metrics.metrics_host, metrics.metrics_port)

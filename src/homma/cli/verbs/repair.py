@@ -37,7 +37,7 @@ from homma.topics.kafka.connection import Connection
 @click.option("--late", "only_late", is_flag=True, help="only candles with ticks dropped as late")
 @click.option("--dry-run", is_flag=True, help="only print what is wrong, publish nothing")
 def repair(
-    kafka: Connection,
+    connection: Connection,
     topics: TopicSettings,
     catalog: Catalog,
     settings: RepairSettings,
@@ -60,7 +60,7 @@ def repair(
       homma repair --dry-run
     """
     names = contract.topics(topics)
-    with open_lake_and_engine(kafka, names, catalog, settings.group) as (lake, engine):
+    with open_lake_and_engine(connection, names, catalog, settings.group) as (lake, engine):
         span, keys = parse_span(options["since"], options["until"]), None
         if only_late:
             keys = late.late_keys(engine.reader, names.late, engine.partitions, topics.intervals)

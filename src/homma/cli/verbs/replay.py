@@ -22,7 +22,7 @@ from homma.topics.kafka.connection import Connection
 )
 @click.option("--json", "as_json", is_flag=True, help="print the result as JSON")
 def replay(
-    kafka: Connection,
+    connection: Connection,
     topics: TopicSettings,
     settings: ReplaySettings,
     metrics: MetricsSettings,
@@ -43,7 +43,7 @@ def replay(
     """
     source, recording = sources.replay(file, column, settings)
     send(
-        kafka,
+        connection,
         topics,
         metrics,
         source,

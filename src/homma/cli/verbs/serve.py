@@ -27,7 +27,7 @@ log = logging.getLogger("homma.serve")
 @click.command()
 @with_settings(KafkaSettings, TopicSettings, LakeSettings, ServeSettings)
 def serve(
-    kafka: Connection, topics: TopicSettings, catalog: Catalog, settings: ServeSettings
+    connection: Connection, topics: TopicSettings, catalog: Catalog, settings: ServeSettings
 ) -> None:
     """Serve live charts to browsers and an API to programs.
 
@@ -53,7 +53,7 @@ def serve(
             version=metadata.version("homma"),
             calendar=named.calendar,
             clock=lambda: datetime.now(UTC),
-            topics=CandleTopics(kafka, Admin(kafka), named.public_candles),
+            topics=CandleTopics(connection, Admin(connection), named.public_candles),
             lake=lake,
             metrics=serve_metrics,
         )

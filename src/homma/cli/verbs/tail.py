@@ -40,7 +40,7 @@ _MAX_SERIES_LISTED = 20
 @click.option("--once", is_flag=True, help="print the current candles, then exit")
 @click.option("--json", "as_json", is_flag=True, help="print one line of JSON per change")
 def tail(
-    kafka: Connection,
+    connection: Connection,
     topics: TopicSettings,
     code: str,
     name: str | None,
@@ -65,9 +65,9 @@ def tail(
     named = contract.topics(topics)
     interval = parse_interval(code, named.calendar)
     topic = named.candles[code]
-    if topic not in Admin(kafka).partitions():
+    if topic not in Admin(connection).partitions():
         raise KafkaError(
-            f"topic {topic} does not exist at {kafka['bootstrap.servers']}",
+            f"topic {topic} does not exist at {connection['bootstrap.servers']}",
             "start `homma up` or `homma aggregate` to create it, or use another --candle-topic",
         )
     selection = TailSelection(interval, name, origin, last)
@@ -79,7 +79,7 @@ def tail(
         output = Drawn(selection, console, live=not once)
     # Tests run this in their own process, whose signal handlers must not change.
     stop = (lambda: False) if once else stop_on_signals()
-    follower = Follower(kafka, topic)
+    follower = Follower(connection, topic)
     try:
         _follow(follower, output, selection, once=once, stop=stop)
     except BrokenPipeError:

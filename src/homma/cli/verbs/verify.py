@@ -50,7 +50,7 @@ _POLL_S: Final = 0.2
     help="compare only the tables and do not use Kafka; use this while nothing else is running",
 )
 def verify(
-    kafka: Connection,
+    connection: Connection,
     topics: TopicSettings,
     catalog: Catalog,
     settings: VerifySettings,
@@ -89,7 +89,7 @@ def verify(
             finally:
                 lake.close()
         names = contract.topics(topics)
-        with open_lake_and_engine(kafka, names, catalog, settings.group) as (lake, engine):
+        with open_lake_and_engine(connection, names, catalog, settings.group) as (lake, engine):
             return compare(lake, engine, scope, progress())
 
     verify_metrics = Metrics(VERIFY)

@@ -30,8 +30,6 @@ _UPLOAD_TICKS: Final = 500_000
 #: Number of uploads per commit.
 _UPLOADS_PER_COMMIT: Final = 8
 _MAX_ATTEMPTS: Final = 20
-# Wait this long for a record: an open transaction ends within its timeout of 10 s.
-_MAX_SILENCE_S: Final = 30.0
 #: The columns of recorded ticks that have the microseconds of a field.
 _INSTANTS: Final = {"dateTime": "event_us", "receiveDateTime": "received_us"}
 #: The required fields but dateTime, of which recorded ticks have the microseconds.
@@ -185,7 +183,7 @@ def initial_state(
         }
         by_topic = {engine.topics.candles[code]: offsets for code, offsets in ranges.items()}
         # Offsets alone mean nothing: aborted transactions use offsets too.
-        for records in engine.reader.read(partition, by_topic, _MAX_SILENCE_S):
+        for records in engine.reader.read(partition, by_topic):
             raise StateError(
                 f"{records[0].topic()} partition {partition} has candles, but group "
                 f"{engine.group} has no committed offset",

@@ -37,7 +37,6 @@ from homma.topics.precedence import without_tombstones
 from homma.topics.ticks import parse_ticks
 
 # Wait this long for a record: an open transaction ends within its timeout of 10 s.
-_MAX_SILENCE_S: Final = 30.0
 #: Maximum number of unlanded ticks in memory.
 _MAX_UNLANDED: Final = 5_000_000
 #: Retention may have deleted a candle up to this much newer than the oldest record kept.
@@ -177,7 +176,7 @@ class UnlandedTicks:
                 "oldest tick in Kafka",
             )
         ranges = {topic: Range(after, end)}
-        for batch in self.reader.read(partition, ranges, _MAX_SILENCE_S):
+        for batch in self.reader.read(partition, ranges):
             valid = parse_ticks({partition: batch}, self.max_future_us)[partition].valid
             yield valid.select(
                 *NAMES,

@@ -10,11 +10,9 @@ from homma.errors import StateError
 from homma.topics.contract import Topics
 from homma.topics.formats import CURRENT, FORMAT
 from homma.topics.kafka.connection import Connection
-from homma.topics.kafka.reading import Committed, GroupReader, Reader
+from homma.topics.kafka.reading import Committed, GroupOffsets, Reader
 from homma.topics.offset_metadata import OffsetMetadata, read_offset_metadata, read_rekey_metadata
 
-# This consumer never joins the group, so the session timeout does not matter.
-_SESSION_MS = 6_000
 #: The prices and day starts of all candles that this homma can compute.
 PRICES: Final = "positive"
 DAY_STARTS: Final = "00:00 UTC"
@@ -32,13 +30,13 @@ class CommittedState:
 class Engine:
     """The engine's consumer group, seen from outside."""
 
-    def __init__(self, config: Connection, topics: Topics, group: str, partitions: int) -> None:
-        self.config = config
+    def __init__(self, connection: Connection, topics: Topics, group: str, partitions: int) -> None:
+        self.connection = connection
         self.topics = topics
         self.group = group
         self.partitions = partitions
-        self.reader = Reader(config)
-        self._group = GroupReader(config, group, topics.ticks, _SESSION_MS)
+        self.reader = Reader(connection)
+        self._group = GroupOffsets(connection, group, topics.ticks)
 
     def committed_state(self, partition: int) -> CommittedState | None:
         """The committed state of a partition; None if nothing was committed.

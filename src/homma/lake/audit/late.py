@@ -1,7 +1,6 @@
 """Keys of the candles that ticks in the late topic belong to."""
 
 from collections.abc import Iterator
-from typing import Final
 
 import polars as pl
 
@@ -12,8 +11,6 @@ from homma.core.series import NAMES
 from homma.core.tick import instant_us
 from homma.topics import codec
 from homma.topics.kafka.reading import Reader
-
-_MAX_SILENCE_S: Final = 30.0
 
 
 def late_keys(reader: Reader, topic: str, partitions: int, calendar: Calendar) -> pl.DataFrame:
@@ -36,7 +33,7 @@ def _read(
 ) -> Iterator[pl.DataFrame]:
     for partition in range(partitions):
         offsets = reader.offset_range(topic, partition)
-        for batch in reader.read(partition, {topic: offsets}, _MAX_SILENCE_S):
+        for batch in reader.read(partition, {topic: offsets}):
             yield _base_starts([message.value() for message in batch], calendar)
 
 

@@ -216,7 +216,7 @@ class Repairer:
         """Take over the partition's transactional id, and try again if the engine comes back."""
         for attempt in range(1, _MAX_ATTEMPTS + 1):
             name = transactional_id(self._engine.group, self._engine.topics.ticks, partition)
-            transactions = Transactions(self._engine.config, name, _TRANSACTION_MS)
+            transactions = Transactions(self._engine.connection, name, _TRANSACTION_MS)
             try:
                 transact(transactions)
                 return

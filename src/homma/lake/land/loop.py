@@ -9,6 +9,7 @@ import time
 from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor, wait
 from dataclasses import dataclass
+from functools import partial
 from typing import Any, Final
 
 from homma.errors import KafkaError, OffsetsLost, StateError
@@ -17,8 +18,10 @@ from homma.metrics import Metrics
 from homma.settings import LandSettings
 from homma.topics.contract import Topics
 from homma.topics.kafka.admin import Admin
-from homma.topics.kafka.assigned import AssignedReader, TopicAndPartition
 from homma.topics.kafka.connection import Connection
+from homma.topics.kafka.consumer import PartitionConsumer, TopicAndPartition
+from homma.topics.kafka.identity import TopicState, TopicWatch, ends_before
+from homma.topics.kafka.profiles import ASSIGNED
 from homma.topics.kafka.reading import Message, Range, Reader
 
 log = logging.getLogger("homma.land")
@@ -27,14 +30,13 @@ _BATCH_SIZE: Final = 10_000
 _POLL_S: Final = 0.2
 #: Number of parallel commits: they mostly wait for the storage.
 _PARALLEL_COMMITS: Final = 4
-_MAX_MISSING_S: Final = 10.0
 
 
 @dataclass(frozen=True, slots=True)
 class LandingTopics:
     """Connection and topics to read."""
 
-    config: Connection
+    connection: Connection
     topics: Topics
     admin: Admin
 
@@ -72,15 +74,23 @@ class Landing:
         self._settings = settings
         self._metrics = metrics
         self._clock_s = clock_s
-        self._reader = AssignedReader(topics.config)
-        self._offsets = Reader(topics.config)
+        self._reader = PartitionConsumer(topics.connection, ASSIGNED)
+        self._offsets = Reader(topics.connection)
         self._pool = ThreadPoolExecutor(_PARALLEL_COMMITS, "table")
         self._due_s: dict[str, float] = {}
         #: The next offset to read of each partition.
         self._next_offsets: dict[TopicAndPartition, int] = {}
         #: Commits in progress, by topic.
         self._commits: dict[str, Future[None]] = {}
-        self._missing_since_s: float | None = None
+        self._watches = {
+            topic: TopicWatch(
+                topic,
+                sink.source.topic_id,
+                partial(topics.admin.topic_id, topic),
+                clock_s,
+            )
+            for topic, sink in self._sinks.items()
+        }
 
     def run(self, stopped: Callable[[], bool]) -> None:
         """Run until `stopped`; with `until_end`, only to the ends of the topics at the start."""
@@ -129,7 +139,7 @@ class Landing:
     ) -> int:
         if next_offset is None:
             return offsets.start
-        if next_offset > offsets.end:
+        if ends_before(offsets.end, next_offset):
             raise StateError(
                 f"{topic} partition {partition} ends at offset {offsets.end}, but the lake has "
                 f"records up to {next_offset}",
@@ -158,7 +168,7 @@ class Landing:
     def _poll(self) -> None:
         batch = self._reader.consume(_BATCH_SIZE, _POLL_S)
         records: dict[str, dict[int, list[Message]]] = {}
-        for (topic, partition), messages in batch.records.items():
+        for (topic, partition), messages in batch.by_partition().items():
             records.setdefault(topic, {})[partition] = messages
             # No sink gets a record twice.
             assert (messages[0].offset() or 0) >= self._next_offsets[topic, partition]
@@ -230,32 +240,19 @@ class Landing:
         return {number: end for number, end in ends.items() if end is not None}
 
     def _are_topics_same(self, sinks: Sequence[Sink[Any]]) -> bool:
-        """Whether the topics are still those that were read; False if Kafka is unreachable."""
-        try:
-            ids = {s.source.topic: self._topics.admin.topic_id(s.source.topic) for s in sinks}
-        except KafkaError as error:
-            log.warning("commits wait until Kafka is reachable: %s", error)
-            return False
+        """Whether the topics are still those that were read; False if they are away."""
         for sink in sinks:
             topic = sink.source.topic
-            topic_id = ids[topic]
-            if topic_id is not None:
-                sink.source.require_same(sink.name, topic, topic_id)
-        return self._do_all_exist(ids)
-
-    def _do_all_exist(self, ids: Mapping[str, str | None]) -> bool:
-        missing = [topic for topic, topic_id in ids.items() if topic_id is None]
-        if not missing:
-            self._missing_since_s = None
-            return True
-        now_s = self._clock_s()
-        # A broker that has just started may not know its topics yet.
-        self._missing_since_s = self._missing_since_s or now_s
-        if now_s - self._missing_since_s > _MAX_MISSING_S:
-            raise StateError(
-                f"topic {missing[0]} was deleted", "create it again, or stop `homma land`"
-            )
-        return False
+            state = self._watches[topic].state()
+            if state is TopicState.RECREATED:
+                raise sink.source.recreated_error(sink.name)
+            if state is TopicState.DELETED:
+                raise StateError(
+                    f"topic {topic} was deleted", "create it again, or stop `homma land`"
+                )
+            if state is TopicState.AWAY:
+                return False
+        return True
 
     def _has_reached(self, ends: Mapping[TopicAndPartition, int]) -> bool:
         return all(self._next_offsets[partition] >= end for partition, end in ends.items())

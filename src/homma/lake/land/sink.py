@@ -11,6 +11,7 @@ from typing import Any, Protocol, TypeVar
 
 from homma.core.interval import Interval
 from homma.errors import StateError
+from homma.topics.kafka.identity import TopicState, topic_state
 from homma.topics.kafka.reading import Message
 
 Batch = TypeVar("Batch")
@@ -34,12 +35,16 @@ class SourceTopic:
                 f"{target} was filled from the topic {topic}, not {self.topic}",
                 "set that topic with --topic or --candle-topic, or choose another --namespace",
             )
-        if topic_id != self.topic_id:
-            raise StateError(
-                f"topic {topic} was deleted and created again, but {target} was filled from the "
-                "old topic",
-                "choose another --namespace for the new topic, or drop the table to fill it again",
-            )
+        if topic_state(topic_id, self.topic_id) is not TopicState.SAME:
+            raise self.recreated_error(target)
+
+    def recreated_error(self, target: str) -> StateError:
+        """The error that `target` was filled from a topic that no longer exists."""
+        return StateError(
+            f"topic {self.topic} was deleted and created again, but {target} was filled from the "
+            "old topic",
+            "choose another --namespace for the new topic, or drop the table to fill it again",
+        )
 
 
 class Pending(Enum):

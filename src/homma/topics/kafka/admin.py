@@ -11,13 +11,8 @@ from confluent_kafka.cimpl import NewTopic
 
 from homma.errors import KafkaError, TopicMismatch
 from homma.topics.contract import TopicSpec
-from homma.topics.kafka.connection import (
-    Connection,
-    call_kafka,
-    client_config,
-    create_client,
-    to_homma_error,
-)
+from homma.topics.kafka.connection import Connection, client_config, create_client
+from homma.topics.kafka.triage import call_kafka, to_homma_error
 
 _TIMEOUT_S: Final = 10.0
 _POLL_S: Final = 0.05
@@ -28,15 +23,15 @@ _GROUP_S: Final = 3.0
 class Admin:
     """Administrative requests to a cluster."""
 
-    def __init__(self, config: Connection) -> None:
-        self._config = config
-        self._client = create_client(AdminClient, client_config(config))
+    def __init__(self, connection: Connection) -> None:
+        self._connection = connection
+        self._client = create_client(AdminClient, client_config(connection))
 
     def partitions(self, timeout_s: float = _TIMEOUT_S) -> dict[str, int]:
         """The partition count of every topic. Raises Unreachable if no broker answers."""
         metadata = call_kafka(
             "listing topics",
-            self._config,
+            self._connection,
             lambda: self._client.list_topics(timeout=timeout_s),
         )
         return {name: len(topic.partitions) for name, topic in metadata.topics.items()}
@@ -51,7 +46,7 @@ class Admin:
         except KafkaException as error:
             if error.args[0].code() == Code.UNKNOWN_TOPIC_OR_PART:
                 return None
-            raise to_homma_error(error, f"describing topic {topic}", self._config) from error
+            raise to_homma_error(error, f"describing topic {topic}", self._connection) from error
 
     def delete_group(self, group: str) -> None:
         """Delete a group and its offsets. Raises KafkaError if the group has members."""
@@ -60,7 +55,7 @@ class Admin:
             future.result()
         except KafkaException as error:
             if error.args[0].code() != Code.GROUP_ID_NOT_FOUND:
-                raise to_homma_error(error, f"deleting group {group}", self._config) from error
+                raise to_homma_error(error, f"deleting group {group}", self._connection) from error
 
     def client_ids(self, group: str) -> list[str]:
         """The client ids of a group's members. Raises KafkaError, at once, if it is not known."""
@@ -71,7 +66,7 @@ class Admin:
         except KafkaException as error:
             if error.args[0].code() == Code.GROUP_ID_NOT_FOUND:
                 return []
-            raise to_homma_error(error, f"describing group {group}", self._config) from error
+            raise to_homma_error(error, f"describing group {group}", self._connection) from error
         return [str(member.client_id) for found in groups for member in found.members]
 
     def configs(self, topics: Sequence[str]) -> dict[str, dict[str, str]]:
@@ -83,7 +78,7 @@ class Admin:
             else {}
         )
         configs = {
-            resource.name: call_kafka("reading topic settings", self._config, future.result)
+            resource.name: call_kafka("reading topic settings", self._connection, future.result)
             for resource, future in futures.items()
         }
         return {
@@ -130,7 +125,9 @@ class Admin:
             except KafkaException as error:
                 # Another process created the topic at the same time, from the same specification.
                 if error.args[0].code() != Code.TOPIC_ALREADY_EXISTS:
-                    raise to_homma_error(error, f"creating topic {name}", self._config) from error
+                    raise to_homma_error(
+                        error, f"creating topic {name}", self._connection
+                    ) from error
 
     def _await(self, topics: set[str]) -> None:
         """Wait for the broker, which learns of new topics a little later than the controller."""
@@ -148,7 +145,7 @@ class Admin:
         count = self.partitions().get(topic)
         if not count:
             raise KafkaError(
-                f"topic {topic} does not exist at {self._config['bootstrap.servers']}",
+                f"topic {topic} does not exist at {self._connection['bootstrap.servers']}",
                 "create it with `homma generate` or `homma up`, or choose another topic with "
                 "--topic",
             )

@@ -3,67 +3,37 @@
 from collections.abc import Iterator
 from typing import Final
 
-from confluent_kafka import Consumer, KafkaException, TopicPartition
-from confluent_kafka import KafkaError as Code
+from confluent_kafka import Message
 
 from homma.topics.formats import format_of_headers
-from homma.topics.kafka.connection import (
-    Connection,
-    call_kafka,
-    client_config,
-    create_client,
-    to_homma_error,
-)
-from homma.topics.kafka.reading import Message, Range, Reader
+from homma.topics.kafka.connection import Connection
+from homma.topics.kafka.consumer import PartitionConsumer, TopicAndPartition
+from homma.topics.kafka.profiles import FOLLOWER
+from homma.topics.kafka.reading import Range, Reader
 from homma.topics.latest import CandleRecord
 
-_TIMEOUT_S: Final = 10.0
-_IDLE_S: Final = 30.0
-_BATCH: Final = 20_000
 #: Offsets per partition in the first step back. Each further step is larger.
 _FIRST_STEP: Final = 1_000
 _GROWTH: Final = 4
 #: Stop stepping back after this many offsets over all partitions.
 _MAX_OFFSETS: Final = 1_000_000
 
-#: Offset ranges by (topic, partition).
-Step = dict[tuple[str, int], Range]
+#: Offset ranges by partition.
+Step = dict[TopicAndPartition, Range]
 
 
 class Follower:
     """Reads all partitions of topics, committed records only, without joining a group."""
 
-    def __init__(self, config: Connection, *topics: str) -> None:
-        self._config = config
-        self._reader = Reader(config)
-        self._consumer = create_client(
-            Consumer,
-            client_config(
-                config,
-                group_id="homma-reader",
-                enable_auto_commit=False,
-                isolation_level="read_committed",
-                # Retention may delete unread records; continue with the oldest one left.
-                auto_offset_reset="earliest",
-                fetch_wait_max_ms=100,
-            ),
-        )
+    def __init__(self, connection: Connection, *topics: str) -> None:
+        self._reader = Reader(connection)
+        self._consumer = PartitionConsumer(connection, FOLLOWER)
+        # For this consumer, a partition ends before the first open transaction.
         self._readable = {
-            (topic, partition): self._readable_range(topic, partition)
+            (topic, partition): Range(*self._consumer.offset_range((topic, partition)))
             for topic in topics
             for partition in range(self._reader.partitions(topic))
         }
-
-    def _readable_range(self, topic: str, partition: int) -> Range:
-        # For this consumer, a partition ends before the first open transaction.
-        low, high = call_kafka(
-            f"listing the offsets of {topic}",
-            self._config,
-            lambda: self._consumer.get_watermark_offsets(
-                TopicPartition(topic, partition), timeout=_TIMEOUT_S
-            ),
-        )
-        return Range(low, high)
 
     def steps(self, max_offsets: int = _MAX_OFFSETS) -> Iterator[Step]:
         """Steps back from the end to the oldest record, each longer than the one before.
@@ -85,27 +55,15 @@ class Follower:
         """The records of a step, batch by batch."""
         for partition in sorted({partition for _, partition in step}):
             spans = {topic: span for (topic, p), span in step.items() if p == partition}
-            yield from self._reader.read(partition, spans, _IDLE_S)
+            yield from self._reader.read(partition, spans)
 
     def follow(self) -> None:
         """Start following new records, from where the first step back began. See `poll`."""
-        self._consumer.assign(
-            [TopicPartition(topic, p, span.end) for (topic, p), span in self._readable.items()]
-        )
+        self._consumer.start({key: span.end for key, span in self._readable.items()})
 
     def poll(self, timeout_s: float) -> list[Message]:
         """New records; an empty list if there are none within `timeout_s`."""
-        batch = self._consumer.consume(1, timeout_s)
-        if batch:
-            batch += self._consumer.consume(_BATCH, 0)
-        for message in batch:
-            error = message.error()
-            # librdkafka reconnects by itself; until then there are no new records.
-            if error is not None and not error.retriable() and error.code() != Code._TRANSPORT:
-                raise to_homma_error(
-                    KafkaException(error), f"reading {message.topic()}", self._config
-                )
-        return [message for message in batch if message.error() is None]
+        return self._consumer.consume_available(timeout_s).records
 
     def close(self) -> None:
         """Close the connections."""

@@ -13,8 +13,6 @@ from homma.topics.formats import format_of_headers
 from homma.topics.kafka.reading import Message, Range, Reader
 from homma.topics.offset_metadata import TICKS_BEFORE
 
-# Longer than an open transaction, which ends within its timeout of 10 s.
-_IDLE_S: Final = 30.0
 _KEY: Final = ("source", "symbol", "interval", "start_us")
 #: The record of a candle. `ticks_before` is null if another engine wrote the record.
 RECORD: Final = {
@@ -61,7 +59,7 @@ class PublishedCandles:
             spans[topic] = Range(max(available.start, self._next.get(key, 0)), available.end)
             self._next[key] = available.end
         frames = [self._candles]
-        for batch in self._reader.read(partition, spans, _IDLE_S):
+        for batch in self._reader.read(partition, spans):
             by_topic: dict[str, list[Message]] = {}
             for message in batch:
                 by_topic.setdefault(str(message.topic()), []).append(message)
@@ -72,7 +70,7 @@ class PublishedCandles:
         self._candles = precedence.newest(pl.concat(frames), _KEY)
 
     def _note_retention(self, code: str, topic: str, partition: int, available: Range) -> None:
-        for batch in self._reader.read(partition, {topic: available}, _IDLE_S):
+        for batch in self._reader.read(partition, {topic: available}):
             oldest_ms = min(message.timestamp()[1] for message in batch)
             self.retained_from_ms[code] = max(oldest_ms, self.retained_from_ms.get(code, 0))
             return

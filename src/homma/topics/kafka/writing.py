@@ -13,13 +13,8 @@ from confluent_kafka import KafkaException, Message, Producer, TopicPartition
 from homma.errors import Aborted, Fenced, KafkaError, OutcomeUnknown
 from homma.failpoint import OnStep, Step, ignore_step
 from homma.topics.contract import Headers
-from homma.topics.kafka.connection import (
-    Connection,
-    client_config,
-    create_client,
-    log,
-    to_homma_error,
-)
+from homma.topics.kafka.connection import Connection, client_config, create_client, log
+from homma.topics.kafka.triage import to_homma_error
 
 #: The key decides the partition.
 ANY_PARTITION: Final = -1
@@ -34,13 +29,13 @@ _QUEUE_KIB: Final = 512 * 1024
 class Sender:
     """An idempotent producer, acks=all."""
 
-    def __init__(self, config: Connection) -> None:
-        self._config = config
+    def __init__(self, connection: Connection) -> None:
+        self._connection = connection
         self._failed: Code | None = None
         self._producer = create_client(
             Producer,
             client_config(
-                config,
+                connection,
                 enable_idempotence=True,
                 acks="all",
                 compression_type="lz4",
@@ -86,7 +81,7 @@ class Sender:
     def _raise_failed(self) -> None:
         if self._failed is not None:
             error, self._failed = self._failed, None
-            raise to_homma_error(KafkaException(error), "sending records", self._config)
+            raise to_homma_error(KafkaException(error), "sending records", self._connection)
 
 
 _RESUMES: Final = "no action is needed: the work resumes from the last commit"
@@ -146,13 +141,13 @@ class Transactions:
 
     def __init__(
         self,
-        config: Connection,
+        connection: Connection,
         transactional_id: str,
         timeout_ms: int,
         clock_s: Callable[[], float] = time.monotonic,
         on_step: OnStep = ignore_step,
     ) -> None:
-        self._config = config
+        self._connection = connection
         self._deadline_s = timeout_ms / 1000
         self._bounded = BoundedCalls()
         self._clock_s = clock_s
@@ -160,7 +155,7 @@ class Transactions:
         self._producer = create_client(
             Producer,
             client_config(
-                config,
+                connection,
                 transactional_id=transactional_id,
                 partitioner=_PARTITIONER,
                 transaction_timeout_ms=timeout_ms,
@@ -267,12 +262,12 @@ class Transactions:
                     raise self._transaction_error(error, doing) from error
             except TimeoutError as error:
                 raise OutcomeUnknown(
-                    f"{doing} at {self._config['bootstrap.servers']} did not return", _RESUMES
+                    f"{doing} at {self._connection['bootstrap.servers']} did not return", _RESUMES
                 ) from error
 
     def _transaction_error(self, error: KafkaException, doing: str) -> KafkaError:
         cause: Code = error.args[0]
-        homma_error = to_homma_error(error, doing, self._config)
+        homma_error = to_homma_error(error, doing, self._connection)
         if isinstance(homma_error, Fenced):
             return homma_error
         kind = Aborted if cause.txn_requires_abort() else OutcomeUnknown
