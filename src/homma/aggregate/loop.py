@@ -25,6 +25,8 @@ from homma.topics.kafka.reading import GroupReader, Message
 
 log = logging.getLogger("homma.aggregate")
 
+# Records per poll, which ends when it has that many: it bounds the time until the next check of
+# what is due.
 _BATCH: Final = 10_000
 # Records per parse: a step by columns costs much the same for a few rows.
 _RECORDS_PER_PARSE: Final = 20_000

@@ -99,9 +99,10 @@ class Opening:
             self.on_step(Step.TAKEN_OVER)
             committed = self._committed(number, transactions)
             self.on_step(Step.OFFSET_READ)
-            task = self.stage.on_assigned(number, committed, reader, transactions)
             if self.settings.until_end and stop_offset is None:
                 stop_offset = reader.offset_range(topic, number).end
+            # Last: a task that exists is always handed to its partition, which closes it.
+            task = self.stage.on_assigned(number, committed, reader, transactions)
         except BaseException:
             transactions.close()
             raise
