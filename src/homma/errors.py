@@ -24,6 +24,7 @@ HommaError                 a problem and its remedy
 │   └── OffsetsLost        the topic no longer has records that a table lacks
 ├── RequestRefused         a request to `homma serve` cannot be answered
 ├── ClockSetBack           the machine's clock was set back under a running program
+├── InternalError          homma broke one of its own rules: a bug
 └── StackError             an embedded server cannot be installed, started or stopped
     ├── PortInUse          another program listens on a server's port
     ├── FolderInUse        another homma process uses the data folder
@@ -146,6 +147,20 @@ class RequestRefused(HommaError):
 
 class ClockSetBack(HommaError):
     """The machine's clock was set back under a running program."""
+
+
+class InternalError(HommaError):
+    """homma broke one of its own rules, which is a bug: the work stops before it is committed."""
+
+    def __init__(
+        self,
+        problem: str,
+        remedy: str = (
+            "this is a bug in homma, please report it; the next start continues from the last "
+            "commit"
+        ),
+    ) -> None:
+        super().__init__(problem, remedy)
 
 
 class StackError(HommaError):

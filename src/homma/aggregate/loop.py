@@ -1,58 +1,44 @@
 """The loop of a stage that works in transactions: poll, apply, publish, commit.
 
-The loop decides nothing about ticks. When the group assigns a partition, a new producer takes over
-the partition's transactional id, which ends any transaction that a predecessor left open, and the
-stage restores the partition's task. When the partition is revoked, the loop commits once more and
-closes the task. After an error in between, the partition is restored again.
+The loop decides nothing about ticks. When the group assigns a partition, `aggregate/opening.py`
+opens it. Its records are parsed in the background (`aggregate/parsing.py`) and applied here. At
+even intervals, all open partitions are published (`aggregate/publishing.py`). When the group
+revokes a partition, the loop publishes it once more and closes it.
 """
 
 import logging
-import time
-from collections import deque
 from collections.abc import Callable, Sequence
-from concurrent.futures import Future, ThreadPoolExecutor, wait
-from dataclasses import dataclass, field
+from concurrent.futures import ThreadPoolExecutor
 from typing import Final
 
+from homma.aggregate.assigned_partition import SESSION_MS, AssignedPartition, Phase
 from homma.aggregate.group import GroupCheck
-from homma.aggregate.stage import LoopSettings, PartitionTask, Stage, TickTopics
+from homma.aggregate.opening import RETRY_US, Opening
+from homma.aggregate.parsing import Parsing
+from homma.aggregate.publishing import Publishing
+from homma.aggregate.stage import LoopSettings, Stage, TickTopics
 from homma.durations import microseconds
-from homma.errors import Fenced, KafkaError, OutcomeUnknown, StateError, TopicMismatch, Unreachable
-from homma.failpoint import OnStep, Step
+from homma.errors import StateError
+from homma.failpoint import OnStep
 from homma.metrics import Metrics
-from homma.topics.contract import transactional_id
 from homma.topics.kafka.identity import TopicState, TopicWatch
-from homma.topics.kafka.reading import Committed, GroupReader, Message, Reader
-from homma.topics.kafka.writing import Transactions
-from homma.topics.ticks import ParsedBatch, parse_ticks
+from homma.topics.kafka.reading import GroupReader
 
 log = logging.getLogger("homma.aggregate")
 
+# Records per poll, which ends when it has that many: it bounds the time until the next check of
+# what is due.
 _BATCH: Final = 10_000
 # Records per parse: a step by columns costs much the same for a few rows.
 _RECORDS_PER_PARSE: Final = 20_000
 # Parses in the background, so that one core parses while another one reads and applies.
 _BACKGROUND_PARSES: Final = 1
-_TRANSACTION_MS: Final = 10_000
-_SESSION_MS: Final = 6_000
-# A fenced task waits until the group has decided whether the partition still belongs to it.
-_FENCED_RETRY_US: Final = (_SESSION_MS + 1_000) * 1000
-_RETRY_US: Final = 1_000_000
+# Partitions that are opened or published at the same time. Both mostly wait for the broker, so
+# there are more threads than cores; but each restore holds a partition's records in memory, so
+# there is not one thread per partition.
+_THREADS: Final = 16
 # The longest poll, after which `stopped` is checked again.
 _POLL_US: Final = 200_000
-# The longest time of publishing without a poll: the group expects its members to poll.
-_PUBLISH_US: Final = 1_000_000
-_THREADS: Final = 16
-
-
-@dataclass(slots=True)
-class PolledRecords:
-    """Records of a partition that are not applied yet. Monotonic microseconds."""
-
-    polled_us: int
-    messages: list[Message] = field(default_factory=list)
-    #: When the end of the partition was reached, if it was.
-    end_reached_us: int | None = None
 
 
 class Loop:
@@ -70,30 +56,22 @@ class Loop:
         self._topics = topics
         self._settings = settings
         self._stage = stage
-        self._metrics = metrics
         self._now_us = monotonic_us
-        self._on_step = on_step
-        self._ticks = GroupReader(
-            topics.connection, settings.group, topics.topics.ticks, _SESSION_MS, stage.announcement
+        self._ticks = ticks = GroupReader(
+            topics.connection, settings.group, topics.topics.ticks, SESSION_MS, stage.announcement
         )
         self._watch = TopicWatch(
             topics.topics.ticks, topics.topic_id, topics.topic_id_now, lambda: monotonic_us() / 1e6
         )
-        self._group = GroupCheck(stage.check_group, _SESSION_MS)
-        #: One reader per partition, so that partitions are restored in parallel.
-        self._readers: dict[int, Reader] = {}
-        self._pool = ThreadPoolExecutor(_THREADS, "partition")
-        #: The open partitions, those of them that are paused, and those to open from a time on.
-        self._tasks: dict[int, PartitionTask] = {}
-        self._paused: set[int] = set()
-        self._open_from_us: dict[int, int] = {}
-        self._polled: dict[int, PolledRecords] = {}
-        #: Records that are being parsed in the background, oldest first.
-        self._parsing: deque[tuple[dict[int, PolledRecords], Future[dict[int, ParsedBatch]]]] = (
-            deque()
+        self._group = GroupCheck(stage.check_group, SESSION_MS)
+        self._pool = pool = ThreadPoolExecutor(_THREADS, "partition")
+        self._opening = Opening(
+            topics, settings, stage, ticks, pool, metrics, monotonic_us, on_step
         )
-        #: With `until_end`: the offsets to stop at, by partition.
-        self._ends: dict[int, int] = {}
+        self._parsing = Parsing(pool, microseconds(settings.max_future))
+        self._publishing = Publishing(ticks, pool, metrics, monotonic_us)
+        #: Every partition that was ever assigned to this process.
+        self._partitions: dict[int, AssignedPartition] = {}
 
     def run(self, stopped: Callable[[], bool]) -> None:
         """Work until `stopped` or, with `until_end`, until all existing records are processed."""
@@ -112,186 +90,77 @@ class Loop:
                 if self._at_ends():
                     # A commit that was postponed or rolled back is repeated in the next round.
                     self._publish_all()
-                    if self._at_ends() and all(t.is_committed for t in self._tasks.values()):
+                    if self._at_ends() and all(p.task.is_committed for p in self._open):
                         break
             self._publish_all()
         finally:
             self._close()
 
     @property
-    def is_reading(self) -> bool:
-        """Whether a partition is open."""
-        return bool(self._tasks)
+    def _open(self) -> list[AssignedPartition]:
+        return [partition for partition in self._partitions.values() if partition.is_open]
 
     # --- the group -----------------------------------------------------------------------------
 
     def _assigned(self, partitions: Sequence[int]) -> None:
         log.info("assigned: partitions %s", list(partitions))
         self._group.forget()
+        for number in partitions:
+            if number not in self._partitions:
+                self._partitions[number] = AssignedPartition(number, self._stage)
+            self._partitions[number].wait(open_from_us=0)
         self._ticks.pause(partitions)
-        self._open_from_us.update(dict.fromkeys(partitions, 0))
 
     def _revoked(self, partitions: Sequence[int]) -> None:
         log.info("revoked: partitions %s", list(partitions))
         # When this process leaves the group, its partitions are closed already.
-        if any(number in self._tasks for number in partitions):
+        if any(self._partitions[number].is_open for number in partitions):
             self._apply_all()
             if self._is_same_topic():
-                self._publish([self._tasks[n] for n in partitions if n in self._tasks])
+                revoked = [self._partitions[number] for number in partitions]
+                self._publishing.publish([p for p in revoked if p.is_open])
         self._lost(partitions)
 
     def _lost(self, partitions: Sequence[int]) -> None:
         for number in partitions:
-            self._open_from_us.pop(number, None)
-            self._close_task(number)
-            if number in self._readers:
-                self._readers.pop(number).close()
-
-    def _close_task(self, number: int) -> None:
-        task = self._tasks.pop(number, None)
-        self._polled.pop(number, None)
-        for polled, _ in self._parsing:
-            polled.pop(number, None)
-        self._paused.discard(number)
-        if task is not None:
-            task.close()
-            self._stage.on_revoked(number)
-
-    def _reopen(self, number: int, error: KafkaError, after_us: int) -> None:
-        log.warning("partition %d: %s", number, error)
-        self._close_task(number)
-        self._ticks.pause([number])
-        self._open_from_us[number] = self._now_us() + after_us
+            self._partitions[number].revoke()
 
     def _open_due(self) -> None:
-        """Open partitions in parallel: most of the time goes into waiting for the broker."""
         now_us = self._now_us()
-        due = [number for number, from_us in self._open_from_us.items() if now_us >= from_us]
+        due = [partition for partition in self._partitions.values() if partition.is_due(now_us)]
         # An engine without partitions is checked too: it may get some later.
-        if (due or not self._tasks) and not self._group.is_checked():
-            self._open_from_us.update(dict.fromkeys(due, now_us + _RETRY_US))
-            return
-        for number in due:
-            if number >= self._topics.partitions:
-                raise TopicMismatch(
-                    f"{self._topics.topics.ticks} had {self._topics.partitions} partitions and "
-                    f"now has at least {number + 1}",
-                    "series may have moved to other partitions: create candle topics with the "
-                    "same number of partitions and start with --rebuild",
-                )
-            self._readers.setdefault(number, Reader(self._topics.connection))
-        futures = {number: self._pool.submit(self._open, number) for number in due}
-        wait(futures.values())
-        for number, future in futures.items():
-            if future.exception() is None:
-                del self._open_from_us[number]
-                self._tasks[number] = future.result()
-        for number, future in futures.items():
-            self._start(number, future)
-
-    def _start(self, number: int, opened: Future[PartitionTask]) -> None:
-        """Start reading an opened partition; if opening failed, schedule a retry."""
-        try:
-            task = opened.result()
-        except KafkaError as error:
-            log.warning("partition %d cannot be opened yet: %s", number, error)
-            self._open_from_us[number] = self._now_us() + _RETRY_US
-            return
-        self._stage.on_applied(task)
-        self._ticks.start(number, task.offset)
-
-    def _open(self, number: int) -> PartitionTask:
-        """Take the partition over: first the producer, then the offset and the state."""
-        started = time.perf_counter()
-        topic, reader = self._topics.topics.ticks, self._readers[number]
-        name = transactional_id(self._settings.group, topic, number)
-        connection, on_step = self._topics.connection, self._on_step
-        transactions = Transactions(connection, name, _TRANSACTION_MS, on_step=on_step)
-        try:
-            transactions.init()
-            on_step(Step.TAKEN_OVER)
-            committed = self._committed(number, transactions)
-            on_step(Step.OFFSET_READ)
-            task = self._stage.on_assigned(number, committed, reader, transactions)
-            if self._settings.until_end and number not in self._ends:
-                self._ends[number] = reader.offset_range(topic, number).end
-        except BaseException:
-            transactions.close()
-            raise
-        seconds = time.perf_counter() - started
-        self._metrics.observe("homma_restore_seconds", seconds)
-        log.info(
-            "partition %d of %s: continues at offset %d (restored in %.2f s)",
-            number,
-            topic,
-            task.offset,
-            seconds,
-        )
-        on_step(Step.READY)
-        return task
-
-    def _committed(self, number: int, transactions: Transactions) -> Committed | None:
-        try:
-            return self._ticks.committed(number)
-        except Unreachable as error:
-            log.warning(
-                "partition %d: cannot read the committed offset, aborting the pending "
-                "transaction: %s",
-                number,
-                error,
-            )
-            topic, owner = self._topics.topics.ticks, self._ticks.group_metadata()
-            transactions.clear_pending_offset(topic, number, owner)
-            return self._ticks.committed(number)
+        if (due or not self._open) and not self._group.is_checked():
+            for partition in due:
+                partition.wait(now_us + RETRY_US)
+        elif due:
+            self._opening.open(due)
 
     # --- from record to commit -----------------------------------------------------------------
 
     def _poll(self, max_wait_us: int) -> None:
         """Read records, and apply them when there are many or when they are due."""
-        messages, ended = self._ticks.consume(_BATCH, min(max_wait_us, _POLL_US) / 1e6)
+        batches, ended = self._ticks.consume(_BATCH, min(max_wait_us, _POLL_US) / 1e6)
         now_us = self._now_us()
-        for number, batch in _by_partition(messages).items():
-            if number in self._tasks:
-                polled = self._polled.setdefault(number, PolledRecords(now_us))
-                polled.messages.extend(batch)
-                polled.end_reached_us = None
+        for number, batch in batches.items():
+            self._partitions[number].add(batch, now_us)
         for number in ended:
-            if number in self._tasks:
-                self._polled.setdefault(number, PolledRecords(now_us)).end_reached_us = now_us
-        count = sum(len(polled.messages) for polled in self._polled.values())
+            self._partitions[number].reach_end(now_us)
+        count = sum(partition.polled_count for partition in self._partitions.values())
         # Near the ends nothing may be left unapplied: the next publish may be an hour away.
-        is_near_end = self._settings.until_end and len(messages) < _BATCH
+        is_near_end = self._settings.until_end and sum(map(len, batches.values())) < _BATCH
         if count >= _RECORDS_PER_PARSE or is_near_end:
             self._parse()
             self._apply(0 if is_near_end else _BACKGROUND_PARSES)
 
     def _parse(self) -> None:
         """Start parsing the polled records in the background."""
-        polled, self._polled = self._polled, {}
-        if polled:
-            batches = {n: records.messages for n, records in polled.items() if records.messages}
-            max_future_us = microseconds(self._settings.max_future)
-            self._parsing.append((polled, self._pool.submit(parse_ticks, batches, max_future_us)))
+        polled = [partition.take_polled() for partition in self._partitions.values()]
+        self._parsing.start([records for records in polled if records])
 
     def _apply(self, leave: int) -> None:
         """Apply parsed records in order, except for the newest `leave` parses."""
-        while len(self._parsing) > leave:
-            polled, future = self._parsing.popleft()
-            batches = future.result()
-            for number, records in polled.items():
-                self._apply_to(self._tasks[number], records, batches.get(number))
-
-    def _apply_to(
-        self, task: PartitionTask, records: PolledRecords, batch: ParsedBatch | None
-    ) -> None:
-        if batch is not None:
-            task.apply(batch, records.polled_us)
-            self._stage.on_applied(task)
-        if records.end_reached_us is None:
-            return
-        task.at_end(records.end_reached_us)
-        if self._settings.until_end:
-            self._ends[task.number] = min(self._ends[task.number], task.offset)
+        for records, batch in self._parsing.take(leave):
+            self._partitions[records.task.number].apply(records, batch)
 
     def _apply_all(self) -> None:
         self._parse()
@@ -316,71 +185,16 @@ class Loop:
 
     def _publish_all(self) -> None:
         self._apply_all()
-        if not self._tasks or not self._is_same_topic():
-            return
-        until_us = self._now_us() + _PUBLISH_US
-        while True:
-            self._publish(list(self._tasks.values()))
-            if self._now_us() > until_us or not any(t.has_more for t in self._tasks.values()):
-                break
-        for number, task in self._tasks.items():
-            self._pause_or_resume(number, task)
-
-    def _pause_or_resume(self, number: int, task: PartitionTask) -> None:
-        if task.is_full and number not in self._paused:
-            self._paused.add(number)
-            self._ticks.pause([number])
-        elif not task.is_full and number in self._paused:
-            self._paused.discard(number)
-            self._ticks.resume(number)
-
-    def _publish(self, tasks: Sequence[PartitionTask]) -> None:
-        """Publish in parallel: most of a transaction is waiting for the broker."""
-        now_us, owner = self._now_us(), self._ticks.group_metadata()
-        futures = [(task, self._pool.submit(task.publish, now_us, owner)) for task in tasks]
-        # Wait for all of them first, so that an error does not leave one running.
-        wait([future for _, future in futures])
-        for task, future in futures:
-            self._on_published(task, future)
-            self._report_lag(task)
-
-    def _on_published(self, task: PartitionTask, published: Future[bool]) -> None:
-        try:
-            if not published.result():
-                log.warning("partition %d: rolled back, reading again", task.number)
-                self._ticks.start(task.number, task.offset)
-                self._paused.discard(task.number)
-        except Fenced as error:
-            self._metrics.count("homma_transactions", 1, "fenced")
-            self._reopen(task.number, error, _FENCED_RETRY_US)
-        except OutcomeUnknown as error:
-            self._metrics.count("homma_transactions", 1, "indefinite")
-            self._reopen(task.number, error, 0)
-
-    def _report_lag(self, task: PartitionTask) -> None:
-        end = self._ticks.known_end(task.number)
-        if end is not None:
-            lag = max(0, end - task.offset)
-            self._metrics.set("homma_lag_ticks", lag, str(task.number))
+        if self._open and self._is_same_topic():
+            self._publishing.publish_due(self._partitions.values())
 
     def _at_ends(self) -> bool:
-        if not self._settings.until_end or self._open_from_us or not self._tasks:
+        if not self._settings.until_end or not (opened := self._open):
             return False
-        return all(task.offset >= self._ends[number] for number, task in self._tasks.items())
+        is_waiting = any(p.phase is Phase.WAITING for p in self._partitions.values())
+        return not is_waiting and all(partition.is_at_stop for partition in opened)
 
     def _close(self) -> None:
         self._pool.shutdown()
-        self._parsing.clear()
-        self._lost([*self._tasks, *self._open_from_us])
+        self._lost([*self._partitions])
         self._ticks.close()
-
-
-def _by_partition(messages: list[Message]) -> dict[int, list[Message]]:
-    batches: dict[int, list[Message]] = {}
-    for message in messages:
-        number = message.partition() or 0
-        if number in batches:
-            batches[number].append(message)
-        else:
-            batches[number] = [message]
-    return batches

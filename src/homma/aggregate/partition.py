@@ -18,6 +18,7 @@ from homma.aggregate.latency import Arrivals
 from homma.aggregate.origin import RecordOrigin, origin, rekeyed_origin
 from homma.aggregate.recorded_state import RestoreContext
 from homma.aggregate.restore import RestoredState
+from homma.aggregate.tick_counts import TickCounts
 from homma.core.interval import BY_CODE
 from homma.core.series import NAMES
 from homma.core.window import Window
@@ -56,9 +57,8 @@ class PartitionState:
     dormant: restore.Dormant
     rejected: tuple[RejectedRecord, ...] = ()
     arrivals: Arrivals = field(default_factory=Arrivals)
-    duplicates: int = 0
-    read: int = 0
-    counted: int = 0
+    #: Of the records read since the last commit.
+    counts: TickCounts = field(default_factory=TickCounts)
 
 
 class Partition:
@@ -111,7 +111,10 @@ class Partition:
         return self._current.window.series
 
     def apply(self, batch: ParsedBatch, monotonic_us: int) -> None:
-        """Apply records, in offset order."""
+        """Apply records, in offset order.
+
+        Raises InternalError if a record is lost or counts twice.
+        """
         state = self._wake_series(batch.valid)
         window, applied = state.window.apply(batch.valid)
         topics, messages = self._context.topics, batch.messages
@@ -125,6 +128,8 @@ class Partition:
                 for row in applied.dropped_late["row"].to_list()
             ),
         ]
+        counts = TickCounts.of(batch, applied)
+        counts.check(self._context.where, len(rejected))
         self._current = replace(
             state,
             window=window,
@@ -132,9 +137,7 @@ class Partition:
             clock=state.clock.after_record(batch.newest_us, monotonic_us),
             rejected=(*state.rejected, *rejected),
             arrivals=state.arrivals.add(batch.valid["timestamp_us"]),
-            duplicates=state.duplicates + applied.duplicates,
-            read=state.read + len(messages),
-            counted=state.counted + applied.accepted,
+            counts=state.counts.plus(counts),
         )
 
     def _wake_series(self, ticks: pl.DataFrame) -> PartitionState:
@@ -172,9 +175,11 @@ class Partition:
         """Write what is due in one transaction; False if the transaction was rolled back.
 
         After a rollback, the partition is as of the last commit, and ticks have to be read again
-        from `offset`. After Fenced or OutcomeUnknown, this Partition can no longer be used.
+        from `offset`. After Fenced or OutcomeUnknown, this Partition can no longer be used. Raises
+        InternalError if the transaction would lack a record.
         """
         current = self._current
+        current.counts.check(self._context.where, len(current.rejected))
         clock_us = current.clock.now_us(monotonic_us)
         window, candles = current.window.publish(clock_us)
         if candles.is_empty() and self.is_committed and not self._metadata_is_due:
@@ -202,7 +207,7 @@ class Partition:
         self._report(candles, state, time.perf_counter() - started)
         self._metadata_is_due = False
         self._committed = self._current = replace(
-            state, rejected=(), arrivals=Arrivals(), duplicates=0, read=0, counted=0
+            state, rejected=(), arrivals=Arrivals(), counts=TickCounts()
         )
         return True
 
@@ -251,13 +256,12 @@ class Partition:
         )
 
     def _report(self, candles: pl.DataFrame, state: PartitionState, seconds: float) -> None:
-        late = sum(record.topic == self._context.topics.late for record in state.rejected)
-        metrics = self._metrics
-        metrics.count("homma_ticks_read", state.read)
-        metrics.count("homma_ticks_counted", state.counted)
-        metrics.count("homma_ticks_duplicate", state.duplicates)
-        metrics.count("homma_ticks_dropped_late", late)
-        metrics.count("homma_ticks_dead", len(state.rejected) - late)
+        metrics, ticks = self._metrics, state.counts
+        metrics.count("homma_ticks_read", ticks.read)
+        metrics.count("homma_ticks_counted", ticks.accepted)
+        metrics.count("homma_ticks_duplicate", ticks.duplicate)
+        metrics.count("homma_ticks_dropped_late", ticks.dropped_as_late)
+        metrics.count("homma_ticks_dead", ticks.dead)
         for code, count in candles.group_by("interval").len().iter_rows():
             metrics.count("homma_candles_written", count, BY_CODE[code].name)
         metrics.observe("homma_transaction_seconds", seconds)

@@ -22,6 +22,7 @@ from homma.aggregate.loop import Loop
 from homma.aggregate.origin import origin, rekeyed_origin
 from homma.aggregate.restore import check_offset
 from homma.aggregate.stage import LoopSettings, PartitionTask, TickTopics
+from homma.aggregate.tick_counts import check_counts
 from homma.durations import microseconds
 from homma.errors import Aborted, StateError
 from homma.failpoint import OnStep, ignore_step
@@ -99,6 +100,7 @@ class RekeyPartition:
         metrics: Metrics,
     ) -> None:
         self.number = number
+        self._where = f"{topics.topics.ticks} partition {number}"
         self._topics: Topics = topics.topics
         self._topic_id = topics.topic_id
         self._target_id = target_id
@@ -142,7 +144,7 @@ class RekeyPartition:
         self._alignment.advance(self.number, newest_us, oldest_us)
 
     def apply(self, batch: ParsedBatch, monotonic_us: int) -> None:
-        """Key records by their series."""
+        """Key records by their series. Raises InternalError if a record is lost or counts twice."""
         del monotonic_us
         errors: dict[int, str] = dict(batch.bad.iter_rows())
         key = pl.format("{}:{}", "source", "symbol").alias("key")
@@ -150,6 +152,7 @@ class RekeyPartition:
             row: (key, event_us)
             for row, key, event_us in batch.valid.select("row", key, "event_us").rows()
         }
+        check_counts(self._where, "read", len(batch.messages), valid=len(ticks), dead=len(errors))
         for row, message in enumerate(batch.messages):
             series_key, event_us = ticks.get(row, (None, 0))
             self._newest_us = max(self._newest_us, event_us)
@@ -185,38 +188,46 @@ class RekeyPartition:
         self._align()
 
     def publish(self, monotonic_us: int, owner: object) -> bool:
-        """Forward what need not wait, in one transaction; False if it was rolled back."""
+        """Forward what need not wait, in one transaction; False if it was rolled back.
+
+        Raises InternalError if the transaction would lack a record.
+        """
         del monotonic_us
         due = bisect_right(self._event_times_us, self._alignment.limit_us)
         if due == 0:
             return True
         records = self._waiting[:due]
+        dead = [record for record in records if record.topic == self._topics.dead]
+        keyed = [record for record in records if record.topic == self._topics.by_series]
+        check_counts(self._where, "due", due, forwarded=len(keyed), dead=len(dead))
         offset = records[-1].offset + 1
         metadata = RekeyMetadata(
             lastTicksBefore=offset, topicId=self._topic_id, ontoId=self._target_id
         )
         try:
             self._transactions.begin()
-            for topic in (self._topics.dead, self._topics.by_series):
-                self._send([record for record in records if record.topic == topic])
+            self._send(dead)
+            self._send(keyed)
             self._transactions.commit(
                 self._topics.ticks, self.number, offset, metadata.text(), owner
             )
         except Aborted as error:
             log.warning("partition %d: %s", self.number, error)
-            self._transactions.abort()
-            self._waiting, self._event_times_us, self._applied = [], [], self._committed
-            self._is_at_end = False
-            self._align()
-            self._metrics.count("homma_transactions", 1, "aborted")
+            self._roll_back()
             return False
         self._waiting, self._event_times_us = self._waiting[due:], self._event_times_us[due:]
         self._committed = offset
         self._align()
         self._metrics.count("homma_transactions", 1, "committed")
-        dead_count = sum(record.topic == self._topics.dead for record in records)
-        self._metrics.count("homma_ticks_dead", dead_count)
+        self._metrics.count("homma_ticks_dead", len(dead))
         return True
+
+    def _roll_back(self) -> None:
+        self._transactions.abort()
+        self._waiting, self._event_times_us, self._applied = [], [], self._committed
+        self._is_at_end = False
+        self._align()
+        self._metrics.count("homma_transactions", 1, "aborted")
 
     def _send(self, records: list[OutgoingRecord]) -> None:
         if records:

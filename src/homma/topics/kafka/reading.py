@@ -2,6 +2,8 @@
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from itertools import islice
+from operator import lt
 from typing import Final
 
 from confluent_kafka import Consumer, KafkaException, TopicPartition
@@ -179,6 +181,8 @@ class GroupReader(GroupOffsets):
         client_id = f"{connection.get('client.id', '')} {announcement}".lstrip()
         connection = {**connection, "client.id": client_id}
         super().__init__(connection, group, topic, session_timeout_ms=session_ms)
+        #: The next offset to read of each partition that was started.
+        self._next_offsets: dict[int, int] = {}
 
     def join(
         self,
@@ -219,6 +223,7 @@ class GroupReader(GroupOffsets):
 
     def start(self, partition: int, offset: int) -> None:
         """Read an assigned partition from an offset, also if it is paused."""
+        self._next_offsets[partition] = offset
         self._consumer.start({(self._topic, partition): offset})
         self.resume(partition)
 
@@ -226,7 +231,37 @@ class GroupReader(GroupOffsets):
         """The end offset of a partition as of the last fetch; None before the first fetch."""
         return self._consumer.known_end((self._topic, partition))
 
-    def consume(self, limit: int, timeout_s: float) -> tuple[list[Message], list[int]]:
-        """Up to `limit` records, and the partitions whose end was reached."""
+    def consume(self, limit: int, timeout_s: float) -> tuple[dict[int, list[Message]], list[int]]:
+        """Up to `limit` records by partition, and the partitions whose end was reached.
+
+        The records of a partition are in offset order, and none comes twice after `start`.
+        """
         consumed = self._consumer.consume(limit, timeout_s)
-        return consumed.records, [partition for _, partition in consumed.ends]
+        batches: dict[int, list[Message]] = {}
+        for (_, partition), messages in consumed.by_partition().items():
+            if unread := self._unread(partition, messages):
+                batches[partition] = unread
+        return batches, [partition for _, partition in consumed.ends]
+
+    def _unread(self, partition: int, messages: list[Message]) -> list[Message]:
+        """The records from the next offset on.
+
+        librdkafka may read a partition again from its beginning: it looks the beginning up when
+        the partition is assigned, and may get the answer after `start` has set another offset.
+        """
+        next_offset = self._next_offsets.get(partition, _FIRST_OFFSET)
+        offsets = [message.offset() or 0 for message in messages]
+        self._next_offsets[partition] = max(next_offset, max(offsets) + 1)
+        if offsets[0] >= next_offset and all(map(lt, offsets, islice(offsets, 1, None))):
+            return messages
+        unread = []
+        for offset, message in zip(offsets, messages, strict=True):
+            if offset >= next_offset:
+                unread.append(message)
+                next_offset = offset + 1
+        log.info(
+            "partition %d: skipped %d records that were read again",
+            partition,
+            len(messages) - len(unread),
+        )
+        return unread

@@ -1,0 +1,65 @@
+"""What became of the records that were read: each of them counts exactly once. Pure."""
+
+from dataclasses import astuple, dataclass
+
+from homma.core.window import ApplyResult
+from homma.errors import InternalError
+from homma.topics.ticks import ParsedBatch
+
+
+def check_counts(where: str, verb: str, records: int, **counts: int) -> None:
+    """Raise InternalError unless the counts add up to the number of records.
+
+    `verb` says what all of these records have in common: they were read, rejected or due.
+    """
+    counted = sum(counts.values())
+    if counted != records:
+        parts = ", ".join(f"{name.replace('_', ' ')} {count}" for name, count in counts.items())
+        raise InternalError(f"{where}: {records} records were {verb}, but {counted} count: {parts}")
+
+
+@dataclass(frozen=True, slots=True)
+class TickCounts:
+    """The number of records by what became of them.
+
+    There is no other fate: the ticks of a withheld candle are accepted, and Kafka's transaction
+    markers take offsets, but are not read.
+    """
+
+    read: int = 0
+    accepted: int = 0
+    duplicate: int = 0
+    dropped_as_late: int = 0
+    dead: int = 0
+
+    @classmethod
+    def of(cls, batch: ParsedBatch, applied: ApplyResult) -> "TickCounts":
+        """The counts of one batch."""
+        return cls(
+            read=len(batch.messages),
+            accepted=applied.accepted,
+            duplicate=applied.duplicates,
+            dropped_as_late=applied.dropped_late.height,
+            dead=batch.bad.height,
+        )
+
+    def plus(self, other: "TickCounts") -> "TickCounts":
+        """The counts of both."""
+        return TickCounts(*(a + b for a, b in zip(astuple(self), astuple(other), strict=True)))
+
+    def check(self, where: str, rejected: int) -> None:
+        """Raise InternalError unless each record counts once.
+
+        `rejected` is the number of records for the dead and the late topic.
+        """
+        late, dead = self.dropped_as_late, self.dead
+        check_counts(
+            where,
+            "read",
+            self.read,
+            accepted=self.accepted,
+            duplicate=self.duplicate,
+            dropped_as_late=late,
+            dead=dead,
+        )
+        check_counts(where, "rejected", rejected, dropped_as_late=late, dead=dead)
