@@ -12,7 +12,6 @@ import pytest
 from click.testing import CliRunner
 
 from homma.cli.main import homma as program
-from tests.cli.conftest import machine  # noqa: F401  a fixture
 from tests.support.machine import Machine
 from tests.support.waiting import until
 
@@ -47,7 +46,7 @@ def commands(page: str = "README.md") -> Iterator[str]:
         yield from (line.removeprefix("$ ") for line in lines)
 
 
-def test_the_commands_of_the_tour_work(machine: Machine) -> None:  # noqa: F811
+def test_the_commands_of_the_tour_work(machine: Machine) -> None:
     up = machine.homma("up", "--detach")
     assert up.returncode == 0, up.stderr
     until(machine.has_flow)

@@ -13,7 +13,7 @@ from homma.core.calendar import DEFAULT_CALENDAR
 from homma.errors import SettingError
 from homma.lake.schema import candle_tables
 from homma.rendered.grafana import pipeline
-from tests.deploy.test_prometheus import known_metrics, metrics_in
+from tests.deploy.prometheus_rules import known_metrics, metrics_in
 from tests.support.dashboards import FOLDER, PanelQuery, dashboard, panel_queries, variables
 
 NAMES = ("candles", "pipeline")

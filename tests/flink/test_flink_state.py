@@ -15,14 +15,12 @@ from homma.errors import StateError
 from homma.lake.schema import candle_table
 from homma.topics.latest import CandleRecord, LatestCandles
 from tests.flink.flinks import TIMEOUT_S, Flink
-from tests.lake import conftest as lakes
 from tests.support.landing import counts, verified
 from tests.support.pipeline import Pipeline, batch_candles, same_candles, tick, until
 from tests.support.serving import candle_topics, get_candles, make_server, running, wait_until_ready
 from tests.support.sinks import KEY, Sinks
 
 pytestmark = [pytest.mark.stack, pytest.mark.timeout(1800)]
-lake, server, namespace = lakes.lake, lakes.server, lakes.namespace
 DAY = "2025-03-20T"
 WATERMARK_DELAY_US = 2_000_000
 #: The shortest state retention: a 1-minute candle expires a minute and a second after its last

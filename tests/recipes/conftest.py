@@ -5,14 +5,11 @@ from pathlib import Path
 import pytest
 
 from homma.core.calendar import calendar_of
-from tests.lake import conftest as lakes
-from tests.recipes.homma_copy import NEW_FIELD, HommaCopy, copy_homma
 from tests.recipes.installation import AFTER, BEFORE, DAY, Installation
+from tests.support.homma_copy import NEW_FIELD, HommaCopy, copy_homma
 from tests.support.pipeline import Pipeline, tick
 from tests.support.sinks import Sinks
 from tests.support.weed import Weed
-
-server = lakes.server
 
 
 @pytest.fixture(scope="session")

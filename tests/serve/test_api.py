@@ -12,14 +12,8 @@ from homma.core.calendar import DEFAULT_CALENDAR
 from homma.serve.http.api import ARROW
 from homma.serve.http.app import Server
 from homma.serve.http.openapi import document
-from tests.support.serving import (
-    RecordSequence,
-    get_candles,
-    make_server,
-    open_stream,
-    running,
-    with_candles,
-)
+from tests.support.candle_records import RecordSequence
+from tests.support.serving import get_candles, make_server, open_stream, running, with_candles
 
 
 @pytest.fixture(scope="module")
