@@ -8,7 +8,7 @@ import pytest
 
 from homma.core.interval import CODE
 
-FOLDER = Path(__file__).parents[2] / "shared" / "data"
+FOLDER = Path(__file__).parents[3] / "shared" / "data"
 TICKS = FOLDER / "fxcm-eurusd-ticks.parquet"
 BARS = FOLDER / "fxcm-eurusd-bars.parquet"
 #: The number of the vendor's bars by resolution.
