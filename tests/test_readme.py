@@ -31,8 +31,10 @@ PAGES = (
     "docs/lake.md",
     "docs/operations.md",
     "docs/reading-the-lake.md",
+    "docs/recipes.md",
     "docs/repairing.md",
     "docs/semantics.md",
+    *(str(page.relative_to(ROOT)) for page in sorted((ROOT / "docs/decisions").glob("*.md"))),
 )
 #: Files and folders that users create.
 CREATED = {"deploy/.env", "deploy/dbt/.venv", "deploy/prometheus/targets"}
