@@ -219,7 +219,7 @@ def test_a_series_in_two_partitions_stops_the_engine(bootstrap: str) -> None:
     for key in (b"one", b"two", b"three", b"four"):
         sender.send(pipeline.topics.ticks, [key], [json.dumps(tick(DAY + "14:30:10")).encode()])
     sender.flush(10)
-    with pytest.raises(SplitSeries, match=r"series S:AAA of .* is in both partition"):
+    with pytest.raises(SplitSeries, match=r"series S:AAA of .* is in partitions"):
         pipeline.work_off()
 
 

@@ -15,10 +15,11 @@ from homma.errors import StateError
 from homma.lake.schema import candle_table
 from homma.topics.latest import CandleRecord, LatestCandles
 from tests.flink.flinks import TIMEOUT_S, Flink
+from tests.support.landed import KEY
 from tests.support.landing import counts, verified
 from tests.support.pipeline import Pipeline, batch_candles, same_candles, tick, until
 from tests.support.serving import candle_topics, get_candles, make_server, running, wait_until_ready
-from tests.support.sinks import KEY, Sinks
+from tests.support.sinks import Sinks
 
 pytestmark = [pytest.mark.stack, pytest.mark.timeout(1800)]
 DAY = "2025-03-20T"

@@ -7,7 +7,7 @@ import pytest
 
 from homma.errors import CommitUnknown, StaleSink
 from homma.failpoint import ignore_step
-from homma.lake.land.committing import Committer, PreparedCommit, RetryPolicy
+from homma.lake.land.iceberg.committing import Committer, PreparedCommit, RetryPolicy
 from homma.lake.schema import TICKS
 from homma.lake.table import Lake
 from homma.lake.table.offsets import Offsets

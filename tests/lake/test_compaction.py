@@ -5,7 +5,7 @@ from typing import Any
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from homma.lake.land import compaction
+from homma.lake.land.iceberg import compaction
 from homma.lake.table import Part
 
 HOUR_US = 3_600_000_000

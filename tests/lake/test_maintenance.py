@@ -12,10 +12,11 @@ import pytest
 
 from homma.core.interval import MINUTE
 from homma.failpoint import ignore_step
-from homma.lake.land.candle_sink import CandleSink
-from homma.lake.land.committing import RetryPolicy
+from homma.lake.land.iceberg.candle_sink import CandleSink
+from homma.lake.land.iceberg.committing import RetryPolicy
+from homma.lake.land.iceberg.table_sink import SinkContext
 from homma.lake.land.newest import FinalityRules
-from homma.lake.land.sinks import SinkContext, SourceTopic
+from homma.lake.land.sink import SourceTopic
 from homma.lake.table import Lake, Table, Where, maintenance
 from homma.lake.table.offsets import Offsets
 from homma.metrics import LAND, Metrics
@@ -41,9 +42,8 @@ def sink(table: Table) -> CandleSink:
         maintain_every=1,
         now_s=lambda: 1e12,
     )
-    return CandleSink(
-        table, SourceTopic("candle_1min", "id"), context, 1.0, FinalityRules(MINUTE, 0, 0)
-    )
+    source = SourceTopic("candle_1min", "id", MINUTE)
+    return CandleSink(table, source, context, 1.0, FinalityRules(MINUTE, 0, 0))
 
 
 def replace_rows(table: Table, number: int) -> None:

@@ -177,24 +177,13 @@ def test_an_open_candle_becomes_final_without_a_record_of_its_own() -> None:
     assert change.open.height == 2
 
 
-def test_a_series_in_two_partitions_is_detected() -> None:
-    first = records(record(1, candle("AAA")), record(2, candle("BBB")))
-    times = newest.advance(pl.DataFrame(schema=SERIES_TIMES), first)
-    assert newest.find_split_series(times, first) is None
-    moved = records(record(1, candle("BBB")) | {"partition": 3})
-    assert newest.find_split_series(times, moved) == ("S", "BBB", [0, 3])
-    restored = newest.times_of(candles(candle("BBB")))
-    assert newest.find_split_series(restored, moved) is None
-
-
-def test_other_engines_may_write_a_series_to_all_partitions() -> None:
+def test_the_candles_of_a_series_may_be_in_all_partitions() -> None:
     def bare(partition: int, offset: int, start: datetime) -> pl.DataFrame:
         row = candle("AAA", start, revision=None, is_final=None)
         return records(record(offset, row) | {"partition": partition})
 
     first, then = bare(0, 1, NOON), bare(3, 1, NOON + timedelta(minutes=5))
     times = newest.advance(pl.DataFrame(schema=SERIES_TIMES), first)
-    assert newest.find_split_series(times, then) is None
     times = newest.advance(times, then)
     # The series' newest event time counts for candles in all partitions.
     change = newest.merge(candles(), candles(), newest.reduce(first).records, times, RULES)

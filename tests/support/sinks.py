@@ -19,15 +19,16 @@ from pyiceberg.table import Table
 
 from homma.errors import HommaError, TableMismatch
 from homma.failpoint import Step, ignore_step
-from homma.lake.land.loop import Landing, LandingTopics, make_landing
-from homma.lake.schema import TICKS, candle_tables
+from homma.lake.land.iceberg.opening import iceberg_sinks
+from homma.lake.land.loop import Landing, LandingTopics, open_landing
+from homma.lake.schema import TICKS
 from homma.lake.table import Lake
 from homma.metrics import LAND as METRICS
 from homma.metrics import Metrics
 from homma.settings import LandSettings
 from homma.topics.kafka.admin import Admin
-from tests.support import oracle
 from tests.support.engines import Feed, Running, market
+from tests.support.landed import Landed
 from tests.support.pipeline import Pipeline
 from tests.support.pipeline import until as wait_until
 
@@ -42,11 +43,10 @@ LAND = {
     Step.SWEEPING,
     Step.COMPACTED,
 }
-KEY = ["source", "symbol", "date_time"]
 
 
 @dataclass
-class Sinks:
+class Sinks(Landed):
     """The sinks of one test; all are stopped at its end."""
 
     pipeline: Pipeline
@@ -116,15 +116,17 @@ class Sinks:
         """A sink in this process."""
         quick = {"s3.connect-timeout": "2", "s3.request-timeout": "2"}
         lake = Lake({**(through or self.properties), **quick}, self.namespace, answer_timeout_s=2.0)
-        sources = LandingTopics(
-            self.pipeline.config, self.pipeline.topics, Admin(self.pipeline.config)
-        )
+        chosen = LandSettings(**settings)
+        sinks = iceberg_sinks(lake, chosen, self.metrics, stopped, ignore_step)
         try:
-            yield make_landing(
-                lake, sources, LandSettings(**settings), self.metrics, stopped, ignore_step
-            )
+            yield open_landing(sinks, self.topics(), chosen, self.metrics)
         finally:
             lake.close()
+
+    def topics(self) -> LandingTopics:
+        """The topics of the pipeline."""
+        config = self.pipeline.config
+        return LandingTopics(config, self.pipeline.topics, Admin(config))
 
     @contextmanager
     def running(self, through: Mapping[str, str] | None = None, **settings: Any) -> Iterator[None]:
@@ -204,67 +206,6 @@ class Sinks:
         assert isinstance(rows, pl.DataFrame)
         return rows
 
-    def check(self) -> int:
-        """Check that the lake equals the topics; returns the number of ticks."""
-        topics = self.pipeline.topics
-        for spec, code in zip(candle_tables(topics.calendar), topics.calendar.codes, strict=True):
-            self.check_candles(spec.name, code)
-        return self.check_ticks()
-
-    def check_ticks(self) -> int:
-        """Check that the ticks are the valid records of the topic, each once."""
-        expected = []
-        for message in self.pipeline.records(self.pipeline.topics.ticks):
-            read = oracle.read(message.value())
-            if not isinstance(read, str):
-                position = (message.partition(), message.offset())
-                expected.append(
-                    (
-                        *position,
-                        read["source"],
-                        read["symbol"],
-                        read["mid"],
-                        read["number"],
-                        oracle.at_of(read),
-                    )
-                )
-        rows = self.rows("stock_ticks_iceberg")
-        actual = rows.select(
-            "kafka_partition",
-            "kafka_offset",
-            "source",
-            "symbol",
-            "mid",
-            "number",
-            pl.col("date_time").dt.replace_time_zone(None),
-        )
-        assert sorted(actual.rows()) == sorted(expected)
-        return len(expected)
-
-    def check_candles(self, name: str, code: str) -> None:
-        """Check that the candles are the newest records of the topic, one row per key."""
-        rows = self.rows(name)
-        assert rows.select(KEY).is_unique().all(), f"{name} has a key twice"
-        candles = self.pipeline.candles()
-        expected = candles.filter(pl.col("interval") == code).select(
-            "source",
-            "symbol",
-            pl.from_epoch("start_us", "us").alias("date_time"),
-            "open",
-            "high",
-            "low",
-            "close",
-            "volume",
-            "tick_count",
-            "is_final",
-            "revision",
-        )
-        actual = rows.select(
-            pl.col("date_time").dt.replace_time_zone(None) if c == "date_time" else c
-            for c in expected.columns
-        )
-        assert actual.sort(KEY).equals(expected.sort(KEY)), name
-
 
 def until(met: Callable[[], bool]) -> None:
     """Wait for a condition; patiently, as the machine also runs a broker and a lake."""
@@ -272,7 +213,7 @@ def until(met: Callable[[], bool]) -> None:
 
 
 @contextmanager
-def at_work(sinks: Sinks, seed: int = 1, lasts_s: int = 500) -> Iterator[Feed]:
+def at_work(sinks: Landed, seed: int = 1, lasts_s: int = 500) -> Iterator[Feed]:
     """Feed ticks evenly and build candles, for longer than the test lasts."""
     with (
         Feed(sinks.pipeline, market(seed, 100 * lasts_s, 8), lasts_s) as feed,

@@ -12,9 +12,9 @@ from homma.aggregate.partition import Partition
 from homma.aggregate.recorded_state import RestoreContext
 from homma.aggregate.restore import RestoredState
 from homma.aggregate.stage import LoopSettings, PartitionTask, TickTopics
+from homma.core.series_partitions import SeriesPartitions
 from homma.core.window import WindowRules
 from homma.durations import microseconds
-from homma.errors import SplitSeries
 from homma.failpoint import OnStep, ignore_step
 from homma.metrics import Metrics
 from homma.settings import AggregateSettings
@@ -52,8 +52,8 @@ class CandleStage:
         self._check_format({})
         #: Partitions that `--rebuild` has already started again.
         self._rebuilt: set[int] = set()
-        #: The partition of each series, and by partition the number of series already checked.
-        self._owners: dict[tuple[str, str], int] = {}
+        self._series_partitions = SeriesPartitions()
+        #: By partition, the number of series already checked.
         self._checked: dict[int, int] = {}
 
     def _check_format(self, publish_from_us: Mapping[str, int]) -> None:
@@ -129,22 +129,15 @@ class CandleStage:
         """Raise SplitSeries if a series is in two partitions: each has only part of its ticks."""
         assert isinstance(task, Partition)
         series, checked = task.series, self._checked.get(task.number, 0)
-        for source, symbol in series.slice(checked).select("source", "symbol").iter_rows():
-            owner = self._owners.setdefault((source, symbol), task.number)
-            if owner != task.number:
-                raise SplitSeries(
-                    f"series {source}:{symbol} of {self._topics.topics.ticks} is in both "
-                    f"partition {owner} and partition {task.number}",
-                    "key the records SOURCE:SYMBOL in the producer, or start with "
-                    "--rekey --rebuild",
-                )
+        new = series.slice(checked).with_columns(partition=task.number)
+        self._series_partitions.require_unsplit(new, self._topics.topics.ticks)
         self._checked[task.number] = series.height
-        self._metrics.set("homma_series", len(self._owners))
+        self._metrics.set("homma_series", len(self._series_partitions.by_series))
 
     def on_revoked(self, number: int) -> None:
         """Forget the partition's series: another process owns them now."""
         self._checked.pop(number, None)
-        self._owners = {name: p for name, p in self._owners.items() if p != number}
+        self._series_partitions.forget(number)
 
 
 def candle_loop(

@@ -16,6 +16,7 @@ from operator import itemgetter
 from typing import Any, Final, Generic, TypeVar
 
 from homma.core.fields import CANDLE_FIELDS, CandleField, Kind
+from homma.core.series_partitions import SeriesPartitions
 from homma.topics.codec import strip_schema_id
 
 #: No tick outside these years is valid, and time can be added to every date between them.
@@ -226,7 +227,7 @@ class LatestCandles:
         self._series: dict[SeriesKey, SeriesKey] = {}
         self._candles: dict[SeriesKey, dict[datetime, _StoredCandle]] = {}
         self._starts: dict[SeriesKey, list[datetime]] = {}
-        self._partitions: dict[SeriesKey, set[int]] = {}
+        self._partitions = SeriesPartitions()
         self._dropped: dict[SeriesKey, datetime] = {}
         self._of_key: dict[bytes, tuple[SeriesKey, datetime]] = {}
         self._tombstones: dict[bytes, CandleRecord] = {}
@@ -300,7 +301,7 @@ class LatestCandles:
         else:
             self._of_key.pop(old.key or b"", None)
         if new.partition != _NO_PARTITION and candle.revision is not None:
-            self._partitions.setdefault(series, set()).add(new.partition)
+            self._partitions.add(series, new.partition)
         candles[start] = new
         if new.key is not None:
             self._of_key[new.key] = (series, start)
@@ -357,12 +358,8 @@ class LatestCandles:
         return self._dropped.get(series)
 
     def is_split(self, series: SeriesKey) -> bool:
-        """Whether a series is split over several partitions, which makes its candles incomplete.
-
-        Candles of other engines, which have no revision, do not count: such engines choose the
-        partition by the whole key.
-        """
-        return len(self._partitions.get(series, ())) > 1
+        """Whether a series is split over several partitions, which makes its candles incomplete."""
+        return self._partitions.is_split(series)
 
 
 def _is_newer(a: CandleRecord | _StoredCandle, b: CandleRecord | _StoredCandle) -> bool:

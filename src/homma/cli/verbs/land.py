@@ -11,7 +11,8 @@ from homma.cli.gc_tuning import collect_rarely
 from homma.cli.options import FAILPOINT, with_settings
 from homma.cli.signals import stop_on_signals
 from homma.failpoint import OnStep, Step, failpoint, ignore_step
-from homma.lake.land.loop import LandingTopics, make_landing
+from homma.lake.land.iceberg.opening import iceberg_sinks
+from homma.lake.land.loop import LandingTopics, open_landing
 from homma.lake.table import Lake
 from homma.metrics import LAND, Metrics
 from homma.settings import (
@@ -46,13 +47,14 @@ def land(
     collect_rarely()
     on_step = _failpoint()
     lake = Lake(catalog.properties, catalog.namespace, _commit_steps(on_step))
-    sources = LandingTopics(kafka, contract.topics(topics), Admin(kafka))
-    sources.admin.require(sources.topics.ticks)
+    to_land = LandingTopics(kafka, contract.topics(topics), Admin(kafka))
+    to_land.admin.require(to_land.topics.ticks)
     land_metrics = Metrics(LAND)
     land_metrics.serve(metrics.metrics_host, metrics.metrics_port)
     stopped = stop_on_signals()
     try:
-        make_landing(lake, sources, settings, land_metrics, stopped, on_step).run(stopped)
+        sinks = iceberg_sinks(lake, settings, land_metrics, stopped, on_step)
+        open_landing(sinks, to_land, settings, land_metrics).run(stopped)
     finally:
         lake.close()
 

@@ -14,8 +14,8 @@ import polars as pl
 from homma.core.calendar import Calendar
 from homma.core.recompute import FROM_FILE, TICKS, EventSpan, Slice, first_copies, slice_bounds
 from homma.core.series import NAMES, SERIES, register
+from homma.core.series_partitions import SeriesPartitions
 from homma.core.tick import Price
-from homma.errors import SplitSeries
 from homma.lake.table import Table, Where
 
 _IDENTITY: Final = (*NAMES, "event_us", "number")
@@ -56,20 +56,24 @@ class CountedTicks:
     series: SeriesFilter
     before: Mapping[int, int]
     #: The partition of each series read so far.
-    partitions: dict[tuple[str, str], int] = field(default_factory=dict)
+    partitions: SeriesPartitions = field(default_factory=SeriesPartitions)
     ticks: int = 0
 
     def slices(
         self, span: EventSpan, calendar: Calendar, max_ticks: int = MAX_TICKS
     ) -> Iterator[Slice]:
-        """The ticks that the candles of a span are built from, in slices."""
+        """The ticks that the candles of a span are built from, in slices.
+
+        Raises SplitSeries if the ticks of a series are in two partitions.
+        """
         end_us = span.ticks_end_us(calendar)
         per_day = self.table.per_day(self.series.where(span.start_us or None, end_or_none(end_us)))
         edges = slice_bounds(per_day, max_ticks, span.start_us, end_us)
         for start_us, stop_us in pairwise(edges):
             ticks = self._read(self.series.where(start_us or None, end_or_none(stop_us)))
             self.ticks += ticks.height
-            self._store_partitions(ticks)
+            from_topic = ticks.filter(pl.col("partition") != FROM_FILE)
+            self.partitions.require_unsplit(from_topic, self.table.name)
             yield Slice(start_us, stop_us, ticks)
 
     def _read(self, where: Where) -> pl.DataFrame:
@@ -91,20 +95,6 @@ class CountedTicks:
     def _all_before(self, ticks: pl.DataFrame) -> bool:
         newest = ticks.group_by("partition").agg(pl.col("offset").max())
         return all(p == FROM_FILE or o < self.before.get(p, 0) for p, o in newest.iter_rows())
-
-    def _store_partitions(self, ticks: pl.DataFrame) -> None:
-        """Store the partitions of series; SplitSeries if a series is in two partitions."""
-        recorded = ticks.filter(pl.col("partition") != FROM_FILE)
-        for source, symbol, partition in (
-            recorded.select(*NAMES, "partition").unique(maintain_order=True).iter_rows()
-        ):
-            known = self.partitions.setdefault((source, symbol), partition)
-            if known != partition:
-                raise SplitSeries(
-                    f"series {source}:{symbol} is in partitions {known} and {partition}",
-                    "each partition has only part of each candle's ticks: produce the records with "
-                    "the key SOURCE:SYMBOL, or start the engine with --rekey --rebuild",
-                )
 
     def not_in_lake(self, ticks: pl.DataFrame) -> pl.DataFrame:
         """The `ticks` (TICKS) that are not in the lake, without duplicates."""

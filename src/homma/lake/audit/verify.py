@@ -124,7 +124,7 @@ class Snapshot:
     @property
     def partitions(self) -> Mapping[tuple[str, str], int]:
         """The partition of each series."""
-        partitions = dict(self.counted.partitions)
+        partitions = dict(self.counted.partitions.by_series)
         if self.published is not None:
             rows = self.published.candles().select("source", "symbol", "partition").unique()
             partitions |= {

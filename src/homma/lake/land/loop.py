@@ -1,27 +1,18 @@
-"""The loop of `homma land`: polls topics, passes records to sinks, commits.
+"""The loop of `homma land`: polls topics, passes records to sinks, starts their commits.
 
-There is no consumer group: each table stores the offsets at which reading starts.
+There is no consumer group: each sink knows the offsets at which reading starts. `sink.py` defines
+what a sink is, and the loop knows no particular one.
 """
 
 import logging
+import time
 from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor, wait
 from dataclasses import dataclass
-from datetime import timedelta
-from functools import partial
-from typing import Final
+from typing import Any, Final
 
-from homma.core.interval import Interval
-from homma.durations import microseconds
 from homma.errors import KafkaError, OffsetsLost, StateError
-from homma.failpoint import OnStep, ignore_step
-from homma.lake.land.candle_sink import CandleSink
-from homma.lake.land.committing import RetryPolicy
-from homma.lake.land.newest import FinalityRules
-from homma.lake.land.sinks import Sink, SinkContext, SourceTopic, TickSink, hand_over
-from homma.lake.schema import tables
-from homma.lake.table import Lake, Table
-from homma.lake.table.offsets import Offsets
+from homma.lake.land.sink import Pending, Sink, SinkFactory, SourceTopic
 from homma.metrics import Metrics
 from homma.settings import LandSettings
 from homma.topics.contract import Topics
@@ -34,9 +25,6 @@ log = logging.getLogger("homma.land")
 
 _BATCH_SIZE: Final = 10_000
 _POLL_S: Final = 0.2
-#: Maximum number of commits to a candle table per interval, up to an interval of an hour.
-_COMMITS_PER_INTERVAL: Final = 60
-_MINUTE: Final = timedelta(minutes=1)
 #: Number of parallel commits: they mostly wait for the storage.
 _PARALLEL_COMMITS: Final = 4
 _MAX_MISSING_S: Final = 10.0
@@ -50,78 +38,46 @@ class LandingTopics:
     topics: Topics
     admin: Admin
 
-    @property
-    def all(self) -> tuple[str, ...]:
-        """The topics in the order of the tables."""
-        return (self.topics.ticks, *self.topics.public_candles.values())
+    def sources(self) -> list[SourceTopic]:
+        """The topics to land, that of the ticks first; KafkaError if one does not exist."""
+        candles = self.topics.public_candles.values()
+        intervals = dict(zip(candles, self.topics.calendar, strict=True))
+        return [
+            SourceTopic(topic, self._topic_id(topic), intervals.get(topic))
+            for topic in (self.topics.ticks, *candles)
+        ]
 
-
-def commit_interval(interval: Interval, commit_every: timedelta) -> timedelta:
-    """The time between commits to the table of an interval."""
-    length = timedelta(microseconds=interval.longest_us)
-    return max(commit_every, min(length / _COMMITS_PER_INTERVAL, _MINUTE))
-
-
-def make_sinks(
-    lake: Lake, sources: LandingTopics, settings: LandSettings, context: SinkContext
-) -> list[Sink]:
-    """One sink per table; creates missing tables, and upgrades those of older formats."""
-    ids = {topic: sources.admin.topic_id(topic) for topic in sources.all}
-    for topic, topic_id in ids.items():
+    def _topic_id(self, topic: str) -> str:
+        topic_id = self.admin.topic_id(topic)
         if topic_id is None:
             raise KafkaError(
                 f"topic {topic} does not exist", "start `homma aggregate`, which creates the topics"
             )
-    origins = {topic: SourceTopic(topic, topic_id or "") for topic, topic_id in ids.items()}
-    specs = tables(sources.topics.calendar)
-    for spec in specs:
-        # Check all tables before creating any: an error then leaves nothing behind.
-        lake.has_table(spec)
-    opened = [lake.ensure_table(spec) for spec in specs]
-    for table, topic in zip(opened, sources.all, strict=True):
-        _check_topic(table.name, table.offsets(), origins[topic])
-    with ThreadPoolExecutor(_PARALLEL_COMMITS, "table") as pool:
-        make = partial(_make_sink, settings=settings, context=context)
-        return [sink for sink in pool.map(make, opened, origins.values()) if sink]
-
-
-def _make_sink(
-    table: Table, origin: SourceTopic, settings: LandSettings, context: SinkContext
-) -> Sink | None:
-    table.upgrade()
-    interval = table.spec.interval
-    if interval is None:
-        every_s = settings.commit_every.total_seconds()
-        return TickSink(table, origin, context, every_s, microseconds(settings.max_future))
-    if settings.candles_by != "homma":
-        hand_over(settings.candles_by, table, origin, context)
-        return None
-    every_s = commit_interval(interval, settings.commit_every).total_seconds()
-    rules = FinalityRules(
-        interval, microseconds(settings.watermark_delay), microseconds(settings.idle_timeout)
-    )
-    return CandleSink(table, origin, context, every_s, rules)
+        return topic_id
 
 
 class Landing:
-    """Writes the records of all topics to their tables."""
+    """Passes the records of all topics to their sinks."""
 
     def __init__(
         self,
-        sinks: Sequence[Sink],
-        sources: LandingTopics,
+        sinks: Sequence[Sink[Any]],
+        topics: LandingTopics,
         settings: LandSettings,
-        context: SinkContext,
+        metrics: Metrics,
+        clock_s: Callable[[], float] = time.monotonic,
     ) -> None:
-        self._sinks = {sink.origin.topic: sink for sink in sinks}
-        self._sources = sources
+        self._sinks = {sink.source.topic: sink for sink in sinks}
+        self._topics = topics
         self._settings = settings
-        self._context = context
-        self._reader = AssignedReader(sources.config)
-        self._offsets = Reader(sources.config)
+        self._metrics = metrics
+        self._clock_s = clock_s
+        self._reader = AssignedReader(topics.config)
+        self._offsets = Reader(topics.config)
         self._pool = ThreadPoolExecutor(_PARALLEL_COMMITS, "table")
         self._due_s: dict[str, float] = {}
-        self._reached_end: dict[TopicAndPartition, int] = {}
+        #: The next offset to read of each partition.
+        self._next_offsets: dict[TopicAndPartition, int] = {}
         #: Commits in progress, by topic.
         self._commits: dict[str, Future[None]] = {}
         self._missing_since_s: float | None = None
@@ -130,16 +86,18 @@ class Landing:
         """Run until `stopped`; with `until_end`, only to the ends of the topics at the start."""
         try:
             ends = self._start()
-            now_s = self._context.clock_s()
-            self._due_s = {topic: now_s + sink.every_s for topic, sink in self._sinks.items()}
+            now_s = self._clock_s()
+            self._due_s = {
+                topic: now_s + sink.commit_every_s for topic, sink in self._sinks.items()
+            }
             while not stopped():
                 self._poll()
-                self._finish_commits(wait_for=[s for s in self._commits if self._sinks[s].is_full])
-                self._land(self._due())
+                self._finish_commits(wait_for=[t for t in self._commits if self._is_full(t)])
+                self._start_commits(self._due())
                 if self._settings.until_end and self._has_reached(ends):
                     break
             self._finish_commits(wait_for=[*self._commits])
-            self._land([sink for sink in self._sinks.values() if sink.needs_commit])
+            self._start_commits([s for s in self._sinks.values() if s.pending != Pending.NOTHING])
             self._finish_commits(wait_for=[*self._commits])
         finally:
             self._pool.shutdown()
@@ -147,27 +105,23 @@ class Landing:
             self._offsets.close()
 
     def _start(self) -> dict[TopicAndPartition, int]:
-        """Start reading at the tables' offsets; returns the current end of each partition."""
-        counts = self._sources.admin.partitions()
+        """Start reading at the sinks' positions; returns the current end of each partition."""
+        counts = self._topics.admin.partitions()
         starts: dict[TopicAndPartition, int] = {}
         ends: dict[TopicAndPartition, int] = {}
         for topic, sink in self._sinks.items():
             for partition in range(counts.get(topic, 0)):
                 offsets = self._offsets.offset_range(topic, partition)
-                next_offset = sink.known_offsets.next.get(partition)
+                next_offset = sink.position.get(partition)
                 starts[topic, partition] = self._start_offset(
                     topic, partition, offsets, next_offset
                 )
                 ends[topic, partition] = offsets.end
         self._reader.start(starts)
-        self._reached_end = dict(starts)
+        self._next_offsets = dict(starts)
         for topic, sink in self._sinks.items():
-            log.info(
-                "%s into %s, from offsets %s",
-                topic,
-                sink.table.name,
-                [offset for (name, _), offset in starts.items() if name == topic],
-            )
+            offsets_of_topic = [offset for (name, _), offset in starts.items() if name == topic]
+            log.info("%s into %s, from offsets %s", topic, sink.name, offsets_of_topic)
         return ends
 
     def _start_offset(
@@ -181,39 +135,40 @@ class Landing:
                 f"records up to {next_offset}",
                 "check whether the topic was replaced; use another --namespace for a new topic",
             )
-        if next_offset >= offsets.start:
-            return next_offset
-        if topic != self._sources.topics.ticks:
+        if next_offset < offsets.start:
+            self._report_gap(topic, partition, Range(next_offset, offsets.start))
+        return max(next_offset, offsets.start)
+
+    def _report_gap(self, topic: str, partition: int, gap: Range) -> None:
+        """Log offsets that Kafka has deleted; OffsetsLost if they are ticks that must not be."""
+        if topic != self._topics.topics.ticks:
             # Missing candles were replaced by newer records, or deleted by the topic's retention.
-            log.info("%s partition %d now starts at offset %d", topic, partition, offsets.start)
-            return offsets.start
+            log.info("%s partition %d now starts at offset %d", topic, partition, gap.end)
+            return
+        last = gap.end - 1
         if not self._settings.accept_loss:
             raise OffsetsLost(
-                f"Kafka has deleted offsets {next_offset} to {offsets.start - 1} of {topic} "
+                f"Kafka has deleted offsets {gap.start} to {last} of {topic} "
                 f"partition {partition}, and the lake does not have them",
                 "load these ticks with `homma backfill`, or continue without them with "
                 "--accept-loss",
             )
-        log.warning(
-            "%s partition %d: offsets %d to %d are lost",
-            topic,
-            partition,
-            next_offset,
-            offsets.start - 1,
-        )
-        return offsets.start
+        log.warning("%s partition %d: offsets %d to %d are lost", topic, partition, gap.start, last)
 
     def _poll(self) -> None:
         batch = self._reader.consume(_BATCH_SIZE, _POLL_S)
-        by_topic: dict[str, dict[int, list[Message]]] = {}
+        records: dict[str, dict[int, list[Message]]] = {}
         for (topic, partition), messages in batch.records.items():
-            by_topic.setdefault(topic, {})[partition] = messages
-            self._reached_end[topic, partition] = (messages[-1].offset() or 0) + 1
-        for topic, batches in by_topic.items():
-            self._sinks[topic].add(batches)
-        for (topic, partition), offset in batch.ends.items():
-            self._sinks[topic].on_partition_end(partition, offset)
-            self._reached_end[topic, partition] = offset
+            records.setdefault(topic, {})[partition] = messages
+            self._next_offsets[topic, partition] = (messages[-1].offset() or 0) + 1
+        ends: dict[str, dict[int, int]] = {}
+        for (topic, partition), end in batch.ends.items():
+            ends.setdefault(topic, {})[partition] = end
+            # Records may have followed in the same batch.
+            known = self._next_offsets[topic, partition]
+            self._next_offsets[topic, partition] = max(known, end)
+        for topic in {**records, **ends}:
+            self._sinks[topic].take(records.get(topic, {}), ends.get(topic, {}))
         for topic, partition in batch.lost:
             self._restart_partition(topic, partition)
 
@@ -221,56 +176,69 @@ class Landing:
         """Restart a partition whose next offset is gone: by retention, or in a new topic."""
         self._are_topics_same([self._sinks[topic]])
         offsets = self._offsets.offset_range(topic, partition)
-        next_offset = self._reached_end[topic, partition]
+        next_offset = self._next_offsets[topic, partition]
         self._reader.start(
             {(topic, partition): self._start_offset(topic, partition, offsets, next_offset)}
         )
 
-    def _due(self) -> list[Sink]:
-        now_s = self._context.clock_s()
-        return [
-            sink
-            for topic, sink in self._sinks.items()
-            if topic not in self._commits
-            and (sink.is_full or (now_s >= self._due_s[topic] and sink.needs_commit))
-        ]
+    def _is_full(self, topic: str) -> bool:
+        return self._sinks[topic].pending == Pending.FULL
 
-    def _land(self, due: Sequence[Sink]) -> None:
-        """Start commits to tables in parallel; reading continues."""
+    def _due(self) -> list[Sink[Any]]:
+        now_s = self._clock_s()
+        idle = [topic for topic in self._sinks if topic not in self._commits]
+        return [self._sinks[topic] for topic in idle if self._is_due(topic, now_s)]
+
+    def _is_due(self, topic: str, now_s: float) -> bool:
+        pending = self._sinks[topic].pending
+        return pending == Pending.FULL or (pending == Pending.SOME and now_s >= self._due_s[topic])
+
+    def _start_commits(self, due: Sequence[Sink[Any]]) -> None:
+        """Start commits of several sinks in parallel; reading continues."""
         if not due or not self._are_topics_same(due):
             return
-        now_s = self._context.clock_s()
+        now_s = self._clock_s()
         for sink in due:
-            topic = sink.origin.topic
-            self._commits[topic] = self._pool.submit(_commit_and_maintain, sink, sink.cut_batch())
-            self._due_s[topic] = now_s + sink.every_s
+            topic = sink.source.topic
+            self._commits[topic] = self._pool.submit(sink.commit, sink.cut())
+            self._due_s[topic] = now_s + sink.commit_every_s
 
     def _finish_commits(self, wait_for: Sequence[str]) -> None:
         """Wait for some commits, then remove all that have ended and raise their errors."""
         wait([self._commits[topic] for topic in wait_for])
         for topic in [topic for topic, commit in self._commits.items() if commit.done()]:
             self._commits.pop(topic).result()
-            self._sinks[topic].show_lag(self._ends_seen(topic))
+            self._show_lag(self._sinks[topic])
+
+    def _show_lag(self, sink: Sink[Any]) -> None:
+        position = sink.position
+        # Until the first commit, offsets that compaction has removed count too.
+        lag = sum(
+            max(0, end - position.get(partition, 0))
+            for partition, end in self._ends_seen(sink.source.topic).items()
+        )
+        self._metrics.set("homma_lake_lag_records", lag, sink.label)
 
     def _ends_seen(self, topic: str) -> dict[int, int]:
         ends = {
             number: self._reader.known_end((name, number))
-            for name, number in self._reached_end
+            for name, number in self._next_offsets
             if name == topic
         }
         return {number: end for number, end in ends.items() if end is not None}
 
-    def _are_topics_same(self, sinks: Sequence[Sink]) -> bool:
+    def _are_topics_same(self, sinks: Sequence[Sink[Any]]) -> bool:
         """Whether the topics are still those that were read; False if Kafka is unreachable."""
         try:
-            ids = {s.origin.topic: self._sources.admin.topic_id(s.origin.topic) for s in sinks}
+            ids = {s.source.topic: self._topics.admin.topic_id(s.source.topic) for s in sinks}
         except KafkaError as error:
             log.warning("commits wait until Kafka is reachable: %s", error)
             return False
         for sink in sinks:
-            topic_id = ids[sink.origin.topic]
-            if topic_id not in (None, sink.origin.topic_id):
-                raise _recreated_topic_error(sink.origin.topic, sink.table.name)
+            topic = sink.source.topic
+            topic_id = ids[topic]
+            if topic_id is not None:
+                sink.source.require_same(sink.name, topic, topic_id)
         return self._do_all_exist(ids)
 
     def _do_all_exist(self, ids: Mapping[str, str | None]) -> bool:
@@ -278,7 +246,7 @@ class Landing:
         if not missing:
             self._missing_since_s = None
             return True
-        now_s = self._context.clock_s()
+        now_s = self._clock_s()
         # A broker that has just started may not know its topics yet.
         self._missing_since_s = self._missing_since_s or now_s
         if now_s - self._missing_since_s > _MAX_MISSING_S:
@@ -288,48 +256,11 @@ class Landing:
         return False
 
     def _has_reached(self, ends: Mapping[TopicAndPartition, int]) -> bool:
-        return all(self._reached_end[partition] >= end for partition, end in ends.items())
+        return all(self._next_offsets[partition] >= end for partition, end in ends.items())
 
 
-def _commit_and_maintain(sink: Sink, commit: Callable[[], None]) -> None:
-    commit()
-    if sink.maintenance_due:
-        sink.maintain()
-
-
-def _check_topic(table: str, offsets: Offsets | None, origin: SourceTopic) -> None:
-    if offsets is None:
-        return
-    if offsets.topic != origin.topic:
-        raise StateError(
-            f"{table} was filled from the topic {offsets.topic}, not {origin.topic}",
-            "set that topic with --topic or --candle-topic, or choose another --namespace",
-        )
-    if offsets.topic_id != origin.topic_id:
-        raise _recreated_topic_error(origin.topic, table)
-
-
-def _recreated_topic_error(topic: str, table: str) -> StateError:
-    return StateError(
-        f"topic {topic} was deleted and created again, but {table} was filled from the old topic",
-        "choose another --namespace for the new topic, or drop the table to fill it again",
-    )
-
-
-def make_landing(
-    lake: Lake,
-    sources: LandingTopics,
-    settings: LandSettings,
-    metrics: Metrics,
-    stopped: Callable[[], bool],
-    on_step: OnStep = ignore_step,
+def open_landing(
+    open_sinks: SinkFactory, topics: LandingTopics, settings: LandSettings, metrics: Metrics
 ) -> Landing:
-    """Create the landing loop; connects to Kafka and the catalog."""
-    context = SinkContext(
-        RetryPolicy(stopped),
-        metrics,
-        on_step,
-        orphan_retention_s=settings.orphan_retention.total_seconds(),
-        maintain_every=settings.maintain_every,
-    )
-    return Landing(make_sinks(lake, sources, settings, context), sources, settings, context)
+    """Open the sinks of all topics and the loop; connects to Kafka and to what the sinks write."""
+    return Landing(open_sinks(topics.sources()), topics, settings, metrics)

@@ -197,19 +197,3 @@ def advance(times: pl.DataFrame, records: pl.DataFrame) -> pl.DataFrame:
         )
         .select(SERIES_TIMES.names())
     )
-
-
-def find_split_series(
-    times: pl.DataFrame, records: pl.DataFrame
-) -> tuple[str, str, list[int]] | None:
-    """A series of homma's engine in more than one partition, as (source, symbol, partitions)."""
-    own_records = records.filter(pl.col("revision").is_not_null())
-    pairs = pl.concat(
-        [times.select(*NAMES, "partition"), own_records.select(*NAMES, "partition")]
-    ).drop_nulls("partition")
-    by_series = pairs.group_by(NAMES).agg(pl.col("partition").unique().sort())
-    for source, symbol, partitions in by_series.filter(
-        pl.col("partition").list.len() > 1
-    ).iter_rows():
-        return source, symbol, partitions
-    return None
