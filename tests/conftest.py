@@ -1,6 +1,6 @@
-"""Fixtures for several test folders: one embedded Kafka for the whole run."""
+"""Fixtures for several test folders: one Kafka and one lake for the whole run."""
 
-import os
+import uuid
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -10,7 +10,11 @@ from homma.errors import KafkaError
 from homma.stack.downloads.jars import fetch, read_lock
 from homma.stack.servers import kafka
 from homma.topics.kafka.admin import Admin
+from tests.support import minio, weed
+from tests.support.jars import cache_of, jars_cache
+from tests.support.machine import Machine
 from tests.support.waiting import free_ports
+from tests.support.weed import Weed
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
@@ -20,11 +24,6 @@ def pytest_addoption(parser: pytest.Parser) -> None:
         default="seaweedfs",
         help="storage for tests/lake; minio also uses Apache's REST catalog (make test-minio)",
     )
-
-
-def jars_cache() -> Path:
-    """The folder that keeps jars between test runs."""
-    return Path(os.environ.get("HOMMA_TEST_CACHE", "~/.cache/homma/jars")).expanduser()
 
 
 @pytest.fixture(scope="session")
@@ -48,3 +47,36 @@ def bootstrap(jars: list[Path], tmp_path_factory: pytest.TempPathFactory) -> Ite
     folder = tmp_path_factory.mktemp("kafka")
     with kafka.running(folder, port, controller_port, jars, ready):
         yield address
+
+
+@pytest.fixture(scope="session")
+def server(
+    request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[Weed]:
+    """Storage for the whole test run, SeaweedFS or MinIO; each test has its own namespace."""
+    folder = tmp_path_factory.mktemp("storage")
+    if request.config.getoption("--storage") == "minio":
+        context = minio.running(folder, jars_cache())
+    else:
+        context = weed.running(folder)
+    with context as running:
+        yield running
+
+
+@pytest.fixture(scope="session")
+def lake(server: Weed) -> dict[str, str]:
+    """pyiceberg's properties for the server."""
+    return server.properties
+
+
+@pytest.fixture
+def namespace() -> str:
+    return "n" + uuid.uuid4().hex[:10]
+
+
+@pytest.fixture
+def machine(tmp_path: Path, jars: list[Path]) -> Iterator[Machine]:
+    """A data folder and ports for `homma up`."""
+    machine = Machine(tmp_path / "home", cache_of(jars))
+    yield machine
+    machine.stop()

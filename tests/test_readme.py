@@ -12,7 +12,6 @@ import pytest
 from click.testing import CliRunner
 
 from homma.cli.main import homma as program
-from tests.cli.conftest import machine  # noqa: F401  a fixture
 from tests.support.machine import Machine
 from tests.support.waiting import until
 
@@ -32,8 +31,10 @@ PAGES = (
     "docs/lake.md",
     "docs/operations.md",
     "docs/reading-the-lake.md",
+    "docs/recipes.md",
     "docs/repairing.md",
     "docs/semantics.md",
+    *(str(page.relative_to(ROOT)) for page in sorted((ROOT / "docs/decisions").glob("*.md"))),
 )
 #: Files and folders that users create.
 CREATED = {"deploy/.env", "deploy/dbt/.venv", "deploy/prometheus/targets"}
@@ -47,7 +48,7 @@ def commands(page: str = "README.md") -> Iterator[str]:
         yield from (line.removeprefix("$ ") for line in lines)
 
 
-def test_the_commands_of_the_tour_work(machine: Machine) -> None:  # noqa: F811
+def test_the_commands_of_the_tour_work(machine: Machine) -> None:
     up = machine.homma("up", "--detach")
     assert up.returncode == 0, up.stderr
     until(machine.has_flow)

@@ -14,7 +14,7 @@ from homma.errors import StateError
 from homma.topics import contract
 from homma.topics.kafka.admin import Admin
 from homma.topics.kafka.reading import Committed, GroupOffsets
-from tests.aggregate.test_restart import SHORT, reset
+from tests.aggregate.restarts import SHORT, reset
 from tests.support.pipeline import Pipeline, batch_candles, same_candles, tick
 
 DAY = "2025-03-20T"

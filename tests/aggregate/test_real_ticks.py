@@ -8,9 +8,8 @@ from confluent_kafka import ConsumerGroupTopicPartitions, TopicPartition
 from confluent_kafka.admin import AdminClient
 
 from tests.support.pipeline import Pipeline, batch_candles, same_candles
-from tests.support.real_ticks import disturbed, equal_bars, needs_real_ticks, real_ticks
+from tests.support.real_ticks import ALL_BARS, disturbed, equal_bars, needs_real_ticks, real_ticks
 
-ALL = {"minute": 15_857, "hour": 268, "daily": 13}
 FOUR_MINUTES_US = 240_000_000
 KILLS = 5
 
@@ -24,7 +23,7 @@ def test_candles_equal_the_vendors_bars(bootstrap: str, price: str) -> None:
     pipeline.send_frame(sent)
     pipeline.work_off(price=price)
     candles = pipeline.candles()
-    assert equal_bars(candles, price) == ALL
+    assert equal_bars(candles, price) == ALL_BARS
     same_candles(candles, batch_candles(ticks, price))
     assert pipeline.counted("homma_ticks_duplicate") == sent.height - ticks.height
     assert pipeline.counted("homma_ticks_dropped_late") == pipeline.counted("homma_ticks_dead") == 0
@@ -61,5 +60,5 @@ def test_five_kills_change_nothing(bootstrap: str) -> None:
     assert killed_at[-1] < sent.height
     pipeline.work_off(price="bid")
     candles = pipeline.candles()
-    assert equal_bars(candles, "bid") == ALL
+    assert equal_bars(candles, "bid") == ALL_BARS
     same_candles(candles, batch_candles(ticks, "bid"))

@@ -7,7 +7,7 @@ from datetime import timedelta
 from typing import Any
 
 import pytest
-from confluent_kafka import ConsumerGroupTopicPartitions, Producer, TopicPartition
+from confluent_kafka import Producer, TopicPartition
 from confluent_kafka.admin import AdminClient
 
 from homma.errors import SplitSeries, StateError, TopicMismatch
@@ -16,15 +16,10 @@ from homma.topics import contract
 from homma.topics.kafka.admin import Admin
 from homma.topics.kafka.reading import GroupOffsets
 from homma.topics.kafka.writing import Sender
+from tests.aggregate.restarts import SHORT, reset
 from tests.support.pipeline import Pipeline, batch_candles, same_candles, tick, until
 
 DAY = "2025-03-20T"
-#: An allowed lateness so short that a series is dormant after a second.
-SHORT = {
-    "max_future": timedelta(0),
-    "watermark_delay": timedelta(0),
-    "allowed_lateness": timedelta(seconds=1),
-}
 
 
 @pytest.fixture
@@ -106,14 +101,6 @@ def test_candles_without_an_offset_are_refused(pipeline: Pipeline) -> None:
     pipeline.work_off()
     with pytest.raises(StateError, match=r"no committed offset.*--rebuild"):
         pipeline.work_off(group=pipeline.name + "_other")
-
-
-def reset(pipeline: Pipeline, offset: int, metadata: str = "") -> None:
-    client = AdminClient(pipeline.config)
-    position = TopicPartition(pipeline.topics.ticks, 0, offset, metadata)
-    group = ConsumerGroupTopicPartitions(pipeline.settings.group, [position])
-    for future in client.alter_consumer_group_offsets([group]).values():
-        future.result(10)
 
 
 def test_an_offset_that_does_not_match_the_candles_is_refused(pipeline: Pipeline) -> None:

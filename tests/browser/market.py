@@ -7,7 +7,8 @@ from typing import Any, Final
 
 from homma.serve.http.app import Server
 from homma.topics.latest import CandleRecord
-from tests.support.serving import NOW, candle_key, candle_value, make_server, running
+from tests.support.candle_records import candle_key, candle_value
+from tests.support.serving import NOW, make_server, running
 
 #: The start of the newest m1 candle.
 NEWEST: Final = datetime(2025, 3, 20, 14, 31)

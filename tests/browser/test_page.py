@@ -15,7 +15,8 @@ from homma.core.fields import CANDLE_FIELDS
 from tests.browser.chart_page import ChartPage
 from tests.browser.site import Site
 from tests.browser.walk import END, MINUTES, SERIES, at
-from tests.support.serving import RecordSequence, make_server, running
+from tests.support.candle_records import RecordSequence
+from tests.support.serving import make_server, running
 from tests.support.waiting import until
 
 # A function, as the page's policy forbids evaluating strings.

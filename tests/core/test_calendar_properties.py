@@ -11,25 +11,21 @@ from homma.core.interval import BY_CODE, MINUTE_US
 from homma.core.recompute import recompute
 from homma.core.window import Window
 from tests.core.calendars import calendars
-from tests.core.test_recompute import by_key, expected, frame, slices, ticks
-from tests.core.test_window_properties import (
-    IDLE_TIMEOUT,
+from tests.core.partition_owners import (
     LATENESSES,
     NEVER_LATE,
-    PUBLISH,
-    WATERMARK_DELAY,
     Engine,
-    Log,
     Step,
-    logs,
+    check_finality,
     rules_of,
     scripts,
-    tick,
 )
+from tests.core.recomputed import by_key, expected, frame, slices, ticks
 from tests.support import oracle
 from tests.support.effort import effort
 from tests.support.frames import tick_frame, us
-from tests.support.oracle import Publisher, Tick
+from tests.support.oracle import Tick
+from tests.support.tick_logs import Log, logs, tick
 
 SECONDS = [code for code, interval in BY_CODE.items() if interval.longest_us < MINUTE_US]
 OTHERS = [code for code in BY_CODE if code not in SECONDS]
@@ -49,25 +45,7 @@ def test_restarts_change_nothing_whatever_the_intervals_are(
 def test_finality_and_revisions_whatever_the_intervals_are(
     log: Log, script: list[Step], allowed_lateness: timedelta, calendar: Calendar
 ) -> None:
-    engine = Engine(log, allowed_lateness, calendar)
-    publisher = Publisher(
-        allowed_lateness=allowed_lateness,
-        watermark_delay=WATERMARK_DELAY,
-        idle_timeout=IDLE_TIMEOUT,
-        intervals=tuple(interval.name for interval in calendar.aggregated),
-    )
-    clock = oracle.EPOCH
-    for action, amount in [*script, ("apply", len(log)), PUBLISH]:
-        if action == "publish":
-            clock = max(clock, engine.clock)
-            assert engine.publish() == publisher.publish(engine.clock)
-            continue
-        offset = engine.current.offset
-        engine.do((action, amount))
-        for applied, at in log[offset : engine.current.offset]:
-            # The partition clock ran on while the partition had no record, and never goes back.
-            clock = max(clock, at)
-            publisher.apply(applied, clock)
+    check_finality(log, script, allowed_lateness, calendar)
 
 
 @effort()

@@ -18,8 +18,8 @@ from homma.lake.land import newest
 from homma.lake.schema import CANDLE_KEY
 from homma.serve.watermarks import SeriesWatermarks
 from homma.topics.precedence import reduce
-from tests.lake.rows import candle, candles
 from tests.support import oracle
+from tests.support.candle_rows import candle, candles
 from tests.support.frames import tick_frame, us
 
 NOON = datetime(2025, 1, 31, 23, 40)

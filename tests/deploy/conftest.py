@@ -16,7 +16,8 @@ from typing import Any
 import pytest
 
 from homma.rendered.prometheus import targets
-from tests.deploy.test_prometheus import FOLDER
+from tests.deploy.prometheus_rules import FOLDER
+from tests.support.jars import cache_of
 from tests.support.machine import Machine
 from tests.support.waiting import free_ports, until
 
@@ -52,8 +53,7 @@ def monitored(
 ) -> Iterator[tuple[Machine, Prometheus]]:
     """A pipeline, its verifier, and a Prometheus with the project's configuration."""
     home = tmp_path_factory.mktemp("monitored")
-    cache = next(folder for folder in jars[0].parents if folder.name == "jars").parent
-    machine = Machine(home / "home", cache)
+    machine = Machine(home / "home", cache_of(jars))
     port, verify_port = free_ports(2)
     try:
         started = machine.homma("up", "--detach")

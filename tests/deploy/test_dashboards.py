@@ -15,7 +15,7 @@ from homma.core.calendar import DEFAULT_CALENDAR
 from homma.errors import SettingError
 from homma.lake.schema import candle_tables
 from homma.rendered.grafana import pipeline
-from tests.deploy.test_prometheus import known_metrics, metrics_in, rules
+from tests.deploy.prometheus_rules import known_metrics, metrics_in, rules
 from tests.support.dashboards import (
     FOLDER,
     PanelQuery,

@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 
 from tests.deploy.conftest import Prometheus
-from tests.deploy.test_prometheus import rules
+from tests.deploy.prometheus_rules import rules
 from tests.support.dashboards import PanelQuery, panel_queries
 from tests.support.machine import Machine
 from tests.support.waiting import until

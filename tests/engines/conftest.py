@@ -21,17 +21,15 @@ from homma.stack.downloads.archive import ensure_unpacked, read_archive
 from homma.stack.servers import trino
 from homma.topics import contract
 from homma.topics.kafka.admin import Admin
-from tests.conftest import jars_cache
 from tests.engines.market import market
 from tests.engines.sandbox import Sandbox
 from tests.engines.sandbox import sandbox as running
-from tests.lake import conftest as lakes
+from tests.support.jars import jars_cache
 from tests.support.pipeline import Pipeline
 from tests.support.waiting import free_ports
 
 ROOT = Path(__file__).parents[2]
 NAMESPACE = "market_data"
-lake, server = lakes.lake, lakes.server
 #: From SQL to rows; `RunQuery` also returns the types of the columns.
 Query = Callable[[str], list[tuple[Any, ...]]]
 QueryResult = tuple[dict[str, str], list[tuple[Any, ...]]]

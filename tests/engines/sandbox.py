@@ -16,8 +16,8 @@ from homma.stack.downloads.archive import ensure_unpacked, read_archive
 from homma.stack.servers import kafka, trino
 from homma.topics import contract
 from homma.topics.kafka.admin import Admin
-from tests.conftest import jars_cache
 from tests.support import weed
+from tests.support.jars import jars_cache
 from tests.support.pipeline import Pipeline
 from tests.support.real_ticks import TICKS
 from tests.support.sinks import Sinks

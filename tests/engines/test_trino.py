@@ -15,8 +15,8 @@ from trino.exceptions import TrinoUserError
 from homma.core.calendar import DEFAULT_CALENDAR
 from homma.lake.schema import TICKS, tables
 from homma.lake.table import Lake
+from tests.engines.code_blocks import code_blocks, run
 from tests.engines.conftest import NAMESPACE, ROOT, Query, append
-from tests.engines.test_reading_the_lake import code_blocks, run
 from tests.support.engines import Feed, market
 from tests.support.pipeline import Pipeline
 from tests.support.sinks import Sinks

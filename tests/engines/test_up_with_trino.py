@@ -5,7 +5,6 @@ from contextlib import closing
 import pytest
 import trino as client
 
-from tests.cli.conftest import machine  # noqa: F401  a fixture
 from tests.support.machine import Machine
 from tests.support.waiting import until
 
@@ -13,7 +12,7 @@ pytestmark = [pytest.mark.stack, pytest.mark.timeout(900)]
 
 
 def test_trino_starts_with_the_others_and_reads_landed_ticks(
-    machine: Machine,  # noqa: F811
+    machine: Machine,
 ) -> None:
     started = machine.homma("up", "--detach", "--with", "trino", "--rate", "50")
     assert started.returncode == 0, started.stderr
@@ -39,7 +38,7 @@ def test_trino_starts_with_the_others_and_reads_landed_ticks(
     assert machine.processes() == []
 
 
-def test_trino_without_a_lake_is_refused(machine: Machine) -> None:  # noqa: F811
+def test_trino_without_a_lake_is_refused(machine: Machine) -> None:
     refused = machine.homma("up", "--with", "trino", "--no-lake")
     assert refused.returncode == 2
     assert "--no-lake" in refused.stderr

@@ -37,12 +37,12 @@ from homma.errors import HommaError, KafkaError
 from homma.stack.downloads.jars import fetch, read_lock
 from homma.topics.kafka.reading import Reader
 from homma.topics.kafka.writing import Sender
-from tests.conftest import jars_cache
 from tests.faults.brokers import OwnBroker, own_broker
 from tests.faults.crew import RECOVERED_WITHIN_S, Crew
 from tests.faults.recovery import Commits, pauses, recoveries, takeovers
 from tests.faults.schedule import LATENESS, schedule, with_pauses
 from tests.support.engines import Engines, Record, Watch, check, flow
+from tests.support.jars import jars_cache
 from tests.support.pipeline import Pipeline
 
 PARTITIONS = 4

@@ -8,21 +8,10 @@ import pytest
 
 from homma.cli.options import FAILPOINT
 from homma.failpoint import Step
-from tests.support.engines import SUCCESSOR, Record, at_work, check, market
+from tests.faults.failpoints import RESTORE, SHORT, TRANSACTION, WAKING, by_turns
+from tests.support.engines import SUCCESSOR, at_work, check, market
 from tests.support.pipeline import Pipeline
 from tests.support.sinks import LAND
-
-TRANSACTION = (Step.BEGUN, Step.SENT, Step.OFFSET_ADDED, Step.COMMITTED)
-RESTORE = (
-    Step.TAKEN_OVER,
-    Step.OFFSET_READ,
-    Step.CANDLES_READ,
-    Step.TICKS_RECALLED,
-    Step.READY,
-)
-WAKING = (Step.WAKING_CANDLES_READ, Step.AWAKE)
-#: With these, a series that is idle for a second is dormant after a restart.
-SHORT = ("--allowed-lateness", "1s", "--max-future", "0ms", "--watermark-delay", "0ms")
 
 
 def test_every_step_is_covered() -> None:
@@ -52,16 +41,6 @@ def test_killed_in_a_transaction_or_a_restore(bootstrap: str, tmp_path: Path, se
         progress.reach(feed.stop())
         last.stop()
     check(pipeline)
-
-
-def by_turns(records: list[Record], series: int, turn: int) -> list[Record]:
-    """Drop ticks so that each series is idle most of the time."""
-    of = {f"S:SYM{n}".encode(): n for n in range(series)}
-    return [
-        (key, value)
-        for n, (key, value) in enumerate(records)
-        if key is None or n // turn % series == of[key]
-    ]
 
 
 @pytest.mark.parametrize("seed", [1])

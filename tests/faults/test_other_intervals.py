@@ -9,7 +9,7 @@ import pytest
 
 from homma.cli.options import FAILPOINT
 from homma.core.calendar import calendar_of
-from tests.faults.test_failpoints import RESTORE, SHORT, TRANSACTION, WAKING, by_turns
+from tests.faults.failpoints import RESTORE, SHORT, TRANSACTION, WAKING, by_turns
 from tests.support.engines import SUCCESSOR, at_work, check, market
 from tests.support.pipeline import Pipeline
 

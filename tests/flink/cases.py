@@ -7,12 +7,12 @@ from typing import Any
 
 from hypothesis import given, seed
 
-from tests.core.test_golden import CASES, DEFAULTS, batches
-from tests.core.test_window_properties import Log, logs
 from tests.flink.flinks import Record
 from tests.support import oracle
 from tests.support.effort import effort
 from tests.support.frames import us
+from tests.support.golden import CASES, DEFAULTS, batches
+from tests.support.tick_logs import Log, logs
 
 MAX_FUTURE = timedelta(minutes=5)
 #: Settings that affect only finality, which is not compared.

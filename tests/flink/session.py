@@ -11,8 +11,8 @@ from homma.flink import cluster as server
 from homma.flink.cluster import CONNECTOR, Flink
 from homma.flink.rest import Rest
 from homma.stack.downloads.jars import fetch, read_lock
-from tests.conftest import jars_cache
 from tests.flink.flinks import TIMEOUT_S
+from tests.support.jars import jars_cache
 from tests.support.pipeline import until
 from tests.support.waiting import free_ports
 

@@ -7,10 +7,9 @@ from pathlib import Path
 import psutil
 import pytest
 
-from tests.aggregate.test_real_ticks import ALL
 from tests.flink.flinks import TIMEOUT_S, Flink, end
 from tests.support.pipeline import Pipeline, batch_candles, same_candles, until
-from tests.support.real_ticks import disturbed, equal_bars, needs_real_ticks, real_ticks
+from tests.support.real_ticks import ALL_BARS, disturbed, equal_bars, needs_real_ticks, real_ticks
 
 pytestmark = [pytest.mark.stack, pytest.mark.timeout(3600)]
 FOUR_MINUTES_US = 240_000_000
@@ -64,5 +63,5 @@ def test_candles_equal_the_vendors_bars_across_kills(bootstrap: str, tmp_path: P
     assert "restarting Flink in" in log
     assert log.count("starting Flink from file:") == 2, log
     candles = flink.pipeline.candles()
-    assert equal_bars(candles, "bid") == ALL
+    assert equal_bars(candles, "bid") == ALL_BARS
     same_candles(candles, batch_candles(ticks, "bid"))

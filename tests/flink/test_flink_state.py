@@ -15,7 +15,6 @@ from homma.errors import StateError
 from homma.lake.schema import candle_table
 from homma.topics.latest import CandleRecord, LatestCandles
 from tests.flink.flinks import TIMEOUT_S, Flink
-from tests.lake import conftest as lakes
 from tests.support.landed import KEY
 from tests.support.landing import counts, verified
 from tests.support.pipeline import Pipeline, batch_candles, same_candles, tick, until
@@ -23,7 +22,6 @@ from tests.support.serving import candle_topics, get_candles, make_server, runni
 from tests.support.sinks import Sinks
 
 pytestmark = [pytest.mark.stack, pytest.mark.timeout(1800)]
-lake, server, namespace = lakes.lake, lakes.server, lakes.namespace
 DAY = "2025-03-20T"
 WATERMARK_DELAY_US = 2_000_000
 #: The shortest state retention: a 1-minute candle expires a minute and a second after its last

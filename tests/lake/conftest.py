@@ -1,41 +1,12 @@
-import uuid
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
-from tests.conftest import jars_cache
-from tests.lake import minio
 from tests.lake.proxy import Way, between
-from tests.support import weed
 from tests.support.pipeline import Pipeline
 from tests.support.sinks import Sinks
 from tests.support.weed import Weed
-
-
-@pytest.fixture(scope="session")
-def server(
-    request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory
-) -> Iterator[Weed]:
-    """Storage for the whole test run, SeaweedFS or MinIO; each test has its own namespace."""
-    folder = tmp_path_factory.mktemp("storage")
-    if request.config.getoption("--storage") == "minio":
-        context = minio.running(folder, jars_cache())
-    else:
-        context = weed.running(folder)
-    with context as running:
-        yield running
-
-
-@pytest.fixture(scope="session")
-def lake(server: Weed) -> dict[str, str]:
-    """pyiceberg's properties for the server."""
-    return server.properties
-
-
-@pytest.fixture
-def namespace() -> str:
-    return "n" + uuid.uuid4().hex[:10]
 
 
 @pytest.fixture

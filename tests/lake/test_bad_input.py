@@ -20,7 +20,7 @@ from homma.lake.table import Lake
 from homma.topics import contract
 from homma.topics.kafka.admin import Admin
 from homma.topics.kafka.writing import Sender
-from tests.lake.rows import MINUTES
+from tests.support.candle_rows import MINUTES
 from tests.support.pipeline import Pipeline, tick
 from tests.support.sinks import Sinks, until
 from tests.support.waiting import free_ports

@@ -12,7 +12,7 @@ from homma.lake.schema import TICKS
 from homma.lake.table import Lake
 from homma.lake.table.offsets import Offsets
 from tests.lake.proxy import COMMIT, Effect, Fault, Way
-from tests.lake.rows import tick, ticks
+from tests.support.candle_rows import tick, ticks
 
 OFFSETS = Offsets("stock_ticks", "id", MappingProxyType({0: 1}))
 

@@ -12,7 +12,7 @@ from homma.lake import history
 from homma.lake.history import HistoryQuery
 from homma.lake.schema import TICKS, TableSpec, candle_table
 from homma.lake.table import Lake, Table
-from tests.lake.rows import MINUTES, NOON, candle, tick, ticks
+from tests.support.candle_rows import MINUTES, NOON, candle, tick, ticks
 
 MINUTE = timedelta(minutes=1)
 MONTHS = candle_table(CLOCK)

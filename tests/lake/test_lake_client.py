@@ -15,7 +15,7 @@ from homma.cli.main import homma
 from homma.errors import SettingError, TableMismatch
 from homma.lake.schema import TICKS
 from homma.lake.table import Lake
-from tests.lake.rows import MINUTES, NOON, candle, candles, tick, ticks
+from tests.support.candle_rows import MINUTES, NOON, candle, candles, tick, ticks
 from tests.support.weed import Weed
 
 

@@ -6,7 +6,7 @@ import pytest
 
 from homma.core.calendar import DEFAULT_CALENDAR
 from homma.lake.schema import candle_tables
-from tests.lake.rows import MINUTES
+from tests.support.candle_rows import MINUTES
 from tests.support.engines import Feed, market
 from tests.support.pipeline import Pipeline
 from tests.support.sinks import Sinks, at_work, until

@@ -21,8 +21,8 @@ from homma.lake.table import Lake, Table, Where, maintenance
 from homma.lake.table.offsets import Offsets
 from homma.metrics import LAND, Metrics
 from homma.stack.servers.seaweed import purge_log
-from tests.lake.rows import MINUTES, NOON, candle, candles
 from tests.support import weed
+from tests.support.candle_rows import MINUTES, NOON, candle, candles
 
 
 @pytest.fixture

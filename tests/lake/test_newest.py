@@ -11,7 +11,7 @@ from homma.lake.land import newest
 from homma.lake.land.newest import RECORD, ROW, SERIES_TIMES
 from homma.lake.schema import CANDLE_KEY
 from homma.topics.precedence import ReducedRecords, reduce
-from tests.lake.rows import NOON, candle, candles
+from tests.support.candle_rows import NOON, candle, candles
 
 Key = tuple[str, str, datetime]
 RULES = FinalityRules(watermark_delay_us=2_000_000, idle_timeout_us=5_000_000)

@@ -12,18 +12,12 @@ from homma.metrics import SERVE, Metrics
 from homma.serve.http.app import Server
 from homma.serve.lake import LakeReader
 from homma.serve.lake_client import LakeClient
-from tests.lake.rows import MINUTES, candle
-from tests.lake.rows import candles as rows
+from tests.support.candle_records import RecordSequence
+from tests.support.candle_rows import MINUTES, candle
+from tests.support.candle_rows import candles as rows
 from tests.support.engines import Feed, flow
 from tests.support.pipeline import Pipeline
-from tests.support.serving import (
-    RecordSequence,
-    candle_topics,
-    get_candles,
-    make_server,
-    running,
-    wait_until_ready,
-)
+from tests.support.serving import candle_topics, get_candles, make_server, running, wait_until_ready
 from tests.support.sinks import Sinks
 from tests.support.waiting import until
 

@@ -11,7 +11,7 @@ from pyiceberg.types import BooleanType, DateType, PrimitiveType
 
 from homma.lake.table import definition
 from homma.lake.table.snapshots import serialized
-from tests.lake.rows import MINUTES
+from tests.support.candle_rows import MINUTES
 
 #: pyiceberg's types do not accept plain values.
 EQUAL: Any = EqualTo

@@ -15,7 +15,7 @@ from homma.errors import CommitRefused, LakeDenied, LakeError, LakeUnreachable, 
 from homma.lake.schema import TICKS, candle_table, tables
 from homma.lake.table import Lake, Table, Where
 from homma.lake.table.offsets import Offsets
-from tests.lake.rows import MINUTES, NOON, candle, candles, tick, ticks
+from tests.support.candle_rows import MINUTES, NOON, candle, candles, tick, ticks
 from tests.support.waiting import free_ports
 
 OFFSETS = Offsets("stock_ticks", "id", MappingProxyType({0: 3, 1: 7}))

@@ -32,7 +32,7 @@ from homma.lake.history import HistoryQuery
 from homma.lake.schema import TICKS, candle_table
 from homma.lake.table import Lake, Where
 from homma.topics.formats import CURRENT
-from tests.lake.rows import MINUTES, NOON, candle, candles, tick
+from tests.support.candle_rows import MINUTES, NOON, candle, candles, tick
 from tests.support.landing import counts, verified
 from tests.support.pipeline import tick as tick_json
 from tests.support.sinks import Sinks

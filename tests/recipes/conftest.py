@@ -5,20 +5,23 @@ from pathlib import Path
 import pytest
 
 from homma.core.calendar import calendar_of
-from tests.lake import conftest as lakes
-from tests.recipes.homma_copy import NEW_FIELD, HommaCopy, copy_homma
 from tests.recipes.installation import AFTER, BEFORE, DAY, Installation
+from tests.support.homma_copy import NEW_FIELD, HommaCopy, copy_homma, copy_project
 from tests.support.pipeline import Pipeline, tick
 from tests.support.sinks import Sinks
 from tests.support.weed import Weed
-
-server = lakes.server
 
 
 @pytest.fixture(scope="session")
 def homma_copy(tmp_path_factory: pytest.TempPathFactory) -> HommaCopy:
     """The source with one more field of a candle."""
     return copy_homma(tmp_path_factory.mktemp("copy"), NEW_FIELD)
+
+
+@pytest.fixture
+def project(tmp_path: Path) -> HommaCopy:
+    """The project, to be changed as a recipe says."""
+    return copy_project(tmp_path / "project")
 
 
 def install(bootstrap: str, server: Weed, homma_copy: HommaCopy, folder: Path) -> Installation:

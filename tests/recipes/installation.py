@@ -9,7 +9,7 @@ from typing import Final
 
 import httpx
 
-from tests.recipes.homma_copy import HommaCopy
+from tests.support.homma_copy import HommaCopy
 from tests.support.pipeline import Pipeline
 from tests.support.sinks import Sinks
 from tests.support.waiting import free_ports, until

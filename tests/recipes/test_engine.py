@@ -5,8 +5,8 @@ from typing import Any
 
 from homma.core.calendar import calendar_of
 from homma.topics.formats import CURRENT
-from tests.recipes.homma_copy import HommaCopy
 from tests.recipes.installation import AFTER, BEFORE, DAY, aggregate
+from tests.support.homma_copy import HommaCopy
 from tests.support.pipeline import Pipeline, batch_candles, same_candles, tick
 
 

@@ -4,7 +4,7 @@ import json
 
 import pytest
 
-from tests.recipes.homma_copy import copy_homma
+from tests.support.homma_copy import copy_homma
 
 #: A row of each table, added before another row.
 ROWS = {

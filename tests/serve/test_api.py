@@ -13,9 +13,9 @@ from homma.serve.http.api import ARROW
 from homma.serve.http.app import Server
 from homma.serve.http.openapi import document
 from homma.topics.latest import CandleRecord
+from tests.support.candle_records import RecordSequence
 from tests.support.serving import (
     NOW,
-    RecordSequence,
     get_candles,
     make_server,
     open_stream,

@@ -9,14 +9,8 @@ import pytest
 from homma.core.calendar import DEFAULT_CALENDAR, calendar_of
 from homma.serve.http.app import Server
 from homma.serve.http.parameters import default_interval
-from tests.support.serving import (
-    RecordSequence,
-    get_candles,
-    make_server,
-    open_stream,
-    running,
-    with_candles,
-)
+from tests.support.candle_records import RecordSequence
+from tests.support.serving import get_candles, make_server, open_stream, running, with_candles
 
 CODES = ["s1", "m20", "h2", "D1"]
 CALENDAR = calendar_of(CODES)

@@ -11,14 +11,8 @@ from typing import Any
 import httpx
 import psutil
 
-from tests.support.serving import (
-    RecordSequence,
-    get_candles,
-    make_server,
-    open_stream,
-    running,
-    with_candles,
-)
+from tests.support.candle_records import RecordSequence
+from tests.support.serving import get_candles, make_server, open_stream, running, with_candles
 from tests.support.waiting import until
 
 

@@ -14,14 +14,8 @@ from homma.rendered import page
 from homma.serve.http.api import ARROW
 from homma.serve.http.app import Server
 from homma.serve.http.openapi import document
-from tests.support.serving import (
-    RecordSequence,
-    get_candles,
-    make_server,
-    open_stream,
-    running,
-    with_candles,
-)
+from tests.support.candle_records import RecordSequence
+from tests.support.serving import get_candles, make_server, open_stream, running, with_candles
 
 PUBLIC = [field.json for field in CANDLE_FIELDS if field.public]
 #: The start comes first, and once more in seconds.

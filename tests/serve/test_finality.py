@@ -12,7 +12,8 @@ from homma.core.interval import BY_CODE, MINUTE, Interval
 from homma.serve.watermarks import SeriesWatermarks
 from homma.topics.latest import newest_tick_time
 from tests.support import oracle
-from tests.support.serving import RecordSequence, candle_value, get_candles, make_server, running
+from tests.support.candle_records import RecordSequence, candle_value
+from tests.support.serving import get_candles, make_server, running
 
 A, B = ("S", "A"), ("S", "B")
 WATERMARK_DELAY, IDLE_TIMEOUT = timedelta(seconds=2), timedelta(seconds=5)

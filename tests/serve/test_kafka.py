@@ -14,11 +14,10 @@ from homma.settings import TopicSettings
 from homma.topics import contract
 from homma.topics.kafka.admin import Admin
 from homma.topics.kafka.writing import Sender
+from tests.support.candle_records import candle_key, candle_value
 from tests.support.pipeline import Pipeline, tick
 from tests.support.serving import (
-    candle_key,
     candle_topics,
-    candle_value,
     get_candles,
     make_server,
     open_stream,

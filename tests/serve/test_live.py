@@ -11,7 +11,7 @@ from homma.serve.events import Events, Subscription
 from homma.serve.live import EARLIEST, CandleRange, Live
 from homma.serve.watermarks import SeriesWatermarks
 from homma.topics.latest import Candle, DeletedCandle, read_candle
-from tests.support.serving import RecordSequence, candle_value
+from tests.support.candle_records import RecordSequence, candle_value
 
 SERIES = ("S", "A")
 START = datetime(2025, 3, 20, tzinfo=UTC)

@@ -11,6 +11,8 @@ from homma.core.interval import CODE
 FOLDER = Path(__file__).parents[3] / "shared" / "data"
 TICKS = FOLDER / "fxcm-eurusd-ticks.parquet"
 BARS = FOLDER / "fxcm-eurusd-bars.parquet"
+#: The number of the vendor's bars by resolution.
+ALL_BARS = {"minute": 15_857, "hour": 268, "daily": 13}
 INTERVAL_OF = {"minute": "m1", "hour": "h1", "daily": "D1"}
 
 needs_real_ticks = pytest.mark.skipif(

@@ -23,52 +23,11 @@ from homma.serve.http.guard import access_rules
 from homma.serve.lake_client import LakeClient
 from homma.settings import ServeSettings
 from homma.topics.kafka.admin import Admin
-from homma.topics.latest import CandleRecord
+from tests.support.candle_records import RecordSequence
 from tests.support.pipeline import Pipeline
 from tests.support.waiting import until
 
 NOW = datetime(2025, 3, 21, tzinfo=UTC)
-MINUTE = "2025-03-20T14:31:00.000"
-
-
-def candle_value(start: str = MINUTE, source: str = "S", symbol: str = "A", **fields: Any) -> bytes:
-    """The value of a candle record; a field of ... is left out."""
-    values = {
-        "source": source,
-        "symbol": symbol,
-        "dateTime": start,
-        "open": 1.0,
-        "high": 2.0,
-        "low": 0.5,
-        "close": 1.5,
-        "volume": 3,
-        "tickCount": 3,
-        "isFinal": True,
-        "revision": 1,
-        **fields,
-    }
-    return json.dumps({k: v for k, v in values.items() if v is not ...}).encode()
-
-
-def candle_key(start: str = MINUTE, source: str = "S", symbol: str = "A") -> bytes:
-    """The key of a candle record."""
-    return f'{{"source":"{source}","symbol":"{symbol}","dateTime":"{start}"}}'.encode()
-
-
-class RecordSequence:
-    """Records of one partition, with consecutive offsets."""
-
-    def __init__(self) -> None:
-        self._offset = 0
-
-    def record(
-        self, start: str = MINUTE, *, is_deleted: bool = False, **fields: Any
-    ) -> CandleRecord:
-        """The next record; a tombstone if `is_deleted`."""
-        self._offset += 1
-        names = {n: fields[n] for n in ("source", "symbol") if n in fields}
-        value = None if is_deleted else candle_value(start, **fields)
-        return CandleRecord(0, self._offset, self._offset, candle_key(start, **names), value)
 
 
 def make_server(

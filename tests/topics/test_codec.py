@@ -27,32 +27,15 @@ from homma.topics.codec import (
 )
 from tests.support import oracle
 from tests.support.effort import effort
-
-GOOD: dict[str, Any] = {
-    "source": "SOURCE_1",
-    "symbol": "BNBUSD",
-    "ask": 627.05,
-    "bid": 627.04,
-    "mid": 627.045,
-    "askMarkup": 0,
-    "bidMarkup": 0,
-    "isTradable": True,
-    "number": 11530579268,
-    "dateTime": "2025-03-20T14:31:28.000",
-    "receiveDateTime": "2025-03-20T14:31:28.386",
-}
-VALID = json.dumps(GOOD).encode()
-
-
-def with_(**texts: str) -> bytes:
-    """The valid tick, with the JSON text of some fields replaced or of unknown fields added."""
-    fields = {name: json.dumps(value) for name, value in GOOD.items()} | texts
-    return ("{" + ",".join(f'"{name}":{text}' for name, text in fields.items()) + "}").encode()
-
-
-def without(name: str) -> bytes:
-    return json.dumps({key: value for key, value in GOOD.items() if key != name}).encode()
-
+from tests.topics.tick_texts import (
+    GOOD,
+    INVALID_NUMBERS,
+    NUMBERS,
+    OTHER_TEXTS,
+    VALID,
+    with_,
+    without,
+)
 
 #: Neighbors in a batch that take the parser through each of its branches.
 NEIGHBOURS: tuple[bytes | None, ...] = (
@@ -114,124 +97,6 @@ def assert_as_the_oracle(value: bytes | None) -> None:
             assert same_double(row[name], field), name
 
 
-NUMBERS = [
-    "0",
-    "1",
-    "-1",
-    "-0",
-    "1.0",
-    "1.5",
-    "0.0",
-    "-0.0",
-    "1e0",
-    "1E+2",
-    "1e-2",
-    "0.1e1",
-    "1e308",
-    "1.7976931348623157e308",
-    "5e-324",
-    "4.9e-324",
-    "2e-324",
-    "1e-400",
-    "2.2250738585072014e-308",
-    "2.2250738585072011e-308",
-    "0.1",
-    "0.30000000000000004",
-    "627.045",
-    "8.5",
-    "9007199254740993",
-    "9007199254740993.0",
-    "9223372036854775807",
-    "9223372036854775808",
-    "-9223372036854775808",
-    "-9223372036854775809",
-    "18446744073709551615",
-    "18446744073709551616",
-    "100000000000000000000000",
-    "123456789012345678901234567890.5",
-    "0.000000000000000000000000000001",
-    "1.00000000000000011102230246251565404236316680908203125",
-    "0.500000000000000166533453693773481063544750213623046875",
-    "3.518437208883201171875e13",
-    "9355950000000000000.000000000000000000000000000000000018446744",
-    "123456789.123456789",
-    "1e23",
-    "8.533e68",
-    "1" + "0" * 38,
-]
-INVALID_NUMBERS = [
-    "NaN",
-    "Infinity",
-    "-Infinity",
-    "nan",
-    "inf",
-    "01",
-    "-01",
-    "1.",
-    ".5",
-    "+1",
-    "1e",
-    "1e+",
-    "0x10",
-    "1_000",
-    "--1",
-    "- 1",
-    "1 2",
-]
-OTHER_TEXTS = [
-    "null",
-    "true",
-    "false",
-    "True",
-    "tru",
-    '""',
-    '"1"',
-    '"x"',
-    '" "',
-    "[]",
-    "[1]",
-    "[null]",
-    "{}",
-    '{"a":1}',
-    '{"source":"x"}',
-    "",
-    "'x'",
-    '"\x00"',
-    '"\x1f"',
-    '"a\tb"',
-    '"a\rb"',
-    '"a\nb"',
-    '"\x7f"',
-    '"\x80"',
-    '"\x9f"',
-    '"\xa0"',
-    '"\\u0041"',
-    '"\\n"',
-    '"\\u0000"',
-    '"\\u007f"',
-    '"\\u0085"',
-    '"\\/"',
-    '"\\\\"',
-    '"\\""',
-    '"\\x41"',
-    '"\\u12"',
-    '"{"',
-    '"}"',
-    '"["',
-    '"]"',
-    '"é"',
-    '"\ufffd"',
-    '"\ufeff"',
-    '"\U0001f600"',
-    '"\\ud83d\\ude00"',
-    '"\u2028"',
-    '"' + "x" * 64 + '"',
-    '"' + "x" * 65 + '"',
-    '"' + "é" * 64 + '"',
-    '"' + "\U0001f600" * 64 + '"',
-    '"' + "é" * 65 + '"',
-    '"' + "\\u00e9" * 64 + '"',
-]
 INSTANTS = [
     "2025-03-20T14:31:28",
     "2025-03-20T14:31:28Z",
@@ -755,15 +620,17 @@ def test_another_engines_candle() -> None:
     value = json.dumps(foreign | {"more": [1]}).encode()
     row = decode_candles([value], MINUTE).row(0, named=True)
     own = decode_candles([json.dumps(CANDLE_ROW).encode()], MINUTE).row(0, named=True)
-    absent = {"is_final": None, "revision": None, "tick_count": CANDLE_ROW["volume"]}
-    assert row == own | absent
+    same = {field.column: CANDLE_ROW[field.if_absent] for field in CANDLE_FIELDS if field.if_absent}
+    assert same["tick_count"] == CANDLE_ROW["volume"]
+    assert row == own | {"is_final": None, "revision": None} | same
 
 
 def test_format_1_has_no_tick_count() -> None:
     candles = candle_frame([CANDLE_ROW], MINUTE)
     keys, (value,) = encode_candles(candles, 0, version=1)
     assert keys == encode_candles(candles, 0)[0]
-    assert list(json.loads(value)) == [name for name in CANDLE_JSON if name != "tickCount"]
+    assert list(json.loads(value)) == [field.json for field in CANDLE_FIELDS if field.since == 1]
+    assert "tickCount" not in json.loads(value)
     decoded = decode_candles([value], MINUTE)
     assert decoded["tick_count"].to_list() == decoded["volume"].to_list() == [CANDLE_ROW["volume"]]
 

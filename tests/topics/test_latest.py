@@ -1,32 +1,12 @@
 """The latest candles of a topic, for records read in any order."""
 
-import json
 import math
 from datetime import datetime
 from itertools import permutations
-from typing import Any
 
 from homma.core.fields import CANDLE_FIELDS
 from homma.topics.latest import Candle, CandleRecord, DeletedCandle, LatestCandles, read_candle
-
-MINUTE = "2025-03-20T14:31:00.000"
-
-
-def value(start: str = MINUTE, source: str = "S", symbol: str = "A", **more: Any) -> bytes:
-    fields = {
-        "source": source,
-        "symbol": symbol,
-        "dateTime": start,
-        "open": 1.0,
-        "high": 2.0,
-        "low": 0.5,
-        "close": 1.5,
-        "volume": 3,
-        "isFinal": True,
-        "revision": 1,
-        **more,
-    }
-    return json.dumps({k: v for k, v in fields.items() if v is not ...}).encode()
+from tests.support.candle_records import candle_value as value
 
 
 def record(

@@ -29,11 +29,11 @@ from homma.topics.kafka.published_candles import PublishedCandles
 from homma.topics.kafka.reading import Reader
 from homma.topics.latest import CandleRecord, LatestCandles, read_candle
 from homma.topics.offset_metadata import RUN
-from tests.lake.rows import candles
 from tests.support import oracle
+from tests.support.candle_records import candle_key, candle_value
+from tests.support.candle_rows import candles
 from tests.support.oracle import Record
 from tests.support.pipeline import Pipeline
-from tests.support.serving import candle_key, candle_value
 
 NOON = datetime(2025, 3, 20, 12)
 SYMBOLS = ("AAA", "BBB")

@@ -24,7 +24,7 @@ from homma.topics import asyncapi, contract, schemas
 from homma.topics.codec import CANDLE_JSON, decode_ticks
 from homma.topics.offset_metadata import candle_headers
 from tests.support.pipeline import Pipeline, tick
-from tests.topics.test_codec import INVALID_NUMBERS, NUMBERS, OTHER_TEXTS, with_, without
+from tests.topics.tick_texts import INVALID_NUMBERS, NUMBERS, OTHER_TEXTS, with_, without
 
 HERE = Path(__file__).parent
 GOLDEN = HERE.parent / "golden"

@@ -3,6 +3,7 @@ from pathlib import Path
 
 import pytest
 
+from tests.support.jars import cache_of
 from tests.support.machine import Machine
 from tests.upgrade import installation
 
@@ -10,8 +11,7 @@ from tests.upgrade import installation
 @pytest.fixture
 def upgraded(tmp_path: Path, jars: list[Path]) -> Iterator[Machine]:
     """A machine whose data folder was written by format 1; nothing runs yet."""
-    cache = next(folder for folder in jars[0].parents if folder.name == "jars").parent
-    machine = Machine(installation.unpack(tmp_path), cache)
+    machine = Machine(installation.unpack(tmp_path), cache_of(jars))
     yield machine
     machine.stop()
 

@@ -96,7 +96,7 @@ LOCKS: Final = (
     ),
     # Apache's REST catalog with the jars of its image, for `make test-minio`.
     LockSpec(
-        PROJECT / "tests/lake/rest_catalog.lock.toml",
+        PROJECT / "tests/support/rest_catalog.lock.toml",
         "rest-catalog",
         REST_CATALOG,
         (

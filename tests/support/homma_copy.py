@@ -68,6 +68,16 @@ class HommaCopy:
         """What one of the copy's commands prints; it must succeed."""
         return self.output("-m", "homma", *words)
 
+    def pytest(self, *words: str) -> subprocess.CompletedProcess[str]:
+        """Run tests of a copy that has tests."""
+        return self.finished("-m", "pytest", "-q", "-p", "no:cacheprovider", *words)
+
+    def passes(self, *words: str) -> str:
+        """What running tests of the copy prints; they must pass."""
+        done = self.pytest(*words)
+        assert done.returncode == 0, done.stdout + done.stderr
+        return done.stdout
+
 
 def copy_homma(root: Path, rows: Mapping[str, str], *folders: str) -> HommaCopy:
     """Copy the source and further folders of the project, and add rows to the table of fields."""
@@ -81,4 +91,12 @@ def copy_homma(root: Path, rows: Mapping[str, str], *folders: str) -> HommaCopy:
         assert text.count(before) == 1
         text = text.replace(before, row + before)
     table.write_text(text, "utf-8")
+    return HommaCopy(root)
+
+
+def copy_project(root: Path) -> HommaCopy:
+    """Copy all that a developer changes: the source, tests, pages and deployments."""
+    for folder in ("src", "tests", "docs", "deploy", "ksqldb", "terraform"):
+        shutil.copytree(PROJECT / folder, root / folder, ignore=_NOT_COPIED)
+    shutil.copy(PROJECT / "pyproject.toml", root)
     return HommaCopy(root)
