@@ -13,7 +13,7 @@ from typing import Any, Final, Literal
 from homma.core.calendar import DEFAULT_CALENDAR, Calendar
 from homma.durations import format_duration
 from homma.errors import SettingError
-from homma.topics.formats import CURRENT
+from homma.formats import CURRENT
 
 
 def setting(default: Any, meaning: str) -> Any:

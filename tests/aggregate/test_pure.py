@@ -19,8 +19,8 @@ from homma.aggregate.restore import incomplete_candles
 from homma.core.calendar import DEFAULT_CODES, calendar_of
 from homma.core.interval import BY_CODE
 from homma.errors import KafkaError, StateError
+from homma.formats import format_of_headers
 from homma.metrics import AGGREGATE, SECONDS, Metric, Metrics
-from homma.topics.formats import format_of_headers
 from homma.topics.offset_metadata import (
     OffsetMetadata,
     RekeyMetadata,

@@ -17,9 +17,9 @@ from homma.flink.sql import SHADED, Job, options, script
 from homma.flink.sql_types import interval_literal
 from homma.flink.state import StateOrigin, TickGroup, prepare_state
 from homma.flink.views import sql_hash, start, state_ttl
+from homma.formats import CURRENT
 from homma.settings import AggregateSettings, FlinkSettings, TopicSettings
 from homma.topics import contract
-from homma.topics.formats import CURRENT
 from homma.topics.java import java_properties
 
 ROOT = Path(__file__).parents[2]

@@ -26,12 +26,12 @@ from pyiceberg.types import (
 from homma.core.interval import BY_CODE, MINUTE
 from homma.errors import LakeError, StateError, TableMismatch
 from homma.failpoint import Step
+from homma.formats import CURRENT
 from homma.lake import history
 from homma.lake.audit import rows
 from homma.lake.history import HistoryQuery
 from homma.lake.schema import TICKS, candle_table
 from homma.lake.table import Lake, Where
-from homma.topics.formats import CURRENT
 from tests.support.candle_rows import MINUTES, NOON, candle, candles, tick
 from tests.support.landing import counts, verified
 from tests.support.pipeline import tick as tick_json

@@ -4,7 +4,7 @@ import json
 from typing import Any
 
 from homma.core.calendar import calendar_of
-from homma.topics.formats import CURRENT
+from homma.formats import CURRENT
 from tests.recipes.installation import AFTER, BEFORE, DAY, aggregate
 from tests.support.homma_copy import HommaCopy
 from tests.support.pipeline import Pipeline, batch_candles, same_candles, tick

@@ -1,6 +1,6 @@
 """The recipe for a field: its row, the specification, a golden case and the records of tests."""
 
-from homma.topics.formats import CURRENT
+from homma.formats import CURRENT
 from tests.recipes.golden_case import golden_case
 from tests.recipes.recipe import creating, follow, replacing
 from tests.support.homma_copy import NEW_FIELD, HommaCopy

@@ -9,8 +9,8 @@ import pytest
 from homma.core.calendar import calendar_of
 from homma.core.interval import BY_CODE
 from homma.errors import StateError
+from homma.formats import CURRENT
 from homma.lake.schema import candle_table
-from homma.topics.formats import CURRENT
 from tests.recipes.installation import AFTER, BEFORE, DAY, Installation
 from tests.support.landing import lake_of
 from tests.support.pipeline import tick

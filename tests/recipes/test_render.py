@@ -7,7 +7,7 @@ import pytest
 
 from homma.core.calendar import DEFAULT_CODES
 from homma.core.interval import BY_CODE
-from homma.topics.formats import CURRENT
+from homma.formats import CURRENT
 from tests.recipes.installation import AFTER
 from tests.support.homma_copy import NEW_FIELD, HommaCopy, copy_homma
 

@@ -14,10 +14,10 @@ import psutil
 import pytest
 
 from homma.errors import FolderInUse, StackError, StateError
+from homma.formats import CURRENT
 from homma.stack.processes.folder import LOCK, claim, end_owner, owner_of
 from homma.stack.processes.process import State, Status
 from homma.stack.processes.record import NAME, Owner, read_record
-from homma.topics.formats import CURRENT
 
 # Claims the folder argv[1] and records the process argv[2] (0: none) as its server.
 OWNER = """

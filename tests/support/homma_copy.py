@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Final
 
-from homma.topics.formats import CURRENT
+from homma.formats import CURRENT
 
 PROJECT: Final = Path(__file__).parents[2]
 #: A field like tickCount, in a format of its own, by the row before which it is inserted.

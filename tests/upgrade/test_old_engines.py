@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from homma.topics.formats import CURRENT
+from homma.formats import CURRENT
 from homma.topics.kafka.reading import GroupOffsets, Reader
 from tests.upgrade.installation import run_old
 

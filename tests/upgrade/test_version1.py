@@ -5,7 +5,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 
 from homma.core.calendar import DEFAULT_CODES
-from homma.topics.formats import CURRENT
+from homma.formats import CURRENT
 from homma.topics.kafka.reading import GroupOffsets
 from homma.topics.offset_metadata import OffsetMetadata, read_offset_metadata
 from tests.support.machine import Machine

@@ -23,9 +23,9 @@ from homma.core.interval import BY_CODE
 from homma.core.series import NAMES
 from homma.core.window import Window
 from homma.errors import Aborted
+from homma.formats import CURRENT
 from homma.metrics import Metrics
 from homma.topics import codec
-from homma.topics.formats import CURRENT
 from homma.topics.kafka.reading import Message
 from homma.topics.kafka.writing import Transactions
 from homma.topics.offset_metadata import OffsetMetadata, candle_headers

@@ -11,9 +11,9 @@ from homma.core.series import BEFORE_ALL_US, NAMES
 from homma.core.window import WindowRules
 from homma.errors import StateError
 from homma.failpoint import OnStep
+from homma.formats import format_of_headers
 from homma.topics import codec, precedence
 from homma.topics.contract import Topics
-from homma.topics.formats import format_of_headers
 from homma.topics.kafka.reading import Message, Range, Reader
 from homma.topics.offset_metadata import RUN, TICKS_BEFORE
 from homma.topics.ticks import parse_ticks

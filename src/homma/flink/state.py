@@ -16,9 +16,9 @@ from urllib.parse import unquote, urlsplit
 from homma.errors import SettingError, StateError
 from homma.flink import views
 from homma.flink.sql import Job, state_folder
+from homma.formats import CURRENT, FORMAT, format_of
 from homma.settings import EngineSettings, FlinkSettings
 from homma.topics.contract import Topics
-from homma.topics.formats import CURRENT, FORMAT, format_of
 from homma.topics.kafka.admin import Admin
 from homma.topics.kafka.connection import Connection
 from homma.topics.kafka.identity import TopicState, topic_state

@@ -15,7 +15,7 @@ from homma.core.candle import order_key, order_key_number, order_key_us
 from homma.core.fields import CANDLE_FIELDS, TICK_FIELDS, VALUE_FIELDS, CandleField
 from homma.core.interval import CODE, Interval
 from homma.core.tick import JSON_SCHEMA, instant_us, rule_error
-from homma.topics.formats import CURRENT
+from homma.formats import CURRENT
 
 NOT_AN_OBJECT: Final = "not a JSON object in UTF-8"
 _SCALAR: Final = (

@@ -2,7 +2,7 @@
 
 The candle topics are the engine's state. After a restart, the metadata and the headers show how
 far back the topics have to be read and whether their candles belong to the committed offset.
-Both carry the version of their format: see `topics/formats.py`.
+Both carry the version of their format: see `formats.py`.
 """
 
 import json
@@ -11,8 +11,8 @@ from dataclasses import asdict, dataclass
 from typing import Any, Final
 
 from homma.errors import StateError
+from homma.formats import CURRENT, FORMAT, format_of
 from homma.topics.contract import Headers
-from homma.topics.formats import CURRENT, FORMAT, format_of
 
 RUN: Final = "run"
 TICKS_BEFORE: Final = "ticksBefore"

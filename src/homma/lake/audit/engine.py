@@ -7,8 +7,8 @@ from typing import Final
 
 from homma.core.calendar import Calendar
 from homma.errors import StateError
+from homma.formats import CURRENT, FORMAT
 from homma.topics.contract import Topics
-from homma.topics.formats import CURRENT, FORMAT
 from homma.topics.kafka.connection import Connection
 from homma.topics.kafka.reading import Committed, GroupOffsets, Reader
 from homma.topics.offset_metadata import OffsetMetadata, read_offset_metadata, read_rekey_metadata

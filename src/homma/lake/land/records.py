@@ -10,10 +10,10 @@ from polars.exceptions import ComputeError
 
 from homma.core.fields import CANDLE_FIELDS, TICK_FIELDS, TickField
 from homma.core.tick import instant_us
+from homma.formats import format_of_headers
 from homma.lake.land.newest import RECORD, ROW
 from homma.lake.schema import CANDLE_COLUMNS, INSTANT, TICKS, Column
 from homma.topics import codec
-from homma.topics.formats import format_of_headers
 from homma.topics.kafka.reading import Message
 from homma.topics.ticks import parse_ticks
 

@@ -21,10 +21,10 @@ from pyiceberg.types import (
     TimestamptzType,
 )
 
+from homma import formats
 from homma.errors import TableMismatch
+from homma.formats import CURRENT, format_of
 from homma.lake.schema import Column, Kind, TableSpec, Transform
-from homma.topics import formats
-from homma.topics.formats import CURRENT, format_of
 
 _TYPES: Final[dict[Kind, PrimitiveType]] = {
     "string": StringType(),

@@ -33,12 +33,12 @@ from pyiceberg.table.update import AssertTableUUID
 
 from homma.core.series import NAMES, encode
 from homma.errors import CommitRefused, CommitUnknown, LakeError, LakeUnreachable, TableMismatch
+from homma.formats import CURRENT
 from homma.lake.schema import Column, TableSpec, schema_of
 from homma.lake.table import definition, maintenance
 from homma.lake.table.catalog_client import Properties, translate_error, translated_errors
 from homma.lake.table.offsets import Offsets, read_offsets
 from homma.lake.table.snapshots import CachedTransaction, MergingOverwrite, operation
-from homma.topics.formats import CURRENT
 
 log = logging.getLogger("homma.lake")
 

@@ -8,8 +8,8 @@ from pathlib import Path
 from typing import Any, Final
 
 from homma.errors import StackError
+from homma.formats import CURRENT, FORMAT, format_of
 from homma.stack.processes.process import State, Status
-from homma.topics.formats import CURRENT, FORMAT, format_of
 
 NAME: Final = "state.json"
 

@@ -5,7 +5,7 @@ from typing import Final
 
 from confluent_kafka import Message
 
-from homma.topics.formats import format_of_headers
+from homma.formats import format_of_headers
 from homma.topics.kafka.connection import Connection
 from homma.topics.kafka.consumer import PartitionConsumer, TopicAndPartition
 from homma.topics.kafka.profiles import FOLLOWER

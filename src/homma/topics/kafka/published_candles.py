@@ -7,9 +7,9 @@ import polars as pl
 from polars.exceptions import ComputeError
 
 from homma.core.interval import BY_CODE, CLOCK
+from homma.formats import format_of_headers
 from homma.topics import codec, precedence
 from homma.topics.contract import Topics
-from homma.topics.formats import format_of_headers
 from homma.topics.kafka.reading import Message, Range, Reader
 from homma.topics.offset_metadata import TICKS_BEFORE
 

@@ -5,8 +5,8 @@ from dataclasses import replace
 
 import pytest
 
+from homma import formats
 from homma.core import fields
-from homma.topics import formats
 
 
 @pytest.mark.parametrize("table", ["TICK_FIELDS", "CANDLE_FIELDS"])
