@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from homma.renamed_settings import RENAMED, flag_of
-from homma.settings import all_settings
+from homma.setting_values import all_settings
 
 ROOT = Path(__file__).parent.parent
 GLOSSARY = ROOT / "docs" / "glossary.md"

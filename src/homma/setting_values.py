@@ -1,12 +1,18 @@
-"""Texts of settings, from flags, variables and homma.toml, as values."""
+"""Settings by name, and their texts (from flags, variables and homma.toml) as values."""
 
-from dataclasses import MISSING, Field
+from dataclasses import MISSING, Field, fields
 from datetime import timedelta
 from pathlib import Path
 from typing import Any, get_args
 
 from homma.core.calendar import Calendar, calendar_of
 from homma.durations import parse_duration
+from homma.settings import STAGES
+
+
+def all_settings() -> dict[str, Field[Any]]:
+    """Return every setting by name."""
+    return {row.name: row for stage in STAGES for row in fields(stage)}
 
 
 def has_default(row: Field[Any]) -> bool:

@@ -5,7 +5,7 @@ environment variable (`HOMMA_EMIT_EVERY`) and an entry in homma.toml (`emit_ever
 order of precedence. docs/reference/settings.md is rendered from here.
 """
 
-from dataclasses import Field, dataclass, field, fields
+from dataclasses import dataclass, field
 from datetime import timedelta
 from pathlib import Path
 from typing import Any, Final, Literal
@@ -132,10 +132,9 @@ class AggregateSettings:
             )
         minimum = self.max_future + self.watermark_delay
         if self.allowed_lateness < minimum:
-            lateness = format_duration(self.allowed_lateness)
             raise SettingError(
-                f"allowed_lateness is {lateness}, less than max_future plus watermark_delay "
-                f"({format_duration(minimum)})",
+                f"allowed_lateness is {format_duration(self.allowed_lateness)}, less than "
+                f"max_future plus watermark_delay ({format_duration(minimum)})",
                 "raise allowed_lateness, or lower max_future or watermark_delay",
             )
 
@@ -399,8 +398,3 @@ STAGES: Final = (
     BackfillSettings,
     MetricsSettings,
 )
-
-
-def all_settings() -> dict[str, Field[Any]]:
-    """Return every setting by name."""
-    return {row.name: row for stage in STAGES for row in fields(stage)}

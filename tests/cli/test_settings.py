@@ -10,7 +10,7 @@ from click.testing import CliRunner
 from homma.cli.main import homma as program
 from homma.formats import CURRENT
 from homma.renamed_settings import RENAMED, flag_of
-from homma.settings import all_settings
+from homma.setting_values import all_settings
 
 UNREACHABLE = ["--bootstrap.servers", "127.0.0.1:1"]
 

@@ -10,8 +10,8 @@ from hypothesis import strategies as st
 from homma.core.calendar import DEFAULT_CALENDAR, DEFAULT_CODES, Calendar, calendar_of
 from homma.core.interval import BY_CODE, CLOCK, MINUTE, Interval
 from homma.durations import parse_duration
-from homma.setting_values import parse
-from homma.settings import TopicSettings, all_settings
+from homma.setting_values import all_settings, parse
+from homma.settings import TopicSettings
 from tests.core.calendars import calendars
 from tests.support import oracle
 from tests.support.effort import effort

@@ -22,7 +22,7 @@ from jsonschema import Draft202012Validator
 
 from homma.cli.main import COMMANDS
 from homma.cli.options import PREFIX, SERVE_TOKEN
-from homma.settings import all_settings
+from homma.setting_values import all_settings
 from homma.stack.downloads.archive import read_archive
 from homma.stack.downloads.jars import read_lock
 

@@ -48,9 +48,11 @@ def test_the_chosen_intervals_are_listed() -> None:
         "D1": "1day",
     }
 '''
+SUMMARY = '    "calendar": "List the intervals of the candles, the finest first.",\n'
+DOCTOR = '    "doctor": "Check this machine and Kafka.",\n'
 EDITS = {
     "src/homma/cli/verbs/calendar.py": creating(VERB),
-    "src/homma/cli/main.py": replacing(('    "doctor",\n', '    "calendar",\n    "doctor",\n')),
+    "src/homma/cli/main.py": replacing((DOCTOR, SUMMARY + DOCTOR)),
     "tests/cli/test_calendar.py": creating(TEST),
 }
 

@@ -26,8 +26,8 @@ from homma.core.calendar import Calendar
 from homma.durations import format_duration
 from homma.errors import SettingError
 from homma.renamed_settings import RENAMED
-from homma.setting_values import has_default, parse
-from homma.settings import KafkaSettings, LakeSettings, UpSettings, all_settings
+from homma.setting_values import all_settings, has_default, parse
+from homma.settings import KafkaSettings, LakeSettings, UpSettings
 from homma.topics.kafka.connection import build_connection
 
 PREFIX: Final = "HOMMA_"

@@ -18,7 +18,7 @@ from homma.core.calendar import DEFAULT_CALENDAR, Calendar, calendar_of
 from homma.core.interval import BY_CODE
 from homma.errors import SettingError
 from homma.rendered import dbt, deployments, page, prometheus, trino
-from homma.settings import all_settings
+from homma.setting_values import all_settings
 from homma.topics import asyncapi, schemas
 
 #: Returns the text of a file; the reference pages need the program for its commands.
