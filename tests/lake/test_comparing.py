@@ -10,7 +10,7 @@ from homma.core.calendar import DEFAULT_CALENDAR
 from homma.core.compare import wrong_keys
 from homma.core.finality import FinalityRules
 from homma.core.interval import BY_CODE, MINUTE_US
-from homma.core.recompute import EXPECTED, EXPECTED_KEY, TICKS
+from homma.core.recompute import EXPECTED, EXPECTED_KEY, RECORDED, TICKS
 from homma.lake.audit.comparing import Comparison, newest_records, reconcile
 from homma.lake.audit.correction import (
     Correction,
@@ -18,19 +18,10 @@ from homma.lake.audit.correction import (
     newest_event_times,
     updated_metadata,
 )
-from homma.topics.kafka.published_candles import RECORD
+from homma.topics.kafka.published_candles import TOPIC_CANDLE
 from homma.topics.offset_metadata import OffsetMetadata
 
 NOON_US = 1_742_472_000_000_000
-PUBLISHED = pl.Schema(
-    [
-        *EXPECTED.items(),
-        ("is_final", pl.Boolean()),
-        ("revision", pl.Int32()),
-        *((name, dtype()) for name, dtype in RECORD.items()),
-    ]
-)
-TABLE = pl.Schema(list(PUBLISHED.items())[: len(EXPECTED) + 2])
 METADATA = OffsetMetadata(
     run="r",
     lastTicksBefore=90,
@@ -100,9 +91,9 @@ def verdicts(
 ) -> tuple[str, str]:
     """The verdicts on one candle, in the table and in the topic."""
     expected_rows, table_rows = (
-        rows(s, *([c] if c else [])) for s, c in ((EXPECTED, expected), (TABLE, table))
+        rows(s, *([c] if c else [])) for s, c in ((EXPECTED, expected), (RECORDED, table))
     )
-    published = rows(PUBLISHED, *([topic] if topic else []))
+    published = rows(TOPIC_CANDLE, *([topic] if topic else []))
     keys = pl.concat(
         [f.select(EXPECTED_KEY) for f in (expected_rows, table_rows, published)]
     ).unique()
@@ -160,8 +151,8 @@ def corrected(
 ) -> Correction:
     expected_rows, published, table_rows = (
         rows(EXPECTED, *expected),
-        rows(PUBLISHED, *topic),
-        rows(TABLE, *table),
+        rows(TOPIC_CANDLE, *topic),
+        rows(RECORDED, *table),
     )
     keys = pl.concat(
         [f.select(EXPECTED_KEY) for f in (expected_rows, published, table_rows)]

@@ -8,8 +8,8 @@ import polars as pl
 from homma.core.finality import FinalityRules
 from homma.core.interval import CLOCK, MINUTE
 from homma.lake.land import newest
-from homma.lake.land.newest import RECORD, ROW, SERIES_TIMES
-from homma.lake.schema import CANDLE_KEY
+from homma.lake.land.newest import RECORD, SERIES_TIMES
+from homma.lake.schema import CANDLE_KEY, CANDLE_ROW
 from homma.topics.precedence import ReducedRecords, reduce
 from tests.support.candle_rows import NOON, candle, candles
 
@@ -20,7 +20,8 @@ NOON_US = int(NOON.timestamp()) * 1_000_000
 
 
 def record(offset: int, row: dict[str, Any], *, is_deleted: bool = False) -> dict[str, Any]:
-    body = {name: row[name] if name in CANDLE_KEY else None for name in ROW} if is_deleted else row
+    key = {name: row[name] if name in CANDLE_KEY else None for name in CANDLE_ROW}
+    body = key if is_deleted else row
     return {
         **body,
         "is_deleted": is_deleted,

@@ -10,8 +10,6 @@ from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 from typing import Final
 
-import polars as pl
-
 from homma.aggregate import restore
 from homma.aggregate.clock import PartitionClock
 from homma.aggregate.latency import Arrivals
@@ -20,8 +18,9 @@ from homma.aggregate.recorded_state import RestoreContext
 from homma.aggregate.restore import RestoredState
 from homma.aggregate.tick_counts import TickCounts
 from homma.core.interval import BY_CODE
-from homma.core.series import NAMES
-from homma.core.window import Window
+from homma.core.series import NAMES, SeriesClocks
+from homma.core.tick import ValidTicks
+from homma.core.window import ChangedCandles, Window
 from homma.errors import Aborted
 from homma.formats import CURRENT
 from homma.metrics import Metrics
@@ -106,8 +105,8 @@ class Partition:
         return self._current.offset == self._committed.offset
 
     @property
-    def series(self) -> pl.DataFrame:
-        """The series seen so far (columns as in core/series.py)."""
+    def series(self) -> SeriesClocks:
+        """The series seen so far."""
         return self._current.window.series
 
     def apply(self, batch: ParsedBatch, monotonic_us: int) -> None:
@@ -140,7 +139,7 @@ class Partition:
             counts=state.counts.plus(counts),
         )
 
-    def _wake_series(self, ticks: pl.DataFrame) -> PartitionState:
+    def _wake_series(self, ticks: ValidTicks) -> PartitionState:
         """The current state with the dormant series that `ticks` has restored."""
         state = self._current
         if not state.dormant:
@@ -211,7 +210,7 @@ class Partition:
         )
         return True
 
-    def _write(self, candles: pl.DataFrame, state: PartitionState) -> None:
+    def _write(self, candles: ChangedCandles, state: PartitionState) -> None:
         headers = candle_headers(self._run, state.offset, self._format)
         ordered = candles.sort("interval", maintain_order=True)
         # All intervals at once: a step by columns costs much the same for a few rows.
@@ -255,7 +254,7 @@ class Partition:
             intervals=window.rules.calendar.codes,
         )
 
-    def _report(self, candles: pl.DataFrame, state: PartitionState, seconds: float) -> None:
+    def _report(self, candles: ChangedCandles, state: PartitionState, seconds: float) -> None:
         metrics, ticks = self._metrics, state.counts
         metrics.count("homma_ticks_read", ticks.read)
         metrics.count("homma_ticks_counted", ticks.accepted)

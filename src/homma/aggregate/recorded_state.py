@@ -8,7 +8,8 @@ import polars as pl
 
 from homma.core.interval import BY_CODE, CLOCK, Interval
 from homma.core.series import BEFORE_ALL_US, NAMES
-from homma.core.window import WindowRules
+from homma.core.tick import ValidTicks
+from homma.core.window import RestoredCandles, WindowRules
 from homma.errors import StateError
 from homma.failpoint import OnStep
 from homma.formats import format_of_headers
@@ -92,9 +93,9 @@ def read_records(
 
 def read_candles(
     context: RestoreContext, ranges: Mapping[str, Range], run: str, offset: int | None
-) -> pl.DataFrame:
-    """The newest candle of each key (the columns of `Window.restore_candles`, ticks_before)."""
-    frames: list[pl.DataFrame] = []
+) -> RestoredCandles:
+    """The newest candle of each key, with `ticks_before` of its record."""
+    frames: list[RestoredCandles] = []
     for code, messages in read_records(context, ranges):
         frames.append(_frame(context, code, messages, run, offset))
     if not frames:
@@ -105,7 +106,7 @@ def read_candles(
 
 def _frame(
     context: RestoreContext, code: str, messages: list[Message], run: str, offset: int | None
-) -> pl.DataFrame:
+) -> RestoredCandles:
     """The candles of records of one interval; the volume of a tombstone is null."""
     topic = context.topics.candles[code]
     before: list[int] = []
@@ -133,14 +134,14 @@ def _frame(
     )
 
 
-def read_ticks(context: RestoreContext, span: Range) -> Iterable[pl.DataFrame]:
+def read_ticks(context: RestoreContext, span: Range) -> Iterable[ValidTicks]:
     """The valid ticks of a range, parsed exactly as when they were first read."""
     return _valid_ticks(context, context.topics.ticks, context.partition, span)
 
 
 def _valid_ticks(
     context: RestoreContext, topic: str, partition: int, span: Range
-) -> Iterable[pl.DataFrame]:
+) -> Iterable[ValidTicks]:
     for batch in context.reader.read(partition, {topic: span}):
         yield parse_ticks({partition: batch}, context.max_future_us)[partition].valid
 
@@ -156,7 +157,7 @@ def complete_from_us(context: RestoreContext) -> int:
     return complete_us
 
 
-def _first_event_us(batches: Iterable[pl.DataFrame]) -> int:
+def _first_event_us(batches: Iterable[ValidTicks]) -> int:
     """The event time of the first valid tick; BEFORE_ALL_US if there is none."""
     for batch in batches:
         if not batch.is_empty():

@@ -26,7 +26,7 @@ from homma.aggregate.recorded_state import (
 )
 from homma.core.interval import BY_CODE, CLOCK, MINUTE_US
 from homma.core.series import BEFORE_ALL_US, NAMES
-from homma.core.window import Window, WindowRules
+from homma.core.window import RestoredCandles, Window, WindowRules
 from homma.errors import StateError
 from homma.failpoint import Step
 from homma.topics.kafka.identity import TopicState, ends_before, topic_state
@@ -212,7 +212,7 @@ def restore_dormant(
     return _drop_incomplete(window, series, candles)
 
 
-def _drop_incomplete(window: Window, series: pl.DataFrame, candles: pl.DataFrame) -> Window:
+def _drop_incomplete(window: Window, series: pl.DataFrame, candles: RestoredCandles) -> Window:
     """Drop ticks as late if retention may have deleted a candle that they would change."""
     for row in series.iter_rows(named=True):
         restored = candles.filter(
@@ -274,7 +274,7 @@ def check_offset(
         )
 
 
-def _dormant(candles: pl.DataFrame, since_us: int) -> dict[tuple[str, str], int]:
+def _dormant(candles: RestoredCandles, since_us: int) -> dict[tuple[str, str], int]:
     """The series without a tick since then, decided as in `Window.active_series`."""
     months = (
         candles.filter(pl.col("interval") == CLOCK.code)

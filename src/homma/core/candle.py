@@ -1,6 +1,6 @@
 """A candle as a value that can be merged.
 
-A frame of candles has these columns:
+A candle has these columns:
 
     series      u32   code of the (source, symbol), see `core/series.py`
     interval    enum  the interval's code
@@ -16,7 +16,7 @@ ticks, roll-ups, restores and repairs. Prices are copied, never computed.
 """
 
 from collections.abc import Sequence
-from typing import Final
+from typing import Final, TypeAlias
 
 import polars as pl
 
@@ -35,6 +35,16 @@ CANDLE: Final = pl.Schema(
         ("close_order_key", pl.Int128()),
     ]
 )
+#: Candles of a partition, the series by code; `merge` makes those with one key into one.
+Candles: TypeAlias = pl.DataFrame
+#: Candles of a calendar's base, from which all others are built.
+BaseCandles: TypeAlias = pl.DataFrame
+
+KEYED_TICK: Final = pl.Schema(
+    {"series": pl.UInt32, "event_us": pl.Int64, "order_key": pl.Int128, "price": pl.Float64}
+)
+#: Ticks that count, without duplicates, the series by code.
+KeyedTicks: TypeAlias = pl.DataFrame
 
 # `number` takes the lower 63 bits: it is never negative.
 _NUMBER_RANGE: Final = 1 << 63
@@ -66,16 +76,13 @@ MERGE: Final = (
 )
 
 
-def merge(candles: pl.DataFrame) -> pl.DataFrame:
+def merge(candles: Candles) -> Candles:
     """One candle per key, in no particular order."""
     return candles.group_by(KEY).agg(MERGE).select(CANDLE.names())
 
 
-def base_candles(ticks: pl.DataFrame, base: Interval) -> pl.DataFrame:
-    """The candles of a calendar's base from ticks (columns series, event_us, order_key, price).
-
-    The ticks must contain no duplicates.
-    """
+def base_candles(ticks: KeyedTicks, base: Interval) -> BaseCandles:
+    """The candles of a calendar's base from ticks."""
     order_key = pl.col("order_key")
     start = base.floor(pl.col("event_us"))
     # The same result as `merge` of one candle per tick, in half the time: the key is one number,
@@ -99,7 +106,7 @@ def base_candles(ticks: pl.DataFrame, base: Interval) -> pl.DataFrame:
     )
 
 
-def roll_up(base: pl.DataFrame, intervals: Sequence[Interval]) -> pl.DataFrame:
+def roll_up(base: BaseCandles, intervals: Sequence[Interval]) -> Candles:
     """The candles of these intervals, from candles of a base that divides all of them."""
     start_us, height = pl.col("start_us"), base.height
     # All starts and ends in one query, then stacked: live batches have few rows, and their cost

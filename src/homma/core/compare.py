@@ -2,25 +2,30 @@
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
-from typing import Any, Final
+from typing import Any, Final, TypeAlias
 
 import polars as pl
 
 from homma.core import fields
-from homma.core.recompute import EXPECTED_KEY
+from homma.core.recompute import EXPECTED, EXPECTED_KEY, CandleKeys, ExpectedCandles
 
 #: The verdicts on candles that are not as expected.
 WRONG: Final = ("missing", "extra", "different")
 #: The fields of a candle that depend on ticks, without its key.
 VALUES: Final = (*fields.VALUES, "open_order_key", "close_order_key")
 
+VERDICT: Final = pl.Schema(
+    {**EXPECTED, **{f"actual_{name}": EXPECTED[name] for name in VALUES}, "verdict": pl.String()}
+)
+#: Every candle that is expected or there, with both values of each field and the verdict.
+Verdicts: TypeAlias = pl.DataFrame
 
-def compare(expected: pl.DataFrame, actual: pl.DataFrame) -> pl.DataFrame:
-    """Every key of either frame (columns EXPECTED_KEY and VALUES) with its `verdict`.
 
-    The result has EXPECTED_KEY, end_us, the expected VALUES and the actual ones as actual_open,
-    actual_high, …; further columns of `actual` stay. An order key that is null was not recorded,
-    and is not compared.
+def compare(expected: ExpectedCandles, actual: pl.DataFrame) -> Verdicts:
+    """Every key of either frame with its verdict.
+
+    `actual` has the columns EXPECTED_KEY and VALUES; its further columns stay. An order key that is
+    null was not recorded, and is not compared.
     """
     renamed = actual.drop("end_us", strict=False).rename(
         {name: f"actual_{name}" for name in VALUES}
@@ -54,8 +59,8 @@ def _differs(name: str) -> pl.Expr:
     return expected.ne_missing(actual)
 
 
-def wrong_keys(verdicts: Iterable[pl.DataFrame]) -> pl.DataFrame:
-    """The keys of candles that are not as expected in at least one of the frames of `compare`."""
+def wrong_keys(verdicts: Iterable[Verdicts]) -> CandleKeys:
+    """The keys of candles that are not as expected in at least one of the frames."""
     wrong = pl.col("verdict").is_in(WRONG)
     return pl.concat([f.filter(wrong).select(EXPECTED_KEY) for f in verdicts]).unique()
 
@@ -68,8 +73,8 @@ class Tally:
     counts: dict[tuple[str, str], int] = field(default_factory=dict)
     examples: dict[str, list[Mapping[str, Any]]] = field(default_factory=dict)
 
-    def add(self, verdicts: pl.DataFrame) -> None:
-        """Count a frame of `compare`."""
+    def add(self, verdicts: Verdicts) -> None:
+        """Count the verdicts."""
         for interval, verdict, count in verdicts.group_by("interval", "verdict").len().iter_rows():
             self.counts[interval, verdict] = self.counts.get((interval, verdict), 0) + count
         wrong = verdicts.filter(pl.col("verdict").is_in(WRONG))

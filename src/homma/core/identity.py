@@ -14,14 +14,16 @@ it.
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field, replace
 from io import BytesIO
-from typing import Final
+from typing import Final, TypeAlias
 
 import polars as pl
 
 from homma.core.interval import MINUTE_US
 
 IDENTITY: Final = ("series", "event_us", "number")
-_SCHEMA: Final = pl.Schema({"series": pl.UInt32, "event_us": pl.Int64, "number": pl.Int64})
+IDENTITIES: Final = pl.Schema({"series": pl.UInt32, "event_us": pl.Int64, "number": pl.Int64})
+#: The identities of ticks.
+TickIdentities: TypeAlias = pl.DataFrame
 #: Identities per pack.
 _PACK_SIZE: Final = 50_000
 # Each batch adds a chunk to its bucket, and a join over very many chunks is slow.
@@ -39,7 +41,7 @@ class PackedIdentities:
     series: pl.Series
 
     @classmethod
-    def pack(cls, rows: pl.DataFrame) -> "PackedIdentities":
+    def pack(cls, rows: TickIdentities) -> "PackedIdentities":
         """Pack identities, at least one."""
         ordered = rows.sort(IDENTITY)
         differences = ordered.select(
@@ -54,11 +56,11 @@ class PackedIdentities:
         series = ordered["series"].unique()
         return cls(data.getvalue(), rows.height, oldest_us, newest_us, series)
 
-    def rows(self) -> pl.DataFrame:
+    def rows(self) -> TickIdentities:
         """The identities that were packed."""
-        return pl.read_ipc(BytesIO(self.data)).select(pl.all().cum_sum()).cast(_SCHEMA)
+        return pl.read_ipc(BytesIO(self.data)).select(pl.all().cum_sum()).cast(IDENTITIES)
 
-    def matches(self, ticks: pl.DataFrame) -> pl.DataFrame:
+    def matches(self, ticks: TickIdentities) -> TickIdentities:
         """The identities of this pack that `ticks` have too."""
         candidates = ticks.filter(pl.col("event_us").is_between(self.oldest_us, self.newest_us))
         if candidates.is_empty():
@@ -71,13 +73,13 @@ class PackedIdentities:
 class Bucket:
     """The identities of one event minute."""
 
-    rows: pl.DataFrame
+    rows: TickIdentities
     first_offset: int
     packs: tuple[PackedIdentities, ...] = ()
     #: False if all its series are dormant: a restart reads their ticks again when they wake.
     is_active: bool = True
 
-    def add(self, rows: pl.DataFrame, first_offset: int, pack_size: int) -> "Bucket":
+    def add(self, rows: TickIdentities, first_offset: int, pack_size: int) -> "Bucket":
         """The bucket with more rows, packed once there are `pack_size` of them."""
         rows = pl.concat([self.rows, rows], rechunk=False)
         first_offset = min(self.first_offset, first_offset)
@@ -88,7 +90,7 @@ class Bucket:
             rows = rows.rechunk()
         return Bucket(rows, first_offset, self.packs)
 
-    def matches(self, ticks: pl.DataFrame) -> pl.DataFrame:
+    def matches(self, ticks: TickIdentities) -> TickIdentities:
         """The identities of this bucket that `ticks` have too."""
         matches = [self.rows.join(ticks, on=IDENTITY, how="semi")]
         matches += (pack.matches(ticks).select(IDENTITY) for pack in self.packs)
@@ -129,8 +131,8 @@ class Identities:
     buckets: Mapping[int, Bucket] = field(default_factory=dict)
     pack_size: int = _PACK_SIZE
 
-    def known(self, ticks: pl.DataFrame) -> pl.DataFrame:
-        """The rows of `ticks` (series, event_us, number) that have been counted before."""
+    def known(self, ticks: TickIdentities) -> TickIdentities:
+        """The rows of `ticks`, with all their columns, that have been counted before."""
         matches = [
             bucket.matches(group)
             for minute, group in _by_minute(ticks)
@@ -138,8 +140,8 @@ class Identities:
         ]
         return ticks.join(pl.concat(matches), on=IDENTITY, how="semi") if matches else ticks.clear()
 
-    def add(self, ticks: pl.DataFrame) -> "Identities":
-        """With more ticks (series, event_us, number, offset), none of which is known yet."""
+    def add(self, ticks: TickIdentities) -> "Identities":
+        """With more ticks, which have an `offset` too, and none of which is known yet."""
         buckets = dict(self.buckets)
         for minute, group in _by_minute(ticks):
             rows = group.select(IDENTITY)
@@ -176,7 +178,7 @@ class Identities:
         return sum(len(bucket) for bucket in self.buckets.values())
 
 
-def _by_minute(ticks: pl.DataFrame) -> Iterable[tuple[int, pl.DataFrame]]:
+def _by_minute(ticks: TickIdentities) -> Iterable[tuple[int, TickIdentities]]:
     minute = pl.col("event_us") - pl.col("event_us") % MINUTE_US
     keyed = ticks.with_columns(minute.alias("minute_us"))
     for (start,), group in keyed.partition_by("minute_us", as_dict=True, include_key=False).items():

@@ -2,7 +2,7 @@
 
 Ticks come in **slices** of event time, one after the other. A slice has all ticks of its span: a
 duplicate has the dateTime of its original, so both are in the same slice, whenever they arrived.
-A frame of ticks has these columns:
+A tick has these columns:
 
     source, symbol     str
     event_us, number   i64   the order key
@@ -15,17 +15,17 @@ so it counts only if no record is a copy of it.
 
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
-from typing import Final
+from typing import Final, TypeAlias
 
 import polars as pl
 
 from homma.core import candle
 from homma.core.calendar import Calendar
-from homma.core.candle import CANDLE
+from homma.core.candle import CANDLE, Candles
 from homma.core.fields import VALUE_FIELDS, of_one_tick
 from homma.core.identity import IDENTITY
 from homma.core.interval import CODE, DAY_US, MINUTE_US, Interval
-from homma.core.series import NAMES, SERIES, decode, register
+from homma.core.series import NAMES, SERIES, SeriesClocks, decode, register
 
 #: The partition of a tick that came from a file.
 FROM_FILE: Final = -1
@@ -40,11 +40,28 @@ TICKS: Final = pl.Schema(
         "offset": pl.Int64,
     }
 )
-#: Recomputed candles: the series by name.
+#: Ticks of the lake or of a topic, duplicates included, with the place of their records.
+RecordedTicks: TypeAlias = pl.DataFrame
+
 EXPECTED: Final = pl.Schema(
     [("source", pl.String()), ("symbol", pl.String()), *list(CANDLE.items())[1:]]
 )
+#: Candles as recorded ticks make them, the series by name.
+ExpectedCandles: TypeAlias = pl.DataFrame
+
 EXPECTED_KEY: Final = (*NAMES, "interval", "start_us")
+CANDLE_KEYS: Final = pl.Schema({name: EXPECTED[name] for name in EXPECTED_KEY})
+#: Keys of candles, of any series and interval.
+CandleKeys: TypeAlias = pl.DataFrame
+
+BOUNDED_KEYS: Final = pl.Schema({**CANDLE_KEYS, "before": pl.Int64()})
+#: Keys of candles, each with the offset that all ticks of the candle are before.
+BoundedKeys: TypeAlias = pl.DataFrame
+
+RECORDED: Final = pl.Schema({**EXPECTED, "is_final": pl.Boolean(), "revision": pl.Int32()})
+#: Candles as a topic or a table has them; is_final and revision may be null.
+RecordedCandles: TypeAlias = pl.DataFrame
+
 #: Later than every event time, and a start of every interval but the week.
 END_OF_TIME_US: Final = 253_402_300_800_000_000
 # Odd and large, so different order keys hardly ever give the same number.
@@ -57,7 +74,7 @@ class Slice:
 
     start_us: int
     end_us: int
-    ticks: pl.DataFrame
+    ticks: RecordedTicks
 
 
 @dataclass(frozen=True, slots=True)
@@ -111,11 +128,11 @@ class Recomputation:
 
     calendar: Calendar
     span: EventSpan = field(default_factory=EventSpan)
-    _series: pl.DataFrame = field(default_factory=SERIES.to_frame)
-    _open: pl.DataFrame = field(default_factory=CANDLE.to_frame)
+    _series: SeriesClocks = field(default_factory=SERIES.to_frame)
+    _open: Candles = field(default_factory=CANDLE.to_frame)
 
-    def add(self, piece: Slice) -> pl.DataFrame:
-        """The candles (EXPECTED) that end by the slice's end and have not come out before."""
+    def add(self, piece: Slice) -> ExpectedCandles:
+        """The candles that end by the slice's end and have not come out before."""
         # Slices are assembled from many chunks, and are read several times here.
         self._series, coded = register(self._series, piece.ticks.rechunk())
         keyed = coded.with_columns(
@@ -133,12 +150,11 @@ class Recomputation:
 
 
 def add_ticks(
-    base: pl.DataFrame, keys: pl.DataFrame, ticks: pl.DataFrame, calendar: Calendar
-) -> pl.DataFrame:
-    """The candles (EXPECTED) of `keys` from the candles of `base` and more ticks (TICKS).
+    base: ExpectedCandles, keys: BoundedKeys, ticks: RecordedTicks, calendar: Calendar
+) -> ExpectedCandles:
+    """The candles of `keys` from the candles of `base` and more ticks.
 
-    `keys` has EXPECTED_KEY and `before`: ticks with smaller offsets belong to that candle. None of
-    the ticks may be in `base` or be a copy of another.
+    None of the ticks may be in `base` or be a copy of another.
     """
     pieces = [base.join(keys, on=EXPECTED_KEY, how="semi").select(EXPECTED.names())]
     order_key = candle.order_key(pl.col("event_us"), pl.col("number"))
@@ -164,8 +180,8 @@ def add_ticks(
 
 def recompute(
     slices: Iterable[Slice], calendar: Calendar, span: EventSpan | None = None
-) -> Iterator[pl.DataFrame]:
-    """The candles (EXPECTED) of consecutive slices, one frame per slice."""
+) -> Iterator[ExpectedCandles]:
+    """The candles of consecutive slices, one frame per slice."""
     recomputation = Recomputation(calendar, span or EventSpan())
     for piece in slices:
         yield recomputation.add(piece)

@@ -1,6 +1,6 @@
 """The series of a partition, each with a code and its clocks.
 
-A frame of series has one row per series, and the row number is the series' code:
+A series has these columns, and its row number is its code:
 
     source, symbol  str
     max_event_us  i64   the largest event time seen
@@ -8,7 +8,7 @@ A frame of series has one row per series, and the row number is the series' code
     floor_us      i64   older ticks are dropped as late in any case (see `Window.raise_floor`)
 """
 
-from typing import Final
+from typing import Final, TypeAlias
 
 import polars as pl
 
@@ -22,11 +22,13 @@ SERIES: Final = pl.Schema(
         "floor_us": pl.Int64,
     }
 )
+#: The series of a partition with their clocks, in the order of their codes.
+SeriesClocks: TypeAlias = pl.DataFrame
 # Event times start in 1970, so every instant is later than this.
 BEFORE_ALL_US: Final = -(1 << 62)
 
 
-def register(series: pl.DataFrame, rows: pl.DataFrame) -> tuple[pl.DataFrame, pl.DataFrame]:
+def register(series: SeriesClocks, rows: pl.DataFrame) -> tuple[SeriesClocks, pl.DataFrame]:
     """The series with the new ones of `rows` (columns source, symbol), and `rows` encoded.
 
     Existing codes do not change.
@@ -44,20 +46,20 @@ def register(series: pl.DataFrame, rows: pl.DataFrame) -> tuple[pl.DataFrame, pl
     return registered, encode(registered, rows)
 
 
-def encode(series: pl.DataFrame, rows: pl.DataFrame) -> pl.DataFrame:
-    """`rows` in the same order with the column `series`, null for an unknown series."""
+def encode(series: SeriesClocks, rows: pl.DataFrame) -> pl.DataFrame:
+    """`rows` (columns source, symbol) in order, with the column `series`: null if it is unknown."""
     codes = series.select(NAMES).with_row_index("series")
     return rows.join(codes, on=NAMES, how="left", maintain_order="left")
 
 
-def decode(series: pl.DataFrame, coded: pl.DataFrame) -> pl.DataFrame:
+def decode(series: SeriesClocks, coded: pl.DataFrame) -> pl.DataFrame:
     """`coded` (column series) with the columns source and symbol added."""
     return coded.with_columns(
         series["source"].gather(coded["series"]), series["symbol"].gather(coded["series"])
     )
 
 
-def advance(series: pl.DataFrame, newer: pl.DataFrame) -> pl.DataFrame:
+def advance(series: SeriesClocks, newer: pl.DataFrame) -> SeriesClocks:
     """The series with clocks advanced to `newer` (series, max_event_us, last_read_us).
 
     No clock goes back. `newer` has each series only once.

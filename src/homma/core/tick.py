@@ -4,7 +4,7 @@ The parser's schema, the errors of dead letters and the JSON Schema derive from 
 tick's dateTime is its **event time**. Ticks are ordered by (dateTime, number), never by arrival.
 """
 
-from typing import Final, Literal
+from typing import Final, Literal, TypeAlias
 
 import polars as pl
 
@@ -25,6 +25,29 @@ def instant_us(text: pl.Expr) -> pl.Expr:
 #: The schema for the JSON parser.
 JSON_SCHEMA: Final = pl.Schema({field.json: field.json_dtype for field in TICK_FIELDS})
 
+PARSED: Final = pl.Schema({**JSON_SCHEMA, "error": pl.String()})
+#: The values of records, one row each; `error` is null if a value was parsed.
+ParsedTicks: TypeAlias = pl.DataFrame
+
+CHECKED: Final = pl.Schema(
+    {**PARSED, "timestamp_us": pl.Int64(), "event_us": pl.Int64(), "receive_us": pl.Int64()}
+)
+#: Parsed records with their Kafka timestamp; `error` is null if the tick is valid.
+CheckedTicks: TypeAlias = pl.DataFrame
+
+VALID: Final = pl.Schema({**CHECKED, "offset": pl.Int64(), "row": pl.UInt32()})
+#: The valid ticks of a batch of one partition, by offset; `row` is the record's index in the batch.
+ValidTicks: TypeAlias = pl.DataFrame
+
+FILE_TICK: Final = pl.Schema(
+    {
+        **{f.json: f.json_dtype for f in TICK_FIELDS if f.required and f.kind != "instant"},
+        "event_us": pl.Int64(),
+    }
+)
+#: Ticks of a file, without nulls, with the optional fields and the received_us that the file has.
+FileTicks: TypeAlias = pl.DataFrame
+
 
 def rule_error(field: TickField) -> str:
     """The error of a dead letter whose field breaks its rule."""
@@ -37,12 +60,10 @@ def _is_valid(field: TickField) -> pl.Expr:
     return valid if field.required else pl.col(field.json).is_null() | valid
 
 
-def check(raw: pl.DataFrame, max_future_us: int) -> pl.DataFrame:
+def check(raw: ParsedTicks, max_future_us: int) -> CheckedTicks:
     """Validate parsed ticks.
 
-    `raw` has the columns of JSON_SCHEMA, `timestamp_us` (the record's Kafka timestamp) and
-    `error`, not null where the parser has already rejected the record. The result also has
-    `event_us` and `receive_us`, and `error` is null exactly where the tick is valid.
+    `raw` has `timestamp_us` too (the record's Kafka timestamp); its further columns stay.
     """
     timed = raw.with_columns(
         event_us=instant_us(pl.col("dateTime")), receive_us=instant_us(pl.col("receiveDateTime"))

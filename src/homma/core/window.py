@@ -15,18 +15,27 @@ because the caller goes back to the Window from before it.
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
-from typing import Final
+from typing import Final, TypeAlias
 
 import polars as pl
 
 from homma.core import candle
 from homma.core.calendar import DEFAULT_CALENDAR, Calendar
-from homma.core.candle import CANDLE, KEY
+from homma.core.candle import CANDLE, KEY, BaseCandles
 from homma.core.finality import FinalityRules, is_final
 from homma.core.identity import IDENTITY, Identities
 from homma.core.interval import CLOCK
-from homma.core.series import BEFORE_ALL_US, SERIES, advance, decode, encode, register
-from homma.core.tick import Price
+from homma.core.series import (
+    BEFORE_ALL_US,
+    NAMES,
+    SERIES,
+    SeriesClocks,
+    advance,
+    decode,
+    encode,
+    register,
+)
+from homma.core.tick import Price, ValidTicks
 
 #: A candle as it was last published. `published_us` is the partition clock at that moment; for a
 #: month it is the partition clock when its series' newest tick was read. A restart needs the
@@ -39,6 +48,17 @@ PUBLISHED: Final = pl.Schema(
         ("published_us", pl.Int64()),
     ]
 )
+#: Candles that can still change, as they were last published.
+HeldCandles: TypeAlias = pl.DataFrame
+
+CHANGED: Final = pl.Schema({**PUBLISHED, "source": pl.String(), "symbol": pl.String()})
+#: Candles to publish, which have changed since they were last published.
+ChangedCandles: TypeAlias = pl.DataFrame
+
+RESTORED: Final = pl.Schema({name: CHANGED[name] for name in (*NAMES, *PUBLISHED.names()[1:])})
+#: Candles read back from the topics, the series by name.
+RestoredCandles: TypeAlias = pl.DataFrame
+
 _MERGE_PUBLISHED: Final = (
     *candle.MERGE,
     pl.col("is_final").any(),
@@ -73,8 +93,8 @@ class ApplyResult:
 
     accepted: int
     duplicates: int
-    #: The ticks that were dropped as late, with all their columns.
-    dropped_late: pl.DataFrame
+    #: The ticks that were dropped as late.
+    dropped_late: ValidTicks
 
 
 @dataclass(frozen=True, slots=True)
@@ -86,18 +106,18 @@ class Window:
     """
 
     rules: WindowRules
-    series: pl.DataFrame = field(default_factory=SERIES.to_frame)
-    candles: pl.DataFrame = field(default_factory=PUBLISHED.to_frame)
+    series: SeriesClocks = field(default_factory=SERIES.to_frame)
+    candles: HeldCandles = field(default_factory=PUBLISHED.to_frame)
     #: Candles of the base from the ticks counted since the last publish, one frame per batch.
-    pending: tuple[pl.DataFrame, ...] = ()
+    pending: tuple[BaseCandles, ...] = ()
     identities: Identities = field(default_factory=Identities)
     #: The partition clock, as far as known. It never goes back, although timestamps may.
     clock_us: int = 0
     #: By interval, as of the last publish: no candle that a restart needs was published earlier.
     candles_from_us: Mapping[str, int] = field(default_factory=dict)
 
-    def apply(self, ticks: pl.DataFrame) -> tuple["Window", ApplyResult]:
-        """Count valid ticks (the tick's columns, event_us, timestamp_us, offset) by offset."""
+    def apply(self, ticks: ValidTicks) -> tuple["Window", ApplyResult]:
+        """Count ticks, in the order of their offsets."""
         if ticks.is_empty():
             return self, ApplyResult(0, 0, ticks)
         series, encoded = register(self.series, ticks)
@@ -132,7 +152,7 @@ class Window:
         return window, ApplyResult(counted.height, in_time.height - counted.height, dropped)
 
     def _quick_checks(
-        self, series: pl.DataFrame, advanced: pl.DataFrame, ranges: pl.DataFrame
+        self, series: SeriesClocks, advanced: SeriesClocks, ranges: pl.DataFrame
     ) -> tuple[bool, bool]:
         """Whether a tick may be dropped as late, and whether one may have been counted before.
 
@@ -147,7 +167,7 @@ class Window:
         may_be_late, may_be_known = checks.row(0)
         return bool(may_be_late), bool(may_be_known)
 
-    def _is_late(self, series: pl.DataFrame, ticks: pl.DataFrame) -> pl.Series:
+    def _is_late(self, series: SeriesClocks, ticks: pl.DataFrame) -> pl.Series:
         """By tick: whether it is dropped as late, by the largest event time up to that tick."""
         before = series["max_event_us"].gather(ticks["series"])
         floor = series["floor_us"].gather(ticks["series"])
@@ -157,7 +177,7 @@ class Window:
         return ticks.select(is_late.alias("is_late"))["is_late"]
 
     def _without_duplicates(
-        self, series: pl.DataFrame, ticks: pl.DataFrame, may_be_known: bool
+        self, series: SeriesClocks, ticks: pl.DataFrame, may_be_known: bool
     ) -> pl.DataFrame:
         """The ticks that were not counted before; of copies in `ticks`, the first."""
         first = ticks.unique(("series", "order_key"), keep="first", maintain_order=True)
@@ -170,18 +190,18 @@ class Window:
             return first
         return first.join(known, on=IDENTITY, how="anti", maintain_order="left")
 
-    def _repeatable(self, series: pl.DataFrame, ticks: pl.DataFrame) -> pl.DataFrame:
+    def _repeatable(self, series: SeriesClocks, ticks: pl.DataFrame) -> pl.DataFrame:
         """The ticks whose copies would not be dropped as late."""
         in_time_from_us = self._in_time_from_us(series).gather(ticks["series"])
         return ticks.filter(pl.col("event_us") >= in_time_from_us)
 
-    def _in_time_from_us(self, series: pl.DataFrame) -> pl.Series:
+    def _in_time_from_us(self, series: SeriesClocks) -> pl.Series:
         """By series: the start of the oldest minute whose ticks are not dropped as late."""
         in_time_from_us = self.rules.finality.in_time_from_us(pl.col("max_event_us"))
         return series.select(in_time_from_us)["max_event_us"]
 
-    def publish(self, clock_us: int) -> tuple["Window", pl.DataFrame]:
-        """Every candle that changed since the last publish (PUBLISHED, source, symbol).
+    def publish(self, clock_us: int) -> tuple["Window", ChangedCandles]:
+        """Every candle that changed since the last publish.
 
         `clock_us` is the partition clock. The new Window no longer has the candles that cannot
         change any more.
@@ -245,7 +265,7 @@ class Window:
         watermarks = self.rules.finality.watermark_us(pl.col("max_event_us"), idle_us)
         return self.series.select(watermark=watermarks)["watermark"]
 
-    def _may_change(self, series: pl.DataFrame, codes: pl.Series) -> pl.Expr:
+    def _may_change(self, series: SeriesClocks, codes: pl.Series) -> pl.Expr:
         """Whether candles (columns is_final, end_us) of the series with `codes` may change."""
         largest = pl.lit(series["max_event_us"].gather(codes))
         return self.rules.finality.may_change(pl.col("is_final"), pl.col("end_us"), largest)
@@ -278,8 +298,8 @@ class Window:
         oldest = dict(by_interval.agg(pl.col("published_us").min()).rows())
         return {code: max(0, min(clock_us, oldest.get(code, clock_us))) for code in codes}
 
-    def restore_candles(self, candles: pl.DataFrame) -> "Window":
-        """With published candles (columns of PUBLISHED, source and symbol instead of series).
+    def restore_candles(self, candles: RestoredCandles) -> "Window":
+        """With published candles.
 
         Candles that the window already has are newer and stay. The largest event times follow
         from the candles.
@@ -299,7 +319,7 @@ class Window:
         restored = published.filter(may_change).join(self.candles, on=KEY, how="anti")
         return replace(self, series=series, candles=pl.concat([self.candles, restored]))
 
-    def restore_identities(self, ticks: pl.DataFrame) -> "Window":
+    def restore_identities(self, ticks: ValidTicks) -> "Window":
         """With the identities of valid ticks, of any series, that were counted before."""
         encoded = encode(self.series, ticks).drop_nulls("series")
         first = encoded.unique(IDENTITY, keep="first", maintain_order=True)

@@ -6,11 +6,27 @@ double of a short decimal. The walk stays between two walls forever and never re
 
 from collections.abc import Sequence
 from random import Random
-from typing import Final
+from typing import Final, TypeAlias
 
 import polars as pl
 
 from homma.feed.instruments import Instrument
+
+QUOTE: Final = pl.Schema({"series": pl.UInt32, "bid": pl.Int64, "spread": pl.Int64})
+#: Quotes in points, each with the index of its series.
+Quotes: TypeAlias = pl.DataFrame
+
+PRICED_QUOTE: Final = pl.Schema(
+    {
+        "source": pl.String,
+        "symbol": pl.String,
+        "ask": pl.Float64,
+        "bid": pl.Float64,
+        "mid": pl.Float64,
+    }
+)
+#: Quotes in the currency of their instrument.
+PricedQuotes: TypeAlias = pl.DataFrame
 
 # Positions are in fractions of a point, because frequent ticks move a price by less than a point.
 _FINE: Final = 1_000_000
@@ -63,8 +79,8 @@ class Walks:
         draw = self._rng.random
         return pl.Series([draw() for _ in range(count)], dtype=pl.Float64)
 
-    def move(self, count: int) -> pl.DataFrame:
-        """The next `count` quotes: index of the series, bid and spread in points."""
+    def move(self, count: int) -> Quotes:
+        """The next `count` quotes."""
         series = (self.uniform(count) * self._table.height).cast(pl.UInt32)
         # The sum of two uniforms has a triangular distribution; the factor makes its standard
         # deviation 1.
@@ -96,8 +112,8 @@ class Walks:
             + (pl.col("widening") ** 3 * (pl.col("spread") + 1)).cast(pl.Int64),
         )
 
-    def prices(self, quotes: pl.DataFrame) -> pl.DataFrame:
-        """Convert quotes in points to the columns source, symbol, ask, bid and mid."""
+    def prices(self, quotes: Quotes) -> PricedQuotes:
+        """Convert quotes in points to prices."""
         series = quotes["series"]
         scale = self._table["scale"].gather(series)
         bid, spread = quotes["bid"], quotes["spread"]

@@ -8,7 +8,7 @@ from typing import Final
 import polars as pl
 
 from homma.core.fields import TICK_FIELDS
-from homma.core.tick import JSON_SCHEMA
+from homma.core.tick import JSON_SCHEMA, FileTicks
 from homma.errors import FeedError, SettingError
 from homma.feed.instants import Unit, parse_dates_us
 
@@ -42,11 +42,7 @@ class ColumnMapping:
 
 
 class RowParser:
-    """Converts batches of one file to ticks. Raises FeedError if columns or values are invalid.
-
-    Columns of the ticks: source, symbol, ask, bid, mid, number and event_us, which have no nulls,
-    and those of askMarkup, bidMarkup, isTradable and received_us that the file has.
-    """
+    """Converts batches of one file to ticks. Raises FeedError if columns or values are invalid."""
 
     def __init__(self, path: Path, schema: pl.Schema, mapping: ColumnMapping) -> None:
         self._path = path
@@ -60,7 +56,7 @@ class RowParser:
         """The columns of the file to read."""
         return list(dict.fromkeys(self._columns.values()))
 
-    def ticks(self, batch: pl.DataFrame, first_number: int) -> pl.DataFrame:
+    def ticks(self, batch: pl.DataFrame, first_number: int) -> FileTicks:
         """The ticks of the next rows, numbered from `first_number` if the file has no numbers."""
         columns = {name: batch[column] for name, column in self._columns.items()}
         values = {_DATES.get(name, name): self._value(name, columns[name]) for name in columns}

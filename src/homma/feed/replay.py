@@ -9,6 +9,7 @@ from pathlib import Path
 
 import polars as pl
 
+from homma.core.tick import FileTicks
 from homma.feed import files
 from homma.feed.instants import format_instant
 from homma.feed.recorded import ColumnMapping, RowParser
@@ -28,8 +29,8 @@ class Recording:
         #: Rows skipped in the last reading.
         self.skipped = 0
 
-    def frames(self) -> Iterator[pl.DataFrame]:
-        """Non-empty batches of ticks, as from RowParser. Numbering continues over all files."""
+    def frames(self) -> Iterator[FileTicks]:
+        """Non-empty batches of ticks. Numbering continues over all files."""
         self.skipped = 0
         number = 1
         for path, rows in self._scans:
@@ -136,7 +137,7 @@ class Replay:
             return True
         return False
 
-    def _records(self, ticks: pl.DataFrame) -> Records:
+    def _records(self, ticks: FileTicks) -> Records:
         texts = [
             format_instant(pl.col(instant) + self._shift_us).alias(name)
             for instant, name in (("event_us", "dateTime"), ("received_us", "receiveDateTime"))

@@ -20,7 +20,7 @@ import polars as pl
 from homma.errors import SettingError
 from homma.feed.instruments import Instrument
 from homma.feed.invalid import CORRUPTIONS
-from homma.feed.quotes import Walks
+from homma.feed.quotes import Quotes, Walks
 from homma.feed.source import MAX_BEHIND_US, Pacer, Records
 from homma.topics.codec import encode_ticks
 
@@ -156,7 +156,7 @@ class Synthetic:
     def _slot_us(self, index: int) -> int:
         return self._start_us + 2 * int(index * (MAX_RATE_PER_S / self._rate_per_s))
 
-    def _block(self) -> pl.DataFrame:
+    def _block(self) -> Quotes:
         """The next ticks of the schedule: quotes in points, instants and flaws."""
         index = pl.int_range(self._next_slot, self._next_slot + _BLOCK, eager=True)
         slot = self._start_us + 2 * (index * (MAX_RATE_PER_S / self._rate_per_s)).cast(pl.Int64)
@@ -169,7 +169,7 @@ class Synthetic:
         )
         return self._add_flaws(quotes) if self._flaws.any() else quotes
 
-    def _add_flaws(self, quotes: pl.DataFrame) -> pl.DataFrame:
+    def _add_flaws(self, quotes: Quotes) -> Quotes:
         flaws, draws, lower = self._flaws, self._walks.uniform(_BLOCK), 0.0
         flaw = pl.lit(_NONE, pl.UInt8)
         for kind, share in (
@@ -199,7 +199,7 @@ class Synthetic:
         )
         return pl.concat([first, duplicates]).drop("delay")
 
-    def _records(self, ticks: pl.DataFrame) -> Records:
+    def _records(self, ticks: Quotes) -> Records:
         keys, values = encode_ticks(
             self._walks.prices(ticks).with_columns(
                 askMarkup=pl.lit(0),

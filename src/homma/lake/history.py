@@ -9,7 +9,7 @@ from homma.core.fields import VALUE_FIELDS
 from homma.core.fill import fill_previous
 from homma.core.interval import DAY_US
 from homma.core.series import NAMES
-from homma.lake.schema import INSTANT, TableSpec
+from homma.lake.schema import INSTANT, CandleRows, TableSpec, TickRows
 from homma.lake.table import Table, Where
 
 #: Multiples of the expected time range in which the newest rows are searched, before all of it.
@@ -40,12 +40,12 @@ class HistoryQuery:
         return Where(series, symbols, self.since_us, self.until_us)
 
     def filter_source(self, rows: pl.DataFrame) -> pl.DataFrame:
-        """Keep the rows of the source."""
+        """Keep the rows of the source (column source)."""
         return rows.filter(pl.col("source") == self.source) if self.source else rows
 
 
-def candles(table: Table, query: HistoryQuery, now_us: int, *, fill: bool = False) -> pl.DataFrame:
-    """Candles by series and start, in the table's columns; `fill`: gaps get the last close."""
+def candles(table: Table, query: HistoryQuery, now_us: int, *, fill: bool = False) -> CandleRows:
+    """Candles by series and start; `fill`: gaps get the last close."""
     interval = table.spec.interval
     assert interval is not None
     rows = _newest(table, query, now_us, interval.longest_us)
@@ -67,8 +67,8 @@ def candles(table: Table, query: HistoryQuery, now_us: int, *, fill: bool = Fals
     return _last(filled.select(rows.columns), query.last, table.spec)
 
 
-def ticks(table: Table, query: HistoryQuery, now_us: int) -> pl.DataFrame:
-    """Ticks by series and order key, in the table's columns; duplicates and late ticks included."""
+def ticks(table: Table, query: HistoryQuery, now_us: int) -> TickRows:
+    """Ticks by series and order key, duplicates and late ticks included."""
     return _newest(table, query, now_us, _PER_TICK_US)
 
 
@@ -102,7 +102,7 @@ def _last(rows: pl.DataFrame, count: int, spec: TableSpec) -> pl.DataFrame:
     return ordered.group_by(NAMES, maintain_order=True).tail(count) if count else ordered
 
 
-def _before(table: Table, query: HistoryQuery) -> pl.DataFrame:
+def _before(table: Table, query: HistoryQuery) -> CandleRows:
     """The last candle of each series before the range, whose close fills its first gap."""
     if query.since_us is None:
         return pl.DataFrame(schema=table.spec.schema)
@@ -117,7 +117,7 @@ def _before(table: Table, query: HistoryQuery) -> pl.DataFrame:
 
 
 def to_record_fields(rows: pl.DataFrame, spec: TableSpec) -> pl.DataFrame:
-    """Rename columns to the field names of records; drops Kafka's partition and offset."""
+    """Rename columns of the table to the fields of records; drops Kafka's partition and offset."""
     return rows.select(pl.col(c.name).alias(c.json) for c in spec.columns if c.json)
 
 

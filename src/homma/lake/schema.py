@@ -6,7 +6,7 @@ Instants are UTC, in microseconds. `homma.lake.table` creates the tables.
 
 from collections.abc import Iterable
 from dataclasses import dataclass
-from typing import Final, Literal
+from typing import Final, Literal, TypeAlias
 
 import polars as pl
 
@@ -106,6 +106,14 @@ CANDLE_COLUMNS: Final = tuple(
     Column(f.column, _kind(f), f.required, f.meaning, f.json, f.if_absent) for f in CANDLE_FIELDS
 )
 SERIES: Final = CANDLE_COLUMNS[:2]
+
+TICK_ROW: Final = schema_of(TICK_COLUMNS)
+#: Rows of the tick table.
+TickRows: TypeAlias = pl.DataFrame
+
+CANDLE_ROW: Final = schema_of(CANDLE_COLUMNS)
+#: Rows of the candle table of one interval.
+CandleRows: TypeAlias = pl.DataFrame
 
 TICKS: Final = TableSpec(
     name="stock_ticks_iceberg",

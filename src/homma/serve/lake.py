@@ -7,12 +7,10 @@ from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from typing import Any, Final
 
-import polars as pl
-
 from homma.core.interval import Interval
 from homma.lake import history
 from homma.lake.history import HistoryQuery
-from homma.lake.schema import candle_table
+from homma.lake.schema import CandleRows, candle_table
 from homma.lake.table import Lake, Table
 from homma.serve.live import CandleRange
 from homma.topics.latest import PUBLIC_VALUES, Candle, complete
@@ -54,7 +52,7 @@ class LakeReader:
         self._lake.close()
 
 
-def _first(table: Table, query: HistoryQuery, count: int, now_us: int) -> pl.DataFrame:
+def _first(table: Table, query: HistoryQuery, count: int, now_us: int) -> CandleRows:
     """The oldest rows of a range, without reading more of the table than necessary."""
     interval = table.spec.interval
     assert interval is not None
@@ -69,7 +67,7 @@ def _first(table: Table, query: HistoryQuery, count: int, now_us: int) -> pl.Dat
     return history.candles(table, query, now_us).head(count)
 
 
-def _candles(rows: pl.DataFrame) -> Iterator[Candle]:
+def _candles(rows: CandleRows) -> Iterator[Candle]:
     for row in rows.iter_rows(named=True):
         values = complete([_value(row[field.column]) for field in PUBLIC_VALUES])
         yield Candle((row["source"], row["symbol"]), _value(row["date_time"]), values, b"")

@@ -6,7 +6,7 @@ expression accepts lines that are certainly flat JSON, and the reader itself che
 """
 
 from collections.abc import Sequence
-from typing import Final, Literal
+from typing import Final, Literal, TypeAlias
 
 import polars as pl
 from polars.exceptions import ComputeError
@@ -14,7 +14,8 @@ from polars.exceptions import ComputeError
 from homma.core.candle import order_key, order_key_number, order_key_us
 from homma.core.fields import CANDLE_FIELDS, TICK_FIELDS, VALUE_FIELDS, CandleField
 from homma.core.interval import CODE, Interval
-from homma.core.tick import JSON_SCHEMA, instant_us, rule_error
+from homma.core.recompute import CandleKeys, RecordedCandles
+from homma.core.tick import JSON_SCHEMA, ParsedTicks, instant_us, rule_error
 from homma.formats import CURRENT
 
 NOT_AN_OBJECT: Final = "not a JSON object in UTF-8"
@@ -38,11 +39,8 @@ _LENIENT: Final = tuple(f for f in TICK_FIELDS if not f.required and f.json_dtyp
 _TICK_ORDER: Final = sorted(TICK_FIELDS, key=lambda field: field.kind in ("long", "instant"))
 
 
-def decode_ticks(values: Sequence[bytes | None]) -> pl.DataFrame:
-    """Parse tick values into one row per value, in order.
-
-    Columns: those of JSON_SCHEMA, and `error`, which is null if the value was parsed.
-    """
+def decode_ticks(values: Sequence[bytes | None]) -> ParsedTicks:
+    """Parse tick values into one row per value, in order."""
     # A newline inside a value would split the line. JSON allows newlines and carriage returns
     # only as white space between tokens, so one can stand for the other.
     lines = [value or b"" for value in values]
@@ -72,7 +70,7 @@ def _ndjson(joined: bytes, schema: pl.Schema, *, ignore_errors: bool) -> pl.Data
     return pl.read_ndjson(b"{}\n" + joined, schema=schema, ignore_errors=ignore_errors).slice(1)
 
 
-def _read_with_bad_lines(lines: list[bytes], joined: bytes) -> pl.DataFrame:
+def _read_with_bad_lines(lines: list[bytes], joined: bytes) -> ParsedTicks:
     well_formed = _well_formed(lines, joined)
     good = [line for line, ok in zip(lines, well_formed, strict=True) if ok]
     text = b"\n".join(good)
@@ -168,8 +166,10 @@ def encode_ticks(ticks: pl.DataFrame) -> tuple[list[bytes], list[bytes]]:
     )
 
 
-#: The fields of a candle record's value.
 CANDLE_JSON: Final = pl.Schema({field.json: field.json_dtype for field in CANDLE_FIELDS})
+#: The fields of the values of candle records, with date-times as text.
+CandleJson: TypeAlias = pl.DataFrame
+
 #: The fields of a candle record's key.
 CANDLE_KEY: Final = ("source", "symbol", "dateTime")
 _JSON_NAMES: Final = {field.column: field.json for field in CANDLE_FIELDS}
@@ -184,7 +184,7 @@ _ENCODED: Final = {
 
 
 def _encoded(field: CandleField, updated_us: int) -> pl.Expr:
-    """A field's value in JSON, from the columns of core's PUBLISHED."""
+    """A field's value in JSON, from the columns of core's RECORDED."""
     computed = {**_ENCODED, "updateDateTime": pl.lit(updated_us)}
     value = computed.get(field.json, pl.col(field.column))
     if field.kind == "instant":
@@ -193,12 +193,11 @@ def _encoded(field: CandleField, updated_us: int) -> pl.Expr:
 
 
 def encode_candles(
-    candles: pl.DataFrame, updated_us: int, version: int = CURRENT
+    candles: RecordedCandles, updated_us: int, version: int = CURRENT
 ) -> tuple[list[bytes], list[bytes]]:
     """Encode candles as record keys and values.
 
-    Columns: source, symbol and those of core's PUBLISHED. `updated_us` becomes updateDateTime,
-    and `version` is the format of the records.
+    `updated_us` becomes updateDateTime, and `version` is the format of the records.
     """
     fields = [field for field in CANDLE_FIELDS if field.since <= version]
     texts = candles.select(_encoded(field, updated_us) for field in fields)
@@ -210,18 +209,18 @@ def encode_candles(
     )
 
 
-def encode_candle_keys(candles: pl.DataFrame) -> list[bytes]:
-    """Encode the keys of candle records (columns source, symbol, start_us)."""
+def encode_candle_keys(candles: CandleKeys) -> list[bytes]:
+    """Encode the keys of candle records."""
     fields = candles.select("source", "symbol", dateTime=_instant(pl.col("start_us"), fraction=3))
     keys = fields.select(key=pl.struct(pl.all()).struct.json_encode().cast(pl.Binary))
     return keys["key"].to_list()
 
 
-def decode_candles(values: Sequence[bytes], interval: Interval) -> pl.DataFrame:
+def decode_candles(values: Sequence[bytes], interval: Interval) -> RecordedCandles:
     """Decode the candle records of one interval, in order. Tombstones must be left out.
 
-    Columns: source, symbol, those of core's CANDLE except series, is_final and revision (both
-    null if another engine wrote the record). Raises ComputeError if a value is not a candle.
+    is_final and revision are null if another engine wrote the record. Raises ComputeError if a
+    value is not a candle.
     """
     frame = _read_candles(values)
     start = instant_us(pl.col("dateTime"))
@@ -247,8 +246,8 @@ def strip_schema_id(value: bytes) -> bytes:
     return value[_SCHEMA_ID_BYTES:] if value[:1] == b"\0" else value
 
 
-def decode_candle_fields(values: Sequence[bytes]) -> pl.DataFrame:
-    """Decode candle records to the columns of CANDLE_JSON, with date-times as text.
+def decode_candle_fields(values: Sequence[bytes]) -> CandleJson:
+    """Decode candle records, in order.
 
     Raises ComputeError if a value is not a candle.
     """
@@ -257,7 +256,7 @@ def decode_candle_fields(values: Sequence[bytes]) -> pl.DataFrame:
     )
 
 
-def _read_candles(values: Sequence[bytes]) -> pl.DataFrame:
+def _read_candles(values: Sequence[bytes]) -> CandleJson:
     """The fields of candle records as they were written, in any format."""
     joined = b"\n".join(values)
     if b"\0" in joined or joined.count(b"\n") >= len(values):

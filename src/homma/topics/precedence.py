@@ -77,13 +77,13 @@ def newest(records: pl.DataFrame, key: Sequence[str]) -> pl.DataFrame:
 
 
 def without_tombstones(records: pl.DataFrame) -> pl.DataFrame:
-    """The candles of records in which a tombstone has a null `volume`."""
+    """The candles of records in which a tombstone has a null `volume`; all columns stay."""
     return records.filter(pl.col("volume").is_not_null())
 
 
 @dataclass(frozen=True, slots=True)
 class ReducedRecords:
-    """One record per key, and the number of superseded records."""
+    """One record per key, with all its columns, and the number of superseded records."""
 
     records: pl.DataFrame
     superseded: int

@@ -2,25 +2,30 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from typing import Final, TypeAlias
 
 import polars as pl
 
 from homma.core import tick
+from homma.core.tick import VALID, ValidTicks
 from homma.topics import codec
 from homma.topics.kafka.reading import Message
+
+DEAD_LETTER: Final = pl.Schema({name: VALID[name] for name in ("row", "error")})
+#: The invalid records of a batch: the index in the batch, and why the record is invalid.
+DeadLetters: TypeAlias = pl.DataFrame
 
 
 @dataclass(frozen=True, slots=True)
 class ParsedBatch:
     """The parsed records of one partition: at least one, in offset order.
 
-    `valid` has the tick's fields, event_us, timestamp_us, offset and row, the index in `messages`.
-    `bad` has row and error. `newest_us` is the largest Kafka timestamp of the batch.
+    A `row` is an index in `messages`. `newest_us` is the largest Kafka timestamp of the batch.
     """
 
     messages: list[Message]
-    valid: pl.DataFrame
-    bad: pl.DataFrame
+    valid: ValidTicks
+    bad: DeadLetters
     newest_us: int
 
     @property

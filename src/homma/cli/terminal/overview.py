@@ -14,6 +14,7 @@ from rich.text import Text
 
 from homma.cli.local import RunningPipeline, scrape
 from homma.core.interval import BY_CODE, MINUTE_US, Interval
+from homma.core.recompute import RecordedCandles
 from homma.errors import KafkaError
 from homma.settings import TopicSettings
 from homma.stack.processes.process import State, Status
@@ -125,7 +126,7 @@ class Overview:
         details = _details(values) or describe_ports(ports)
         return StageView(status, rate, total_lag(values), details)
 
-    def newest_candles(self) -> pl.DataFrame:
+    def newest_candles(self) -> RecordedCandles:
         """Return the newest candle of each series and interval among the recent records."""
         finest = self._topics.calendar.finest
         messages: list[Message] = []
@@ -211,7 +212,7 @@ def stage_table(views: list[StageView]) -> Table:
     return table
 
 
-def newest_of(candles: pl.DataFrame, interval: Interval) -> Table:
+def newest_of(candles: RecordedCandles, interval: Interval) -> Table:
     """Return the newest candles of an interval for several series."""
     newest = candles.filter(pl.col("interval") == interval.code)
     newest = newest.sort("symbol", "source").head(_SERIES)
@@ -219,14 +220,14 @@ def newest_of(candles: pl.DataFrame, interval: Interval) -> Table:
     return candle_table(title, newest, "start")
 
 
-def all_intervals(candles: pl.DataFrame) -> Table:
+def all_intervals(candles: RecordedCandles) -> Table:
     """Return the newest candle of each interval of one series."""
     first = candles.sort("symbol", "source").select("source", "symbol").head(1)
     series = candles.join(first, on=["source", "symbol"], how="semi").sort("interval")
     return candle_table("one series, all intervals" if series.height else "", series, "start")
 
 
-def candle_table(title: str, candles: pl.DataFrame, start_name: str) -> Table:
+def candle_table(title: str, candles: RecordedCandles, start_name: str) -> Table:
     """Return candles as a table, with rising ones in green."""
     table = Table(box=None, pad_edge=False, title=title, title_justify="left")
     for column in ("source", "symbol", "interval", start_name):

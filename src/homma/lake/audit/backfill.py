@@ -17,9 +17,11 @@ from homma.core.calendar import Calendar
 from homma.core.fields import TICK_FIELDS, TickField
 from homma.core.recompute import END_OF_TIME_US, FROM_FILE, EventSpan
 from homma.core.series import NAMES
+from homma.core.tick import FileTicks
 from homma.errors import CommitRefused, CommitUnknown, FeedError, StateError
+from homma.lake.audit.correction import NEWEST_EVENT_TIME, NewestEventTimes
 from homma.lake.audit.engine import CommittedState, Engine
-from homma.lake.schema import TICKS
+from homma.lake.schema import TICKS, TickRows
 from homma.lake.table import Lake, Table, Uploaded
 from homma.topics.offset_metadata import OffsetMetadata
 
@@ -43,11 +45,7 @@ class LoadedTicks:
     ticks: int = 0
     skipped: int = 0
     oldest_us: int = END_OF_TIME_US
-    newest_times: pl.DataFrame = field(
-        default_factory=lambda: pl.DataFrame(
-            schema={"source": pl.String, "symbol": pl.String, "newest_us": pl.Int64}
-        )
-    )
+    newest_times: NewestEventTimes = field(default_factory=NEWEST_EVENT_TIME.to_frame)
 
     def span(self, calendar: Calendar) -> EventSpan:
         """The range of a calendar's candles that the ticks change."""
@@ -56,7 +54,7 @@ class LoadedTicks:
         first = starts.select(i.floor(pl.col("at")).alias(i.name) for i in calendar)
         return EventSpan(max(0, min(first.row(0))), int(newest or 0) + 1)  # type: ignore[arg-type]
 
-    def count(self, ticks: pl.DataFrame) -> None:
+    def count(self, ticks: FileTicks) -> None:
         """Count loaded ticks."""
         self.ticks += ticks.height
         self.oldest_us = min(self.oldest_us, int(ticks["event_us"].min()))  # type: ignore[arg-type]
@@ -67,14 +65,14 @@ class LoadedTicks:
 
 
 def load(
-    frames: Iterable[pl.DataFrame],
+    frames: Iterable[FileTicks],
     lake: Lake,
     first_row: int,
     *,
     skip_invalid: bool,
     on_ticks: Callable[[int], None] = lambda _: None,
 ) -> LoadedTicks:
-    """Append recorded ticks (frames of `homma.feed`) to the tick table; creates it if missing.
+    """Append ticks of files to the tick table; creates it if missing.
 
     Rows are numbered from `first_row`, so that ticks of a later backfill come after earlier ones.
     """
@@ -93,8 +91,8 @@ def load(
 
 
 def _valid(
-    frames: Iterable[pl.DataFrame], loaded: LoadedTicks, *, skip_invalid: bool
-) -> Iterator[pl.DataFrame]:
+    frames: Iterable[FileTicks], loaded: LoadedTicks, *, skip_invalid: bool
+) -> Iterator[FileTicks]:
     for ticks in frames:
         is_valid = pl.all_horizontal(
             *(field.is_valid for field in _CHECKED),
@@ -118,9 +116,9 @@ def _invalid_tick_error(tick: dict[str, object]) -> FeedError:
     )
 
 
-def _combined(frames: Iterable[pl.DataFrame]) -> Iterator[pl.DataFrame]:
+def _combined(frames: Iterable[FileTicks]) -> Iterator[FileTicks]:
     """Combine small frames into frames of about the size of an upload."""
-    pending: list[pl.DataFrame] = []
+    pending: list[FileTicks] = []
     count = 0
     for ticks in frames:
         pending.append(ticks)
@@ -132,7 +130,7 @@ def _combined(frames: Iterable[pl.DataFrame]) -> Iterator[pl.DataFrame]:
         yield pl.concat(pending, how="diagonal_relaxed")
 
 
-def _rows(ticks: pl.DataFrame, first_row: int) -> pl.DataFrame:
+def _rows(ticks: FileTicks, first_row: int) -> TickRows:
     """Convert ticks to rows of the tick table."""
     return ticks.select(
         *(_value(field, ticks.columns).alias(field.column) for field in TICK_FIELDS),

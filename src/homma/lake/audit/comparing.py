@@ -7,20 +7,25 @@ the candle was still changing, or the table is behind its topic.
 
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Final
+from typing import Final, TypeAlias
 
 import polars as pl
 
 from homma.core.calendar import Calendar
 from homma.core.candle import order_key_us
-from homma.core.compare import compare
+from homma.core.compare import Verdicts, compare
 from homma.core.interval import CODE
 from homma.core.recompute import (
     EXPECTED,
     EXPECTED_KEY,
+    RECORDED,
     TICKS,
+    CandleKeys,
     EventSpan,
+    ExpectedCandles,
     Recomputation,
+    RecordedCandles,
+    RecordedTicks,
     Slice,
     add_ticks,
 )
@@ -31,7 +36,7 @@ from homma.lake.audit import rows
 from homma.lake.audit.counted_ticks import MAX_TICKS, CountedTicks, end_or_none
 from homma.lake.table import Table
 from homma.topics.contract import Topics
-from homma.topics.kafka.published_candles import PublishedCandles
+from homma.topics.kafka.published_candles import TOPIC_CANDLE, PublishedCandles, TopicCandles
 from homma.topics.kafka.reading import Range, Reader
 from homma.topics.precedence import without_tombstones
 from homma.topics.ticks import parse_ticks
@@ -41,24 +46,26 @@ from homma.topics.ticks import parse_ticks
 _MAX_UNLANDED: Final = 5_000_000
 #: Retention may have deleted a candle up to this much newer than the oldest record kept.
 _SLACK_MS: Final = 300_000
-#: The schema of a candle table's rows for `compare`.
-ROWS: Final = pl.Schema([*EXPECTED.items(), ("is_final", pl.Boolean()), ("revision", pl.Int32())])
+
+NEWEST_RECORD: Final = pl.Schema({**TOPIC_CANDLE, "before": pl.Int64()})
+#: Keys of candles with their newest record, null if there is none, and the end of their ticks.
+NewestRecords: TypeAlias = pl.DataFrame
 
 
 @dataclass(frozen=True, slots=True)
 class Comparison:
-    """The expected candles (EXPECTED) of a slice, and those in the tables and the topics."""
+    """The expected candles of a slice, and those in the tables and the topics."""
 
-    expected: pl.DataFrame
-    table: pl.DataFrame
-    topic: pl.DataFrame | None
+    expected: ExpectedCandles
+    table: RecordedCandles
+    topic: TopicCandles | None
 
-    def verdicts(self) -> tuple[pl.DataFrame, pl.DataFrame | None]:
-        """The verdicts of `compare` on the tables and on the topics."""
+    def verdicts(self) -> tuple[Verdicts, Verdicts | None]:
+        """The verdicts on the tables and on the topics."""
         topic = None if self.topic is None else compare(self.expected, self.topic)
         return compare(self.expected, self.table), topic
 
-    def restrict(self, keys: pl.DataFrame) -> "Comparison":
+    def restrict(self, keys: CandleKeys) -> "Comparison":
         """The part with some keys."""
         expected, table = (
             f.join(keys, on=EXPECTED_KEY, how="semi") for f in (self.expected, self.table)
@@ -80,7 +87,7 @@ class Comparison:
         )
 
 
-def unequal_keys(verdicts: Iterable[pl.DataFrame | None]) -> pl.DataFrame:
+def unequal_keys(verdicts: Iterable[Verdicts | None]) -> CandleKeys:
     """The keys of candles that some verdict finds unequal."""
     wrong = pl.col("verdict") != "equal"
     frames = [f.filter(wrong).select(EXPECTED_KEY) for f in verdicts if f is not None]
@@ -116,16 +123,17 @@ def compare_slices(
         on_slice(tick_slice)
 
 
-def _rows(table: Table, counted: CountedTicks, span: EventSpan) -> pl.DataFrame:
+def _rows(table: Table, counted: CountedTicks, span: EventSpan) -> RecordedCandles:
     interval = table.spec.interval
     assert interval is not None
     if span.start_us >= span.end_us:
-        return pl.DataFrame(schema=ROWS)
+        return RECORDED.to_frame()
     where = counted.series.where(span.start_us or None, end_or_none(span.end_us))
-    return rows.candles(counted.series.apply(table.scan(where, rows.COLUMNS)), interval).cast(ROWS)
+    stored = counted.series.apply(table.scan(where, rows.COLUMNS))
+    return rows.candles(stored, interval).cast(RECORDED)
 
 
-def _within(candles: pl.DataFrame, spans: Mapping[str, EventSpan]) -> pl.DataFrame:
+def _within(candles: TopicCandles, spans: Mapping[str, EventSpan]) -> TopicCandles:
     start, interval = pl.col("start_us"), pl.col("interval")
     conditions = [
         (interval == code) & (start >= span.start_us) & (start < span.end_us)
@@ -144,10 +152,10 @@ class UnlandedTicks:
     price: Price
     max_future_us: int
     counted: CountedTicks
-    _read: dict[int, tuple[int, pl.DataFrame]] = field(default_factory=dict)
+    _read: dict[int, tuple[int, RecordedTicks]] = field(default_factory=dict)
 
-    def read_to(self, ends: Mapping[int, int]) -> pl.DataFrame:
-        """The ticks (TICKS) up to the offsets `ends`; OffsetsLost if Kafka has deleted some."""
+    def read_to(self, ends: Mapping[int, int]) -> RecordedTicks:
+        """The ticks up to the offsets `ends`; OffsetsLost if Kafka has deleted some."""
         frames = [pl.DataFrame(schema=TICKS)]
         for partition, end in ends.items():
             after, ticks = self._read.get(
@@ -159,7 +167,7 @@ class UnlandedTicks:
             frames.append(ticks.filter(pl.col("offset") < end))
         return self.counted.series.apply(pl.concat(frames))
 
-    def _ticks(self, partition: int, after: int, end: int) -> Iterator[pl.DataFrame]:
+    def _ticks(self, partition: int, after: int, end: int) -> Iterator[RecordedTicks]:
         topic = self.topics.ticks
         if end - after > _MAX_UNLANDED:
             raise LakeError(
@@ -189,15 +197,15 @@ class UnlandedTicks:
 
 
 def newest_records(
-    keys: pl.DataFrame,
-    published: pl.DataFrame,
+    keys: CandleKeys,
+    published: TopicCandles,
     committed: Mapping[int, int],
     partitions: Mapping[tuple[str, str], int],
-) -> pl.DataFrame:
-    """The newest record of each key (EXPECTED_KEY), null if there is none.
+) -> NewestRecords:
+    """The newest record of each key, null if there is none.
 
-    Adds `before`: all ticks before this offset must be in the candle. Without a record, `partition`
-    is that of the series.
+    `before`: all ticks before this offset must be in the candle. Without a record, `partition` is
+    that of the series.
     """
     series_partitions = pl.DataFrame(
         [(*name, partition) for name, partition in partitions.items()],
@@ -221,18 +229,17 @@ def newest_records(
 
 def reconcile(
     comparison: Comparison,
-    records: pl.DataFrame,
-    unlanded: pl.DataFrame,
+    records: NewestRecords,
+    unlanded: RecordedTicks,
     landed: Mapping[str, Mapping[int, int]],
     retained_from_ms: Mapping[str, int],
     calendar: Calendar,
-) -> tuple[pl.DataFrame, pl.DataFrame]:
+) -> tuple[Verdicts, Verdicts]:
     """Compare unequal candles again: verdicts on the tables and on the topics.
 
-    `records` are those of `newest_records`, `unlanded` ticks have no duplicates, `landed`
-    the offsets in the tables by interval. A candle must contain the ticks that its newest record
-    claims. `behind`: the table has not read that record yet. `expired`: retention may have deleted
-    the candle from its topic.
+    `unlanded` ticks have no duplicates, `landed` are the offsets in the tables by interval. A
+    candle must contain the ticks that its newest record claims. `behind`: the table has not read
+    that record yet. `expired`: retention may have deleted the candle from its topic.
     """
     keys = records.select(*EXPECTED_KEY, "before")
     expected = add_ticks(comparison.expected, keys, unlanded, calendar)
@@ -246,8 +253,8 @@ def reconcile(
 
 
 def _mark_behind(
-    verdicts: pl.DataFrame, records: pl.DataFrame, landed: Mapping[str, Mapping[int, int]]
-) -> pl.DataFrame:
+    verdicts: Verdicts, records: NewestRecords, landed: Mapping[str, Mapping[int, int]]
+) -> Verdicts:
     ends = pl.DataFrame(
         [(code, *item) for code, offsets in landed.items() for item in offsets.items()],
         schema={"interval": CODE, "partition": pl.Int64, "landed": pl.Int64},
@@ -266,7 +273,7 @@ def _mark_behind(
     )
 
 
-def _mark_expired(verdicts: pl.DataFrame, retained_from_ms: Mapping[str, int]) -> pl.DataFrame:
+def _mark_expired(verdicts: Verdicts, retained_from_ms: Mapping[str, int]) -> Verdicts:
     if not retained_from_ms:
         return verdicts
     oldest_ms = pl.col("interval").replace_strict(

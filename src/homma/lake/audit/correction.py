@@ -2,33 +2,51 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
+from typing import Final, TypeAlias
 
 import polars as pl
 
 from homma.core.candle import order_key_us
 from homma.core.finality import FinalityRules, is_final
 from homma.core.interval import CLOCK
-from homma.core.recompute import EXPECTED, EXPECTED_KEY
+from homma.core.recompute import (
+    EXPECTED_KEY,
+    RECORDED,
+    CandleKeys,
+    ExpectedCandles,
+    RecordedCandles,
+)
 from homma.core.series import NAMES
+from homma.lake.audit.comparing import NewestRecords
 from homma.topics.offset_metadata import OffsetMetadata
+
+CORRECTED: Final = pl.Schema({**RECORDED, "timestamp_ms": pl.Int64()})
+#: Candles to publish as corrections, with the timestamp of their record.
+CorrectedCandles: TypeAlias = pl.DataFrame
+
+NEWEST_EVENT_TIME: Final = pl.Schema(
+    {"source": pl.String(), "symbol": pl.String(), "newest_us": pl.Int64()}
+)
+#: The newest event time of each series.
+NewestEventTimes: TypeAlias = pl.DataFrame
 
 
 @dataclass(frozen=True, slots=True)
 class Correction:
-    """Candles to publish (EXPECTED, is_final, revision, timestamp_ms) and keys to delete."""
+    """Candles to publish and keys to delete."""
 
-    candles: pl.DataFrame
-    tombstones: pl.DataFrame
+    candles: CorrectedCandles
+    tombstones: CandleKeys
     #: The candles that the engine must read at a restart.
-    needed: pl.DataFrame
+    needed: CorrectedCandles
 
     @property
     def size(self) -> int:
         """The number of records."""
         return self.candles.height + self.tombstones.height
 
-    def restrict(self, keys: pl.DataFrame) -> "Correction":
-        """The part with some keys (EXPECTED_KEY)."""
+    def restrict(self, keys: CandleKeys) -> "Correction":
+        """The part with some keys."""
         candles, tombstones, needed = (
             rows.join(keys, on=EXPECTED_KEY, how="semi")
             for rows in (self.candles, self.tombstones, self.needed)
@@ -37,19 +55,18 @@ class Correction:
 
 
 def compute_correction(
-    expected: pl.DataFrame,
-    keys: pl.DataFrame,
-    records: pl.DataFrame,
-    table: pl.DataFrame,
-    newest_times: pl.DataFrame,
+    expected: ExpectedCandles,
+    keys: CandleKeys,
+    records: NewestRecords,
+    table: RecordedCandles,
+    newest_times: NewestEventTimes,
     clock_us: int,
     rules: FinalityRules,
 ) -> Correction:
-    """Compute the records that make candles (`keys`, EXPECTED_KEY) as expected.
+    """Compute the records that make the candles of `keys` as expected.
 
-    `records` and `table` have the keys' rows in topics and tables, and `newest_times` (NAMES,
-    newest_us) the newest event times of series. `clock_us` is the partition's clock. `rules` are
-    the engine's.
+    `records` and `table` have the keys' rows in topics and tables. `clock_us` is the partition's
+    clock. `rules` are the engine's.
     """
     candles = expected.join(keys, on=EXPECTED_KEY, how="semi")
     removed = keys.join(expected, on=EXPECTED_KEY, how="anti")
@@ -84,19 +101,21 @@ def compute_correction(
             revision=pl.when("is_final").then(last_revision + 1).otherwise(0).cast(pl.Int32),
         )
     )
-    columns = (*EXPECTED.names(), "is_final", "revision", "timestamp_ms")
+    columns = CORRECTED.names()
     needed = corrected.filter("is_needed")
     return Correction(
         corrected.select(columns), removed.select(EXPECTED_KEY), needed.select(columns)
     )
 
 
-def newest_event_times(months: pl.DataFrame) -> pl.DataFrame:
-    """The newest event times of series (NAMES, newest_us), from candles with the newest ticks."""
+def newest_event_times(months: ExpectedCandles) -> NewestEventTimes:
+    """The newest event times of series, from candles with the newest ticks."""
     return months.group_by(NAMES).agg(newest_us=order_key_us(pl.col("close_order_key").max()))
 
 
-def updated_metadata(metadata: OffsetMetadata, offset: int, needed: pl.DataFrame) -> OffsetMetadata:
+def updated_metadata(
+    metadata: OffsetMetadata, offset: int, needed: CorrectedCandles
+) -> OffsetMetadata:
     """Offset metadata for the same offset, so that a restart reads the published candles."""
     oldest_ms: Mapping[str, int] = dict(
         needed.group_by("interval").agg(pl.col("timestamp_ms").min()).iter_rows()

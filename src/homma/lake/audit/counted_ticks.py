@@ -12,7 +12,15 @@ from typing import Final
 import polars as pl
 
 from homma.core.calendar import Calendar
-from homma.core.recompute import FROM_FILE, TICKS, EventSpan, Slice, first_copies, slice_bounds
+from homma.core.recompute import (
+    FROM_FILE,
+    TICKS,
+    EventSpan,
+    RecordedTicks,
+    Slice,
+    first_copies,
+    slice_bounds,
+)
 from homma.core.series import NAMES, SERIES, register
 from homma.core.series_partitions import SeriesPartitions
 from homma.core.tick import Price
@@ -41,7 +49,7 @@ class SeriesFilter:
         )
 
     def apply(self, rows: pl.DataFrame) -> pl.DataFrame:
-        """Keep the rows of these series."""
+        """Keep the rows of these series (columns source, symbol)."""
         for name, value in (("source", self.source), ("symbol", self.symbol)):
             rows = rows.filter(pl.col(name) == value) if value else rows
         return rows
@@ -76,7 +84,7 @@ class CountedTicks:
             self.partitions.require_unsplit(from_topic, self.table.name)
             yield Slice(start_us, stop_us, ticks)
 
-    def _read(self, where: Where) -> pl.DataFrame:
+    def _read(self, where: Where) -> RecordedTicks:
         rows = self.series.apply(self.table.scan(where, (*_COLUMNS, self.price)))
         ticks = rows.select(
             "source",
@@ -92,12 +100,12 @@ class CountedTicks:
         limit = pl.col("partition").replace_strict(dict(self.before), default=0)
         return ticks.filter((pl.col("partition") == FROM_FILE) | (pl.col("offset") < limit))
 
-    def _all_before(self, ticks: pl.DataFrame) -> bool:
+    def _all_before(self, ticks: RecordedTicks) -> bool:
         newest = ticks.group_by("partition").agg(pl.col("offset").max())
         return all(p == FROM_FILE or o < self.before.get(p, 0) for p, o in newest.iter_rows())
 
-    def not_in_lake(self, ticks: pl.DataFrame) -> pl.DataFrame:
-        """The `ticks` (TICKS) that are not in the lake, without duplicates."""
+    def not_in_lake(self, ticks: RecordedTicks) -> RecordedTicks:
+        """The ticks that are not in the lake, without duplicates."""
         if ticks.is_empty():
             return ticks
         _, coded = register(SERIES.to_frame(), ticks)

@@ -6,15 +6,15 @@ import polars as pl
 
 from homma.core.calendar import Calendar
 from homma.core.interval import CODE
-from homma.core.recompute import EventSpan
+from homma.core.recompute import CandleKeys, EventSpan
 from homma.core.series import NAMES
 from homma.core.tick import instant_us
 from homma.topics import codec
 from homma.topics.kafka.reading import Reader
 
 
-def late_keys(reader: Reader, topic: str, partitions: int, calendar: Calendar) -> pl.DataFrame:
-    """Candle keys (EXPECTED_KEY) of the ticks in a late topic, in all intervals of a calendar."""
+def late_keys(reader: Reader, topic: str, partitions: int, calendar: Calendar) -> CandleKeys:
+    """Candle keys of the ticks in a late topic, in all intervals of a calendar."""
     ticks = pl.concat(
         [_base_starts([], calendar), *_read(reader, topic, partitions, calendar)]
     ).unique()
@@ -43,7 +43,7 @@ def _base_starts(values: list[bytes | None], calendar: Calendar) -> pl.DataFrame
     return codec.decode_ticks(values).select(*NAMES, event_us=start).drop_nulls()
 
 
-def span_of(keys: pl.DataFrame) -> EventSpan | None:
+def span_of(keys: CandleKeys) -> EventSpan | None:
     """The range of the start times of keys; None without keys."""
     if keys.is_empty():
         return None

@@ -16,20 +16,29 @@ from typing import Final
 
 import polars as pl
 
-from homma.core.compare import Tally, wrong_keys
+from homma.core.compare import Tally, Verdicts, wrong_keys
 from homma.core.finality import FinalityRules
 from homma.core.interval import CLOCK
-from homma.core.recompute import EXPECTED, EXPECTED_KEY, Slice, add_ticks
+from homma.core.recompute import (
+    EXPECTED,
+    EXPECTED_KEY,
+    CandleKeys,
+    ExpectedCandles,
+    Slice,
+    add_ticks,
+)
 from homma.core.series import NAMES
 from homma.errors import Aborted, Fenced, KafkaError, OutcomeUnknown, StateError, Unreachable
 from homma.lake.audit.comparing import (
     Comparison,
+    NewestRecords,
     UnlandedTicks,
     newest_records,
     unequal_keys,
 )
 from homma.lake.audit.correction import (
     Correction,
+    NewestEventTimes,
     compute_correction,
     newest_event_times,
     updated_metadata,
@@ -52,9 +61,6 @@ _TRANSACTION_MS: Final = 10_000
 #: Maximum number of records per transaction.
 _MAX_RECORDS: Final = 50_000
 _MAX_ATTEMPTS: Final = 5
-
-#: Candle keys (EXPECTED_KEY) to repair; None: all.
-Keys = pl.DataFrame | None
 
 
 @dataclass(slots=True)
@@ -88,16 +94,16 @@ def repair(
     rules: FinalityRules,
     wall_us: Callable[[], int],
     *,
-    keys: Keys = None,
+    keys: CandleKeys | None = None,
     dry_run: bool = False,
     initial_state: Callable[[int], CommittedState] | None = None,
-    newest_times: pl.DataFrame | None = None,
+    newest_times: NewestEventTimes | None = None,
     on_slice: Callable[[Slice], None] = lambda _: None,
 ) -> RepairReport:
     """Repair the candles of a scope, or only those with some `keys`.
 
     `initial_state` gives the state of partitions without a committed offset; without it, they are a
-    StateError. `newest_times` (NAMES, newest_us) has newest event times that are known already.
+    StateError. `newest_times` are those that are known already.
     """
     repairer = Repairer(
         lake,
@@ -147,7 +153,7 @@ class Repairer:
         *,
         dry_run: bool,
         initial_state: Callable[[int], CommittedState] | None,
-        newest_times: pl.DataFrame | None,
+        newest_times: NewestEventTimes | None,
     ) -> None:
         self.snapshot = Snapshot(lake, engine, scope)
         self.report = RepairReport()
@@ -185,7 +191,7 @@ class Repairer:
             for rows in part.iter_slices(_MAX_RECORDS):
                 self._repair_partition(int(str(partition)), suspects.restrict(rows))
 
-    def _with_partitions(self, wrong: pl.DataFrame) -> pl.DataFrame:
+    def _with_partitions(self, wrong: NewestRecords) -> NewestRecords:
         """Add the partition that the partitioner chooses for series that have none yet."""
         new_series = wrong.filter(pl.col("partition").is_null()).select(NAMES).unique()
         if new_series.is_empty():
@@ -200,12 +206,12 @@ class Repairer:
             partition=pl.coalesce("partition", "default_partition")
         )
 
-    def _records(self, keys: pl.DataFrame, committed: Mapping[int, int]) -> pl.DataFrame:
+    def _records(self, keys: CandleKeys, committed: Mapping[int, int]) -> NewestRecords:
         return newest_records(keys, self._published.candles(), committed, self.snapshot.partitions)
 
     def _reconcile(
-        self, suspects: Comparison, records: pl.DataFrame, ends: Mapping[int, int]
-    ) -> tuple[pl.DataFrame, pl.DataFrame]:
+        self, suspects: Comparison, records: NewestRecords, ends: Mapping[int, int]
+    ) -> tuple[Verdicts, Verdicts]:
         unlanded = self.snapshot.counted.not_in_lake(self._unlanded.read_to(ends))
         return self.snapshot.reconcile(suspects.restrict(records), records, unlanded)
 
@@ -290,8 +296,8 @@ class Repairer:
     def _correction(
         self,
         comparison: Comparison,
-        keys: pl.DataFrame,
-        records: pl.DataFrame,
+        keys: CandleKeys,
+        records: NewestRecords,
         ends: Mapping[int, int],
         state: CommittedState,
     ) -> Correction:
@@ -325,7 +331,7 @@ class Repairer:
         self._published.skip_own_records(partition)
         self.report.count(correction)
 
-    def _newest_event_times(self, expected: pl.DataFrame) -> pl.DataFrame:
+    def _newest_event_times(self, expected: ExpectedCandles) -> NewestEventTimes:
         months = without_tombstones(self._published.candles()).filter(
             pl.col("interval") == CLOCK.code
         )

@@ -6,12 +6,13 @@ from dataclasses import dataclass, field
 import polars as pl
 
 from homma.core.calendar import Calendar
-from homma.core.compare import Tally
+from homma.core.compare import Tally, Verdicts
 from homma.core.interval import CLOCK
-from homma.core.recompute import EventSpan, Slice
+from homma.core.recompute import EventSpan, RecordedTicks, Slice
 from homma.core.tick import Price
 from homma.lake.audit.comparing import (
     Comparison,
+    NewestRecords,
     UnlandedTicks,
     compare_slices,
     newest_records,
@@ -22,7 +23,7 @@ from homma.lake.audit.counted_ticks import MAX_TICKS, CountedTicks, SeriesFilter
 from homma.lake.audit.engine import CommittedState, Engine, check_settings
 from homma.lake.schema import TICKS, candle_tables
 from homma.lake.table import Lake, Table
-from homma.topics.kafka.published_candles import PublishedCandles
+from homma.topics.kafka.published_candles import PublishedCandles, TopicCandles
 
 
 @dataclass(frozen=True, slots=True)
@@ -91,7 +92,7 @@ class Snapshot:
         }
         self.counted = CountedTicks(ticks, scope.price, scope.series, before)
 
-    def _in_scope(self, candles: pl.DataFrame) -> pl.DataFrame:
+    def _in_scope(self, candles: TopicCandles) -> TopicCandles:
         span = self.scope.span
         start = pl.col("start_us")
         inside = (start >= span.start_us) & (start < span.end_us)
@@ -112,8 +113,8 @@ class Snapshot:
         )
 
     def reconcile(
-        self, comparison: Comparison, records: pl.DataFrame, unlanded: pl.DataFrame
-    ) -> tuple[pl.DataFrame, pl.DataFrame]:
+        self, comparison: Comparison, records: NewestRecords, unlanded: RecordedTicks
+    ) -> tuple[Verdicts, Verdicts]:
         """Compare unequal candles again, with the ticks that are not in the lake yet."""
         assert self.published is not None
         retained_from_ms = self.published.retained_from_ms

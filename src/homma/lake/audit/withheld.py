@@ -14,10 +14,18 @@ import polars as pl
 from homma.core.calendar import Calendar
 from homma.core.finality import FinalityRules
 from homma.core.interval import CODE
-from homma.core.recompute import EXPECTED, EXPECTED_KEY
+from homma.core.recompute import (
+    CANDLE_KEYS,
+    EXPECTED,
+    EXPECTED_KEY,
+    RECORDED,
+    CandleKeys,
+    ExpectedCandles,
+    RecordedTicks,
+)
 from homma.core.series import NAMES
-from homma.lake.audit.comparing import ROWS, Comparison
-from homma.lake.audit.correction import newest_event_times
+from homma.lake.audit.comparing import Comparison, NewestRecords
+from homma.lake.audit.correction import CorrectedCandles, newest_event_times
 from homma.topics.offset_metadata import OffsetMetadata
 
 _NEWEST: Final = pl.Schema([("source", pl.String()), ("symbol", pl.String()), ("us", pl.Int64())])
@@ -55,21 +63,21 @@ class WithheldCandles:
         )
         self._comparison = candles.restrict(keys.select(EXPECTED_KEY))
 
-    def comparison(self, keys: pl.DataFrame) -> Comparison:
+    def comparison(self, keys: CandleKeys) -> Comparison:
         """The candles with some keys, and the rows that the tables had."""
         if self._comparison is None:
-            return Comparison(pl.DataFrame(schema=EXPECTED), pl.DataFrame(schema=ROWS), None)
+            return Comparison(EXPECTED.to_frame(), RECORDED.to_frame(), None)
         return self._comparison.restrict(keys)
 
-    def keys(self, unlanded: pl.DataFrame, begin_us: Mapping[str, int]) -> pl.DataFrame:
-        """The keys of the candles, and of those that unlanded ticks (TICKS) make."""
-        frames = [pl.DataFrame(schema=EXPECTED).select(EXPECTED_KEY)]
+    def keys(self, unlanded: RecordedTicks, begin_us: Mapping[str, int]) -> CandleKeys:
+        """The keys of the candles, and of those that unlanded ticks make."""
+        frames = [CANDLE_KEYS.to_frame()]
         if self._comparison is not None:
             frames.append(self._withheld(self._comparison.expected, begin_us))
         frames += self._keys_of_ticks(unlanded, begin_us)
         return pl.concat(frames).unique()
 
-    def _withheld(self, candles: pl.DataFrame, begin_us: Mapping[str, int]) -> pl.DataFrame:
+    def _withheld(self, candles: ExpectedCandles, begin_us: Mapping[str, int]) -> CandleKeys:
         """The keys of the candles that start before their interval's `begin_us`."""
         begins = [
             (pl.col("interval") == code) & (pl.col("start_us") < us)
@@ -79,8 +87,8 @@ class WithheldCandles:
         return candles.filter(is_withheld).select(EXPECTED_KEY)
 
     def _keys_of_ticks(
-        self, ticks: pl.DataFrame, begin_us: Mapping[str, int]
-    ) -> Iterator[pl.DataFrame]:
+        self, ticks: RecordedTicks, begin_us: Mapping[str, int]
+    ) -> Iterator[CandleKeys]:
         start = pl.col("start_us")
         with_newest = ticks.join(self._newest, on=NAMES, how="left")
         for interval in self._calendar:
@@ -105,8 +113,8 @@ def withheld_candles(
 
 
 def unread_keys(
-    needed: pl.DataFrame, records: pl.DataFrame, began: Mapping[str, int]
-) -> pl.DataFrame:
+    needed: CorrectedCandles, records: NewestRecords, began: Mapping[str, int]
+) -> CandleKeys:
     """The keys of needed candles whose records are of an earlier run, which no restart reads."""
     offsets = records.select(*EXPECTED_KEY, "offset")
     run_start = pl.col("interval").replace_strict(dict(began), default=0, return_dtype=pl.Int64)

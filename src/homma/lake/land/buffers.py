@@ -9,8 +9,9 @@ import polars as pl
 
 from homma.core.series_partitions import SeriesPartitions
 from homma.lake.land import newest, records
+from homma.lake.land.newest import RecordRows, SeriesTimes
 from homma.lake.land.sink import Pending, SourceTopic
-from homma.lake.schema import CANDLE_KEY, TICKS
+from homma.lake.schema import CANDLE_KEY, TICK_ROW, TickRows
 from homma.metrics import Metrics
 from homma.topics import precedence
 from homma.topics.kafka.reading import Message
@@ -28,7 +29,7 @@ _MAX_LOGGED: Final = 5
 class TickBatch:
     """Rows of the tick table, and per partition the offset after the last record taken."""
 
-    rows: pl.DataFrame
+    rows: TickRows
     position: Mapping[int, int]
 
 
@@ -38,7 +39,7 @@ class TickBuffer:
     def __init__(self, metrics: Metrics, max_future_us: int) -> None:
         self._metrics = metrics
         self._max_future_us = max_future_us
-        self._rows: list[pl.DataFrame] = []
+        self._rows: list[TickRows] = []
         self._height = 0
         self._position: dict[int, int] = {}
 
@@ -66,21 +67,21 @@ class TickBuffer:
 
     def cut(self) -> TickBatch:
         """All ticks so far; later ones belong to the next batch."""
-        rows = pl.concat([pl.DataFrame(schema=TICKS.schema), *self._rows])
+        rows = pl.concat([TICK_ROW.to_frame(), *self._rows])
         self._rows, self._height = [], 0
         return TickBatch(rows, dict(self._position))
 
 
 @dataclass(frozen=True, slots=True)
 class CandleBatch:
-    """One record (newest.RECORD) per key, and per partition the offset after the last one taken.
+    """One record per key, and per partition the offset after the last one taken.
 
-    `times` (newest.SERIES_TIMES) are the series' times at that moment. `count` is the number of
+    `times` are the series' times at that moment. `count` is the number of
     records before they were reduced.
     """
 
-    reduced: pl.DataFrame
-    times: pl.DataFrame
+    reduced: RecordRows
+    times: SeriesTimes
     position: Mapping[int, int]
     count: int
 
@@ -88,17 +89,17 @@ class CandleBatch:
 class CandleBuffer:
     """The candles and tombstones of a topic, reduced to the newest record of each key.
 
-    `times` (newest.SERIES_TIMES) are those of the series of stored candles that are still open.
+    `times` are those of the series of stored candles that are still open.
     """
 
-    def __init__(self, source: SourceTopic, metrics: Metrics, times: pl.DataFrame) -> None:
+    def __init__(self, source: SourceTopic, metrics: Metrics, times: SeriesTimes) -> None:
         assert source.interval is not None
         self._source = source
         self._interval = source.interval.name
         self._metrics = metrics
         self._times = times
         self._series_partitions = SeriesPartitions()
-        self._batches: list[pl.DataFrame] = []
+        self._batches: list[RecordRows] = []
         self._position: dict[int, int] = {}
         self._height = 0
         self._count = 0
@@ -125,7 +126,7 @@ class CandleBuffer:
         if invalid:
             self._metrics.count("homma_records_invalid", len(invalid), self._interval)
 
-    def _add(self, rows: pl.DataFrame) -> None:
+    def _add(self, rows: RecordRows) -> None:
         own = rows.filter(pl.col("revision").is_not_null())
         self._series_partitions.require_unsplit(own, self._source.topic)
         self._times = newest.advance(self._times, rows)
@@ -140,7 +141,7 @@ class CandleBuffer:
             return Pending.FULL
         return Pending.SOME if self._batches else Pending.NOTHING
 
-    def _reduce(self) -> pl.DataFrame:
+    def _reduce(self) -> RecordRows:
         reduced = precedence.reduce(pl.concat(self._batches), CANDLE_KEY)
         if reduced.superseded:
             self._metrics.count("homma_records_superseded", reduced.superseded, self._interval)

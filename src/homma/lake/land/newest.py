@@ -1,6 +1,6 @@
 """Merges records of candles into a table, column by column. Pure.
 
-A frame of records has the table's columns and
+A record has the table's columns and
 
     is_deleted        bool  a tombstone: only the key columns have values
     partition  i32, offset  i64, timestamp_us  i64   of the record in Kafka
@@ -11,20 +11,19 @@ candle is final whose engine does not record it.
 """
 
 from dataclasses import dataclass
-from typing import Final
+from typing import Final, TypeAlias
 
 import polars as pl
 
 from homma.core.finality import FinalityRules, is_final
 from homma.core.interval import Interval
 from homma.core.series import BEFORE_ALL_US, NAMES
-from homma.lake.schema import CANDLE_COLUMNS, CANDLE_KEY, schema_of
+from homma.lake.schema import CANDLE_KEY, CANDLE_ROW, CandleRows
 from homma.topics import precedence
 
-ROW: Final = schema_of(CANDLE_COLUMNS)
 RECORD: Final = pl.Schema(
     {
-        **ROW,
+        **CANDLE_ROW,
         "is_deleted": pl.Boolean(),
         "partition": pl.Int32(),
         "offset": pl.Int64(),
@@ -32,7 +31,9 @@ RECORD: Final = pl.Schema(
         "is_authoritative": pl.Boolean(),
     }
 )
-#: Per series: newest event time, and the timestamp of its newest record.
+#: Records of a candle topic as rows of its table, tombstones included.
+RecordRows: TypeAlias = pl.DataFrame
+
 SERIES_TIMES: Final = pl.Schema(
     {
         "source": pl.String(),
@@ -42,6 +43,9 @@ SERIES_TIMES: Final = pl.Schema(
         "seen_us": pl.Int64(),
     }
 )
+#: By series: the newest event time, and the timestamp of the newest record.
+SeriesTimes: TypeAlias = pl.DataFrame
+
 _KEY: Final = list(CANDLE_KEY)
 
 
@@ -52,17 +56,18 @@ class CandleChange:
     `retained` are rows with a larger volume than a newer record without revision.
     """
 
-    open: pl.DataFrame
-    final: pl.DataFrame
+    open: CandleRows
+    final: CandleRows
+    #: Columns CANDLE_KEY.
     removed: pl.DataFrame
-    retained: pl.DataFrame
+    retained: CandleRows
 
 
 def merge(
-    open_rows: pl.DataFrame,
-    final_rows: pl.DataFrame,
-    records: pl.DataFrame,
-    times: pl.DataFrame,
+    open_rows: CandleRows,
+    final_rows: CandleRows,
+    records: RecordRows,
+    times: SeriesTimes,
     interval: Interval,
     rules: FinalityRules,
 ) -> CandleChange:
@@ -84,7 +89,7 @@ def merge(
             .then("is_final")
             .otherwise(pl.coalesce("is_final", "was_final"))
         )
-        .select(ROW.names())
+        .select(CANDLE_ROW.names())
     )
     untouched = open_rows.join(winners, on=_KEY, how="anti").with_columns(
         # Without a revision, isFinal is computed: the candle may have become final by now.
@@ -100,8 +105,8 @@ def merge(
 
 
 def with_finality(
-    rows: pl.DataFrame, times: pl.DataFrame, interval: Interval, rules: FinalityRules
-) -> pl.DataFrame:
+    rows: CandleRows, times: SeriesTimes, interval: Interval, rules: FinalityRules
+) -> CandleRows:
     """Compute null `is_final` from the estimated watermarks."""
     if not rows["is_final"].null_count():
         return rows
@@ -114,11 +119,11 @@ def with_finality(
     return (
         rows.join(clocks, on=NAMES, how="left", maintain_order="left")
         .with_columns(is_final=pl.coalesce("is_final", is_final(end_us, watermark_us)))
-        .select(ROW.names())
+        .select(CANDLE_ROW.names())
     )
 
 
-def times_of(rows: pl.DataFrame) -> pl.DataFrame:
+def times_of(rows: CandleRows) -> SeriesTimes:
     """Newest event times of the series of open rows; partition and seen_us are unknown."""
     return (
         rows.group_by(NAMES)
@@ -131,7 +136,7 @@ def times_of(rows: pl.DataFrame) -> pl.DataFrame:
     )
 
 
-def advance(times: pl.DataFrame, records: pl.DataFrame) -> pl.DataFrame:
+def advance(times: SeriesTimes, records: RecordRows) -> SeriesTimes:
     """Advance the series' times by records; times never go back."""
     newer = records.filter(~pl.col("is_deleted")).select(
         *NAMES,

@@ -9,10 +9,17 @@ import polars as pl
 from polars.exceptions import ComputeError
 
 from homma.core.fields import CANDLE_FIELDS, TICK_FIELDS, TickField
-from homma.core.tick import instant_us
+from homma.core.tick import ValidTicks, instant_us
 from homma.formats import format_of_headers
-from homma.lake.land.newest import RECORD, ROW
-from homma.lake.schema import CANDLE_COLUMNS, INSTANT, TICKS, Column
+from homma.lake.land.newest import RECORD, RecordRows
+from homma.lake.schema import (
+    CANDLE_COLUMNS,
+    CANDLE_ROW,
+    INSTANT,
+    TICK_ROW,
+    Column,
+    TickRows,
+)
 from homma.topics import codec
 from homma.topics.kafka.reading import Message
 from homma.topics.ticks import parse_ticks
@@ -23,22 +30,22 @@ _PARSED: Final = {"dateTime": "event_us", "receiveDateTime": "receive_us"}
 _IN_EVERY_RECORD: Final = tuple(f.column for f in CANDLE_FIELDS if f.required and f.in_every_record)
 
 
-def ticks(batches: Mapping[int, list[Message]], max_future_us: int) -> pl.DataFrame:
-    """The valid ticks of records by partition, as rows of the tick table."""
+def ticks(batches: Mapping[int, list[Message]], max_future_us: int) -> TickRows:
+    """The valid ticks of records by partition."""
     frames = [
         _tick_rows(partition, parsed.valid)
         for partition, parsed in parse_ticks(batches, max_future_us).items()
     ]
-    return pl.concat([pl.DataFrame(schema=TICKS.schema), *frames])
+    return pl.concat([TICK_ROW.to_frame(), *frames])
 
 
-def _tick_rows(partition: int, valid: pl.DataFrame) -> pl.DataFrame:
+def _tick_rows(partition: int, valid: ValidTicks) -> TickRows:
     rows = valid.select(
         *(_tick_value(field).alias(field.column) for field in TICK_FIELDS),
         kafka_partition=pl.lit(partition),
         kafka_offset="offset",
     )
-    return rows.select(TICKS.schema.names()).cast(TICKS.schema)
+    return rows.select(TICK_ROW.names()).cast(TICK_ROW)
 
 
 def _tick_value(field: TickField) -> pl.Expr:
@@ -53,7 +60,7 @@ def _tick_value(field: TickField) -> pl.Expr:
 class CandleRecords:
     """Candles and tombstones of a candle topic; `invalid` are all other records."""
 
-    records: pl.DataFrame
+    records: RecordRows
     invalid: tuple[Message, ...]
 
 
@@ -85,10 +92,10 @@ def candles(messages: Sequence[Message]) -> CandleRecords:
 def _column(column: Column) -> pl.Expr:
     if column.kind == "timestamptz":
         return instant_us(pl.col(column.json)).cast(INSTANT).alias(column.name)
-    return pl.col(column.json).cast(ROW[column.name]).alias(column.name)
+    return pl.col(column.json).cast(CANDLE_ROW[column.name]).alias(column.name)
 
 
-def _with_record_columns(rows: pl.DataFrame, messages: Sequence[Message]) -> pl.DataFrame:
+def _with_record_columns(rows: pl.DataFrame, messages: Sequence[Message]) -> RecordRows:
     """Add partition, offset and timestamp of the records."""
     return (
         rows.with_columns(
@@ -102,7 +109,7 @@ def _with_record_columns(rows: pl.DataFrame, messages: Sequence[Message]) -> pl.
     )
 
 
-def _tombstones(messages: Sequence[Message]) -> tuple[pl.DataFrame, list[Message]]:
+def _tombstones(messages: Sequence[Message]) -> tuple[RecordRows, list[Message]]:
     """Tombstones as rows, and those whose keys name no candle (of other engines)."""
     keys = [_key(message.key()) for message in messages]
     keyed = [(key, m) for key, m in zip(keys, messages, strict=True) if key is not None]
@@ -111,7 +118,8 @@ def _tombstones(messages: Sequence[Message]) -> tuple[pl.DataFrame, list[Message
         schema={"source": pl.String, "symbol": pl.String, "dateTime": pl.String},
         orient="row",
     )
-    blank = (pl.lit(None, ROW[name]).alias(name) for name in ROW if name not in names.columns)
+    absent = (name for name in CANDLE_ROW if name not in names.columns)
+    blank = (pl.lit(None, CANDLE_ROW[name]).alias(name) for name in absent)
     at = instant_us(pl.col("dateTime").str.replace(" ", "T", literal=True))
     rows = names.with_columns(blank).with_columns(
         date_time=at.cast(INSTANT), is_deleted=pl.lit(value=True)

@@ -178,7 +178,7 @@ class Table:
         return counts
 
     def read(self, parts: Iterable[Part], columns: Sequence[str] = ()) -> pl.DataFrame:
-        """All rows of files; by default with all columns."""
+        """All rows of files, with some columns of the table; by default with all."""
         return self._rows([part._task for part in parts], AlwaysTrue(), columns)
 
     def scan(self, where: Where = EVERYTHING, columns: Sequence[str] = ()) -> pl.DataFrame:

@@ -1,12 +1,13 @@
 """The candles in the candle topics: the newest record of each key."""
 
 from collections.abc import Callable, Sequence
-from typing import Final
+from typing import Final, TypeAlias
 
 import polars as pl
 from polars.exceptions import ComputeError
 
 from homma.core.interval import BY_CODE, CLOCK
+from homma.core.recompute import RECORDED
 from homma.formats import format_of_headers
 from homma.topics import codec, precedence
 from homma.topics.contract import Topics
@@ -15,12 +16,18 @@ from homma.topics.offset_metadata import TICKS_BEFORE
 
 _KEY: Final = ("source", "symbol", "interval", "start_us")
 #: The record of a candle. `ticks_before` is null if another engine wrote the record.
-RECORD: Final = {
-    "partition": pl.Int64,
-    "offset": pl.Int64,
-    "timestamp_ms": pl.Int64,
-    "ticks_before": pl.Int64,
-}
+RECORD: Final = pl.Schema(
+    {
+        "partition": pl.Int64,
+        "offset": pl.Int64,
+        "timestamp_ms": pl.Int64,
+        "ticks_before": pl.Int64,
+    }
+)
+
+TOPIC_CANDLE: Final = pl.Schema({**RECORDED, **RECORD})
+#: The newest record of each key in the candle topics; a tombstone has a null volume and prices.
+TopicCandles: TypeAlias = pl.DataFrame
 
 
 class PublishedCandles:
@@ -31,7 +38,7 @@ class PublishedCandles:
         reader: Reader,
         topics: Topics,
         partitions: int,
-        select: Callable[[pl.DataFrame], pl.DataFrame],
+        select: Callable[[TopicCandles], TopicCandles],
     ) -> None:
         self._reader = reader
         self._topics = topics
@@ -75,7 +82,7 @@ class PublishedCandles:
             self.retained_from_ms[code] = max(oldest_ms, self.retained_from_ms.get(code, 0))
             return
 
-    def _read(self, messages: list[Message], code: str) -> pl.DataFrame:
+    def _read(self, messages: list[Message], code: str) -> TopicCandles:
         try:
             return _frame(messages, code)
         except ComputeError:
@@ -88,12 +95,12 @@ class PublishedCandles:
         for topic in self._codes:
             self._next[topic, partition] = self._reader.offset_range(topic, partition).end
 
-    def candles(self) -> pl.DataFrame:
-        """The newest record of each key. For tombstones, volume and prices are null."""
+    def candles(self) -> TopicCandles:
+        """The newest record of each key, tombstones included."""
         return self._candles
 
 
-def _frame(messages: list[Message], code: str) -> pl.DataFrame:
+def _frame(messages: list[Message], code: str) -> TopicCandles:
     # The key of a tombstone has some fields of a candle's value; the others become null.
     values = [message.value() or message.key() or b"{}" for message in messages]
     headers = [dict(message.headers() or ()) for message in messages]

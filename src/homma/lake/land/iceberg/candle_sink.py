@@ -12,9 +12,9 @@ from homma.lake.land import newest
 from homma.lake.land.buffers import CandleBatch, CandleBuffer
 from homma.lake.land.iceberg.committing import PreparedCommit
 from homma.lake.land.iceberg.table_sink import SinkContext, TableSink
-from homma.lake.land.newest import CandleChange
+from homma.lake.land.newest import CandleChange, RecordRows
 from homma.lake.land.sink import Pending, SourceTopic
-from homma.lake.schema import CANDLE_KEY
+from homma.lake.schema import CANDLE_KEY, CandleRows
 from homma.lake.table import Part, Table, Where
 from homma.topics.kafka.reading import Message
 
@@ -99,7 +99,7 @@ class CandleSink(TableSink):
         self._change = change
         return PreparedCommit(self._table.upload(rows), removed)
 
-    def _read_final_files(self, reduced: pl.DataFrame) -> list[tuple[Part, pl.DataFrame]]:
+    def _read_final_files(self, reduced: RecordRows) -> list[tuple[Part, CandleRows]]:
         """The files that may contain final rows of these candles, with their rows."""
         start_us = pl.col("date_time").dt.epoch("us")
         candidates = reduced.filter(start_us <= self._final_until_us).join(
@@ -116,8 +116,8 @@ class CandleSink(TableSink):
         return [(part, self._table.read([part])) for part in self._table.parts(where)]
 
     def _matching(
-        self, final_files: Sequence[tuple[Part, pl.DataFrame]], reduced: pl.DataFrame
-    ) -> pl.DataFrame:
+        self, final_files: Sequence[tuple[Part, CandleRows]], reduced: RecordRows
+    ) -> CandleRows:
         rows = [rows.join(reduced, on=CANDLE_KEY, how="semi") for _, rows in final_files]
         return pl.concat([self._open.clear(), *rows])
 
@@ -141,5 +141,5 @@ class CandleSink(TableSink):
             )
 
 
-def _has_keys(rows: pl.DataFrame, keys: pl.DataFrame) -> bool:
+def _has_keys(rows: CandleRows, keys: pl.DataFrame) -> bool:
     return not rows.join(keys, on=CANDLE_KEY, how="semi").is_empty()
