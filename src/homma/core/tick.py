@@ -32,7 +32,7 @@ ParsedTicks: TypeAlias = pl.DataFrame
 CHECKED: Final = pl.Schema(
     {**PARSED, "timestamp_us": pl.Int64(), "event_us": pl.Int64(), "receive_us": pl.Int64()}
 )
-#: Parsed records with their Kafka timestamp; `error` is null if the tick is valid.
+#: Parsed records with their Kafka timestamp; `error` is null where the tick is valid.
 CheckedTicks: TypeAlias = pl.DataFrame
 
 VALID: Final = pl.Schema({**CHECKED, "offset": pl.Int64(), "row": pl.UInt32()})

@@ -19,14 +19,7 @@ import polars as pl
 from homma.core.compare import Tally, Verdicts, wrong_keys
 from homma.core.finality import FinalityRules
 from homma.core.interval import CLOCK
-from homma.core.recompute import (
-    EXPECTED,
-    EXPECTED_KEY,
-    CandleKeys,
-    ExpectedCandles,
-    Slice,
-    add_ticks,
-)
+from homma.core.recompute import EXPECTED, EXPECTED_KEY, CandleKeys, Slice, add_ticks
 from homma.core.series import NAMES
 from homma.errors import Aborted, Fenced, KafkaError, OutcomeUnknown, StateError, Unreachable
 from homma.lake.audit.comparing import (
@@ -331,7 +324,7 @@ class Repairer:
         self._published.skip_own_records(partition)
         self.report.count(correction)
 
-    def _newest_event_times(self, expected: ExpectedCandles) -> NewestEventTimes:
+    def _newest_event_times(self, expected: pl.DataFrame) -> NewestEventTimes:
         months = without_tombstones(self._published.candles()).filter(
             pl.col("interval") == CLOCK.code
         )

@@ -76,8 +76,8 @@ class TickBuffer:
 class CandleBatch:
     """One record per key, and per partition the offset after the last one taken.
 
-    `times` are the series' times at that moment. `count` is the number of
-    records before they were reduced.
+    `times` are the series' times at that moment. `count` is the number of records before they were
+    reduced.
     """
 
     reduced: RecordRows
