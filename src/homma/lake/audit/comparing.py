@@ -41,7 +41,6 @@ from homma.topics.kafka.reading import Range, Reader
 from homma.topics.precedence import without_tombstones
 from homma.topics.ticks import parse_ticks
 
-# Wait this long for a record: an open transaction ends within its timeout of 10 s.
 #: Maximum number of unlanded ticks in memory.
 _MAX_UNLANDED: Final = 5_000_000
 #: Retention may have deleted a candle up to this much newer than the oldest record kept.
