@@ -64,6 +64,7 @@ class Loop:
             topics.topics.ticks, topics.topic_id, topics.topic_id_now, lambda: monotonic_us() / 1e6
         )
         self._group = GroupCheck(stage.check_group, SESSION_MS)
+        self._check_from_us = 0
         self._pool = pool = ThreadPoolExecutor(_THREADS, "partition")
         self._opening = Opening(
             topics, settings, stage, ticks, pool, metrics, monotonic_us, on_step
@@ -129,9 +130,11 @@ class Loop:
         now_us = self._now_us()
         due = [partition for partition in self._partitions.values() if partition.is_due(now_us)]
         # An engine without partitions is checked too: it may get some later.
-        if (due or not self._open) and not self._group.is_checked():
+        is_idle = not self._open and now_us >= self._check_from_us
+        if (due or is_idle) and not self._group.is_checked():
+            self._check_from_us = now_us + RETRY_US
             for partition in due:
-                partition.wait(now_us + RETRY_US)
+                partition.wait(self._check_from_us)
         elif due:
             self._opening.open(due)
 
