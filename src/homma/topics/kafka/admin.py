@@ -60,11 +60,8 @@ class Admin:
     def client_ids(self, group: str) -> list[str]:
         """The client ids of a group's members. Raises KafkaError, at once, if it is not known."""
         # librdkafka's newer describe_consumer_groups has aborted the process when the broker was
-        # killed meanwhile. list_groups is deprecated, but it is one request without callbacks. It
-        # asks the brokers that the client knows, and after an outage an idle client knows none
-        # until it looks them up.
+        # killed meanwhile. list_groups is deprecated, but it is one request without callbacks.
         try:
-            self._client.list_topics(timeout=_GROUP_S)
             groups = self._client.list_groups(group, timeout=_GROUP_S)
         except KafkaException as error:
             if error.args[0].code() == Code.GROUP_ID_NOT_FOUND:
