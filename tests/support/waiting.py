@@ -24,14 +24,18 @@ def until(condition: Callable[[], T]) -> T:
 
 
 def free_ports(count: int) -> list[int]:
-    """Return ports that are free now."""
-    probes = [socket.socket() for _ in range(count)]
-    for probe in probes:
-        probe.bind(("127.0.0.1", 0))
-    ports: list[int] = [probe.getsockname()[1] for probe in probes]
-    for probe in probes:
-        probe.close()
-    return ports
+    """Return ports that are free now, below the system's ephemeral range.
+
+    A port of that range may be given to another program before the server listens on it, because
+    servers take up to a minute to start.
+    """
+    for _ in range(1000):
+        ports = random.sample(range(4_000, 12_000), count)
+        with contextlib.suppress(OSError), contextlib.ExitStack() as stack:
+            for port in ports:
+                stack.enter_context(socket.create_server(("127.0.0.1", port)))
+            return ports
+    raise AssertionError("no ports are free")
 
 
 def ports_in_a_row(count: int) -> int:
