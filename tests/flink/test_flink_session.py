@@ -67,7 +67,9 @@ def test_a_job_on_a_cluster_outlives_homma_and_the_cluster(bootstrap: str, tmp_p
         assert job is not None
         assert job.state == "FINISHED"
         plan = str(cluster.rest._request(f"/jobs/{job.job_id}/plan"))
-    assert flink.log_text().count("starting Flink from the oldest tick in Kafka") == 1
+    assert flink.log_text().count("starting Flink from the oldest tick in Kafka") == 1, (
+        flink.log_text()
+    )
     same_candles(flink.pipeline.candles(), batch_candles(ticks(0, 18)))
     # Flink knows that highs only rise and knows the keys of candles: it keeps no values.
     assert plan.count("GlobalGroupAggregate(") == 12
