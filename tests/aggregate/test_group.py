@@ -1,20 +1,33 @@
 """All engines of a group have the same intervals: another one is refused before it reads a tick."""
 
+from collections.abc import Callable, Sequence
+from dataclasses import replace
 from datetime import timedelta
 from pathlib import Path
 from unittest.mock import Mock
 
 import pytest
 
-from homma.aggregate.group import GroupCheck
+from homma.aggregate import loop
+from homma.aggregate.job import candle_loop
+from homma.aggregate.loop import Loop
+from homma.aggregate.stage import tick_topics
 from homma.core.calendar import calendar_of
-from homma.errors import StateError
+from homma.errors import KafkaError, StateError
+from homma.topics.kafka.admin import Admin
 from tests.support.engines import Engines, at_work, check, market
 from tests.support.pipeline import Pipeline, tick, until
 
 MINUTES = calendar_of(["m1", "m5"])
 SECONDS = calendar_of(["s1", "m1"])
 REFUSED = "a running engine of group {} has the intervals m1,m5, but --intervals is s1,m1; stop all"
+
+
+def engine(pipeline: Pipeline, client_ids: Callable[[str], Sequence[str]]) -> Loop:
+    """An engine that works to the end and learns from `client_ids` who the members are."""
+    topics = tick_topics(pipeline.config, pipeline.topics, Admin(pipeline.config))
+    settings = replace(pipeline.settings, until_end=True)
+    return candle_loop(replace(topics, client_ids=client_ids), settings, pipeline.metrics)
 
 
 def test_an_engine_with_other_intervals_is_refused(bootstrap: str, tmp_path: Path) -> None:
@@ -50,7 +63,7 @@ def test_engines_that_join_together_are_checked_when_partitions_are_assigned(
     bootstrap: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     # As if no other engine was there yet.
-    monkeypatch.setattr(GroupCheck, "wait", Mock())
+    monkeypatch.setattr(loop, "wait_for_members", Mock())
     pipeline = Pipeline(bootstrap, partitions=2, calendar=MINUTES)
     ticks = [tick("2025-03-20T14:30:10", symbol=f"SYM{n}") for n in range(8)]
     with pipeline.running(emit_every=timedelta(milliseconds=50)) as first:
@@ -76,3 +89,32 @@ def test_engines_with_the_same_intervals_and_other_clients_share_a_group(bootstr
         pipeline.send(*ticks)
         until(lambda: pipeline.candles().filter(interval="s1").height == len(ticks))
         assert second.is_alive()
+
+
+def test_members_are_asked_for_unless_the_last_commit_was_made_with_the_same_intervals(
+    bootstrap: str,
+) -> None:
+    """A partition stays closed while they are unknown."""
+    pipeline = Pipeline(bootstrap, calendar=MINUTES)
+    members = Admin(pipeline.config).client_ids
+    questions: list[str] = []
+
+    def answers_the_third(group: str) -> Sequence[str]:
+        questions.append(group)
+        if len(questions) < 3:
+            raise KafkaError("the members are unknown", "wait")
+        return members(group)
+
+    pipeline.send(tick("2025-03-20T14:30:10", number=1))
+    engine(pipeline, answers_the_third).run(lambda: False)
+    # Before joining, and twice for a partition without a commit.
+    assert len(questions) == 3
+    pipeline.send(tick("2025-03-20T14:30:11", number=2))
+    engine(pipeline, answers_the_third).run(lambda: False)
+    assert len(questions) == 4
+    pipeline.choose(SECONDS)
+    pipeline.send(tick("2025-03-20T14:31:10", number=3))
+    engine(pipeline, answers_the_third).run(lambda: False)
+    assert len(questions) == 6
+    assert pipeline.candle("m1", "2025-03-20T14:30:00")["volume"] == 2
+    assert pipeline.candle("s1", "2025-03-20T14:31:10")["volume"] == 1

@@ -11,7 +11,7 @@ import polars as pl
 import pytest
 
 from homma.aggregate.clock import PartitionClock
-from homma.aggregate.group import GroupCheck, announcement, check_members
+from homma.aggregate.group import announcement, check_members, wait_for_members
 from homma.aggregate.latency import Arrivals
 from homma.aggregate.origin import RecordOrigin
 from homma.aggregate.rekey import WatermarkAlignment
@@ -225,37 +225,26 @@ def test_members_with_other_intervals_are_refused() -> None:
 
 
 def test_a_member_that_leaves_is_awaited() -> None:
-    calls = iter([StateError("problem", "remedy"), KafkaError("problem", "remedy"), None])
+    calls = iter([StateError("problem", "remedy"), None])
 
     def check() -> None:
         if (error := next(calls)) is not None:
             raise error
 
-    group = GroupCheck(check, session_ms=60_000)
-    group.wait(lambda: False)
-    group.forget()
-    assert group.is_checked()
-    assert group.is_checked()
-    group.forget()
-    with pytest.raises(StopIteration):
-        group.is_checked()
+    wait_for_members(check, 60_000, lambda: False)
+    assert list(calls) == []
 
 
 def test_a_member_that_stays_is_an_error() -> None:
-    group = GroupCheck(partial(_raise, StateError("problem", "remedy")), session_ms=-1_000)
+    refuse = partial(_raise, StateError("problem", "remedy"))
     with pytest.raises(StateError, match="problem"):
-        group.wait(lambda: False)
+        wait_for_members(refuse, -1_000, lambda: False)
     # A stopped engine waits for nobody.
-    group.wait(lambda: True)
-    group.forget()
-    with pytest.raises(StateError, match="problem"):
-        group.is_checked()
+    wait_for_members(refuse, -1_000, lambda: True)
 
 
-def test_no_partition_is_opened_while_the_members_are_unknown() -> None:
-    group = GroupCheck(partial(_raise, KafkaError("problem", "remedy")), session_ms=0)
-    group.forget()
-    assert not group.is_checked()
+def test_unknown_members_are_not_awaited() -> None:
+    wait_for_members(partial(_raise, KafkaError("problem", "remedy")), 60_000, lambda: False)
 
 
 def _raise(error: Exception) -> None:

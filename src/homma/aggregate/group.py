@@ -2,8 +2,8 @@
 
 An engine announces its intervals at the end of its client id, which Kafka shows for each member of
 the group: `homma m1,m5`. Members of other programs announce nothing, and are ignored. An engine
-looks at the members before it joins, and again when it is assigned partitions, as two engines may
-join at the same moment.
+looks at the members before it joins. Two engines may join at the same moment, so it looks again
+when it opens a partition whose last commit was not made with its intervals.
 """
 
 import logging
@@ -38,49 +38,25 @@ def check_members(client_ids: Iterable[str], calendar: Calendar, group: str) -> 
             )
 
 
-class GroupCheck:
-    """Checks the members of the group, if they may have changed.
+def wait_for_members(
+    check: Callable[[], None], session_ms: int, stopped: Callable[[], bool]
+) -> None:
+    """Wait until `check` passes; raise its StateError if that takes longer than a session.
 
-    `check` raises StateError, or KafkaError if it cannot tell.
+    A member that was killed leaves the group when its session ends.
     """
-
-    def __init__(self, check: Callable[[], None], session_ms: int) -> None:
-        self._check = check
-        self._session_s = session_ms / 1000
-        self._is_checked = True
-
-    def wait(self, stopped: Callable[[], bool]) -> None:
-        """Wait until the check passes; raise its StateError if that takes too long.
-
-        A member that was killed leaves the group when its session ends.
-        """
-        until_s = time.monotonic() + self._session_s + 1
-        while not stopped():
-            try:
-                self._check()
-            except StateError as error:
-                if time.monotonic() > until_s:
-                    raise
-                log.info("waiting: %s", error.problem)
-                time.sleep(_POLL_S)
-            except KafkaError as error:
-                # The group of a new cluster has no coordinator yet.
-                log.debug("the group is checked when partitions are assigned: %s", error)
-                return
-            else:
-                return
-
-    def is_checked(self) -> bool:
-        """Whether the check has passed since the last assignment, or passes now."""
-        if not self._is_checked:
-            try:
-                self._check()
-            except KafkaError as error:
-                log.warning("no partition can be opened yet: %s", error)
-                return False
-            self._is_checked = True
-        return True
-
-    def forget(self) -> None:
-        """Check again: partitions were assigned, and the group may have other members."""
-        self._is_checked = False
+    until_s = time.monotonic() + session_ms / 1000 + 1
+    while not stopped():
+        try:
+            check()
+        except StateError as error:
+            if time.monotonic() > until_s:
+                raise
+            log.info("waiting: %s", error.problem)
+            time.sleep(_POLL_S)
+        except KafkaError as error:
+            # The group of a new cluster has no coordinator yet.
+            log.debug("the group is checked when partitions are opened: %s", error)
+            return
+        else:
+            return

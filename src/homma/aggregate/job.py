@@ -90,6 +90,9 @@ class CandleStage:
             on_step=self._on_step,
         )
         state = self._restore(context, committed)
+        if state.committed_intervals != self._rules.calendar.codes:
+            # A running engine may have made the last commit, or be the first to commit soon.
+            self.check_group()
         self._check_format(state.window.rules.publish_from_us)
         keeps_time = not self._settings.until_end
         return Partition(

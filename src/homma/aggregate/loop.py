@@ -12,8 +12,8 @@ from concurrent.futures import ThreadPoolExecutor
 from typing import Final
 
 from homma.aggregate.assigned_partition import SESSION_MS, AssignedPartition, Phase
-from homma.aggregate.group import GroupCheck
-from homma.aggregate.opening import RETRY_US, Opening
+from homma.aggregate.group import wait_for_members
+from homma.aggregate.opening import Opening
 from homma.aggregate.parsing import Parsing
 from homma.aggregate.publishing import Publishing
 from homma.aggregate.stage import LoopSettings, Stage, TickTopics
@@ -63,8 +63,6 @@ class Loop:
         self._watch = TopicWatch(
             topics.topics.ticks, topics.topic_id, topics.topic_id_now, lambda: monotonic_us() / 1e6
         )
-        self._group = GroupCheck(stage.check_group, SESSION_MS)
-        self._check_from_us = 0
         self._pool = pool = ThreadPoolExecutor(_THREADS, "partition")
         self._opening = Opening(
             topics, settings, stage, ticks, pool, metrics, monotonic_us, on_step
@@ -78,7 +76,7 @@ class Loop:
         """Work until `stopped` or, with `until_end`, until all existing records are processed."""
         every_us = microseconds(self._settings.emit_every)
         try:
-            self._group.wait(stopped)
+            wait_for_members(self._stage.check_group, SESSION_MS, stopped)
             self._ticks.join(self._assigned, self._revoked, self._lost)
             due_us = self._now_us() + every_us
             while not stopped():
@@ -105,7 +103,6 @@ class Loop:
 
     def _assigned(self, partitions: Sequence[int]) -> None:
         log.info("assigned: partitions %s", list(partitions))
-        self._group.forget()
         for number in partitions:
             if number not in self._partitions:
                 self._partitions[number] = AssignedPartition(number, self._stage)
@@ -129,13 +126,7 @@ class Loop:
     def _open_due(self) -> None:
         now_us = self._now_us()
         due = [partition for partition in self._partitions.values() if partition.is_due(now_us)]
-        # An engine without partitions is checked too: it may get some later.
-        is_idle = not self._open and now_us >= self._check_from_us
-        if (due or is_idle) and not self._group.is_checked():
-            self._check_from_us = now_us + RETRY_US
-            for partition in due:
-                partition.wait(self._check_from_us)
-        elif due:
+        if due:
             self._opening.open(due)
 
     # --- from record to commit -----------------------------------------------------------------

@@ -88,7 +88,10 @@ class Partition:
         self._run = restored.run
         self._run_starts = restored.run_starts
         #: Whether to commit the metadata even if no tick arrives: verify and repair read it.
-        self._metadata_is_due = not restored.has_chosen_intervals
+        self._metadata_is_due = restored.committed_intervals not in (
+            None,
+            context.rules.calendar.codes,
+        )
         clock = PartitionClock(restored.clock_us)
         self._committed = self._current = PartitionState(
             restored.window, restored.offset, clock, restored.dormant

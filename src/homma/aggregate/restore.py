@@ -48,8 +48,8 @@ class RestoredState:
     #: By interval: the offset in the candle partition at which the run began.
     run_starts: Mapping[str, int]
     dormant: Dormant
-    #: Whether the committed metadata has the intervals that are chosen now.
-    has_chosen_intervals: bool = True
+    #: The intervals of the last commit, by code; None for a new run.
+    committed_intervals: tuple[str, ...] | None = None
 
 
 def first_run(context: RestoreContext, run: str) -> RestoredState:
@@ -135,7 +135,7 @@ def restore_committed(context: RestoreContext, committed: Committed) -> Restored
         metadata.run,
         run_starts,
         dormant,
-        has_chosen_intervals=metadata.intervals == context.rules.calendar.codes,
+        committed_intervals=metadata.intervals,
     )
 
 

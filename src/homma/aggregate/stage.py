@@ -42,8 +42,7 @@ from homma.topics.ticks import ParsedBatch
 class TickTopics:
     """The topics that a stage reads and writes, and what it may ask Kafka about them.
 
-    Both callables are called in the loop's thread, may wait for a broker's answer, and raise
-    KafkaError if there is none.
+    Both callables may wait for a broker's answer, and raise KafkaError if there is none.
     """
 
     connection: Connection
@@ -187,10 +186,9 @@ class Stage(Protocol):
     def check_group(self) -> None:
         """Raise StateError if this process must not work beside another member of the group.
 
-        Loop's thread; may wait for a broker's answer. Called before the process joins, when the
-        loop waits up to a session for that member to leave, and before partitions are opened after
-        each assignment, when StateError ends the process. After KafkaError it is called again; no
-        partition is opened before it has returned.
+        Loop's thread; may wait for a broker's answer. Called before the process joins: the loop
+        waits up to a session for that member to leave. After KafkaError the process joins anyway,
+        so `on_assigned` must check again what matters to its partition.
         """
 
     def on_assigned(
@@ -203,10 +201,10 @@ class Stage(Protocol):
         until it is revoked.
 
         Returns a task whose state is that of `committed`; from then on the task owns
-        `transactions`. Raises StateError if topics and offset do not belong together, which ends
-        the process. After KafkaError the loop tries again a second later, with new `transactions`.
-        Whenever it raises, the loop closes `transactions`, so nothing may be left behind: neither
-        `close` nor `on_revoked` follows.
+        `transactions`. Raises StateError if topics and offset do not belong together, or if another
+        member of the group does not fit; this ends the process. After KafkaError the loop tries
+        again a second later, with new `transactions`. Whenever it raises, the loop closes
+        `transactions`, so nothing may be left behind: neither `close` nor `on_revoked` follows.
         """
 
     def on_applied(self, task: PartitionTask) -> None:

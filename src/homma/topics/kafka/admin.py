@@ -58,11 +58,14 @@ class Admin:
                 raise to_homma_error(error, f"deleting group {group}", self._connection) from error
 
     def client_ids(self, group: str) -> list[str]:
-        """The client ids of a group's members. Raises KafkaError, at once, if it is not known."""
+        """The client ids of a group's members. Raises KafkaError within seconds if unknown."""
+        # A starting broker may answer that there are no brokers. A client that was told so asks
+        # again only minutes later, so each question has a client of its own.
+        client = create_client(AdminClient, client_config(self._connection))
         # librdkafka's newer describe_consumer_groups has aborted the process when the broker was
         # killed meanwhile. list_groups is deprecated, but it is one request without callbacks.
         try:
-            groups = self._client.list_groups(group, timeout=_GROUP_S)
+            groups = client.list_groups(group, timeout=_GROUP_S)
         except KafkaException as error:
             if error.args[0].code() == Code.GROUP_ID_NOT_FOUND:
                 return []
