@@ -4,6 +4,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import replace
 from datetime import timedelta
 from pathlib import Path
+from typing import Any
 from unittest.mock import Mock
 
 import pytest
@@ -23,11 +24,15 @@ SECONDS = calendar_of(["s1", "m1"])
 REFUSED = "a running engine of group {} has the intervals m1,m5, but --intervals is s1,m1; stop all"
 
 
-def engine(pipeline: Pipeline, client_ids: Callable[[str], Sequence[str]]) -> Loop:
+def engine(pipeline: Pipeline, client_ids: Callable[[str], Sequence[str]], **settings: Any) -> Loop:
     """An engine that works to the end and learns from `client_ids` who the members are."""
     topics = tick_topics(pipeline.config, pipeline.topics, Admin(pipeline.config))
-    settings = replace(pipeline.settings, until_end=True)
-    return candle_loop(replace(topics, client_ids=client_ids), settings, pipeline.metrics)
+    settings = {"until_end": True, **settings}
+    return candle_loop(
+        replace(topics, client_ids=client_ids),
+        replace(pipeline.settings, **settings),
+        pipeline.metrics,
+    )
 
 
 def test_an_engine_with_other_intervals_is_refused(bootstrap: str, tmp_path: Path) -> None:
@@ -118,3 +123,19 @@ def test_members_are_asked_for_unless_the_last_commit_was_made_with_the_same_int
     assert len(questions) == 6
     assert pipeline.candle("m1", "2025-03-20T14:30:00")["volume"] == 2
     assert pipeline.candle("s1", "2025-03-20T14:31:10")["volume"] == 1
+
+
+def test_a_rebuild_that_has_to_wait_for_an_answer_is_still_a_rebuild(bootstrap: str) -> None:
+    pipeline = Pipeline(bootstrap, calendar=MINUTES)
+    pipeline.send(tick("2025-03-20T14:30:10", number=1))
+    pipeline.work_off()
+    errors = [KafkaError("the members are unknown", "wait") for _ in range(2)]
+
+    def answers_the_third(group: str) -> Sequence[str]:
+        if errors:
+            raise errors.pop()
+        return Admin(pipeline.config).client_ids(group)
+
+    engine(pipeline, answers_the_third, rebuild=True, price="bid").run(lambda: False)
+    assert errors == []
+    assert pipeline.candle("m1", "2025-03-20T14:30:00")["close"] == 0.5

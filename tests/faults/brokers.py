@@ -47,7 +47,7 @@ class OwnBroker:
 
     def wait_restarted(self, kills: int) -> None:
         """Wait until it runs again after this many kills."""
-        until(lambda: self.process.status.restarts >= kills and self.is_up)
+        until(lambda: self.process.status.restarts >= kills and self.is_up, timeout_s=180)
 
     @contextmanager
     def full_disk(self, limit_bytes: int = 50_000) -> Iterator[None]:

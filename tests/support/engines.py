@@ -31,6 +31,8 @@ from homma.topics.kafka.writing import Sender
 from tests.support import oracle
 from tests.support.pipeline import Pipeline, batch_candles, same_candles, tick, until
 
+#: How long a feed waits for a broker that is down.
+FLUSH_S = 280
 ALLOWED_LATENESS = timedelta(minutes=10)
 MAX_FUTURE = timedelta(minutes=5)
 NOON = datetime(2025, 3, 20, 12)
@@ -235,8 +237,7 @@ class Feed:
                 sender.send(self._pipeline.topics.ticks, [key], [value])  # type: ignore[list-item]
             self.sent = due
             sender.poll(0.01)
-        # The broker may be down.
-        assert sender.flush(100) == 0
+        assert sender.flush(FLUSH_S) == 0
 
     def __enter__(self) -> "Feed":
         self._thread.start()
@@ -245,16 +246,16 @@ class Feed:
     def __exit__(self, *error: object) -> None:
         if error[0] is not None:
             self._stopped.set()
-        self._thread.join(120)
+        self._thread.join(FLUSH_S + 20)
 
     def stop(self) -> int:
         """Stop sending; return the number of records sent."""
         self._stopped.set()
-        self._thread.join(120)
+        self._thread.join(FLUSH_S + 20)
         return self.sent
 
     def join(self) -> None:
-        self._thread.join(120)
+        self._thread.join(FLUSH_S + 20)
         assert self.sent == len(self._records)
 
 

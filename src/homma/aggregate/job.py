@@ -53,8 +53,8 @@ class CandleStage:
         )
         self._format = settings.write_format
         self._check_format({})
-        #: Partitions that `--rebuild` has already started again.
-        self._rebuilt: set[int] = set()
+        #: Partitions that were opened. `--rebuild` does not start them again.
+        self._opened: set[int] = set()
         self._series_partitions = SeriesPartitions()
         #: By partition, the number of series already checked.
         self._checked: dict[int, int] = {}
@@ -94,6 +94,8 @@ class CandleStage:
             # A running engine may have made the last commit, or be the first to commit soon.
             self.check_group()
         self._check_format(state.window.rules.publish_from_us)
+        # Only now: after an error in between, the next attempt must rebuild too.
+        self._opened.add(number)
         keeps_time = not self._settings.until_end
         return Partition(
             context,
@@ -112,8 +114,7 @@ class CandleStage:
 
     def _restore(self, context: RestoreContext, committed: Committed | None) -> RestoredState:
         run = uuid.uuid4().hex[:12]
-        if self._settings.rebuild and context.partition not in self._rebuilt:
-            self._rebuilt.add(context.partition)
+        if self._settings.rebuild and context.partition not in self._opened:
             state = restore.start_rebuild(context, run)
             self._log_incomplete(context.partition, state.window.rules.publish_from_us)
             return state

@@ -58,17 +58,18 @@ class Admin:
                 raise to_homma_error(error, f"deleting group {group}", self._connection) from error
 
     def client_ids(self, group: str) -> list[str]:
-        """The client ids of a group's members. Raises KafkaError within seconds if unknown."""
-        # A starting broker may answer that there are no brokers. A client that was told so asks
-        # again only minutes later, so each question has a client of its own.
-        client = create_client(AdminClient, client_config(self._connection))
+        """The client ids of a group's members. Raises KafkaError, at once, if it is not known."""
         # librdkafka's newer describe_consumer_groups has aborted the process when the broker was
         # killed meanwhile. list_groups is deprecated, but it is one request without callbacks.
         try:
-            groups = client.list_groups(group, timeout=_GROUP_S)
+            groups = self._client.list_groups(group, timeout=_GROUP_S)
         except KafkaException as error:
             if error.args[0].code() == Code.GROUP_ID_NOT_FOUND:
                 return []
+            if error.args[0].code() == Code._TRANSPORT:
+                # A broker that is starting may answer that there are no brokers. A client that
+                # was told so looks for them again only minutes later, a new client at once.
+                self._client = create_client(AdminClient, client_config(self._connection))
             raise to_homma_error(error, f"describing group {group}", self._connection) from error
         return [str(member.client_id) for found in groups for member in found.members]
 
