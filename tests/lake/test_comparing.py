@@ -14,8 +14,9 @@ from homma.core.recompute import EXPECTED, EXPECTED_KEY, RECORDED, TICKS
 from homma.lake.audit.comparing import Comparison, newest_records, reconcile
 from homma.lake.audit.correction import (
     Correction,
+    PartitionTime,
     compute_correction,
-    newest_event_times,
+    recorded_series,
     updated_metadata,
 )
 from homma.topics.kafka.published_candles import TOPIC_CANDLE
@@ -147,7 +148,10 @@ def corrected(
     expected: list[dict[str, Any]],
     topic: list[dict[str, Any]],
     table: list[dict[str, Any]],
-    clock_us: int = NOON_US + 30 * MINUTE_US,
+    newest_us: int = NOON_US + 30 * MINUTE_US,
+    *,
+    read_us: int | None = None,
+    now_us: int | None = None,
 ) -> Correction:
     expected_rows, published, table_rows = (
         rows(EXPECTED, *expected),
@@ -166,14 +170,16 @@ def corrected(
         {},
         DEFAULT_CALENDAR,
     )
-    clocks = newest_event_times(expected_rows.head(1)).with_columns(newest_us=pl.lit(clock_us))
+    series = recorded_series(rows(TOPIC_CANDLE), expected_rows.head(1), None).with_columns(
+        newest_us=pl.lit(newest_us), read_us=pl.lit(read_us, pl.Int64)
+    )
     return compute_correction(
         expected_rows,
         wrong_keys(verdict_frames),
         records,
         table_rows,
-        clocks,
-        METADATA.clock,
+        series,
+        PartitionTime(METADATA.clock, now_us),
         FinalityRules(),
     )
 
@@ -203,10 +209,75 @@ def test_a_missing_candle_is_final_by_its_watermark(minute: int, final: bool) ->
     assert result.needed.height == (not final)
 
 
-def test_a_missing_month_counts_as_dormant() -> None:
+def test_a_missing_month_counts_as_dormant_if_the_engine_withholds_months() -> None:
     [row] = corrected([candle("M1")], [], []).candles.to_dicts()
     assert row["timestamp_ms"] == (METADATA.clock - FinalityRules().allowed_lateness_us) // 1000 - 1
     assert not row["is_final"]
+
+
+DAYS = 24 * 60
+
+
+@pytest.mark.parametrize(
+    ("newest", "read", "timestamp"),
+    [
+        # From files only: a tick counts as read at its event time.
+        (30, None, 30),
+        (59, None, 59),
+        (-20 * DAYS, None, -20 * DAYS),
+        # The clock has not reached the newest tick yet.
+        (90, None, 61),
+        # Its month is over, and retention would delete an older record soon.
+        (-400 * DAYS, None, 60 - 31 * DAYS),
+        # Live ticks, and newer ones from a file.
+        (30, 31, 31),
+        (30, 58, 58),
+        (59, 55, 59),
+        # A dormant series stays dormant.
+        (59, 30, 50),
+        (-400 * DAYS, -399 * DAYS, 60 - 31 * DAYS),
+    ],
+)
+def test_a_month_tells_when_the_newest_tick_was_read(
+    newest: int, read: int | None, timestamp: int
+) -> None:
+    result = corrected(
+        [candle("M1", newest)],
+        [],
+        [],
+        NOON_US + newest * MINUTE_US,
+        read_us=None if read is None else NOON_US + read * MINUTE_US,
+        now_us=NOON_US + 61 * MINUTE_US,
+    )
+    [row] = result.candles.to_dicts()
+    written = row["timestamp_ms"] * 1000 - NOON_US
+    # A millisecond before a dormant series would be active.
+    assert -(-written // MINUTE_US) == timestamp
+
+
+def test_what_is_over_is_final_by_the_clock() -> None:
+    candles = [candle("m1", 58), candle("m5", 58), candle("h1", 58), candle("D1", 58)]
+    newest_us, now_us = NOON_US + 58 * MINUTE_US, NOON_US + 60 * MINUTE_US + 5_000_000
+    for now in (now_us, now_us - 1):
+        result = corrected(candles, [], [], newest_us, now_us=now)
+        final = result.candles.filter("is_final")
+        codes = ["m1", "m5", "h1"] if now == now_us else ["m1"]
+        assert sorted(final["interval"].to_list()) == sorted(codes)
+        assert final["revision"].to_list() == [1] * len(codes)
+        # Live ticks may correct all of them: a restart reads them.
+        assert result.needed.height == 4
+
+
+def test_the_series_are_those_of_months_candles_and_loaded_ticks() -> None:
+    months = [candle("M1", 5, timestamp_ms=70), candle("M1", -60 * DAYS, timestamp_ms=60)]
+    loaded = pl.DataFrame(
+        {"source": ["S", "S"], "symbol": ["A", "B"], "newest_us": [1, 2]},
+    )
+    series = recorded_series(rows(TOPIC_CANDLE, *months), rows(EXPECTED, candle()), loaded)
+    assert sorted(series.rows()) == [
+        ("S", "A", NOON_US + 5 * MINUTE_US, 70_000),
+        ("S", "B", 2, None),
+    ]
 
 
 def test_a_final_row_of_the_table_stays_final_and_extra_candles_are_deleted() -> None:

@@ -10,6 +10,7 @@ from homma.core.candle import order_key_us
 from homma.core.finality import FinalityRules, is_final
 from homma.core.interval import CLOCK
 from homma.core.recompute import (
+    EXPECTED,
     EXPECTED_KEY,
     RECORDED,
     CandleKeys,
@@ -18,6 +19,7 @@ from homma.core.recompute import (
 )
 from homma.core.series import NAMES
 from homma.lake.audit.comparing import NewestRecords
+from homma.topics.kafka.published_candles import TopicCandles
 from homma.topics.offset_metadata import OffsetMetadata
 
 CORRECTED: Final = pl.Schema({**RECORDED, "timestamp_ms": pl.Int64()})
@@ -29,6 +31,21 @@ NEWEST_EVENT_TIME: Final = pl.Schema(
 )
 #: The newest event time of each series.
 NewestEventTimes: TypeAlias = pl.DataFrame
+
+RECORDED_SERIES: Final = pl.Schema({**NEWEST_EVENT_TIME, "read_us": pl.Int64()})
+#: The newest event time of each series, and when it was read; null if the series has no month.
+RecordedSeries: TypeAlias = pl.DataFrame
+
+
+@dataclass(frozen=True, slots=True)
+class PartitionTime:
+    """The partition clock, as of the committed offset and now.
+
+    `now_us` is None while the engine withholds months: nothing tells when a series was read.
+    """
+
+    committed_us: int
+    now_us: int | None
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,14 +76,13 @@ def compute_correction(
     keys: CandleKeys,
     records: NewestRecords,
     table: RecordedCandles,
-    newest_times: NewestEventTimes,
-    clock_us: int,
+    series: RecordedSeries,
+    time: PartitionTime,
     rules: FinalityRules,
 ) -> Correction:
     """Compute the records that make the candles of `keys` as expected.
 
-    `records` and `table` have the keys' rows in topics and tables. `clock_us` is the partition's
-    clock. `rules` are the engine's.
+    `records` and `table` have the keys' rows in topics and tables. `rules` are the engine's.
     """
     candles = expected.join(keys, on=EXPECTED_KEY, how="semi")
     removed = keys.join(expected, on=EXPECTED_KEY, how="anti")
@@ -74,30 +90,19 @@ def compute_correction(
         *EXPECTED_KEY, "is_final", "revision", "timestamp_ms"
     )
     table_state = table.select(*EXPECTED_KEY, in_table="is_final", table_revision="revision")
-    # The timestamp of a month's record is that of the series' newest tick. If unknown, the series
-    # counts as dormant: after a restart, its candles are read when its next tick arrives.
-    dormant_ms = rules.active_from_us(clock_us) // 1000 - 1
     end_us, series_us = pl.col("end_us"), pl.col("series_us")
-    now_final = is_final(
-        end_us, rules.watermark_us(series_us), pl.col("is_final"), pl.col("in_table")
-    )
+    now_final = is_final(end_us, _watermark_us(time, rules), pl.col("is_final"), pl.col("in_table"))
     last_revision = pl.max_horizontal("revision", "table_revision").fill_null(0)
-    # Candles that a restart does not need get an earlier timestamp than those it does.
-    unknown_ms = (
-        pl.when(pl.col("interval") == CLOCK.code)
-        .then(dormant_ms)
-        .when(pl.col("is_needed"))
-        .then(clock_us // 1000)
-        .otherwise(clock_us // 1000 - 1)
-    )
     corrected = (
         candles.join(topic_state, on=EXPECTED_KEY, how="left")
         .join(table_state, on=EXPECTED_KEY, how="left")
-        .join(newest_times.rename({"newest_us": "series_us"}), on=NAMES, how="left")
+        .join(series.rename({"newest_us": "series_us"}), on=NAMES, how="left")
         .with_columns(is_final=now_final)
         .with_columns(is_needed=rules.may_change(pl.col("is_final"), end_us, series_us))
         .with_columns(
-            timestamp_ms=pl.coalesce("timestamp_ms", unknown_ms),
+            timestamp_ms=pl.when(pl.col("interval") == CLOCK.code)
+            .then(_month_ms(time, rules))
+            .otherwise(_timestamp_ms(time)),
             revision=pl.when("is_final").then(last_revision + 1).otherwise(0).cast(pl.Int32),
         )
     )
@@ -108,9 +113,56 @@ def compute_correction(
     )
 
 
+def _watermark_us(time: PartitionTime, rules: FinalityRules) -> pl.Expr:
+    """The watermark of a candle's series (columns series_us, read_us)."""
+    if time.now_us is None:
+        return rules.watermark_us(pl.col("series_us"))
+    return rules.recorded_watermark_us(pl.col("series_us"), pl.col("read_us"), time.now_us)
+
+
+def _timestamp_ms(time: PartitionTime) -> pl.Expr:
+    """The timestamp of a record; it stays if the candle has one already.
+
+    Candles that a restart does not need get an earlier timestamp than those it does.
+    """
+    committed_ms = time.committed_us // 1000
+    return pl.coalesce("timestamp_ms", committed_ms - (~pl.col("is_needed")).cast(pl.Int64))
+
+
+def _month_ms(time: PartitionTime, rules: FinalityRules) -> pl.Expr:
+    """The timestamp of a month's record: when the newest tick of its series was read.
+
+    From it, a restarted engine knows how long the series has been idle. If unknown, the series
+    counts as dormant: its candles are read when its next tick arrives.
+    """
+    dormant_ms = rules.active_from_us(time.committed_us) // 1000 - 1
+    if time.now_us is None:
+        return pl.coalesce("timestamp_ms", dormant_ms)
+    read_ms = pl.col("read_us") // 1000
+    loaded_ms = pl.max_horizontal(
+        pl.min_horizontal("series_us", pl.lit(time.now_us)) // 1000,
+        # Retention deletes older records, and after that long every candle of a series is over.
+        (time.committed_us - CLOCK.longest_us) // 1000,
+    )
+    # The engine does not have the candles of a dormant series at hand, so the series stays dormant.
+    latest_ms = pl.when(read_ms <= dormant_ms).then(dormant_ms)
+    return pl.min_horizontal(pl.max_horizontal(read_ms, loaded_ms), latest_ms)
+
+
 def newest_event_times(months: ExpectedCandles) -> NewestEventTimes:
     """The newest event times of series, from candles with the newest ticks."""
     return months.group_by(NAMES).agg(newest_us=order_key_us(pl.col("close_order_key").max()))
+
+
+def recorded_series(
+    months: TopicCandles, expected: ExpectedCandles, loaded: NewestEventTimes | None
+) -> RecordedSeries:
+    """The series of the months in the topic, of expected candles, and of loaded ticks."""
+    newest = newest_event_times(pl.concat([months.select(EXPECTED.names()), expected]))
+    if loaded is not None:
+        newest = pl.concat([newest, loaded]).group_by(NAMES).agg(pl.col("newest_us").max())
+    read = months.group_by(NAMES).agg(read_us=pl.col("timestamp_ms").max() * 1000)
+    return newest.join(read, on=NAMES, how="left").select(RECORDED_SERIES.names())
 
 
 def updated_metadata(
