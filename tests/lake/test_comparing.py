@@ -18,6 +18,7 @@ from homma.lake.audit.correction import (
     compute_correction,
     recorded_series,
     updated_metadata,
+    woken_metadata,
 )
 from homma.topics.kafka.published_candles import TOPIC_CANDLE
 from homma.topics.offset_metadata import OffsetMetadata
@@ -233,8 +234,8 @@ DAYS = 24 * 60
         (30, 31, 31),
         (30, 58, 58),
         (59, 55, 59),
-        # A dormant series stays dormant.
-        (59, 30, 50),
+        # A dormant series wakes.
+        (59, 30, 59),
         (-400 * DAYS, -399 * DAYS, 60 - 31 * DAYS),
     ],
 )
@@ -250,9 +251,10 @@ def test_a_month_tells_when_the_newest_tick_was_read(
         now_us=NOON_US + 61 * MINUTE_US,
     )
     [row] = result.candles.to_dicts()
-    written = row["timestamp_ms"] * 1000 - NOON_US
-    # A millisecond before a dormant series would be active.
-    assert -(-written // MINUTE_US) == timestamp
+    assert row["timestamp_ms"] * 1000 == NOON_US + timestamp * MINUTE_US
+    # A restart reads the records of a series that was dormant and no longer is.
+    is_woken = read is not None and read < 50 <= timestamp
+    assert result.woken_us == (NOON_US + newest * MINUTE_US if is_woken else None)
 
 
 def test_what_is_over_is_final_by_the_clock() -> None:
@@ -294,3 +296,15 @@ def test_offset_metadata_lead_a_restart_to_the_published_candles() -> None:
     metadata = updated_metadata(METADATA, 90, correction.needed)
     assert metadata == replace(METADATA, candlesFrom={**METADATA.candlesFrom, "m1": 70})
     assert updated_metadata(METADATA, 91, correction.needed.clear()).lastTicksBefore == 91
+
+
+def test_a_restart_reads_the_records_of_woken_series() -> None:
+    def from_us(longest_us: int) -> int:
+        return 4_000_000 - longest_us // MINUTE_US * 100_000
+
+    metadata = woken_metadata(METADATA, from_us, 70)
+    assert metadata.recallFrom == 70
+    assert metadata.candlesFrom["m1"] == 3_900
+    assert metadata.candlesFrom["M1"] == 0
+    assert woken_metadata(METADATA, lambda _: 9_000_000, None) == METADATA
+    assert woken_metadata(METADATA, lambda _: 9_000_000, 85) == METADATA

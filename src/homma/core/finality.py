@@ -96,6 +96,16 @@ class FinalityRules:
         """
         return clock_us - self.allowed_lateness_us
 
+    def records_from_us(self, largest_us: int, max_future_us: int, longest_us: int) -> int:
+        """The earliest Kafka timestamp of the candles of a series that may change.
+
+        `longest_us` is the candles' length; 0 stands for the ticks whose copies are recognized. A
+        tick's dateTime is at most `max_future` after its Kafka timestamp, and a candle's timestamp
+        is the partition clock. Lateness counts from the end of the minute, so a candle of some
+        seconds may be almost a minute older.
+        """
+        return largest_us - max_future_us - self.allowed_lateness_us - max(longest_us, MINUTE_US)
+
 
 def is_final(end_us: pl.Expr, watermark_us: pl.Expr, *was_final: pl.Expr) -> pl.Expr:
     """Whether a candle is final: the watermark has reached its end, or it `was_final` before.

@@ -1,6 +1,6 @@
 """Computes the records that correct the candle topics. Pure."""
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from typing import Final, TypeAlias
 
@@ -8,7 +8,7 @@ import polars as pl
 
 from homma.core.candle import order_key_us
 from homma.core.finality import FinalityRules, is_final
-from homma.core.interval import CLOCK
+from homma.core.interval import BY_CODE, CLOCK
 from homma.core.recompute import (
     EXPECTED,
     EXPECTED_KEY,
@@ -21,6 +21,7 @@ from homma.core.series import NAMES
 from homma.lake.audit.comparing import NewestRecords
 from homma.topics.kafka.published_candles import TopicCandles
 from homma.topics.offset_metadata import OffsetMetadata
+from homma.topics.precedence import without_tombstones
 
 CORRECTED: Final = pl.Schema({**RECORDED, "timestamp_ms": pl.Int64()})
 #: Candles to publish as corrections, with the timestamp of their record.
@@ -56,6 +57,8 @@ class Correction:
     tombstones: CandleKeys
     #: The candles that the engine must read at a restart.
     needed: CorrectedCandles
+    #: The smallest largest event time of the series that are dormant without these records.
+    woken_us: int | None = None
 
     @property
     def size(self) -> int:
@@ -68,7 +71,7 @@ class Correction:
             rows.join(keys, on=EXPECTED_KEY, how="semi")
             for rows in (self.candles, self.tombstones, self.needed)
         )
-        return Correction(candles, tombstones, needed)
+        return replace(self, candles=candles, tombstones=tombstones, needed=needed)
 
 
 def compute_correction(
@@ -109,7 +112,10 @@ def compute_correction(
     columns = CORRECTED.names()
     needed = corrected.filter("is_needed")
     return Correction(
-        corrected.select(columns), removed.select(EXPECTED_KEY), needed.select(columns)
+        corrected.select(columns),
+        removed.select(EXPECTED_KEY),
+        needed.select(columns),
+        _woken_us(corrected, rules.active_from_us(time.committed_us)),
     )
 
 
@@ -125,8 +131,9 @@ def _timestamp_ms(time: PartitionTime) -> pl.Expr:
 
     Candles that a restart does not need get an earlier timestamp than those it does.
     """
-    committed_ms = time.committed_us // 1000
-    return pl.coalesce("timestamp_ms", committed_ms - (~pl.col("is_needed")).cast(pl.Int64))
+    clock_us = max(time.committed_us, time.now_us or 0)
+    new_ms = pl.when("is_needed").then(clock_us // 1000).otherwise(time.committed_us // 1000 - 1)
+    return pl.coalesce("timestamp_ms", new_ms)
 
 
 def _month_ms(time: PartitionTime, rules: FinalityRules) -> pl.Expr:
@@ -138,15 +145,22 @@ def _month_ms(time: PartitionTime, rules: FinalityRules) -> pl.Expr:
     dormant_ms = rules.active_from_us(time.committed_us) // 1000 - 1
     if time.now_us is None:
         return pl.coalesce("timestamp_ms", dormant_ms)
-    read_ms = pl.col("read_us") // 1000
-    loaded_ms = pl.max_horizontal(
+    return pl.max_horizontal(
+        pl.col("read_us") // 1000,
         pl.min_horizontal("series_us", pl.lit(time.now_us)) // 1000,
         # Retention deletes older records, and after that long every candle of a series is over.
         (time.committed_us - CLOCK.longest_us) // 1000,
     )
-    # The engine does not have the candles of a dormant series at hand, so the series stays dormant.
-    latest_ms = pl.when(read_ms <= dormant_ms).then(dormant_ms)
-    return pl.min_horizontal(pl.max_horizontal(read_ms, loaded_ms), latest_ms)
+
+
+def _woken_us(corrected: pl.DataFrame, active_from_us: int) -> int | None:
+    """The smallest largest event time of the series whose months make them active again."""
+    is_woken = (pl.col("read_us") < active_from_us) & (
+        pl.col("timestamp_ms") * 1000 >= active_from_us
+    )
+    months = corrected.filter((pl.col("interval") == CLOCK.code) & is_woken)
+    smallest_us = months["series_us"].min()
+    return None if smallest_us is None else int(str(smallest_us))
 
 
 def newest_event_times(months: ExpectedCandles) -> NewestEventTimes:
@@ -155,9 +169,10 @@ def newest_event_times(months: ExpectedCandles) -> NewestEventTimes:
 
 
 def recorded_series(
-    months: TopicCandles, expected: ExpectedCandles, loaded: NewestEventTimes | None
+    published: TopicCandles, expected: ExpectedCandles, loaded: NewestEventTimes | None
 ) -> RecordedSeries:
-    """The series of the months in the topic, of expected candles, and of loaded ticks."""
+    """The series of published months, of expected candles, and of loaded ticks."""
+    months = without_tombstones(published).filter(pl.col("interval") == CLOCK.code)
     newest = newest_event_times(pl.concat([months.select(EXPECTED.names()), expected]))
     if loaded is not None:
         newest = pl.concat([newest, loaded]).group_by(NAMES).agg(pl.col("newest_us").max())
@@ -177,3 +192,21 @@ def updated_metadata(
         for code, from_ms in metadata.candlesFrom.items()
     }
     return replace(metadata, lastTicksBefore=offset, candlesFrom=candles_from)
+
+
+def woken_metadata(
+    metadata: OffsetMetadata, records_from_us: Callable[[int], int], recall_from: int | None
+) -> OffsetMetadata:
+    """Offset metadata from which a restart also reads the records of series that were dormant.
+
+    `records_from_us` gives the earliest timestamp by the length of the candles, and ticks are read
+    from the offset `recall_from`.
+    """
+    candles_from = {
+        code: max(0, min(from_ms, records_from_us(BY_CODE[code].longest_us) // 1000))
+        for code, from_ms in metadata.candlesFrom.items()
+    }
+    recalled = metadata.recallFrom if recall_from is None else recall_from
+    return replace(
+        metadata, candlesFrom=candles_from, recallFrom=min(metadata.recallFrom, recalled)
+    )

@@ -36,6 +36,7 @@ from homma.lake.audit.correction import (
     compute_correction,
     recorded_series,
     updated_metadata,
+    woken_metadata,
 )
 from homma.lake.audit.engine import CommittedState, Engine, check_settings
 from homma.lake.audit.verify import Scope, Snapshot
@@ -47,7 +48,6 @@ from homma.topics.kafka.published_candles import PublishedCandles
 from homma.topics.kafka.writing import Transactions
 from homma.topics.offset_metadata import OffsetMetadata, candle_headers
 from homma.topics.partitioning import partition_of
-from homma.topics.precedence import without_tombstones
 
 log = logging.getLogger("homma.repair")
 
@@ -244,8 +244,9 @@ class Repairer:
         correction = self._correction(comparison, wrong, records, partition, state)
         if not correction.size:
             return
-        metadata = updated_metadata(state.metadata, state.offset, correction.needed)
-        self._commit(transactions, partition, state, correction, metadata)
+        self._commit(
+            transactions, partition, state, correction, self._metadata(partition, state, correction)
+        )
 
     def hand_over(self, withheld: WithheldCandles) -> None:
         """Hand the withheld candles over to the engine, which continues them from now on."""
@@ -283,8 +284,8 @@ class Repairer:
         correction = self._correction(comparison, retained, records, partition, state)
         unread = unread_keys(correction.needed, records, metadata.began)
         to_publish = correction.restrict(pl.concat([wrong_keys(verdicts), unread]).unique())
-        updated = updated_metadata(metadata, state.offset, correction.needed)
-        self._commit(transactions, partition, state, to_publish, replace(updated, begin={}))
+        handed_over = replace(self._metadata(partition, state, correction), begin={})
+        self._commit(transactions, partition, state, to_publish, handed_over)
         self.report.handed_over |= set(metadata.begin) & set(self._scope.calendar.codes)
 
     def _correction(
@@ -295,19 +296,16 @@ class Repairer:
         partition: int,
         state: CommittedState,
     ) -> Correction:
-        ends = {partition: state.offset}
-        unlanded = self.snapshot.counted.not_in_lake(self._unlanded.read_to(ends))
+        unread = self._unlanded.read_to({partition: state.offset})
+        unlanded = self.snapshot.counted.not_in_lake(unread)
         before = records.select(*EXPECTED_KEY, "before")
         expected = add_ticks(comparison.expected, before, unlanded, self._scope.calendar)
-        months = without_tombstones(self._published.candles()).filter(
-            pl.col("interval") == CLOCK.code
-        )
         return compute_correction(
             expected,
             keys,
             records,
             comparison.table,
-            recorded_series(months, expected, self._newest_times),
+            recorded_series(self._published.candles(), expected, self._newest_times),
             self._time(partition, state),
             self._rules,
         )
@@ -317,6 +315,17 @@ class Repairer:
         if CLOCK.code in state.metadata.begin:
             return PartitionTime(clock_us, None)
         return PartitionTime(clock_us, self._engine.clock_us(partition, state, self._wall_us()))
+
+    def _metadata(
+        self, partition: int, state: CommittedState, correction: Correction
+    ) -> OffsetMetadata:
+        metadata = updated_metadata(state.metadata, state.offset, correction.needed)
+        if correction.woken_us is None:
+            return metadata
+        max_future_us = self._scope.max_future_us
+        from_us = partial(self._rules.records_from_us, correction.woken_us, max_future_us)
+        recall_from = self._engine.first_tick_since(partition, from_us(0) // 1000)
+        return woken_metadata(metadata, from_us, recall_from)
 
     def _commit(
         self,

@@ -71,10 +71,10 @@ class Reader:
     def first_timestamp_ms(self, topic: str, partition: int, offset: int) -> int | None:
         """The timestamp of the first record from an offset on; None if there is none.
 
-        Open transactions count as none, and nothing waits for them.
+        Unlike `read`, this does not wait for open transactions: it sees the records before them.
         """
-        _, end = self._consumer.offset_range((topic, partition))
-        for records in self.read(partition, {topic: Range(offset, end)}):
+        start, end = self._consumer.offset_range((topic, partition))
+        for records in self.read(partition, {topic: Range(max(start, offset), end)}):
             return records[0].timestamp()[1]
         return None
 
