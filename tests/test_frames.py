@@ -236,8 +236,10 @@ def of_the_audit() -> Named:
     more = recompute.add_ticks(expected, bounded, recompute.TICKS.to_frame(), DEFAULT_CALENDAR)
     times = correction.newest_event_times(expected)
     table = rows.candles(candle_rows(candle_row()), MINUTE)
+    recorded = correction.recorded_series(topic, expected, times)
+    time = correction.PartitionTime(READ_US, READ_US)
     corrected = correction.compute_correction(
-        expected, keys, newest_records, table, times, READ_US, FinalityRules()
+        expected, keys, newest_records, table, recorded, time, FinalityRules()
     )
     verdicts = compare.compare(expected, more)
     return {
@@ -249,6 +251,7 @@ def of_the_audit() -> Named:
         "of the topic": (topic, published_candles.TOPIC_CANDLE),
         "newest records": (newest_records, comparing.NEWEST_RECORD),
         "event times": (times, correction.NEWEST_EVENT_TIME),
+        "recorded series": (recorded, correction.RECORDED_SERIES),
         "corrected": (corrected.candles, correction.CORRECTED),
         "needed": (corrected.needed, correction.CORRECTED),
         "deleted": (corrected.tombstones, recompute.CANDLE_KEYS),

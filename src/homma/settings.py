@@ -279,6 +279,7 @@ class RepairSettings:
     price: Price = setting(*_PRICE)
     watermark_delay: timedelta = setting(*_WATERMARK_DELAY)
     allowed_lateness: timedelta = setting(*_ALLOWED_LATENESS)
+    idle_timeout: timedelta = setting(*_IDLE_TIMEOUT)
     max_future: timedelta = setting(*_MAX_FUTURE)
 
 
@@ -346,6 +347,7 @@ class BackfillSettings:
     price: Price = setting(*_PRICE)
     watermark_delay: timedelta = setting(*_WATERMARK_DELAY)
     allowed_lateness: timedelta = setting(*_ALLOWED_LATENESS)
+    idle_timeout: timedelta = setting(*_IDLE_TIMEOUT)
     source: str = setting(*_SOURCE)
     symbol: str = setting(*_SYMBOL)
     time_unit: TimeUnit = setting(*_TIME_UNIT)

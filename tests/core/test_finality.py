@@ -4,6 +4,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 
 import polars as pl
+import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -13,7 +14,7 @@ from homma.core.interval import BY_CODE
 from homma.core.recompute import EXPECTED, EXPECTED_KEY
 from homma.core.window import Window, WindowRules
 from homma.durations import microseconds
-from homma.lake.audit.correction import compute_correction
+from homma.lake.audit.correction import RECORDED_SERIES, PartitionTime, compute_correction
 from homma.lake.land import newest
 from homma.lake.schema import CANDLE_KEY
 from homma.serve.watermarks import SeriesWatermarks
@@ -185,9 +186,9 @@ def test_all_stages_agree_on_final_and_correctable(case: Case) -> None:
         assert estimated == final
 
 
-@settings(deadline=None, max_examples=40)
+@settings(deadline=None, max_examples=60)
 @given(cases(), st.data())
-def test_repaired_candles_are_final_as_in_the_engine_and_stay_final(
+def test_repaired_candles_are_final_by_their_recorded_ticks_and_stay_final(
     case: Case, data: st.DataObject
 ) -> None:
     _, published = run_engine(case)
@@ -197,20 +198,74 @@ def test_repaired_candles_are_final_as_in_the_engine_and_stay_final(
     in_topic, in_table = (
         pl.Series([pair[n] for pair in flags[: len(expected)]], dtype=pl.Boolean) for n in (0, 1)
     )
+    # The ticks are live, or from a file. The engine may withhold the month that would tell.
+    read = data.draw(st.sampled_from([case.read_at, None]))
+    now = data.draw(st.sampled_from([case.read_at + case.idle, None]))
     keys = expected.select(EXPECTED_KEY)
     state = keys.with_columns(revision=pl.lit(1, pl.Int32))
+    series = [("S", "AAA", us(case.newest), None if read is None else us(read))]
     correction = compute_correction(
         expected,
         keys,
         state.with_columns(volume=1, is_final=in_topic, timestamp_ms=pl.lit(0, pl.Int64)),
         state.with_columns(is_final=in_table),
-        pl.DataFrame({"source": ["S"], "symbol": ["AAA"], "newest_us": [us(case.newest)]}),
-        us(case.read_at + case.idle),
+        pl.DataFrame(series, RECORDED_SERIES, orient="row"),
+        PartitionTime(us(case.read_at), None if now is None else us(now)),
         case.core_rules,
     )
     made = of_frame(expected)
     was_final = of_frame(keys.filter(in_topic)) | of_frame(keys.filter(in_table))
-    # How long the series has been idle is unknown here.
-    final = case.final(case.rules.watermark(case.newest), made) | was_final
+    rules = case.rules
+    watermark = (
+        rules.watermark(case.newest)
+        if now is None
+        else rules.recorded_watermark(case.newest, read, now)
+    )
+    final = case.final(watermark, made) | was_final
     assert of_frame(correction.candles.filter("is_final")) == final
     assert of_frame(correction.needed) == (made - final) | case.correctable(made)
+    # No candle is final here that the engine would call open.
+    idle = case.idle if read is not None or now is None else now - case.newest
+    assert final <= case.final(rules.watermark(case.newest, idle), made) | was_final
+
+
+@pytest.mark.parametrize(
+    ("end", "newest", "read", "is_final"),
+    [
+        # From a file: 2 s behind the newest tick, or 5 s behind the clock.
+        ("12:00:00", "12:00:02", None, True),
+        ("12:00:00", "12:00:01.999999", None, True),
+        ("12:59:55", "11:00:00", None, True),
+        ("12:59:55.000001", "11:00:00", None, False),
+        ("12:59:55", "12:59:54.999999", None, True),
+        # The newest tick is too recent for the clock to count.
+        ("12:59:54", "12:59:55.000001", None, False),
+        ("12:59:54", "12:59:56", None, True),
+        # In the future of the clock, only the ticks count.
+        ("13:04:58", "13:05:00", None, True),
+        ("13:04:59", "13:05:00", None, False),
+        # Live ticks: while they are being read, only they count.
+        ("12:00:00", "12:00:01", "12:59:59", False),
+        ("12:00:00", "12:00:02", "12:59:59", True),
+        # Then time goes on from the newest tick, as for the engine.
+        ("11:29:55", "11:00:00", "12:30:00", True),
+        ("11:29:56", "11:00:00", "12:30:00", False),
+    ],
+)
+def test_a_candle_of_recorded_ticks_is_final_once_it_is_over(
+    end: str, newest: str, read: str | None, is_final: bool
+) -> None:
+    def at(time: str) -> datetime:
+        return datetime.fromisoformat(f"2025-03-20T{time}")
+
+    now, read_at = at("13:00:00"), None if read is None else at(read)
+    rules = oracle.Finality()
+    assert (rules.recorded_watermark(at(newest), read_at, now) >= at(end)) == is_final
+    [watermark_us] = pl.select(
+        FinalityRules().recorded_watermark_us(
+            pl.lit(us(at(newest)), pl.Int64),
+            pl.lit(None if read_at is None else us(read_at), pl.Int64),
+            us(now),
+        )
+    ).row(0)
+    assert (watermark_us >= us(at(end))) == is_final

@@ -14,9 +14,11 @@ from homma.core.recompute import EXPECTED, EXPECTED_KEY, RECORDED, TICKS
 from homma.lake.audit.comparing import Comparison, newest_records, reconcile
 from homma.lake.audit.correction import (
     Correction,
+    PartitionTime,
     compute_correction,
-    newest_event_times,
+    recorded_series,
     updated_metadata,
+    woken_metadata,
 )
 from homma.topics.kafka.published_candles import TOPIC_CANDLE
 from homma.topics.offset_metadata import OffsetMetadata
@@ -147,7 +149,10 @@ def corrected(
     expected: list[dict[str, Any]],
     topic: list[dict[str, Any]],
     table: list[dict[str, Any]],
-    clock_us: int = NOON_US + 30 * MINUTE_US,
+    newest_us: int = NOON_US + 30 * MINUTE_US,
+    *,
+    read_us: int | None = None,
+    now_us: int | None = None,
 ) -> Correction:
     expected_rows, published, table_rows = (
         rows(EXPECTED, *expected),
@@ -166,14 +171,16 @@ def corrected(
         {},
         DEFAULT_CALENDAR,
     )
-    clocks = newest_event_times(expected_rows.head(1)).with_columns(newest_us=pl.lit(clock_us))
+    series = recorded_series(rows(TOPIC_CANDLE), expected_rows.head(1), None).with_columns(
+        newest_us=pl.lit(newest_us), read_us=pl.lit(read_us, pl.Int64)
+    )
     return compute_correction(
         expected_rows,
         wrong_keys(verdict_frames),
         records,
         table_rows,
-        clocks,
-        METADATA.clock,
+        series,
+        PartitionTime(METADATA.clock, now_us),
         FinalityRules(),
     )
 
@@ -203,10 +210,76 @@ def test_a_missing_candle_is_final_by_its_watermark(minute: int, final: bool) ->
     assert result.needed.height == (not final)
 
 
-def test_a_missing_month_counts_as_dormant() -> None:
+def test_a_missing_month_counts_as_dormant_if_the_engine_withholds_months() -> None:
     [row] = corrected([candle("M1")], [], []).candles.to_dicts()
     assert row["timestamp_ms"] == (METADATA.clock - FinalityRules().allowed_lateness_us) // 1000 - 1
     assert not row["is_final"]
+
+
+DAYS = 24 * 60
+
+
+@pytest.mark.parametrize(
+    ("newest", "read", "timestamp"),
+    [
+        # From files only: a tick counts as read at its event time.
+        (30, None, 30),
+        (59, None, 59),
+        (-20 * DAYS, None, -20 * DAYS),
+        # The clock has not reached the newest tick yet.
+        (90, None, 61),
+        # Its month is over, and retention would delete an older record soon.
+        (-400 * DAYS, None, 60 - 31 * DAYS),
+        # Live ticks, and newer ones from a file.
+        (30, 31, 31),
+        (30, 58, 58),
+        (59, 55, 59),
+        # A dormant series wakes.
+        (59, 30, 59),
+        (-400 * DAYS, -399 * DAYS, 60 - 31 * DAYS),
+    ],
+)
+def test_a_month_tells_when_the_newest_tick_was_read(
+    newest: int, read: int | None, timestamp: int
+) -> None:
+    result = corrected(
+        [candle("M1", newest)],
+        [],
+        [],
+        NOON_US + newest * MINUTE_US,
+        read_us=None if read is None else NOON_US + read * MINUTE_US,
+        now_us=NOON_US + 61 * MINUTE_US,
+    )
+    [row] = result.candles.to_dicts()
+    assert row["timestamp_ms"] * 1000 == NOON_US + timestamp * MINUTE_US
+    # A restart reads the records of a series that was dormant and no longer is.
+    is_woken = read is not None and read < 50 <= timestamp
+    assert result.woken_us == (NOON_US + newest * MINUTE_US if is_woken else None)
+
+
+def test_what_is_over_is_final_by_the_clock() -> None:
+    candles = [candle("m1", 58), candle("m5", 58), candle("h1", 58), candle("D1", 58)]
+    newest_us, now_us = NOON_US + 58 * MINUTE_US, NOON_US + 60 * MINUTE_US + 5_000_000
+    for now in (now_us, now_us - 1):
+        result = corrected(candles, [], [], newest_us, now_us=now)
+        final = result.candles.filter("is_final")
+        codes = ["m1", "m5", "h1"] if now == now_us else ["m1"]
+        assert sorted(final["interval"].to_list()) == sorted(codes)
+        assert final["revision"].to_list() == [1] * len(codes)
+        # Live ticks may correct all of them: a restart reads them.
+        assert result.needed.height == 4
+
+
+def test_the_series_are_those_of_months_candles_and_loaded_ticks() -> None:
+    months = [candle("M1", 5, timestamp_ms=70), candle("M1", -60 * DAYS, timestamp_ms=60)]
+    loaded = pl.DataFrame(
+        {"source": ["S", "S"], "symbol": ["A", "B"], "newest_us": [1, 2]},
+    )
+    series = recorded_series(rows(TOPIC_CANDLE, *months), rows(EXPECTED, candle()), loaded)
+    assert sorted(series.rows()) == [
+        ("S", "A", NOON_US + 5 * MINUTE_US, 70_000),
+        ("S", "B", 2, None),
+    ]
 
 
 def test_a_final_row_of_the_table_stays_final_and_extra_candles_are_deleted() -> None:
@@ -223,3 +296,15 @@ def test_offset_metadata_lead_a_restart_to_the_published_candles() -> None:
     metadata = updated_metadata(METADATA, 90, correction.needed)
     assert metadata == replace(METADATA, candlesFrom={**METADATA.candlesFrom, "m1": 70})
     assert updated_metadata(METADATA, 91, correction.needed.clear()).lastTicksBefore == 91
+
+
+def test_a_restart_reads_the_records_of_woken_series() -> None:
+    def from_us(longest_us: int) -> int:
+        return 4_000_000 - longest_us // MINUTE_US * 100_000
+
+    metadata = woken_metadata(METADATA, from_us, 70)
+    assert metadata.recallFrom == 70
+    assert metadata.candlesFrom["m1"] == 3_900
+    assert metadata.candlesFrom["M1"] == 0
+    assert woken_metadata(METADATA, lambda _: 9_000_000, None) == METADATA
+    assert woken_metadata(METADATA, lambda _: 9_000_000, 85) == METADATA

@@ -296,6 +296,18 @@ class Finality:
         by_event = newest - self.watermark_delay
         return by_event + idle if idle >= self.idle_timeout else by_event
 
+    def recorded_watermark(
+        self, newest: datetime, read: datetime | None, now: datetime
+    ) -> datetime:
+        """The watermark of a series in the lake; `read` is None if all its ticks are from files."""
+        by_event = newest - self.watermark_delay
+        if read is None:
+            read = newest
+        idle = now - max(read, newest)
+        if idle < self.idle_timeout:
+            return by_event
+        return max(by_event, newest + idle - self.idle_timeout)
+
     def is_correctable(self, end: datetime, newest: datetime) -> bool:
         """Whether a tick of a candle's last microsecond would not be dropped as late."""
         last = end - timedelta(microseconds=1)

@@ -243,6 +243,34 @@ def test_a_bounded_read_waits_no_longer_than_its_patience(
     transactions.close()
 
 
+def test_the_first_timestamp_is_that_of_a_committed_record(
+    connection: dict[str, str], topic: str
+) -> None:
+    with closing(Reader(connection)) as reader:
+        records = [m for batch in reader.read(0, {topic: Range(0, COUNT)}) for m in batch]
+        for offset in (0, 7):
+            timestamp_ms = records[offset].timestamp()[1]
+            assert reader.first_timestamp_ms(topic, 0, offset) == timestamp_ms
+        assert reader.first_timestamp_ms(topic, 0, COUNT) is None
+        assert reader.first_timestamp_ms(topic, 1, 0) is None
+        transactions = Transactions(connection, topic, 10_000)
+        transactions.init()
+        transactions.begin()
+        transactions.send(topic, 1, [None], [b"10"], [1], [[]])
+        until(lambda: reader.offset_range(topic, 1).end)
+        assert reader.first_timestamp_ms(topic, 1, 0) is None
+        # Only the marker of the transaction is left.
+        transactions.abort()
+        transactions.close()
+        assert reader.first_timestamp_ms(topic, 1, 0) is None
+        # Retention has deleted the first records.
+        deleted = AdminClient({**connection}).delete_records([TopicPartition(topic, 0, 4)])
+        for result in deleted.values():
+            result.result(30)
+        timestamp_ms = records[4].timestamp()[1]
+        assert reader.first_timestamp_ms(topic, 0, 2) == timestamp_ms
+
+
 # --- triage -----------------------------------------------------------------------------------
 def test_each_code_has_one_kind() -> None:
     codes = [code for row in KINDS.values() for code in row.codes]

@@ -9,6 +9,7 @@ when the series has a new tick.
 
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
+from functools import partial
 
 import polars as pl
 
@@ -24,7 +25,7 @@ from homma.aggregate.recorded_state import (
     read_ticks,
     tick_range,
 )
-from homma.core.interval import BY_CODE, CLOCK, MINUTE_US
+from homma.core.interval import BY_CODE, CLOCK
 from homma.core.series import BEFORE_ALL_US, NAMES
 from homma.core.window import RestoredCandles, Window, WindowRules
 from homma.errors import StateError
@@ -176,22 +177,19 @@ def restore_dormant(
     run: str,
     run_starts: Mapping[str, int],
 ) -> Window:
-    """The window with the candles and identities of series that were dormant.
-
-    A tick's dateTime is at most `max_future` after its Kafka timestamp, and a candle's timestamp
-    is the partition clock. So none of these records has a timestamp much before the largest event
-    time of the series. Lateness counts from the end of the minute, so a candle of some seconds may
-    be almost a minute older.
-    """
+    """The window with the candles and identities of series that were dormant."""
     names = pl.DataFrame(list(waking), schema=dict.fromkeys(NAMES, pl.String()), orient="row")
     series = names.join(window.series, on=NAMES, how="left")
-    oldest_us = int(series.select(pl.col("max_event_us").min()).item()) - context.max_future_us
-    oldest_us -= context.rules.finality.allowed_lateness_us
+    records_from_us = partial(
+        context.rules.finality.records_from_us,
+        int(series.select(pl.col("max_event_us").min()).item()),
+        context.max_future_us,
+    )
     ranges = {
         interval.code: candle_range_from(
             context,
             interval.code,
-            (oldest_us - max(interval.longest_us, MINUTE_US)) // 1000,
+            records_from_us(interval.longest_us) // 1000,
             run_starts[interval.code],
         )
         for interval in context.intervals
@@ -203,7 +201,7 @@ def restore_dormant(
     window = window.restore_candles(candles)
     ticks = tick_range(context)
     first = context.reader.offset_for_time(
-        context.topics.ticks, context.partition, max(0, (oldest_us - MINUTE_US) // 1000)
+        context.topics.ticks, context.partition, max(0, records_from_us(0) // 1000)
     )
     recalled = Range(ticks.start if first is None else first, min(max(waking.values()), ticks.end))
     for batch in read_ticks(context, recalled):

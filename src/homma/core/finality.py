@@ -52,6 +52,20 @@ class FinalityRules:
         idle_time_us = pl.when(is_idle).then(idle_us).otherwise(0)
         return largest_us - self.watermark_delay_us + idle_time_us
 
+    def recorded_watermark_us(
+        self, largest_us: pl.Expr, read_us: pl.Expr, clock_us: int
+    ) -> pl.Expr:
+        """The watermark of a series whose candles are built from recorded ticks.
+
+        `read_us` is when the newest live tick of the series was read, null if it has none. A tick
+        from a file counts as read at its event time. The watermark of an idle series stays the idle
+        timeout behind the engine's, so the engine would call every candle final that is final here.
+        """
+        idle_us = clock_us - pl.max_horizontal(largest_us, read_us)
+        by_clock = largest_us + idle_us - self.idle_timeout_us
+        is_idle = idle_us >= self.idle_timeout_us
+        return pl.max_horizontal(self.watermark_us(largest_us), pl.when(is_idle).then(by_clock))
+
     def late_from_us(self, event_us: pl.Expr) -> pl.Expr:
         """The largest event time of the series from which a tick is dropped as late."""
         return _minute_end_us(event_us) + self.allowed_lateness_us
@@ -81,6 +95,16 @@ class FinalityRules:
         Both instants are of the partition clock.
         """
         return clock_us - self.allowed_lateness_us
+
+    def records_from_us(self, largest_us: int, max_future_us: int, longest_us: int) -> int:
+        """The earliest Kafka timestamp of the candles of a series that may change.
+
+        `longest_us` is the candles' length; 0 stands for the ticks whose copies are recognized. A
+        tick's dateTime is at most `max_future` after its Kafka timestamp, and a candle's timestamp
+        is the partition clock. Lateness counts from the end of the minute, so a candle of some
+        seconds may be almost a minute older.
+        """
+        return largest_us - max_future_us - self.allowed_lateness_us - max(longest_us, MINUTE_US)
 
 
 def is_final(end_us: pl.Expr, watermark_us: pl.Expr, *was_final: pl.Expr) -> pl.Expr:

@@ -122,6 +122,7 @@ def _publish_candles(
         Scope(calendar, price=settings.price, span=loaded.span(calendar)),
         FinalityRules(
             watermark_delay_us=microseconds(settings.watermark_delay),
+            idle_timeout_us=microseconds(settings.idle_timeout),
             allowed_lateness_us=microseconds(settings.allowed_lateness),
         ),
         now_us,

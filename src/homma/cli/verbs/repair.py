@@ -74,6 +74,7 @@ def repair(
         )
         rules = FinalityRules(
             watermark_delay_us=microseconds(settings.watermark_delay),
+            idle_timeout_us=microseconds(settings.idle_timeout),
             allowed_lateness_us=microseconds(settings.allowed_lateness),
         )
         report = repair_candles(

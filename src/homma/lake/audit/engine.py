@@ -62,6 +62,15 @@ class Engine:
         }
         return {partition: state for partition, state in states.items() if state is not None}
 
+    def clock_us(self, partition: int, state: CommittedState, wall_us: int) -> int:
+        """The partition clock: the wall clock, unless the engine has ticks left to read."""
+        first_ms = self.reader.first_timestamp_ms(self.topics.ticks, partition, state.offset)
+        return wall_us if first_ms is None else min(wall_us, first_ms * 1000)
+
+    def first_tick_since(self, partition: int, timestamp_ms: int) -> int | None:
+        """The offset of the first tick with this Kafka timestamp or a later one."""
+        return self.reader.offset_for_time(self.topics.ticks, partition, max(0, timestamp_ms))
+
     def group_metadata(self) -> object:
         """The group metadata that a transaction needs to commit offsets."""
         return self._group.group_metadata()

@@ -19,7 +19,7 @@ import polars as pl
 from homma.core.compare import Tally, Verdicts, wrong_keys
 from homma.core.finality import FinalityRules
 from homma.core.interval import CLOCK
-from homma.core.recompute import EXPECTED, EXPECTED_KEY, CandleKeys, Slice, add_ticks
+from homma.core.recompute import EXPECTED_KEY, CandleKeys, Slice, add_ticks
 from homma.core.series import NAMES
 from homma.errors import Aborted, Fenced, KafkaError, OutcomeUnknown, StateError, Unreachable
 from homma.lake.audit.comparing import (
@@ -32,9 +32,11 @@ from homma.lake.audit.comparing import (
 from homma.lake.audit.correction import (
     Correction,
     NewestEventTimes,
+    PartitionTime,
     compute_correction,
-    newest_event_times,
+    recorded_series,
     updated_metadata,
+    woken_metadata,
 )
 from homma.lake.audit.engine import CommittedState, Engine, check_settings
 from homma.lake.audit.verify import Scope, Snapshot
@@ -46,7 +48,6 @@ from homma.topics.kafka.published_candles import PublishedCandles
 from homma.topics.kafka.writing import Transactions
 from homma.topics.offset_metadata import OffsetMetadata, candle_headers
 from homma.topics.partitioning import partition_of
-from homma.topics.precedence import without_tombstones
 
 log = logging.getLogger("homma.repair")
 
@@ -240,11 +241,12 @@ class Repairer:
         )
         ends = {partition: state.offset}
         wrong = wrong_keys(self._reconcile(comparison, records, ends))
-        correction = self._correction(comparison, wrong, records, ends, state)
+        correction = self._correction(comparison, wrong, records, partition, state)
         if not correction.size:
             return
-        metadata = updated_metadata(state.metadata, state.offset, correction.needed)
-        self._commit(transactions, partition, state, correction, metadata)
+        self._commit(
+            transactions, partition, state, correction, self._metadata(partition, state, correction)
+        )
 
     def hand_over(self, withheld: WithheldCandles) -> None:
         """Hand the withheld candles over to the engine, which continues them from now on."""
@@ -279,11 +281,11 @@ class Repairer:
         verdicts = self._reconcile(comparison, records, ends)
         # Retention has deleted the others, and the engine does without them.
         retained = verdicts[1].filter(pl.col("verdict") != "expired").select(EXPECTED_KEY)
-        correction = self._correction(comparison, retained, records, ends, state)
+        correction = self._correction(comparison, retained, records, partition, state)
         unread = unread_keys(correction.needed, records, metadata.began)
         to_publish = correction.restrict(pl.concat([wrong_keys(verdicts), unread]).unique())
-        updated = updated_metadata(metadata, state.offset, correction.needed)
-        self._commit(transactions, partition, state, to_publish, replace(updated, begin={}))
+        handed_over = replace(self._metadata(partition, state, correction), begin={})
+        self._commit(transactions, partition, state, to_publish, handed_over)
         self.report.handed_over |= set(metadata.begin) & set(self._scope.calendar.codes)
 
     def _correction(
@@ -291,10 +293,11 @@ class Repairer:
         comparison: Comparison,
         keys: CandleKeys,
         records: NewestRecords,
-        ends: Mapping[int, int],
+        partition: int,
         state: CommittedState,
     ) -> Correction:
-        unlanded = self.snapshot.counted.not_in_lake(self._unlanded.read_to(ends))
+        unread = self._unlanded.read_to({partition: state.offset})
+        unlanded = self.snapshot.counted.not_in_lake(unread)
         before = records.select(*EXPECTED_KEY, "before")
         expected = add_ticks(comparison.expected, before, unlanded, self._scope.calendar)
         return compute_correction(
@@ -302,10 +305,27 @@ class Repairer:
             keys,
             records,
             comparison.table,
-            self._newest_event_times(expected),
-            state.metadata.clock,
+            recorded_series(self._published.candles(), expected, self._newest_times),
+            self._time(partition, state),
             self._rules,
         )
+
+    def _time(self, partition: int, state: CommittedState) -> PartitionTime:
+        clock_us = state.metadata.clock
+        if CLOCK.code in state.metadata.begin:
+            return PartitionTime(clock_us, None)
+        return PartitionTime(clock_us, self._engine.clock_us(partition, state, self._wall_us()))
+
+    def _metadata(
+        self, partition: int, state: CommittedState, correction: Correction
+    ) -> OffsetMetadata:
+        metadata = updated_metadata(state.metadata, state.offset, correction.needed)
+        if correction.woken_us is None:
+            return metadata
+        max_future_us = self._scope.max_future_us
+        from_us = partial(self._rules.records_from_us, correction.woken_us, max_future_us)
+        recall_from = self._engine.first_tick_since(partition, from_us(0) // 1000)
+        return woken_metadata(metadata, from_us, recall_from)
 
     def _commit(
         self,
@@ -323,17 +343,6 @@ class Repairer:
         transactions.commit(ticks, partition, state.offset, text, self._engine.group_metadata())
         self._published.skip_own_records(partition)
         self.report.count(correction)
-
-    def _newest_event_times(self, expected: pl.DataFrame) -> NewestEventTimes:
-        months = without_tombstones(self._published.candles()).filter(
-            pl.col("interval") == CLOCK.code
-        )
-        newest = newest_event_times(pl.concat([months.select(EXPECTED.names()), expected]))
-        if self._newest_times is None:
-            return newest
-        return (
-            pl.concat([newest, self._newest_times]).group_by(NAMES).agg(pl.col("newest_us").max())
-        )
 
     def _committed_state(self, partition: int, transactions: Transactions) -> CommittedState:
         try:

@@ -68,6 +68,16 @@ class Reader:
         )
         return result.offset if result.offset >= _FIRST_OFFSET else None
 
+    def first_timestamp_ms(self, topic: str, partition: int, offset: int) -> int | None:
+        """The timestamp of the first record from an offset on; None if there is none.
+
+        Unlike `read`, this does not wait for open transactions: it sees the records before them.
+        """
+        start, end = self._consumer.offset_range((topic, partition))
+        for records in self.read(partition, {topic: Range(max(start, offset), end)}):
+            return records[0].timestamp()[1]
+        return None
+
     def read(
         self, partition: int, ranges: Mapping[str, Range], patience_s: float = PATIENCE_S
     ) -> Iterator[list[Message]]:
