@@ -16,12 +16,13 @@ from typing import Any, Final
 
 from prometheus_client.parser import text_string_to_metric_families
 
+from homma.cli.discovery import recorded
 from homma.core.calendar import DEFAULT_CALENDAR, Calendar
 from homma.durations import format_duration
 from homma.errors import HommaError, KafkaError, SettingError
 from homma.rendered import prometheus
 from homma.rendered.trino import files as trino_files
-from homma.settings import GenerateSettings, TopicSettings, UpSettings
+from homma.settings import AggregateSettings, GenerateSettings, TopicSettings, UpSettings
 from homma.stack.downloads import archive, jars
 from homma.stack.processes import folder, periodic
 from homma.stack.processes.backoff import Backoff
@@ -138,6 +139,7 @@ def running(
     up: UpSettings,
     topics: TopicSettings,
     ticks: GenerateSettings,
+    engine: AggregateSettings,
     extras: Collection[str],
     config: Path | None,
     on_fetch: OnFetch,
@@ -145,8 +147,8 @@ def running(
 ) -> Iterator[RunningPipeline]:
     """Run the pipeline for the duration of a with block, and stop it in reverse order.
 
-    `extras` are optional servers: TRINO. `say` is called with a line for each step. Raises
-    HommaError, after stopping everything.
+    `engine` has the engine's settings, for other commands. `extras` are optional servers: TRINO.
+    `say` is called with a line for each step. Raises HommaError, after stopping everything.
     """
     if TRINO in extras and up.no_lake:
         raise SettingError("Trino needs the lake", "omit --no-lake")
@@ -154,6 +156,9 @@ def running(
         home = cleanup.enter_context(folder.claim(up.dir))
         for orphan in home.leftovers.ended:
             say(f"stopped {orphan.name}, left over from an earlier run")
+        server = lake_server(up)
+        lake = {"catalog_uri": server.catalog, "s3_endpoint": server.s3} if server else {}
+        home.record_settings(recorded(f"{HOST}:{up.kafka_port}", lake, topics, engine))
         # Check all ports first: downloads and servers take time.
         for port, flag in _ports(up, topics, ticks, extras).items():
             must_be_free(port, flag)
@@ -166,7 +171,6 @@ def running(
         admin = Admin({"bootstrap.servers": bootstrap})
         partitions = admin.partitions().get(topics.topic, topics.partitions)
         admin.ensure(contract.specs(topics, partitions), topics.replication_factor)
-        server = lake_server(up)
         if server is not None:
             _seaweed(server, started)
         programs = stages(up, topics, ticks)

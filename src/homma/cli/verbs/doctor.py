@@ -37,7 +37,8 @@ def doctor(
     \b
     Example:
       homma doctor
-      homma doctor --dir /data/homma --kafka-port 19092 --bootstrap.servers 127.0.0.1:19092
+      homma doctor --dir /data/homma
+      homma doctor --bootstrap.servers broker:9092 --security.protocol SASL_SSL
       homma doctor --json | jq '.[] | select(.status != "ok")'
     """
     target = kafka_checks.CheckedCluster(

@@ -9,6 +9,7 @@ import click
 
 from homma.cli.catalog import Catalog
 from homma.cli.comparison import (
+    as_engine_has_them,
     counts_by_interval,
     format_tally,
     open_lake_and_engine,
@@ -59,6 +60,7 @@ def repair(
       homma repair --from 2025-03-20 --to 2025-03-21
       homma repair --dry-run
     """
+    topics, price = as_engine_has_them(connection, topics, settings.group, settings.price)
     names = contract.topics(topics)
     with open_lake_and_engine(connection, names, catalog, settings.group) as (lake, engine):
         span, keys = parse_span(options["since"], options["until"]), None
@@ -67,7 +69,7 @@ def repair(
             span = late.span_of(keys) or EventSpan(0, 0)
         scope = Scope(
             topics.intervals,
-            price=settings.price,
+            price=price,
             series=SeriesFilter(options["symbol"], options["source"]),
             span=span,
             max_future_us=microseconds(settings.max_future),

@@ -11,6 +11,7 @@ import click
 
 from homma.cli.catalog import Catalog
 from homma.cli.comparison import (
+    as_engine_has_them,
     counts_by_interval,
     examples,
     format_tally,
@@ -32,6 +33,7 @@ from homma.settings import (
     KafkaSettings,
     LakeSettings,
     MetricsSettings,
+    Price,
     TopicSettings,
     VerifySettings,
 )
@@ -62,9 +64,10 @@ def verify(
     """Compare candles with those recomputed from ticks.
 
     `verify` reads ticks from the lake, and candles from the tables and the topics. The exit status
-    is 1 if candles are missing, different or extra. Open candles are compared with the ticks
-    counted so far. `behind` means that a table has not caught up with its topic, and `expired` that
-    retention has deleted a candle from its topic; neither counts as wrong.
+    is 1 if candles are missing, different or extra. Unless you set --price and --intervals, both
+    are those that the engine of the group has stored with its offsets. Open candles are compared
+    with the ticks counted so far. `behind` means that a table has not caught up with its topic, and
+    `expired` that retention has deleted a candle from its topic; neither counts as wrong.
 
     \b
     Example:
@@ -74,21 +77,24 @@ def verify(
       homma verify --from 24h --every 1h --metrics-port 9305   for Prometheus
     """
 
-    def report() -> Report:
-        scope = Scope(
+    def scope_of(topics: TopicSettings, price: Price) -> Scope:
+        return Scope(
             topics.intervals,
-            price=settings.price,
+            price=price,
             series=SeriesFilter(options["symbol"], options["source"]),
             span=parse_span(options["since"], options["until"]),
             max_future_us=microseconds(settings.max_future),
         )
+
+    def report() -> Report:
         if tables_only:
             lake = Lake(catalog.properties, catalog.namespace)
             try:
-                return compare(lake, None, scope, progress())
+                return compare(lake, None, scope_of(topics, settings.price), progress())
             finally:
                 lake.close()
-        names = contract.topics(topics)
+        actual, price = as_engine_has_them(connection, topics, settings.group, settings.price)
+        names, scope = contract.topics(actual), scope_of(actual, price)
         with open_lake_and_engine(connection, names, catalog, settings.group) as (lake, engine):
             return compare(lake, engine, scope, progress())
 
