@@ -4,8 +4,6 @@ import os
 import shutil
 import sys
 import threading
-import urllib.error
-import urllib.request
 from collections.abc import Callable, Collection, Iterator
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, fields
@@ -14,9 +12,8 @@ from functools import partial
 from pathlib import Path
 from typing import Any, Final
 
-from prometheus_client.parser import text_string_to_metric_families
-
 from homma.cli.discovery import recorded
+from homma.cli.scraping import scrape
 from homma.core.calendar import DEFAULT_CALENDAR, Calendar
 from homma.durations import format_duration
 from homma.errors import HommaError, KafkaError, SettingError
@@ -335,17 +332,3 @@ def is_reachable(bootstrap: str) -> bool:
     except KafkaError:
         return False
     return True
-
-
-def scrape(port: int) -> dict[str, float] | None:
-    """Return the metrics of a stage by name, summed over labels; None if it does not answer."""
-    try:
-        with urllib.request.urlopen(f"http://{HOST}:{port}/metrics", timeout=1) as response:
-            text = response.read().decode()
-    except (urllib.error.URLError, OSError):
-        return None
-    sums: dict[str, float] = {}
-    for family in text_string_to_metric_families(text):
-        for sample in family.samples:
-            sums[sample.name] = sums.get(sample.name, 0.0) + sample.value
-    return sums

@@ -6,14 +6,13 @@ import time
 import click
 from rich.console import Console
 
-from homma.cli.local import scrape
 from homma.cli.options import with_settings
-from homma.cli.terminal.overview import (
+from homma.cli.terminal.stages import (
     StageView,
     describe_ports,
     stage_table,
-    tick_counter,
-    total_lag,
+    stage_view,
+    take_sample,
 )
 from homma.settings import UpSettings
 from homma.stack.processes.folder import owner_of
@@ -26,9 +25,10 @@ _RATE_PERIOD_S = 1.0
 @with_settings(UpSettings)
 @click.option("--json", "as_json", is_flag=True, help="print JSON")
 def status(settings: UpSettings, as_json: bool) -> None:
-    """Show the running processes, their rates and lag.
+    """Show the running processes, their CPU, memory, rates and lag.
 
-    The exit status is 1 if nothing runs.
+    CPU is a share of one core in the last second, so a process with several threads can have more
+    than 100%. The exit status is 1 if nothing runs.
 
     \b
     Example:
@@ -50,20 +50,17 @@ def status(settings: UpSettings, as_json: bool) -> None:
 
 def _views(settings: UpSettings) -> list[StageView]:
     entries = read_record(settings.dir).entries
-    ports = {e.status.name: e.ports["metrics"] for e in entries if "metrics" in e.ports}
-    first = {name: scrape(port) for name, port in ports.items()}
+    first = {e.status.name: take_sample(e.status, e.ports) for e in entries}
     time.sleep(_RATE_PERIOD_S)
-    views = []
-    for entry in entries:
-        name = entry.status.name
-        old, new = first.get(name), scrape(ports[name]) if name in ports else None
-        rate = None
-        if old is not None and new is not None:
-            counter = tick_counter(name)
-            rate = (new.get(counter, 0) - old.get(counter, 0)) / _RATE_PERIOD_S
-        lag = total_lag(new) if new else None
-        views.append(StageView(entry.status, rate, lag, describe_ports(entry.ports)))
-    return views
+    return [
+        stage_view(
+            entry.status,
+            describe_ports(entry.ports),
+            first[entry.status.name],
+            take_sample(entry.status, entry.ports),
+        )
+        for entry in entries
+    ]
 
 
 def _table(views: list[StageView]) -> list[dict[str, object]]:
@@ -75,6 +72,8 @@ def _table(views: list[StageView]) -> list[dict[str, object]]:
             "restarts": view.status.restarts,
             "ticksPerSecond": view.ticks_per_s,
             "lag": view.lag,
+            "cpu": view.cpu,
+            "memoryBytes": view.memory_bytes,
             "trouble": view.status.trouble,
         }
         for view in views
