@@ -1,4 +1,4 @@
-"""What `verify` and `repair` share: the range of candles, and the output of a comparison."""
+"""What `verify` and `repair` share: the lake and the engine, and the output of a comparison."""
 
 import json
 import sys
@@ -26,31 +26,8 @@ from homma.topics import contract
 from homma.topics.kafka.admin import Admin
 from homma.topics.kafka.connection import Connection
 
-Command = Callable[..., None]
 #: All verdicts on a candle, the most common first.
 _VERDICTS: Final = ("equal", *WRONG, "behind", "expired")
-_OPTIONS: Final = (
-    click.argument("symbol", metavar="[SYMBOL]", required=False, default=""),
-    click.option("--source", default="", metavar="SOURCE", help="only this source"),
-    click.option(
-        "--from",
-        "since",
-        default="",
-        metavar="TIME",
-        help="candles that start at this time or later",
-    ),
-    click.option(
-        "--to", "until", default="", metavar="TIME", help="candles that start before this time"
-    ),
-    click.option("--json", "as_json", is_flag=True, help="print JSON"),
-)
-
-
-def with_range_options(command: Command) -> Command:
-    """Add the options that select candles to a command."""
-    for option in reversed(_OPTIONS):
-        command = option(command)
-    return command
 
 
 def parse_span(since: str, until: str) -> EventSpan:

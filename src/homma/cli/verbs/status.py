@@ -1,22 +1,18 @@
 """`homma status`: the processes of a data folder."""
 
+from __future__ import annotations
+
 import json
 import time
+from typing import TYPE_CHECKING
 
 import click
-from rich.console import Console
 
 from homma.cli.options import with_settings
-from homma.cli.terminal.stages import (
-    StageView,
-    describe_ports,
-    stage_table,
-    stage_view,
-    take_sample,
-)
 from homma.settings import UpSettings
-from homma.stack.processes.folder import owner_of
-from homma.stack.processes.record import read_record
+
+if TYPE_CHECKING:
+    from homma.cli.terminal.stages import StageView
 
 _RATE_PERIOD_S = 1.0
 
@@ -35,6 +31,12 @@ def status(settings: UpSettings, as_json: bool) -> None:
       homma status
       homma status --json
     """
+    from rich.console import Console
+
+    from homma.cli.terminal.stages import stage_table
+    from homma.stack.processes.folder import owner_of
+    from homma.stack.processes.record import read_record
+
     owner = owner_of(settings.dir)
     if owner is None:
         click.echo(json.dumps({"running": False}) if as_json else f"nothing runs in {settings.dir}")
@@ -49,6 +51,9 @@ def status(settings: UpSettings, as_json: bool) -> None:
 
 
 def _views(settings: UpSettings) -> list[StageView]:
+    from homma.cli.terminal.stages import describe_ports, stage_view, take_sample
+    from homma.stack.processes.record import read_record
+
     entries = read_record(settings.dir).entries
     first = {e.status.name: take_sample(e.status, e.ports) for e in entries}
     time.sleep(_RATE_PERIOD_S)

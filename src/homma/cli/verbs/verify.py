@@ -1,34 +1,21 @@
 """`homma verify`: compare the candles with the ticks."""
 
+from __future__ import annotations
+
 import json
 import sys
 import time
 from collections.abc import Callable
 from datetime import timedelta
-from typing import Any, Final
+from typing import TYPE_CHECKING, Any, Final
 
 import click
 
 from homma.cli.catalog import Catalog
-from homma.cli.comparison import (
-    as_engine_has_them,
-    counts_by_interval,
-    examples,
-    format_tally,
-    open_lake_and_engine,
-    parse_span,
-    progress,
-    with_range_options,
-)
 from homma.cli.options import with_settings
+from homma.cli.range_options import with_range_options
 from homma.cli.signals import stop_on_signals
-from homma.core.compare import WRONG, Tally
 from homma.durations import microseconds
-from homma.lake.audit.counted_ticks import SeriesFilter
-from homma.lake.audit.verify import Report, Scope
-from homma.lake.audit.verify import verify as compare
-from homma.lake.table import Lake
-from homma.metrics import VERIFY, Metrics
 from homma.settings import (
     KafkaSettings,
     LakeSettings,
@@ -38,7 +25,12 @@ from homma.settings import (
     VerifySettings,
 )
 from homma.topics import contract
-from homma.topics.kafka.connection import Connection
+
+if TYPE_CHECKING:
+    from homma.core.compare import Tally
+    from homma.lake.audit.verify import Report, Scope
+    from homma.metrics import Metrics
+    from homma.topics.kafka.connection import Connection
 
 _POLL_S: Final = 0.2
 
@@ -76,6 +68,12 @@ def verify(
       homma verify --from 24h --json
       homma verify --from 24h --every 1h --metrics-port 9305   for Prometheus
     """
+    from homma.cli.comparison import as_engine_has_them, open_lake_and_engine, parse_span, progress
+    from homma.lake.audit.counted_ticks import SeriesFilter
+    from homma.lake.audit.verify import Scope
+    from homma.lake.audit.verify import verify as compare
+    from homma.lake.table import Lake
+    from homma.metrics import VERIFY, Metrics
 
     def scope_of(topics: TopicSettings, price: Price) -> Scope:
         return Scope(
@@ -119,6 +117,8 @@ def _sleep(span: timedelta, stopped: Callable[[], bool]) -> bool:
 
 
 def _with_metrics(report: Callable[[], Report], metrics: Metrics) -> Report:
+    from homma.core.compare import WRONG
+
     start_s = time.monotonic()
     result = report()
     for side, tally in _sides(result).items():
@@ -136,6 +136,8 @@ def _sides(report: Report) -> dict[str, Tally]:
 
 
 def _print_report(report: Report, *, as_json: bool) -> None:
+    from homma.cli.comparison import counts_by_interval, examples, format_tally
+
     sides = _sides(report)
     if as_json:
         result = {
