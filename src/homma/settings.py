@@ -226,6 +226,11 @@ class UpSettings:
     aggregate_metrics_port: int = setting(9301, "metrics port of `homma aggregate`")
     generate_metrics_port: int = setting(9302, "metrics port of `homma generate`")
     land_metrics_port: int = setting(9303, "metrics port of `homma land`")
+    verify_metrics_port: int = setting(9305, "metrics port of `homma verify`")
+    verify_every: timedelta = setting(
+        timedelta(minutes=5),
+        "how often the candles of the last hour are compared with their ticks; 0s: never",
+    )
     serve_port: int = setting(*shared.SERVE_PORT)
     commit_every: timedelta = setting(
         timedelta(seconds=10), "how often new rows are committed to the lake's tables"

@@ -63,7 +63,14 @@ def test_the_help_of_a_command_imports_only_what_it_needs(command: str) -> None:
 
 
 def test_a_command_that_reads_a_table_imports_no_kafka_client(tmp_path: Path) -> None:
-    lake = ["--catalog-uri", "http://127.0.0.1:1", "-C", "token=none", "--dir", str(tmp_path / "none")]
+    lake = [
+        "--catalog-uri",
+        "http://127.0.0.1:1",
+        "-C",
+        "token=none",
+        "--dir",
+        str(tmp_path / "none"),
+    ]
     output, modules = imported("candles", "m1", *lake)
     assert "127.0.0.1:1" in output
     assert "pyiceberg" in modules

@@ -7,7 +7,13 @@ import psutil
 import pytest
 from rich.console import Console
 
-from homma.cli.terminal.stages import Sample, StageView, stage_table, stage_view
+from homma.cli.terminal.stages import (
+    Sample,
+    StageView,
+    describe_verification,
+    stage_table,
+    stage_view,
+)
 from homma.stack.processes.process import State, Status
 from homma.stack.processes.usage import Usage, usage_of
 
@@ -50,6 +56,22 @@ def test_a_process_that_has_just_started_has_no_rates_yet() -> None:
 def test_what_is_not_known_is_empty() -> None:
     view = stage_view(STATUS, "", sample(10, None, None), sample(12, None, None))
     assert view == StageView(STATUS, None, None, None, None, "")
+
+
+@pytest.mark.parametrize(
+    ("at_s", "wrong", "text"),
+    [
+        (0, 0, "not verified yet"),
+        (940, 0, "no candle is wrong, verified 60 s ago"),
+        (940, 3, "3 candles are wrong, verified 60 s ago"),
+    ],
+)
+def test_a_verifier_is_described_by_its_last_comparison(
+    at_s: float, wrong: float, text: str
+) -> None:
+    metrics = {"homma_verified_timestamp_seconds": at_s, "homma_candles_wrong": wrong}
+    assert describe_verification(metrics, 1_000) == text
+    assert describe_verification({"homma_series": 4.0}, 1_000) == ""
 
 
 def test_the_table_fits_a_terminal_of_100_columns() -> None:

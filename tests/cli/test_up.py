@@ -7,6 +7,7 @@ from functools import partial
 import httpx
 import psutil
 
+from homma.cli.scraping import scrape
 from homma.core.calendar import DEFAULT_CALENDAR
 from homma.lake.schema import TICKS, TableSpec, candle_tables
 from homma.lake.table import Lake
@@ -132,3 +133,25 @@ def test_up_without_the_lake(machine: Machine) -> None:
     process.send_signal(signal.SIGINT)
     process.communicate(timeout=60)
     assert process.returncode == 0
+
+
+def test_up_verifies_its_candles_from_time_to_time(machine: Machine) -> None:
+    machine.env["HOMMA_VERIFY_EVERY"] = "2s"
+    process = machine.start("up")
+
+    def verified() -> bool:
+        metrics = scrape(machine.verifier) or {}
+        assert metrics.get("homma_candles_wrong", 0) == 0
+        return metrics.get("homma_ticks_compared", 0) > 0
+
+    until(verified)
+    row = machine.stages()["verify"]
+    assert row["state"] == "running"
+    verifier = psutil.Process(row["pid"])
+    assert verifier.nice() == 10
+    assert "no candle is wrong, verified" in " ".join(machine.homma("status").stdout.split())
+    process.send_signal(signal.SIGINT)
+    process.communicate(timeout=60)
+    assert process.returncode == 0
+    assert machine.processes() == []
+    assert "Traceback" not in (machine.home / "verify.log").read_text()

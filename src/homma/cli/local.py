@@ -6,7 +6,7 @@ import sys
 import threading
 from collections.abc import Callable, Collection, Iterator
 from contextlib import ExitStack, contextmanager
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, fields, replace
 from datetime import timedelta
 from functools import partial
 from pathlib import Path
@@ -40,6 +40,9 @@ _STAGE_STOP_S: Final = 20.0
 _LOGIN: Final = (ACCESS_KEY, SECRET_KEY)
 #: In this time SeaweedFS's change log grows by half a gigabyte if all tables are written to.
 _PURGE_EVERY_S: Final = 3600.0
+#: The verifier compares the candles since then: a bounded amount of work.
+_VERIFIED: Final = "1h"
+_NICE: Final = 10
 TRINO: Final = "trino"
 #: Called with (name, bytes so far, total bytes) during a download.
 OnFetch = Callable[[str, int, int], None]
@@ -55,6 +58,8 @@ class StageProgram:
     flags: tuple[str, ...]
     #: Whether the same port serves a web page.
     has_page: bool = False
+    #: By how much it is nicer than the others, which then get the CPU first.
+    niceness: int = 0
 
     @property
     def ports(self) -> dict[str, int]:
@@ -93,7 +98,18 @@ def stages(up: UpSettings, topics: TopicSettings, ticks: GenerateSettings) -> li
         programs.append(
             _with_metrics("generate", up.generate_metrics_port, *topic_flags, *tick_flags)
         )
+    if server is not None and up.verify_every:
+        programs.append(_verifier(up, topic_flags, _lake_flags(up, server)))
     return programs
+
+
+def _verifier(
+    up: UpSettings, topic_flags: tuple[str, ...], lake_flags: tuple[str, ...]
+) -> StageProgram:
+    """Return the program that compares candles, which must not disturb those that make them."""
+    every = ("--every", format_duration(up.verify_every), "--wait", "--from", _VERIFIED)
+    flags = (*topic_flags, *lake_flags, *every)
+    return replace(_with_metrics("verify", up.verify_metrics_port, *flags), niceness=_NICE)
 
 
 def _with_metrics(name: str, port: int, *flags: str) -> StageProgram:
@@ -301,6 +317,7 @@ def _program(home: Path, stage: StageProgram, bootstrap: str, config: Path | Non
     return Program(
         name=stage.name,
         argv=[
+            *(["nice", "-n", str(stage.niceness)] if stage.niceness else []),
             sys.executable,
             "-m",
             "homma",

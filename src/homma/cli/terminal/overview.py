@@ -1,5 +1,6 @@
 """The live view of `homma up`: processes, rates, lag and the newest candles."""
 
+import time
 from collections.abc import Callable, Mapping
 from datetime import UTC, datetime
 from pathlib import Path
@@ -15,6 +16,7 @@ from homma.cli.terminal.stages import (
     Sample,
     StageView,
     describe_ports,
+    describe_verification,
     stage_table,
     stage_view,
     take_sample,
@@ -116,6 +118,8 @@ class Overview:
 
 
 def _details(values: Mapping[str, float]) -> str:
+    if verification := describe_verification(values, time.time()):
+        return verification
     landed = values.get("homma_ticks_landed_total")
     if landed is not None:
         candles = values.get("homma_candles_landed_total", 0)

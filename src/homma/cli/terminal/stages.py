@@ -64,8 +64,9 @@ def stage_view(status: Status, details: str, before: Sample | None, now: Sample)
         elapsed_s = now.at_s - before.at_s
         if before.metrics is not None and now.metrics is not None:
             counter = tick_counter(status.name)
-            increase = now.metrics.get(counter, 0) - before.metrics.get(counter, 0)
-            ticks_per_s = max(0.0, increase) / elapsed_s
+            if counter in now.metrics:
+                increase = now.metrics[counter] - before.metrics.get(counter, 0)
+                ticks_per_s = max(0.0, increase) / elapsed_s
         if before.usage is not None and now.usage is not None:
             cpu = (now.usage.cpu_s - before.usage.cpu_s) / elapsed_s
     lag = total_lag(now.metrics) if now.metrics is not None else None
@@ -82,6 +83,18 @@ def describe_ports(ports: Mapping[str, int]) -> str:
 def tick_counter(stage: str) -> str:
     """Return the name of the counter of a stage's ticks."""
     return "homma_ticks_sent_total" if stage == "generate" else "homma_ticks_read_total"
+
+
+def describe_verification(values: Mapping[str, float], now_s: float) -> str:
+    """Describe the last comparison of a verifier; "" if the metrics are not those of one."""
+    at_s = values.get("homma_verified_timestamp_seconds")
+    if at_s is None:
+        return ""
+    if not at_s:
+        return "not verified yet"
+    wrong = values.get("homma_candles_wrong", 0)
+    verdict = f"{wrong:,.0f} candles are wrong" if wrong else "no candle is wrong"
+    return f"{verdict}, verified {now_s - at_s:,.0f} s ago"
 
 
 def total_lag(values: Mapping[str, float]) -> float | None:

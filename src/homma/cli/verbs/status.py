@@ -51,21 +51,24 @@ def status(settings: UpSettings, as_json: bool) -> None:
 
 
 def _views(settings: UpSettings) -> list[StageView]:
-    from homma.cli.terminal.stages import describe_ports, stage_view, take_sample
+    from homma.cli.terminal.stages import (
+        describe_ports,
+        describe_verification,
+        stage_view,
+        take_sample,
+    )
     from homma.stack.processes.record import read_record
 
     entries = read_record(settings.dir).entries
     first = {e.status.name: take_sample(e.status, e.ports) for e in entries}
     time.sleep(_RATE_PERIOD_S)
-    return [
-        stage_view(
-            entry.status,
-            describe_ports(entry.ports),
-            first[entry.status.name],
-            take_sample(entry.status, entry.ports),
-        )
-        for entry in entries
-    ]
+    views = []
+    for entry in entries:
+        now = take_sample(entry.status, entry.ports)
+        verification = describe_verification(now.metrics or {}, time.time())
+        details = verification or describe_ports(entry.ports)
+        views.append(stage_view(entry.status, details, first[entry.status.name], now))
+    return views
 
 
 def _table(views: list[StageView]) -> list[dict[str, object]]:

@@ -3,24 +3,25 @@
 from __future__ import annotations
 
 import json
+import logging
+import signal
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from datetime import timedelta
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Any
 
 import click
 
 from homma.cli.catalog import Catalog
 from homma.cli.options import with_settings
 from homma.cli.range_options import with_range_options
-from homma.cli.signals import stop_on_signals
 from homma.durations import microseconds
+from homma.errors import KafkaError, LakeError
 from homma.settings import (
     KafkaSettings,
     LakeSettings,
     MetricsSettings,
-    Price,
     TopicSettings,
     VerifySettings,
 )
@@ -28,11 +29,11 @@ from homma.topics import contract
 
 if TYPE_CHECKING:
     from homma.core.compare import Tally
-    from homma.lake.audit.verify import Report, Scope
+    from homma.lake.audit.verify import Report
     from homma.metrics import Metrics
     from homma.topics.kafka.connection import Connection
 
-_POLL_S: Final = 0.2
+log = logging.getLogger("homma.verify")
 
 
 @click.command()
@@ -43,6 +44,7 @@ _POLL_S: Final = 0.2
     is_flag=True,
     help="compare only the tables and do not use Kafka; use this while nothing else is running",
 )
+@click.option("--wait", is_flag=True, help="with --every, also wait before the first comparison")
 def verify(
     connection: Connection,
     topics: TopicSettings,
@@ -50,6 +52,7 @@ def verify(
     settings: VerifySettings,
     metrics: MetricsSettings,
     tables_only: bool,
+    wait: bool,
     as_json: bool,
     **options: Any,
 ) -> None:
@@ -68,52 +71,76 @@ def verify(
       homma verify --from 24h --json
       homma verify --from 24h --every 1h --metrics-port 9305   for Prometheus
     """
+    from homma.metrics import VERIFY, Metrics
+
+    def report() -> Report:
+        return _compare(connection, topics, catalog, settings, options, tables_only=tables_only)
+
+    verify_metrics = Metrics(VERIFY)
+    verify_metrics.serve(metrics.metrics_host, metrics.metrics_port)
+
+    def compare_once() -> int:
+        result = _with_metrics(report, verify_metrics)
+        _print_report(result, as_json=as_json)
+        return result.wrong
+
+    wrong = _repeat(compare_once, settings.every, wait=wait) if settings.every else compare_once()
+    sys.exit(1 if wrong else 0)
+
+
+def _compare(
+    connection: Connection,
+    topics: TopicSettings,
+    catalog: Catalog,
+    settings: VerifySettings,
+    options: Mapping[str, str],
+    *,
+    tables_only: bool,
+) -> Report:
+    # While it waits for the first comparison, a verifier has not imported the lake yet.
     from homma.cli.comparison import as_engine_has_them, open_lake_and_engine, parse_span, progress
     from homma.lake.audit.counted_ticks import SeriesFilter
     from homma.lake.audit.verify import Scope
     from homma.lake.audit.verify import verify as compare
     from homma.lake.table import Lake
-    from homma.metrics import VERIFY, Metrics
 
-    def scope_of(topics: TopicSettings, price: Price) -> Scope:
-        return Scope(
-            topics.intervals,
-            price=price,
-            series=SeriesFilter(options["symbol"], options["source"]),
-            span=parse_span(options["since"], options["until"]),
-            max_future_us=microseconds(settings.max_future),
-        )
+    price = settings.price
+    if not tables_only:
+        topics, price = as_engine_has_them(connection, topics, settings.group, price)
+    scope = Scope(
+        topics.intervals,
+        price=price,
+        series=SeriesFilter(options["symbol"], options["source"]),
+        span=parse_span(options["since"], options["until"]),
+        max_future_us=microseconds(settings.max_future),
+    )
+    if tables_only:
+        lake = Lake(catalog.properties, catalog.namespace)
+        try:
+            return compare(lake, None, scope, progress())
+        finally:
+            lake.close()
+    names = contract.topics(topics)
+    with open_lake_and_engine(connection, names, catalog, settings.group) as (lake, engine):
+        return compare(lake, engine, scope, progress())
 
-    def report() -> Report:
-        if tables_only:
-            lake = Lake(catalog.properties, catalog.namespace)
+
+def _repeat(compare_once: Callable[[], int], every: timedelta, *, wait: bool) -> int:
+    """Compare until a signal, which also ends a comparison; return the last number."""
+    signal.signal(signal.SIGTERM, signal.default_int_handler)
+    wrong = 0
+    try:
+        if wait:
+            time.sleep(every.total_seconds())
+        while True:
             try:
-                return compare(lake, None, scope_of(topics, settings.price), progress())
-            finally:
-                lake.close()
-        actual, price = as_engine_has_them(connection, topics, settings.group, settings.price)
-        names, scope = contract.topics(actual), scope_of(actual, price)
-        with open_lake_and_engine(connection, names, catalog, settings.group) as (lake, engine):
-            return compare(lake, engine, scope, progress())
-
-    verify_metrics = Metrics(VERIFY)
-    verify_metrics.serve(metrics.metrics_host, metrics.metrics_port)
-    result = _with_metrics(report, verify_metrics)
-    _print_report(result, as_json=as_json)
-    if settings.every:
-        stopped = stop_on_signals()
-        while _sleep(settings.every, stopped):
-            result = _with_metrics(report, verify_metrics)
-            _print_report(result, as_json=as_json)
-    sys.exit(1 if result.wrong else 0)
-
-
-def _sleep(span: timedelta, stopped: Callable[[], bool]) -> bool:
-    """Wait; return whether the full time has passed, not a signal to stop."""
-    until_s = time.monotonic() + span.total_seconds()
-    while time.monotonic() < until_s and not stopped():
-        time.sleep(_POLL_S)
-    return not stopped()
+                wrong = compare_once()
+            except (KafkaError, LakeError) as error:
+                # A server is being restarted, or no candle has landed yet.
+                log.warning("nothing was compared, the next comparison follows: %s", error)
+            time.sleep(every.total_seconds())
+    except KeyboardInterrupt:
+        return wrong
 
 
 def _with_metrics(report: Callable[[], Report], metrics: Metrics) -> Report:
