@@ -229,7 +229,7 @@ class UpSettings:
     verify_metrics_port: int = setting(9305, "metrics port of `homma verify`")
     verify_every: timedelta = setting(
         timedelta(minutes=5),
-        "how often the candles of the last hour are compared with their ticks; 0s: never",
+        "how often the candles of the last 70 minutes are compared with their ticks; 0s: never",
     )
     serve_port: int = setting(*shared.SERVE_PORT)
     commit_every: timedelta = setting(

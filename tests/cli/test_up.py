@@ -138,6 +138,8 @@ def test_up_without_the_lake(machine: Machine) -> None:
 def test_up_verifies_its_candles_from_time_to_time(machine: Machine) -> None:
     machine.env["HOMMA_VERIFY_EVERY"] = "2s"
     process = machine.start("up")
+    until(machine.has_flow)
+    until(lambda: machine.stages()["verify"]["state"] == "running")
 
     def verified() -> bool:
         metrics = scrape(machine.verifier) or {}

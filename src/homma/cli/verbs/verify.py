@@ -71,10 +71,14 @@ def verify(
       homma verify --from 24h --json
       homma verify --from 24h --every 1h --metrics-port 9305   for Prometheus
     """
+    from homma.cli.child_process import in_child
     from homma.metrics import VERIFY, Metrics
 
-    def report() -> Report:
+    def compare() -> Report:
         return _compare(connection, topics, catalog, settings, options, tables_only=tables_only)
+
+    def report() -> Report:
+        return in_child(compare) if settings.every else compare()
 
     verify_metrics = Metrics(VERIFY)
     verify_metrics.serve(metrics.metrics_host, metrics.metrics_port)
