@@ -30,7 +30,7 @@ from tests.support.candle_rows import candles as candle_rows
 SRC = Path(__file__).parents[1] / "src"
 #: What takes or gives any frame with some columns, and why it has no name.
 OPEN = {
-    "homma.cli.history_options.HistoryRequest.write": "rows of any table",
+    "homma.cli.history_request.HistoryRequest.write": "rows of any table",
     "homma.core.compare.compare": "candles to compare, with further columns that stay",
     "homma.core.fill.fill_previous": "candles with any values",
     "homma.core.recompute.first_copies": "ticks with any further columns",

@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Any, get_args
 
 from homma.core.calendar import Calendar, calendar_of
-from homma.durations import parse_duration
+from homma.durations import format_duration, parse_duration
 from homma.settings import STAGES
 
 
@@ -18,6 +18,13 @@ def all_settings() -> dict[str, Field[Any]]:
 def has_default(row: Field[Any]) -> bool:
     """Whether a setting may be omitted."""
     return row.default is not MISSING
+
+
+def format_value(value: Any) -> str:
+    """Return the text of a value, which `parse` accepts."""
+    if isinstance(value, timedelta):
+        return format_duration(value)
+    return str(value).lower() if isinstance(value, bool) else str(value)
 
 
 def parse(row: Field[Any], text: str) -> Any:

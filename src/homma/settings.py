@@ -10,10 +10,14 @@ from datetime import timedelta
 from pathlib import Path
 from typing import Any, Final, Literal
 
+from homma import shared_settings as shared
 from homma.core.calendar import DEFAULT_CALENDAR, Calendar
 from homma.durations import format_duration
 from homma.errors import SettingError
 from homma.formats import CURRENT
+
+Price = Literal["mid", "bid", "ask"]
+TimeUnit = Literal["text", "s", "ms", "us", "ns"]
 
 
 def setting(default: Any, meaning: str) -> Any:
@@ -26,7 +30,8 @@ class KafkaSettings:
     """How to connect to Kafka. Pass any other librdkafka property with `-X name=value`."""
 
     bootstrap_servers: str = setting(
-        "127.0.0.1:9092", "Kafka brokers as host:port, comma-separated"
+        "127.0.0.1:9092",
+        "Kafka brokers as host:port, comma-separated; if not set, those of the `homma up` in --dir",
     )
     security_protocol: Literal["PLAINTEXT", "SSL", "SASL_PLAINTEXT", "SASL_SSL"] = setting(
         "PLAINTEXT",
@@ -68,49 +73,18 @@ class TopicSettings:
     )
 
 
-# Settings that several stages share, so that they agree on which ticks are valid and late and
-# which candles are final.
-_WATERMARK_DELAY: Final = (
-    timedelta(seconds=2),
-    "how long a candle waits for out-of-order ticks before it is final",
-)
-_IDLE_TIMEOUT: Final = (
-    timedelta(seconds=5),
-    "after this long without a tick, the clock moves the series' watermark",
-)
-_MAX_FUTURE: Final = (
-    timedelta(minutes=5),
-    "a tick dated further ahead of its record's timestamp becomes a dead letter",
-)
-_UNTIL_END: Final = (False, "process the records that exist now, then exit")
-_GROUP: Final = ("homma", "consumer group that owns the committed offsets")
-_ALLOWED_LATENESS: Final = (
-    timedelta(minutes=10),
-    "how long after the end of its minute, in event time, a tick still counts; later ticks are "
-    "dropped as late",
-)
-Price = Literal["mid", "bid", "ask"]
-_PRICE: Final = ("mid", "which price candles are built from")
-_DIR: Final = (Path(".homma"), "folder for all data, logs and state")
-_CACHE: Final = (Path("~/.cache/homma"), "folder for downloaded files")
-_MAVEN: Final = (
-    "https://repo.maven.apache.org/maven2",
-    "Maven repository for the jars of Kafka, Trino and Flink",
-)
-
-
 @dataclass(frozen=True, slots=True, kw_only=True)
 class AggregateSettings:
     """How candles are built, and when they are written."""
 
-    group: str = setting(*_GROUP)
-    price: Price = setting(*_PRICE)
+    group: str = setting(*shared.GROUP)
+    price: Price = setting(*shared.PRICE)
     emit_every: timedelta = setting(timedelta(seconds=1), "how often changed candles are written")
-    watermark_delay: timedelta = setting(*_WATERMARK_DELAY)
-    allowed_lateness: timedelta = setting(*_ALLOWED_LATENESS)
-    idle_timeout: timedelta = setting(*_IDLE_TIMEOUT)
-    max_future: timedelta = setting(*_MAX_FUTURE)
-    until_end: bool = setting(*_UNTIL_END)
+    watermark_delay: timedelta = setting(*shared.WATERMARK_DELAY)
+    allowed_lateness: timedelta = setting(*shared.ALLOWED_LATENESS)
+    idle_timeout: timedelta = setting(*shared.IDLE_TIMEOUT)
+    max_future: timedelta = setting(*shared.MAX_FUTURE)
+    until_end: bool = setting(*shared.UNTIL_END)
     rekey: bool = setting(
         False, "key ticks by series first, for feeds that spread a series over several partitions"
     )
@@ -179,9 +153,9 @@ class EngineSettings:
     jobmanager: str = setting("", "HOST:PORT of a Flink cluster's REST API; none: start Flink here")
     flink_port: int = setting(8083, "port of Flink's REST API and web page, if it runs here")
     flink_memory: str = setting("1g", "memory of Flink if it runs here, as for Java's -Xmx")
-    dir: Path = setting(*_DIR)
-    cache: Path = setting(*_CACHE)
-    maven: str = setting(*_MAVEN)
+    dir: Path = setting(*shared.DIR)
+    cache: Path = setting(*shared.CACHE)
+    maven: str = setting(*shared.MAVEN)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -196,10 +170,15 @@ class MetricsSettings:
 class LakeSettings:
     """How to reach the lake. Pass any other pyiceberg property with `-C name=value`."""
 
-    catalog_uri: str = setting("http://127.0.0.1:8181", "URI of the Iceberg REST catalog")
+    catalog_uri: str = setting(
+        "http://127.0.0.1:8181",
+        "URI of the Iceberg REST catalog; if not set, that of the `homma up` in --dir",
+    )
     warehouse: str = setting("s3://lake", "warehouse of the catalog")
     namespace: str = setting("market_data", "namespace of the tables")
-    s3_endpoint: str = setting("http://127.0.0.1:8333", "URL of S3")
+    s3_endpoint: str = setting(
+        "http://127.0.0.1:8333", "URL of S3; if not set, that of the `homma up` in --dir"
+    )
     s3_region: str = setting("us-east-1", "region of S3")
 
 
@@ -216,10 +195,10 @@ class LandSettings:
     orphan_retention: timedelta = setting(
         timedelta(hours=1), "how long files stay for running queries once no snapshot needs them"
     )
-    watermark_delay: timedelta = setting(*_WATERMARK_DELAY)
-    idle_timeout: timedelta = setting(*_IDLE_TIMEOUT)
-    max_future: timedelta = setting(*_MAX_FUTURE)
-    until_end: bool = setting(*_UNTIL_END)
+    watermark_delay: timedelta = setting(*shared.WATERMARK_DELAY)
+    idle_timeout: timedelta = setting(*shared.IDLE_TIMEOUT)
+    max_future: timedelta = setting(*shared.MAX_FUTURE)
+    until_end: bool = setting(*shared.UNTIL_END)
     candles_by: Literal["homma", "trino"] = setting(
         "homma",
         "program that lands candles; trino: land only ticks, and leave candles to deploy/dbt",
@@ -229,16 +208,13 @@ class LandSettings:
     )
 
 
-_SERVE_PORT: Final = (8010, "port of the page and the API")
-
-
 @dataclass(frozen=True, slots=True, kw_only=True)
 class UpSettings:
     """What `homma up` starts on this machine, and where. Each stage also reads its own settings."""
 
-    dir: Path = setting(*_DIR)
-    cache: Path = setting(*_CACHE)
-    maven: str = setting(*_MAVEN)
+    dir: Path = setting(*shared.DIR)
+    cache: Path = setting(*shared.CACHE)
+    maven: str = setting(*shared.MAVEN)
     kafka_port: int = setting(9092, "port of the Kafka broker")
     kafka_controller_port: int = setting(9093, "port of the Kafka controller")
     s3_port: int = setting(8333, "port of S3")
@@ -250,7 +226,12 @@ class UpSettings:
     aggregate_metrics_port: int = setting(9301, "metrics port of `homma aggregate`")
     generate_metrics_port: int = setting(9302, "metrics port of `homma generate`")
     land_metrics_port: int = setting(9303, "metrics port of `homma land`")
-    serve_port: int = setting(*_SERVE_PORT)
+    verify_metrics_port: int = setting(9305, "metrics port of `homma verify`")
+    verify_every: timedelta = setting(
+        timedelta(minutes=5),
+        "how often the candles of the last 70 minutes are compared with their ticks; 0s: never",
+    )
+    serve_port: int = setting(*shared.SERVE_PORT)
     commit_every: timedelta = setting(
         timedelta(seconds=10), "how often new rows are committed to the lake's tables"
     )
@@ -263,9 +244,9 @@ class UpSettings:
 class VerifySettings:
     """Which engine's candles are compared, and how often."""
 
-    group: str = setting(*_GROUP)
-    price: Price = setting(*_PRICE)
-    max_future: timedelta = setting(*_MAX_FUTURE)
+    group: str = setting(*shared.GROUP)
+    price: Price = setting(*shared.PRICE)
+    max_future: timedelta = setting(*shared.MAX_FUTURE)
     every: timedelta = setting(
         timedelta(0), "repeat the comparison this often until stopped; 0s: once"
     )
@@ -275,17 +256,12 @@ class VerifySettings:
 class RepairSettings:
     """Which engine's candles are repaired. Use the same settings as that engine."""
 
-    group: str = setting(*_GROUP)
-    price: Price = setting(*_PRICE)
-    watermark_delay: timedelta = setting(*_WATERMARK_DELAY)
-    allowed_lateness: timedelta = setting(*_ALLOWED_LATENESS)
-    idle_timeout: timedelta = setting(*_IDLE_TIMEOUT)
-    max_future: timedelta = setting(*_MAX_FUTURE)
-
-
-# Settings that several stages share.
-_LIMIT: Final = (0, "stop after this many ticks; 0: no limit")
-_SPEED: Final = ("1", "multiple of real time at which ticks are sent; max: as fast as possible")
+    group: str = setting(*shared.GROUP)
+    price: Price = setting(*shared.PRICE)
+    watermark_delay: timedelta = setting(*shared.WATERMARK_DELAY)
+    allowed_lateness: timedelta = setting(*shared.ALLOWED_LATENESS)
+    idle_timeout: timedelta = setting(*shared.IDLE_TIMEOUT)
+    max_future: timedelta = setting(*shared.MAX_FUTURE)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -293,7 +269,7 @@ class GenerateSettings:
     """What the synthetic ticks look like."""
 
     rate: float = setting(100.0, "ticks per second across all series; 0: as many as possible")
-    limit: int = setting(*_LIMIT)
+    limit: int = setting(*shared.LIMIT)
     sources: int = setting(2, "number of sources: SOURCE_1, SOURCE_2 and so on")
     series: int = setting(20, "total number of series, divided equally among the sources")
     seed: str = setting(
@@ -302,7 +278,7 @@ class GenerateSettings:
         "in each run",
     )
     start: str = setting("", "date of the first tick, such as 2025-03-20T14:31:28; none: now")
-    speed: str = setting(*_SPEED)
+    speed: str = setting(*shared.SPEED)
     late: float = setting(0.0, "share of ticks (0 to 1) that arrive late, by late_by")
     late_by: timedelta = setting(timedelta(minutes=15), "delay of late ticks")
     out_of_order: float = setting(0.0, "share of ticks (0 to 1) sent out of order")
@@ -313,46 +289,37 @@ class GenerateSettings:
     invalid: float = setting(0.0, "share of ticks (0 to 1) that break the contract")
 
 
-# Settings of the stages that read recorded ticks.
-_SOURCE: Final = ("", "source of all ticks in files without a source column")
-_SYMBOL: Final = ("", "symbol of all ticks in files without a symbol column")
-_TIME_UNIT: Final = ("text", "unit of numeric dates, counted from 1970-01-01")
-_SEPARATOR: Final = (",", "separator between the columns of a CSV file")
-_SKIP: Final = (False, "skip rows with missing or invalid values, and report their number")
-TimeUnit = Literal["text", "s", "ms", "us", "ns"]
-
-
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ReplaySettings:
     """How recorded ticks are read and sent."""
 
-    speed: str = setting(*_SPEED)
-    limit: int = setting(*_LIMIT)
+    speed: str = setting(*shared.SPEED)
+    limit: int = setting(*shared.LIMIT)
     rebase: Literal["none", "now"] = setting(
         "none",
         "now: shift all dates so that the date of the last tick is the time it is sent",
     )
-    source: str = setting(*_SOURCE)
-    symbol: str = setting(*_SYMBOL)
-    time_unit: TimeUnit = setting(*_TIME_UNIT)
-    separator: str = setting(*_SEPARATOR)
-    skip_invalid_rows: bool = setting(*_SKIP)
+    source: str = setting(*shared.SOURCE)
+    symbol: str = setting(*shared.SYMBOL)
+    time_unit: TimeUnit = setting(*shared.TIME_UNIT)
+    separator: str = setting(*shared.SEPARATOR)
+    skip_invalid_rows: bool = setting(*shared.SKIP)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class BackfillSettings:
     """How recorded ticks are loaded into the lake, and which engine's candles are rebuilt."""
 
-    group: str = setting(*_GROUP)
-    price: Price = setting(*_PRICE)
-    watermark_delay: timedelta = setting(*_WATERMARK_DELAY)
-    allowed_lateness: timedelta = setting(*_ALLOWED_LATENESS)
-    idle_timeout: timedelta = setting(*_IDLE_TIMEOUT)
-    source: str = setting(*_SOURCE)
-    symbol: str = setting(*_SYMBOL)
-    time_unit: TimeUnit = setting(*_TIME_UNIT)
-    separator: str = setting(*_SEPARATOR)
-    skip_invalid_rows: bool = setting(*_SKIP)
+    group: str = setting(*shared.GROUP)
+    price: Price = setting(*shared.PRICE)
+    watermark_delay: timedelta = setting(*shared.WATERMARK_DELAY)
+    allowed_lateness: timedelta = setting(*shared.ALLOWED_LATENESS)
+    idle_timeout: timedelta = setting(*shared.IDLE_TIMEOUT)
+    source: str = setting(*shared.SOURCE)
+    symbol: str = setting(*shared.SYMBOL)
+    time_unit: TimeUnit = setting(*shared.TIME_UNIT)
+    separator: str = setting(*shared.SEPARATOR)
+    skip_invalid_rows: bool = setting(*shared.SKIP)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -363,7 +330,7 @@ class ServeSettings:
         "127.0.0.1",
         "address the page and the API listen on; any address except loopback requires a token",
     )
-    serve_port: int = setting(*_SERVE_PORT)
+    serve_port: int = setting(*shared.SERVE_PORT)
     allowed_hosts: str = setting(
         "", "host names accepted in addition to the address, comma-separated"
     )
@@ -376,8 +343,8 @@ class ServeSettings:
     stream_timeout: timedelta = setting(
         timedelta(seconds=20), "a client that reads nothing for this long is disconnected"
     )
-    watermark_delay: timedelta = setting(*_WATERMARK_DELAY)
-    idle_timeout: timedelta = setting(*_IDLE_TIMEOUT)
+    watermark_delay: timedelta = setting(*shared.WATERMARK_DELAY)
+    idle_timeout: timedelta = setting(*shared.IDLE_TIMEOUT)
     without_lake: bool = setting(
         False, "serve only the newest candles, without history from the lake"
     )

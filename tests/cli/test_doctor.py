@@ -55,7 +55,7 @@ def problems(findings: Iterator[Finding] | Sequence[Finding]) -> list[Finding]:
 
 
 def free_settings(folder: Path) -> UpSettings:
-    ports, lake = free_ports(7), seaweed_ports()
+    ports, lake = free_ports(8), seaweed_ports()
     return UpSettings(
         s3_port=lake.s3,
         catalog_port=lake.catalog,
@@ -69,6 +69,7 @@ def free_settings(folder: Path) -> UpSettings:
         land_metrics_port=ports[4],
         trino_port=ports[5],
         serve_port=ports[6],
+        verify_metrics_port=ports[7],
     )
 
 

@@ -2,6 +2,7 @@
 
 import subprocess
 import sys
+from pathlib import Path
 
 import click
 import pytest
@@ -9,31 +10,71 @@ import pytest
 from homma.cli.main import COMMANDS
 from homma.cli.main import homma as program
 
-#: Slow imports, by the command that does not need them. The first is `homma --help`.
-UNNEEDED = {
-    "": {"polars", "confluent_kafka", "pyiceberg", "starlette", "faker", "rich"},
-    "candles": {"starlette", "faker"},
-    "ticks": {"starlette", "faker"},
-    "tail": {"pyiceberg", "starlette", "faker"},
-    "status": {"pyiceberg", "starlette", "faker"},
-    "aggregate": {"pyiceberg", "starlette", "faker"},
-    "generate": {"pyiceberg", "starlette"},
+#: What is slow to import, and what the flags and the help of a command do not need.
+SLOW = {
+    "confluent_kafka",
+    "cryptography",
+    "faker",
+    "prometheus_client",
+    "psutil",
+    "pyarrow",
+    "pyiceberg",
+    "rich",
+    "starlette",
+    "uvicorn",
+}
+#: These commands still import more for their help.
+SLOWER = {
+    "up": {"pyiceberg", "starlette"},
+    "backfill": {"starlette"},
+    "render": {"pyiceberg"},
 }
 IMPORTED = """
 import sys
 from homma.cli.main import homma
-homma.main([*sys.argv[1:], "--help"], standalone_mode=False)
+from homma.errors import HommaError
+try:
+    homma.main(sys.argv[1:], standalone_mode=False)
+except HommaError as error:
+    print(error)
 print(*sys.modules)
 """
 
 
-@pytest.mark.parametrize("command", UNNEEDED)
-def test_a_command_imports_only_what_it_needs(command: str) -> None:
-    words = [command] if command else []
-    output = subprocess.check_output([sys.executable, "-c", IMPORTED, *words], text=True)
-    imported = set(output.splitlines()[-1].split())
-    assert "click" in imported
-    assert UNNEEDED[command].isdisjoint(imported)
+def imported(*words: str) -> tuple[str, set[str]]:
+    """Run a command; return its output and the modules that it has imported."""
+    argv = [sys.executable, "-c", IMPORTED, *words]
+    output, _, modules = subprocess.check_output(argv, text=True).strip().rpartition("\n")
+    return output, set(modules.split())
+
+
+def test_the_list_of_commands_needs_no_settings() -> None:
+    output, modules = imported("--help")
+    assert "Commands:" in output
+    assert "click" in modules
+    assert modules.isdisjoint(SLOW | {"polars"})
+
+
+@pytest.mark.parametrize("command", COMMANDS)
+def test_the_help_of_a_command_imports_only_what_it_needs(command: str) -> None:
+    output, modules = imported(command, "--help")
+    assert "Example:" in output
+    assert modules.isdisjoint(SLOWER.get(command, SLOW))
+
+
+def test_a_command_that_reads_a_table_imports_no_kafka_client(tmp_path: Path) -> None:
+    lake = [
+        "--catalog-uri",
+        "http://127.0.0.1:1",
+        "-C",
+        "token=none",
+        "--dir",
+        str(tmp_path / "none"),
+    ]
+    output, modules = imported("candles", "m1", *lake)
+    assert "127.0.0.1:1" in output
+    assert "pyiceberg" in modules
+    assert modules.isdisjoint(SLOW - {"pyiceberg", "pyarrow"})
 
 
 @pytest.mark.parametrize("command", COMMANDS)

@@ -7,12 +7,14 @@ from functools import partial
 import httpx
 import psutil
 
+from homma.cli.scraping import scrape
 from homma.core.calendar import DEFAULT_CALENDAR
 from homma.lake.schema import TICKS, TableSpec, candle_tables
 from homma.lake.table import Lake
 from homma.stack.servers.credentials import read_credentials
 from homma.topics.kafka.admin import Admin
 from tests.support.machine import Machine
+from tests.support.pipeline import until as until_later
 from tests.support.waiting import until
 
 MONTHS = "candle_1month"
@@ -132,3 +134,24 @@ def test_up_without_the_lake(machine: Machine) -> None:
     process.send_signal(signal.SIGINT)
     process.communicate(timeout=60)
     assert process.returncode == 0
+
+
+def test_up_verifies_its_candles_from_time_to_time(machine: Machine) -> None:
+    machine.env["HOMMA_VERIFY_EVERY"] = "2s"
+    started = machine.homma("up", "--detach")
+    assert started.returncode == 0, started.stderr
+
+    def verified() -> bool:
+        metrics = scrape(machine.verifier) or {}
+        assert metrics.get("homma_candles_wrong", 0) == 0
+        return metrics.get("homma_ticks_compared", 0) > 0
+
+    # The verifier gets the CPU last.
+    until_later(verified, 150)
+    row = machine.stages()["verify"]
+    assert row["state"] == "running"
+    assert psutil.Process(row["pid"]).nice() == 10
+    assert "no candle is wrong, verified" in " ".join(machine.homma("status").stdout.split())
+    assert machine.homma("down").returncode == 0
+    assert machine.processes() == []
+    assert "Traceback" not in (machine.home / "verify.log").read_text()

@@ -18,7 +18,8 @@ class Machine:
     """Runs homma commands with a data folder and ports that no one else uses."""
 
     def __init__(self, home: Path, cache: Path) -> None:
-        broker, controller, aggregate, generate, land, self.trino, self.page = free_ports(7)
+        broker, controller, aggregate, generate, land, *others = free_ports(8)
+        self.trino, self.page, self.verifier = others
         self.ports = seaweed_ports()
         self.home = home
         self.broker = broker
@@ -30,15 +31,15 @@ class Machine:
             "KAFKA_CONTROLLER_PORT": controller,
             "S3_PORT": self.ports.s3,
             "CATALOG_PORT": self.ports.catalog,
-            "S3_ENDPOINT": f"http://127.0.0.1:{self.ports.s3}",
-            "CATALOG_URI": f"http://127.0.0.1:{self.ports.catalog}",
             "SEAWEED_PORT": self.ports.internal,
             "TRINO_PORT": self.trino,
             "AGGREGATE_METRICS_PORT": aggregate,
             "GENERATE_METRICS_PORT": generate,
             "LAND_METRICS_PORT": land,
             "SERVE_PORT": self.page,
-            "BOOTSTRAP_SERVERS": self.bootstrap,
+            # Tests that need a verifier choose how often it runs.
+            "VERIFY_EVERY": "0s",
+            "VERIFY_METRICS_PORT": self.verifier,
             "RATE": 200,
             "COMMIT_EVERY": "1s",
         }

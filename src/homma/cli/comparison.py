@@ -1,52 +1,33 @@
-"""What `verify` and `repair` share: the range of candles, and the output of a comparison."""
+"""What `verify` and `repair` share: the lake and the engine, and the output of a comparison."""
 
 import json
 import sys
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from dataclasses import replace
 from datetime import UTC, datetime
-from typing import Any, Final
+from typing import Any, Final, cast
 
 import click
 
 from homma.cli.catalog import Catalog
 from homma.cli.history_options import instant_us
+from homma.cli.options import is_given
+from homma.core.calendar import calendar_of
 from homma.core.compare import WRONG, Tally
 from homma.core.fields import VALUES
 from homma.core.interval import BY_CODE
 from homma.core.recompute import END_OF_TIME_US, EventSpan, Slice
 from homma.lake.audit.engine import Engine
 from homma.lake.table import Lake
+from homma.settings import Price, TopicSettings
 from homma.topics import contract
 from homma.topics.kafka.admin import Admin
 from homma.topics.kafka.connection import Connection
 
-Command = Callable[..., None]
 #: All verdicts on a candle, the most common first.
 _VERDICTS: Final = ("equal", *WRONG, "behind", "expired")
-_OPTIONS: Final = (
-    click.argument("symbol", metavar="[SYMBOL]", required=False, default=""),
-    click.option("--source", default="", metavar="SOURCE", help="only this source"),
-    click.option(
-        "--from",
-        "since",
-        default="",
-        metavar="TIME",
-        help="candles that start at this time or later",
-    ),
-    click.option(
-        "--to", "until", default="", metavar="TIME", help="candles that start before this time"
-    ),
-    click.option("--json", "as_json", is_flag=True, help="print JSON"),
-)
-
-
-def with_range_options(command: Command) -> Command:
-    """Add the options that select candles to a command."""
-    for option in reversed(_OPTIONS):
-        command = option(command)
-    return command
 
 
 def parse_span(since: str, until: str) -> EventSpan:
@@ -55,6 +36,23 @@ def parse_span(since: str, until: str) -> EventSpan:
     start_us = instant_us(since, now_us, "--from")
     end_us = instant_us(until, now_us, "--to")
     return EventSpan(start_us or 0, END_OF_TIME_US if end_us is None else end_us)
+
+
+def as_engine_has_them(
+    connection: Connection, topics: TopicSettings, group: str, price: Price
+) -> tuple[TopicSettings, Price]:
+    """Return intervals and price as the engine has committed them, unless the user has set them."""
+    names = contract.topics(topics)
+    engine = Engine(connection, names, group, Admin(connection).require(names.ticks))
+    try:
+        state = next(iter(engine.committed_states().values()), None)
+    finally:
+        engine.close()
+    if state is None:
+        return topics, price
+    if not is_given("intervals"):
+        topics = replace(topics, intervals=calendar_of(state.metadata.intervals))
+    return topics, price if is_given("price") else cast("Price", state.metadata.price)
 
 
 @contextmanager

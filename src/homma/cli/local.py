@@ -4,24 +4,22 @@ import os
 import shutil
 import sys
 import threading
-import urllib.error
-import urllib.request
 from collections.abc import Callable, Collection, Iterator
 from contextlib import ExitStack, contextmanager
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, fields, replace
 from datetime import timedelta
 from functools import partial
 from pathlib import Path
 from typing import Any, Final
 
-from prometheus_client.parser import text_string_to_metric_families
-
+from homma.cli.discovery import recorded
+from homma.cli.scraping import scrape
 from homma.core.calendar import DEFAULT_CALENDAR, Calendar
 from homma.durations import format_duration
 from homma.errors import HommaError, KafkaError, SettingError
 from homma.rendered import prometheus
 from homma.rendered.trino import files as trino_files
-from homma.settings import GenerateSettings, TopicSettings, UpSettings
+from homma.settings import AggregateSettings, GenerateSettings, TopicSettings, UpSettings
 from homma.stack.downloads import archive, jars
 from homma.stack.processes import folder, periodic
 from homma.stack.processes.backoff import Backoff
@@ -42,6 +40,9 @@ _STAGE_STOP_S: Final = 20.0
 _LOGIN: Final = (ACCESS_KEY, SECRET_KEY)
 #: In this time SeaweedFS's change log grows by half a gigabyte if all tables are written to.
 _PURGE_EVERY_S: Final = 3600.0
+#: The verifier compares candles that started after this: bounded work, with final candles of h1.
+_VERIFIED: Final = "70min"
+_NICE: Final = 10
 TRINO: Final = "trino"
 #: Called with (name, bytes so far, total bytes) during a download.
 OnFetch = Callable[[str, int, int], None]
@@ -57,6 +58,8 @@ class StageProgram:
     flags: tuple[str, ...]
     #: Whether the same port serves a web page.
     has_page: bool = False
+    #: By how much it is nicer than the others, which then get the CPU first.
+    niceness: int = 0
 
     @property
     def ports(self) -> dict[str, int]:
@@ -95,7 +98,18 @@ def stages(up: UpSettings, topics: TopicSettings, ticks: GenerateSettings) -> li
         programs.append(
             _with_metrics("generate", up.generate_metrics_port, *topic_flags, *tick_flags)
         )
+    if server is not None and up.verify_every:
+        programs.append(_verifier(up, topic_flags, _lake_flags(up, server)))
     return programs
+
+
+def _verifier(
+    up: UpSettings, topic_flags: tuple[str, ...], lake_flags: tuple[str, ...]
+) -> StageProgram:
+    """Return the program that compares candles, which must not disturb those that make them."""
+    every = ("--every", format_duration(up.verify_every), "--wait", "--from", _VERIFIED)
+    flags = (*topic_flags, *lake_flags, *every)
+    return replace(_with_metrics("verify", up.verify_metrics_port, *flags), niceness=_NICE)
 
 
 def _with_metrics(name: str, port: int, *flags: str) -> StageProgram:
@@ -138,6 +152,7 @@ def running(
     up: UpSettings,
     topics: TopicSettings,
     ticks: GenerateSettings,
+    engine: AggregateSettings,
     extras: Collection[str],
     config: Path | None,
     on_fetch: OnFetch,
@@ -145,8 +160,8 @@ def running(
 ) -> Iterator[RunningPipeline]:
     """Run the pipeline for the duration of a with block, and stop it in reverse order.
 
-    `extras` are optional servers: TRINO. `say` is called with a line for each step. Raises
-    HommaError, after stopping everything.
+    `engine` has the engine's settings, for other commands. `extras` are optional servers: TRINO.
+    `say` is called with a line for each step. Raises HommaError, after stopping everything.
     """
     if TRINO in extras and up.no_lake:
         raise SettingError("Trino needs the lake", "omit --no-lake")
@@ -154,6 +169,9 @@ def running(
         home = cleanup.enter_context(folder.claim(up.dir))
         for orphan in home.leftovers.ended:
             say(f"stopped {orphan.name}, left over from an earlier run")
+        server = lake_server(up)
+        lake = {"catalog_uri": server.catalog, "s3_endpoint": server.s3} if server else {}
+        home.record_settings(recorded(f"{HOST}:{up.kafka_port}", lake, topics, engine))
         # Check all ports first: downloads and servers take time.
         for port, flag in _ports(up, topics, ticks, extras).items():
             must_be_free(port, flag)
@@ -166,7 +184,6 @@ def running(
         admin = Admin({"bootstrap.servers": bootstrap})
         partitions = admin.partitions().get(topics.topic, topics.partitions)
         admin.ensure(contract.specs(topics, partitions), topics.replication_factor)
-        server = lake_server(up)
         if server is not None:
             _seaweed(server, started)
         programs = stages(up, topics, ticks)
@@ -300,6 +317,7 @@ def _program(home: Path, stage: StageProgram, bootstrap: str, config: Path | Non
     return Program(
         name=stage.name,
         argv=[
+            *(["nice", "-n", str(stage.niceness)] if stage.niceness else []),
             sys.executable,
             "-m",
             "homma",
@@ -331,17 +349,3 @@ def is_reachable(bootstrap: str) -> bool:
     except KafkaError:
         return False
     return True
-
-
-def scrape(port: int) -> dict[str, float] | None:
-    """Return the metrics of a stage by name, summed over labels; None if it does not answer."""
-    try:
-        with urllib.request.urlopen(f"http://{HOST}:{port}/metrics", timeout=1) as response:
-            text = response.read().decode()
-    except (urllib.error.URLError, OSError):
-        return None
-    sums: dict[str, float] = {}
-    for family in text_string_to_metric_families(text):
-        for sample in family.samples:
-            sums[sample.name] = sums.get(sample.name, 0.0) + sample.value
-    return sums

@@ -19,7 +19,7 @@ DEFAULT_FILE: Final = Path("homma.toml")
 COMMANDS: Final = {
     "up": "Run the whole pipeline on this machine.",
     "down": "Stop the `homma up` that uses the data folder.",
-    "status": "Show the running processes, their rates and lag.",
+    "status": "Show the running processes, their CPU, memory, rates and lag.",
     "generate": "Send synthetic ticks to Kafka until you press Ctrl-C.",
     "replay": "Send recorded ticks to Kafka.",
     "aggregate": "Build candles from the ticks in Kafka, exactly once.",

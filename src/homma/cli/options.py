@@ -7,7 +7,8 @@
 A command receives one frozen value per class, in this order. Each field has a flag, a HOMMA_
 variable and an entry in homma.toml, in this order of precedence. An unknown name is an error in
 all three places. In place of KafkaSettings a command receives a Connection, which includes the
-properties of `-X`; in place of LakeSettings, a Catalog, which includes those of `-C`.
+properties of `-X`; in place of LakeSettings, a Catalog, which includes those of `-C`. What the user
+has not set is taken from a `homma up` that runs in --dir (`discovery.py`).
 """
 
 import difflib
@@ -22,6 +23,7 @@ from typing import Any, Final, get_args
 import click
 
 from homma.cli.catalog import catalog
+from homma.cli.discovery import discover
 from homma.core.calendar import Calendar
 from homma.durations import format_duration
 from homma.errors import SettingError
@@ -70,12 +72,21 @@ def with_settings(*stages: type) -> Callable[[Callable[..., None]], Callable[...
                 for stage, (flag, table, _) in CLIENT_PROPERTIES.items()
                 if stage in stages
             }
-            data_dir = arguments.pop(_DIR) if _adds_dir(stages) else arguments.get(_DIR)
+            data_dir = arguments.get(_DIR)
+            running: dict[str, Any] = {}
+            if data_dir is not None and _finds_running(stages):
+                running = discover(data_dir, set(filter(is_given, arguments)), properties)
+            arguments |= {name: value for name, value in running.items() if name in arguments}
+            # The login of a lake that was found is beside it, whatever login the environment has.
+            environment = {} if "catalog_uri" in running else os.environ
+            if _adds_dir(stages):
+                del arguments[_DIR]
             values = [
                 stage(**{row.name: arguments.pop(row.name) for row in fields(stage)})
                 for stage in stages
             ]
-            command(*(_resolve(value, properties, data_dir) for value in values), **arguments)
+            resolved = (_resolve(value, properties, data_dir, environment) for value in values)
+            command(*resolved, **arguments)
 
         run.__name__, run.__doc__ = command.__name__, command.__doc__
         # The command's own options have been added to it already.
@@ -101,9 +112,33 @@ def with_settings(*stages: type) -> Callable[[Callable[..., None]], Callable[...
     return decorate
 
 
+def _finds_running(stages: Sequence[type]) -> bool:
+    """Whether a command connects to Kafka or the lake, which a `homma up` in --dir may run."""
+    return KafkaSettings in stages or LakeSettings in stages
+
+
 def _adds_dir(stages: Sequence[type]) -> bool:
-    """Whether the settings of the lake add --dir, which may have the lake's credentials."""
-    return LakeSettings in stages and UpSettings not in stages
+    """Whether a command gets --dir although none of its settings has it."""
+    has_dir = any(row.name == _DIR for stage in stages for row in fields(stage))
+    return _finds_running(stages) and not has_dir
+
+
+def is_given(name: str) -> bool:
+    """Whether the user has set this setting of the command, by a flag, a variable or homma.toml."""
+    source = click.get_current_context().get_parameter_source(name)
+    return source is not click.core.ParameterSource.DEFAULT
+
+
+def settings_without_flags(stage: type, command: str) -> Any:
+    """Return the settings of a command as variables and homma.toml have them."""
+
+    @click.command()
+    @with_settings(stage)
+    def flagless(_: Any) -> None:
+        """Stand for the command."""
+
+    parent = click.get_current_context().parent
+    return stage(**flagless.make_context(command, [], parent=parent).params)
 
 
 def _option(stage: type, row: Field[Any]) -> Callable[..., Any]:
@@ -159,7 +194,10 @@ def _properties(flag: str, table: str, texts: Iterable[str]) -> dict[str, str]:
 
 
 def _resolve(
-    value: Any, properties: Mapping[type, Mapping[str, str]], data_dir: Path | None
+    value: Any,
+    properties: Mapping[type, Mapping[str, str]],
+    data_dir: Path | None,
+    environment: Mapping[str, str],
 ) -> Any:
     """Turn the settings of Kafka into a Connection, and those of the lake into a Catalog."""
     if isinstance(value, KafkaSettings):
@@ -171,7 +209,7 @@ def _resolve(
         )
     if isinstance(value, LakeSettings):
         assert data_dir is not None
-        return catalog(value, properties[LakeSettings], os.environ, data_dir)
+        return catalog(value, properties[LakeSettings], environment, data_dir)
     return value
 
 

@@ -28,6 +28,11 @@ def settings(program: click.Group) -> str:
         "order of precedence. `homma` reads `homma.toml` from the working directory, or the file "
         "given by `homma --config FILE`. Unknown names are errors. A duration is a number with "
         "one of the units ms, s, min, h, d.",
+        "What is not set is taken from the `homma up` that runs in `--dir`, if there is one: the "
+        "addresses and the login, the topics and intervals, the engine's group and price and when "
+        "ticks are late. A command that is given other brokers takes only the lake from there; one "
+        "that is given another catalog or S3 takes only Kafka from there. Otherwise the defaults "
+        "below apply.",
         "Set other librdkafka properties with `-X name=value`, or in the table `[kafka]` of "
         "`homma.toml`; and other pyiceberg properties with `-C name=value`, or in `[catalog]`. The "
         "login for Kafka is read only from the variables `KAFKA_SASL_USERNAME` and "

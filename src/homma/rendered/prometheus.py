@@ -7,8 +7,6 @@ from typing import Final
 from homma.settings import UpSettings
 
 _SUFFIX: Final = "_metrics_port"
-#: The verifier's port; `homma up` does not run a verifier.
-_VERIFY_PORT: Final = 9305
 
 
 def targets(addresses: Mapping[str, str]) -> str:
@@ -27,5 +25,5 @@ def containers() -> str:
         if name.endswith(_SUFFIX)
     }
     # The page's server has its metrics on its own port.
-    ports |= {"serve": UpSettings().serve_port, "verify": _VERIFY_PORT}
+    ports |= {"serve": UpSettings().serve_port}
     return targets({stage: f"{stage}:{port}" for stage, port in ports.items()})

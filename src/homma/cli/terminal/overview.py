@@ -2,7 +2,6 @@
 
 import time
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Final
@@ -12,67 +11,37 @@ from rich.console import Group, RenderableType
 from rich.table import Table
 from rich.text import Text
 
-from homma.cli.local import RunningPipeline, scrape
+from homma.cli.local import RunningPipeline
+from homma.cli.terminal.stages import (
+    Sample,
+    StageView,
+    describe_ports,
+    describe_verification,
+    stage_table,
+    stage_view,
+    take_sample,
+)
 from homma.core.interval import BY_CODE, MINUTE_US, Interval
 from homma.core.recompute import RecordedCandles
 from homma.errors import KafkaError
 from homma.settings import TopicSettings
-from homma.stack.processes.process import State, Status
+from homma.stack.processes.process import Status
 from homma.topics import codec, contract
 from homma.topics.kafka.reading import Message, Range, Reader
 
 Stopped = Callable[[], bool]
 _SERIES: Final = 6
 _RECENT_RECORDS: Final = 200
-#: The ports that users connect to, out of all ports of a server.
-_PUBLIC_PORTS: Final = {
-    "broker": "port",
-    "s3": "S3 on port",
-    "catalog": "catalog on port",
-    "http": "port",
-    "page": "page on port",
-}
-
-_COLOURS: Final = {
-    State.RUNNING: "green",
-    State.FAILED: "red",
-    State.WAITING: "yellow",
-    State.STARTING: "yellow",
-}
-
-
-@dataclass(frozen=True, slots=True)
-class MetricSample:
-    """The metrics of a stage at a time in seconds."""
-
-    at_s: float
-    values: dict[str, float]
-
-
-@dataclass(frozen=True, slots=True)
-class StageView:
-    """A row of the table: the status of a process, its rate and lag."""
-
-    status: Status
-    ticks_per_s: float | None
-    lag: float | None
-    details: str
 
 
 class Overview:
     """Polls a running pipeline."""
 
-    def __init__(
-        self,
-        pipeline: RunningPipeline,
-        topics: TopicSettings,
-        clock_s: Callable[[], float] = time.monotonic,
-    ) -> None:
+    def __init__(self, pipeline: RunningPipeline, topics: TopicSettings) -> None:
         self._pipeline = pipeline
         self._topics = contract.topics(topics)
-        self._clock_s = clock_s
         self._reader = Reader({"bootstrap.servers": pipeline.bootstrap})
-        self._previous: dict[str, MetricSample] = {}
+        self._samples: dict[str, Sample] = {}
 
     def table(self, home: Path) -> RenderableType:
         """Return the live view."""
@@ -112,19 +81,11 @@ class Overview:
 
     def _stage(self, status: Status) -> StageView:
         ports = self._pipeline.ports.get(status.name, {})
-        values = scrape(ports["metrics"]) if "metrics" in ports else None
-        if values is None:
-            return StageView(status, None, None, describe_ports(ports))
-        now = MetricSample(self._clock_s(), values)
-        previous = self._previous.get(status.name)
-        self._previous[status.name] = now
-        counter = tick_counter(status.name)
-        rate = None
-        if previous is not None and now.at_s > previous.at_s:
-            increase = values.get(counter, 0) - previous.values.get(counter, 0)
-            rate = max(0.0, increase) / (now.at_s - previous.at_s)
-        details = _details(values) or describe_ports(ports)
-        return StageView(status, rate, total_lag(values), details)
+        now = take_sample(status, ports)
+        before = self._samples.get(status.name)
+        self._samples[status.name] = now
+        details = _details(now.metrics or {}) or describe_ports(ports)
+        return stage_view(status, details, before, now)
 
     def newest_candles(self) -> RecordedCandles:
         """Return the newest candle of each series and interval among the recent records."""
@@ -156,27 +117,13 @@ class Overview:
         self._reader.close()
 
 
-def describe_ports(ports: Mapping[str, int]) -> str:
-    """Describe the ports of a server that users connect to."""
-    texts = [f"{text} {ports[name]}" for name, text in _PUBLIC_PORTS.items() if name in ports]
-    return ", ".join(texts)
-
-
-def tick_counter(stage: str) -> str:
-    """Return the name of the counter of a stage's ticks."""
-    return "homma_ticks_sent_total" if stage == "generate" else "homma_ticks_read_total"
-
-
-def total_lag(values: dict[str, float]) -> float | None:
-    """Return how many records of all its topics a stage has not yet processed."""
-    return values.get("homma_lag_ticks", values.get("homma_lake_lag_records"))
-
-
-def _details(values: dict[str, float]) -> str:
+def _details(values: Mapping[str, float]) -> str:
+    if verification := describe_verification(values, time.time()):
+        return verification
     landed = values.get("homma_ticks_landed_total")
     if landed is not None:
         candles = values.get("homma_candles_landed_total", 0)
-        return f"{landed:,.0f} ticks and {candles:,.0f} candle records landed"
+        return f"{landed:,.0f} ticks and {candles:,.0f} candles landed"
     written = values.get("homma_candles_written_total")
     if written is None:
         return ""
@@ -188,28 +135,6 @@ def _details(values: dict[str, float]) -> str:
     series = values.get("homma_series", 0)
     texts = [f"{series:,.0f} series", f"{written:,.0f} candles written"]
     return ", ".join(texts + [f"{count:,.0f} {name}" for name, count in excluded.items() if count])
-
-
-def stage_table(views: list[StageView]) -> Table:
-    """Return the stages as a table."""
-    table = Table(box=None, pad_edge=False)
-    for column in ("stage", "state", "process", "restarts"):
-        table.add_column(column)
-    for column in ("ticks/s", "lag"):
-        table.add_column(column, justify="right")
-    table.add_column("")
-    for view in views:
-        status = view.status
-        table.add_row(
-            status.name,
-            Text(status.state, style=_COLOURS.get(status.state, "")),
-            str(status.pid or ""),
-            str(status.restarts or ""),
-            "" if view.ticks_per_s is None else f"{view.ticks_per_s:,.0f}",
-            "" if view.lag is None else f"{view.lag:,.0f}",
-            status.trouble or view.details,
-        )
-    return table
 
 
 def newest_of(candles: RecordedCandles, interval: Interval) -> Table:

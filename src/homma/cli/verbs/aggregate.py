@@ -1,22 +1,19 @@
 """`homma aggregate`: the engine that builds candles, on any Kafka."""
 
+from __future__ import annotations
+
 import os
 import signal
 from dataclasses import replace
+from typing import TYPE_CHECKING
 
 import click
 
-from homma.aggregate.job import candle_loop
-from homma.aggregate.rekey import rekey_loop, run_together
-from homma.aggregate.stage import tick_topics
-from homma.cli.clock import exit_when_set_back
 from homma.cli.gc_tuning import collect_rarely
 from homma.cli.options import FAILPOINT, with_settings
 from homma.cli.signals import stop_on_signals
 from homma.errors import SettingError
 from homma.failpoint import OnStep, failpoint, ignore_step
-from homma.flink import job as flink_run
-from homma.metrics import AGGREGATE, Metrics
 from homma.settings import (
     AggregateSettings,
     EngineSettings,
@@ -26,8 +23,9 @@ from homma.settings import (
     TopicSettings,
 )
 from homma.topics import contract
-from homma.topics.kafka.admin import Admin
-from homma.topics.kafka.connection import Connection
+
+if TYPE_CHECKING:
+    from homma.topics.kafka.connection import Connection
 
 
 @click.command()
@@ -51,6 +49,14 @@ def aggregate(
       homma aggregate --rekey              if ticks are not keyed SOURCE:SYMBOL
       homma aggregate --engine flink       build the same candles with Apache Flink
     """
+    from homma.aggregate.job import candle_loop
+    from homma.aggregate.rekey import rekey_loop, run_together
+    from homma.aggregate.stage import tick_topics
+    from homma.cli.clock import exit_when_set_back
+    from homma.flink import job as flink_run
+    from homma.metrics import AGGREGATE, Metrics
+    from homma.topics.kafka.admin import Admin
+
     exit_when_set_back()
     collect_rarely()
     on_step, names = _failpoint(), contract.topics(topics)

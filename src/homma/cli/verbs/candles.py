@@ -5,15 +5,12 @@ from typing import Any, Final
 import click
 
 from homma.cli.catalog import Catalog
-from homma.cli.history_options import HistoryRequest, with_history_options
+from homma.cli.history_options import with_history_options
 from homma.cli.options import with_settings
 from homma.core.fields import CANDLE_FIELDS
 from homma.core.interval import BY_CODE
 from homma.core.series import NAMES
 from homma.errors import SettingError
-from homma.lake import history
-from homma.lake.schema import candle_table
-from homma.lake.table import Lake
 from homma.settings import LakeSettings
 
 _TITLES: Final = {"dateTime": "start", "isFinal": "final"}
@@ -48,6 +45,11 @@ def candles(lake: Catalog, code: str, fill: str, **options: Any) -> None:
       homma candles D1 --from 2025-01-01 --output days.parquet
       homma candles m5 BNBUSD --from 4h --fill previous --json
     """
+    from homma.cli.history_request import HistoryRequest
+    from homma.lake import history
+    from homma.lake.schema import candle_table
+    from homma.lake.table import Lake
+
     request = HistoryRequest(**options)
     # Also an interval that is no longer among the chosen ones: its table is still there.
     if code not in BY_CODE:

@@ -1,20 +1,22 @@
 """`homma doctor`: find problems of this machine and Kafka, with their remedies."""
 
+from __future__ import annotations
+
 import json
 import sys
 import time
 from collections.abc import Iterator
-from typing import Final
+from typing import TYPE_CHECKING, Final
 
 import click
-from rich.console import Console
-from rich.table import Table
 
-from homma.cli.checks import kafka_checks, machine_checks
-from homma.cli.checks.machine_checks import Finding
 from homma.cli.options import with_settings
 from homma.settings import AggregateSettings, KafkaSettings, TopicSettings, UpSettings
-from homma.topics.kafka.connection import Connection
+
+if TYPE_CHECKING:
+    from homma.cli.checks import kafka_checks
+    from homma.cli.checks.machine_checks import Finding
+    from homma.topics.kafka.connection import Connection
 
 _COLOURS: Final = {"ok": "green", "warning": "yellow", "failure": "red"}
 
@@ -37,9 +39,12 @@ def doctor(
     \b
     Example:
       homma doctor
-      homma doctor --dir /data/homma --kafka-port 19092 --bootstrap.servers 127.0.0.1:19092
+      homma doctor --dir /data/homma
+      homma doctor --bootstrap.servers broker:9092 --security.protocol SASL_SSL
       homma doctor --json | jq '.[] | select(.status != "ok")'
     """
+    from homma.cli.checks import kafka_checks, machine_checks
+
     target = kafka_checks.CheckedCluster(
         connection=connection,
         topics=topics,
@@ -57,12 +62,17 @@ def doctor(
 
 
 def _findings(up: UpSettings, target: kafka_checks.CheckedCluster) -> Iterator[Finding]:
+    from homma.cli.checks import kafka_checks, machine_checks
+
     for check in machine_checks.machine(up):
         yield from check()
     yield from kafka_checks.cluster(target)
 
 
 def _print(findings: list[Finding]) -> None:
+    from rich.console import Console
+    from rich.table import Table
+
     console = Console()
     table = Table(box=None, pad_edge=False)
     table.add_column("check", no_wrap=True)

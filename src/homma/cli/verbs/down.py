@@ -4,7 +4,6 @@ import click
 
 from homma.cli.options import with_settings
 from homma.settings import UpSettings
-from homma.stack.processes.folder import end_owner
 
 
 @click.command()
@@ -18,6 +17,8 @@ def down(settings: UpSettings) -> None:
     Example:
       homma down --dir .homma
     """
+    from homma.stack.processes.folder import end_owner
+
     stopped = end_owner(settings.dir)
     if stopped.owner is None and not stopped.ended:
         click.echo(f"nothing runs in {settings.dir}")

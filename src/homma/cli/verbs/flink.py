@@ -1,10 +1,12 @@
 """`homma flink`: the SQL that Apache Flink runs."""
 
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
 import click
 
 from homma.cli.options import with_settings
-from homma.flink.sql import SHADED, Job, script
-from homma.flink.state import checkpoints_uri
 from homma.settings import (
     AggregateSettings,
     EngineSettings,
@@ -13,8 +15,9 @@ from homma.settings import (
     TopicSettings,
 )
 from homma.topics import contract
-from homma.topics.java import java_properties
-from homma.topics.kafka.connection import Connection
+
+if TYPE_CHECKING:
+    from homma.topics.kafka.connection import Connection
 
 
 @click.group()
@@ -48,6 +51,10 @@ def sql(
     Example:
       homma flink sql --bootstrap.servers broker:9092 --checkpoints s3://bucket/flink
     """
+    from homma.flink.sql import SHADED, Job, script
+    from homma.flink.state import checkpoints_uri
+    from homma.topics.java import java_properties
+
     names = contract.topics(topics)
     job = Job(
         topics=names,

@@ -1,14 +1,17 @@
 """`homma generate`: send synthetic ticks to Kafka."""
 
+from __future__ import annotations
+
 import time
+from typing import TYPE_CHECKING
 
 import click
 
 from homma.cli.options import with_settings
-from homma.cli.sending import send
-from homma.feed.sources import synthetic
 from homma.settings import GenerateSettings, KafkaSettings, MetricsSettings, TopicSettings
-from homma.topics.kafka.connection import Connection
+
+if TYPE_CHECKING:
+    from homma.topics.kafka.connection import Connection
 
 
 @click.command()
@@ -30,5 +33,8 @@ def generate(
       homma generate --seed 7 --start 2025-03-20T00:00:00 --speed max --limit 1000000
       homma generate --bootstrap.servers HOST:9092 --topic T --security.protocol SASL_SSL
     """
+    from homma.cli.sending import send
+    from homma.feed.sources import synthetic
+
     source = synthetic(settings, time.time_ns() // 1_000)
     send(connection, topics, metrics, source, settings.limit, as_json=as_json)

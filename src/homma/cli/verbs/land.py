@@ -1,8 +1,11 @@
 """`homma land`: write ticks and candles to the lake."""
 
+from __future__ import annotations
+
 import os
 import signal
 from collections.abc import Callable
+from typing import TYPE_CHECKING
 
 import click
 
@@ -11,10 +14,6 @@ from homma.cli.gc_tuning import collect_rarely
 from homma.cli.options import FAILPOINT, with_settings
 from homma.cli.signals import stop_on_signals
 from homma.failpoint import OnStep, Step, failpoint, ignore_step
-from homma.lake.land.iceberg.opening import iceberg_sinks
-from homma.lake.land.loop import LandingTopics, open_landing
-from homma.lake.table import Lake
-from homma.metrics import LAND, Metrics
 from homma.settings import (
     KafkaSettings,
     LakeSettings,
@@ -23,8 +22,9 @@ from homma.settings import (
     TopicSettings,
 )
 from homma.topics import contract
-from homma.topics.kafka.admin import Admin
-from homma.topics.kafka.connection import Connection
+
+if TYPE_CHECKING:
+    from homma.topics.kafka.connection import Connection
 
 
 @click.command()
@@ -44,6 +44,12 @@ def land(
       homma land --until-end               process the records that exist now, then exit
       homma land --catalog-uri http://catalog:8181 --s3-endpoint http://s3:9000 -C token=…
     """
+    from homma.lake.land.iceberg.opening import iceberg_sinks
+    from homma.lake.land.loop import LandingTopics, open_landing
+    from homma.lake.table import Lake
+    from homma.metrics import LAND, Metrics
+    from homma.topics.kafka.admin import Admin
+
     collect_rarely()
     on_step = _failpoint()
     lake = Lake(catalog.properties, catalog.namespace, _commit_steps(on_step))

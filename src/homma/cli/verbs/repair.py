@@ -1,34 +1,25 @@
 """`homma repair`: publish the correct candles in place of wrong ones."""
 
+from __future__ import annotations
+
 import json
 import time
 from collections.abc import Mapping
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import click
 
 from homma.cli.catalog import Catalog
-from homma.cli.comparison import (
-    counts_by_interval,
-    format_tally,
-    open_lake_and_engine,
-    parse_span,
-    progress,
-    with_range_options,
-)
 from homma.cli.options import with_settings
-from homma.core.finality import FinalityRules
+from homma.cli.range_options import with_range_options
 from homma.core.interval import BY_CODE
-from homma.core.recompute import EventSpan
 from homma.durations import microseconds
-from homma.lake.audit import late
-from homma.lake.audit.counted_ticks import SeriesFilter
-from homma.lake.audit.repair import RepairReport
-from homma.lake.audit.repair import repair as repair_candles
-from homma.lake.audit.verify import Scope
 from homma.settings import KafkaSettings, LakeSettings, RepairSettings, TopicSettings
 from homma.topics import contract
-from homma.topics.kafka.connection import Connection
+
+if TYPE_CHECKING:
+    from homma.lake.audit.repair import RepairReport
+    from homma.topics.kafka.connection import Connection
 
 
 @click.command()
@@ -59,6 +50,15 @@ def repair(
       homma repair --from 2025-03-20 --to 2025-03-21
       homma repair --dry-run
     """
+    from homma.cli.comparison import as_engine_has_them, open_lake_and_engine, parse_span, progress
+    from homma.core.finality import FinalityRules
+    from homma.core.recompute import EventSpan
+    from homma.lake.audit import late
+    from homma.lake.audit.counted_ticks import SeriesFilter
+    from homma.lake.audit.repair import repair as repair_candles
+    from homma.lake.audit.verify import Scope
+
+    topics, price = as_engine_has_them(connection, topics, settings.group, settings.price)
     names = contract.topics(topics)
     with open_lake_and_engine(connection, names, catalog, settings.group) as (lake, engine):
         span, keys = parse_span(options["since"], options["until"]), None
@@ -67,7 +67,7 @@ def repair(
             span = late.span_of(keys) or EventSpan(0, 0)
         scope = Scope(
             topics.intervals,
-            price=settings.price,
+            price=price,
             series=SeriesFilter(options["symbol"], options["source"]),
             span=span,
             max_future_us=microseconds(settings.max_future),
@@ -91,6 +91,8 @@ def repair(
 
 
 def _print_report(report: RepairReport, *, as_json: bool, dry_run: bool) -> None:
+    from homma.cli.comparison import counts_by_interval, format_tally
+
     sides = {"tables": report.table, "topics": report.topic}
     if as_json:
         verdicts = {name: counts_by_interval(tally) for name, tally in sides.items()}

@@ -1,14 +1,17 @@
 """`homma replay`: send recorded ticks to Kafka."""
 
+from __future__ import annotations
+
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import click
 
 from homma.cli.options import with_settings
-from homma.cli.sending import send
-from homma.feed import sources
 from homma.settings import KafkaSettings, MetricsSettings, ReplaySettings, TopicSettings
-from homma.topics.kafka.connection import Connection
+
+if TYPE_CHECKING:
+    from homma.topics.kafka.connection import Connection
 
 
 @click.command()
@@ -41,6 +44,9 @@ def replay(
       homma replay quotes.csv --column mid=price --source LSE --symbol VOD
       homma replay trades.ndjson.zst --column dateTime=time --time-unit ms
     """
+    from homma.cli.sending import send
+    from homma.feed import sources
+
     source, recording = sources.replay(file, column, settings)
     send(
         connection,

@@ -1,25 +1,25 @@
 """`homma serve`: a page with charts, and an API."""
 
+from __future__ import annotations
+
 import logging
 import os
 from datetime import UTC, datetime
 from importlib import metadata
+from typing import TYPE_CHECKING
 
 import click
 
 from homma.cli.catalog import Catalog
 from homma.cli.options import SERVE_TOKEN, with_settings
 from homma.cli.signals import stop_on_signals
-from homma.metrics import SERVE, Metrics
-from homma.serve.candle_feed import CandleTopics
-from homma.serve.http import server
-from homma.serve.http.app import Parts, Server
-from homma.serve.http.guard import access_rules
-from homma.serve.lake_client import HistoryReader, LakeClient
 from homma.settings import KafkaSettings, LakeSettings, ServeSettings, TopicSettings
 from homma.topics import contract
-from homma.topics.kafka.admin import Admin
-from homma.topics.kafka.connection import Connection
+
+if TYPE_CHECKING:
+    from homma.metrics import Metrics
+    from homma.serve.lake_client import HistoryReader, LakeClient
+    from homma.topics.kafka.connection import Connection
 
 log = logging.getLogger("homma.serve")
 
@@ -39,6 +39,13 @@ def serve(
       homma serve --without-lake --serve-port 8080
       HOMMA_SERVE_TOKEN=… homma serve --serve-host 0.0.0.0 --allowed-hosts charts.example.org
     """
+    from homma.metrics import SERVE, Metrics
+    from homma.serve.candle_feed import CandleTopics
+    from homma.serve.http import server
+    from homma.serve.http.app import Parts, Server
+    from homma.serve.http.guard import access_rules
+    from homma.topics.kafka.admin import Admin
+
     token = os.environ.get(SERVE_TOKEN)
     allowed = access_rules(
         settings.serve_host, settings.allowed_hosts, settings.cors_origins, token
@@ -76,14 +83,16 @@ def serve(
 
 def _lake_client(catalog: Catalog, serve_metrics: Metrics) -> LakeClient | None:
     """Return a client of the lake; None if there are no credentials."""
+    from homma.serve.lake_client import LakeClient
+
     if catalog.missing is not None:
         log.warning("serving only the newest candles: %s", catalog.missing)
         return None
 
     def open_reader() -> HistoryReader:
         # These imports take longer than everything else: the newest candles need not wait for them.
-        from homma.lake.table import Lake  # noqa: PLC0415
-        from homma.serve.lake import LakeReader  # noqa: PLC0415
+        from homma.lake.table import Lake
+        from homma.serve.lake import LakeReader
 
         return LakeReader(Lake(catalog.properties, catalog.namespace))
 

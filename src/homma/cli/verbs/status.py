@@ -1,23 +1,18 @@
 """`homma status`: the processes of a data folder."""
 
+from __future__ import annotations
+
 import json
 import time
+from typing import TYPE_CHECKING
 
 import click
-from rich.console import Console
 
-from homma.cli.local import scrape
 from homma.cli.options import with_settings
-from homma.cli.terminal.overview import (
-    StageView,
-    describe_ports,
-    stage_table,
-    tick_counter,
-    total_lag,
-)
 from homma.settings import UpSettings
-from homma.stack.processes.folder import owner_of
-from homma.stack.processes.record import read_record
+
+if TYPE_CHECKING:
+    from homma.cli.terminal.stages import StageView
 
 _RATE_PERIOD_S = 1.0
 
@@ -26,15 +21,22 @@ _RATE_PERIOD_S = 1.0
 @with_settings(UpSettings)
 @click.option("--json", "as_json", is_flag=True, help="print JSON")
 def status(settings: UpSettings, as_json: bool) -> None:
-    """Show the running processes, their rates and lag.
+    """Show the running processes, their CPU, memory, rates and lag.
 
-    The exit status is 1 if nothing runs.
+    CPU is a share of one core in the last second, so a process with several threads can have more
+    than 100%. The exit status is 1 if nothing runs.
 
     \b
     Example:
       homma status
       homma status --json
     """
+    from rich.console import Console
+
+    from homma.cli.terminal.stages import stage_table
+    from homma.stack.processes.folder import owner_of
+    from homma.stack.processes.record import read_record
+
     owner = owner_of(settings.dir)
     if owner is None:
         click.echo(json.dumps({"running": False}) if as_json else f"nothing runs in {settings.dir}")
@@ -49,20 +51,23 @@ def status(settings: UpSettings, as_json: bool) -> None:
 
 
 def _views(settings: UpSettings) -> list[StageView]:
+    from homma.cli.terminal.stages import (
+        describe_ports,
+        describe_verification,
+        stage_view,
+        take_sample,
+    )
+    from homma.stack.processes.record import read_record
+
     entries = read_record(settings.dir).entries
-    ports = {e.status.name: e.ports["metrics"] for e in entries if "metrics" in e.ports}
-    first = {name: scrape(port) for name, port in ports.items()}
+    first = {e.status.name: take_sample(e.status, e.ports) for e in entries}
     time.sleep(_RATE_PERIOD_S)
     views = []
     for entry in entries:
-        name = entry.status.name
-        old, new = first.get(name), scrape(ports[name]) if name in ports else None
-        rate = None
-        if old is not None and new is not None:
-            counter = tick_counter(name)
-            rate = (new.get(counter, 0) - old.get(counter, 0)) / _RATE_PERIOD_S
-        lag = total_lag(new) if new else None
-        views.append(StageView(entry.status, rate, lag, describe_ports(entry.ports)))
+        now = take_sample(entry.status, entry.ports)
+        verification = describe_verification(now.metrics or {}, time.time())
+        details = verification or describe_ports(entry.ports)
+        views.append(stage_view(entry.status, details, first[entry.status.name], now))
     return views
 
 
@@ -75,6 +80,8 @@ def _table(views: list[StageView]) -> list[dict[str, object]]:
             "restarts": view.status.restarts,
             "ticksPerSecond": view.ticks_per_s,
             "lag": view.lag,
+            "cpu": view.cpu,
+            "memoryBytes": view.memory_bytes,
             "trouble": view.status.trouble,
         }
         for view in views

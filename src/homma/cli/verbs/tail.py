@@ -1,23 +1,26 @@
 """`homma tail`: show the newest candles in the terminal, live from Kafka."""
 
+from __future__ import annotations
+
 import os
 import sys
 from collections.abc import Callable
+from typing import TYPE_CHECKING
 
 import click
-from rich.console import Console
 
 from homma.cli.intervals import parse_interval
 from homma.cli.options import with_settings
 from homma.cli.signals import stop_on_signals
-from homma.cli.terminal.tail import Drawn, Lines, Output, TailSelection
 from homma.errors import HommaError, KafkaError
 from homma.settings import KafkaSettings, TopicSettings
 from homma.topics import contract
-from homma.topics.kafka.admin import Admin
-from homma.topics.kafka.connection import Connection
-from homma.topics.kafka.follower import Follower, candle_record
-from homma.topics.latest import LatestCandles
+
+if TYPE_CHECKING:
+    from homma.cli.terminal.tail import Output, TailSelection
+    from homma.topics.kafka.connection import Connection
+    from homma.topics.kafka.follower import Follower
+    from homma.topics.latest import LatestCandles
 
 #: How long to wait for records before checking for Ctrl-C and a new terminal size.
 _POLL_S = 0.2
@@ -62,6 +65,12 @@ def tail(
       homma tail m1                        show all series
       homma tail D1 BNBUSD --json | jq .close
     """
+    from rich.console import Console
+
+    from homma.cli.terminal.tail import Drawn, Lines, TailSelection
+    from homma.topics.kafka.admin import Admin
+    from homma.topics.kafka.follower import Follower
+
     named = contract.topics(topics)
     interval = parse_interval(code, named.calendar)
     topic = named.candles[code]
@@ -99,6 +108,8 @@ def _follow(
     once: bool,
     stop: Callable[[], bool],
 ) -> None:
+    from homma.topics.kafka.follower import candle_record
+
     latest = _recent(follower, selection, output.room(), stop)
     if selection.symbol and not selection.choose(latest):
         missing = _missing(follower, selection, stop)
@@ -122,6 +133,9 @@ def _recent(
     follower: Follower, selection: TailSelection, room: int, stop: Callable[[], bool]
 ) -> LatestCandles:
     """Read the topic backwards from its end, until there are enough candles."""
+    from homma.topics.kafka.follower import candle_record
+    from homma.topics.latest import LatestCandles
+
     latest = LatestCandles(room, selection.symbol)
     series_count = 0
     for step in follower.steps():
@@ -141,6 +155,8 @@ def _recent(
 
 def _missing(follower: Follower, selection: TailSelection, stop: Callable[[], bool]) -> HommaError:
     """Return the error for an unknown series, which lists the known ones."""
+    from homma.cli.terminal.tail import TailSelection
+
     everything = TailSelection(selection.interval, None, None, None)
     series = _recent(follower, everything, 1, stop).series()
     names = ", ".join(f"{symbol} ({source})" for source, symbol in series[:_MAX_SERIES_LISTED])

@@ -5,20 +5,12 @@ from typing import Any, Final
 import click
 
 from homma.cli.catalog import Catalog
-from homma.cli.history_options import HistoryRequest, with_history_options
+from homma.cli.history_options import with_history_options
 from homma.cli.options import with_settings
-from homma.lake import history
-from homma.lake.schema import TICKS
-from homma.lake.table import Lake
 from homma.settings import LakeSettings
 
 #: Fields that a table for people leaves out, as few feeds have them.
 _LEFT_OUT: Final = ("askMarkup", "bidMarkup", "receiveDateTime")
-_COLUMNS: Final = {
-    column.json: column.json
-    for column in TICKS.columns
-    if column.json and column.json not in _LEFT_OUT
-}
 
 
 @click.command()
@@ -37,6 +29,13 @@ def ticks(lake: Catalog, **options: Any) -> None:
       homma ticks BNBUSD --from 2025-03-20T14:00 --to 2025-03-20T15:00 --json
       homma ticks --from 2025-03-20 --to 2025-03-21 --output day.parquet
     """
+    from homma.cli.history_request import HistoryRequest
+    from homma.lake import history
+    from homma.lake.schema import TICKS
+    from homma.lake.table import Lake
+
+    names = [c.json for c in TICKS.columns if c.json and c.json not in _LEFT_OUT]
     request = HistoryRequest(**options)
     table = Lake(lake.properties, lake.namespace).table(TICKS)
-    request.write(history.ticks(table, request.query, request.now_us), TICKS, _COLUMNS)
+    rows = history.ticks(table, request.query, request.now_us)
+    request.write(rows, TICKS, dict(zip(names, names, strict=True)))

@@ -16,11 +16,11 @@ from rich.live import Live
 from rich.progress import BarColumn, DownloadColumn, Progress, TextColumn, TimeRemainingColumn
 
 from homma.cli import local
-from homma.cli.options import with_settings
+from homma.cli.options import settings_without_flags, with_settings
 from homma.cli.signals import stop_on_signals
 from homma.cli.terminal import overview
 from homma.errors import StackError
-from homma.settings import GenerateSettings, TopicSettings, UpSettings
+from homma.settings import AggregateSettings, GenerateSettings, TopicSettings, UpSettings
 from homma.stack.processes.folder import owner_of
 from homma.stack.processes.process import State
 from homma.stack.processes.record import read_record
@@ -82,7 +82,8 @@ def up(
             bar.stop()
             log.info("%s", line)
 
-        pipeline = local.running(settings, topics, ticks, extras, config, on_fetch, say)
+        engine = settings_without_flags(AggregateSettings, "aggregate")
+        pipeline = local.running(settings, topics, ticks, engine, extras, config, on_fetch, say)
         running = pipeline.__enter__()
     try:
         _watch(console, settings, topics, running)

@@ -2,12 +2,13 @@
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
+from typing import Final
 
 import polars as pl
 
 from homma.core.calendar import Calendar
 from homma.core.compare import Tally, Verdicts
-from homma.core.interval import CLOCK
+from homma.core.interval import CLOCK, HOUR_US
 from homma.core.recompute import EventSpan, RecordedTicks, Slice
 from homma.core.tick import Price
 from homma.lake.audit.comparing import (
@@ -24,6 +25,9 @@ from homma.lake.audit.engine import CommittedState, Engine, check_settings
 from homma.lake.schema import TICKS, candle_tables
 from homma.lake.table import Lake, Table
 from homma.topics.kafka.published_candles import PublishedCandles, TopicCandles
+
+#: By how much the clocks of engine and brokers may differ.
+_CLOCKS_DIFFER_US: Final = HOUR_US
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,7 +71,9 @@ class Snapshot:
     has all ticks that must be in the candles.
     """
 
-    def __init__(self, lake: Lake, engine: Engine | None, scope: Scope) -> None:
+    def __init__(
+        self, lake: Lake, engine: Engine | None, scope: Scope, *, records_since_ms: int = 0
+    ) -> None:
         self.scope = scope
         self.tables: Sequence[Table] = [lake.table(spec) for spec in candle_tables(scope.calendar)]
         self.landed = {
@@ -82,7 +88,7 @@ class Snapshot:
         self.published = None
         if engine is not None:
             self.published = PublishedCandles(
-                engine.reader, engine.topics, engine.partitions, self._in_scope
+                engine.reader, engine.topics, engine.partitions, self._in_scope, records_since_ms
             )
             self.published.refresh()
         ticks = lake.table(TICKS)
@@ -146,7 +152,9 @@ def verify(
     on_slice: Callable[[Slice], None] = lambda _: None,
 ) -> Report:
     """Compare every candle of the scope; without an engine, in the tables only."""
-    snapshot = Snapshot(lake, engine, scope)
+    # A candle is written after it starts, or before by as much as its ticks are in the future.
+    earliest_us = scope.span.start_us - scope.max_future_us - _CLOCKS_DIFFER_US
+    snapshot = Snapshot(lake, engine, scope, records_since_ms=max(0, earliest_us // 1000))
     report = Report(topic=Tally() if engine else None)
     suspects: Comparison | None = None
     for comparison in snapshot.compare(on_slice):

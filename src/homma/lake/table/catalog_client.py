@@ -94,7 +94,8 @@ def translate_error(error: Exception, action: str, properties: Properties) -> La
     if isinstance(error, _MISSING):
         return TableMismatch(problem, "start `homma land`, which creates the tables")
     if isinstance(error, _UNREACHABLE):
-        return LakeUnreachable(problem, "start the catalog at this address, or set --catalog-uri")
+        remedy = "start the catalog there, or set --catalog-uri, or the --dir of a `homma up`"
+        return LakeUnreachable(problem, remedy)
     if isinstance(error, ValidationError | ValueError):
         problem = f"{action}: {where} does not answer like an Iceberg REST catalog"
     return LakeError(problem, "check --catalog-uri and --warehouse")

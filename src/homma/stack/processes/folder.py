@@ -49,12 +49,19 @@ class Folder:
         self._mutex = threading.Lock()
         self._owner: Owner | None = _current_process()
         self._entries: dict[str, Entry] = {}
+        self._settings: dict[str, str] = {}
         self._write()
 
     def record_status(self, status: Status, ports: Mapping[str, int]) -> None:
         """Record a process's status, from any thread; for the `on_change` of a Process."""
         with self._mutex:
             self._entries[status.name] = Entry(status, dict(ports))
+            self._write()
+
+    def record_settings(self, settings: Mapping[str, str]) -> None:
+        """Record the settings with which other commands reach the processes, as texts by name."""
+        with self._mutex:
+            self._settings = dict(settings)
             self._write()
 
     def release(self) -> None:
@@ -78,7 +85,8 @@ class Folder:
         self.release()
 
     def _write(self) -> None:
-        write_record(self.path, FolderRecord(self._owner, tuple(self._entries.values())))
+        entries = tuple(self._entries.values())
+        write_record(self.path, FolderRecord(self._owner, entries, self._settings))
 
 
 def claim(path: Path) -> Folder:

@@ -1,9 +1,10 @@
-"""The record of the processes of a data folder, which other commands read (status, down)."""
+"""The record of a data folder, which other commands read: its processes, and its settings."""
 
 import json
 import os
 import tempfile
-from dataclasses import asdict, dataclass
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any, Final
 
@@ -32,10 +33,14 @@ class Entry:
 
 @dataclass(frozen=True, slots=True)
 class FolderRecord:
-    """The owner of a folder (None if nobody owns it now) and its processes."""
+    """The owner of a folder (None if nobody owns it now), its processes and settings.
+
+    `settings` are those with which other commands reach the processes, as texts by name.
+    """
 
     owner: Owner | None = None
     entries: tuple[Entry, ...] = ()
+    settings: Mapping[str, str] = field(default_factory=dict)
 
 
 def read_record(folder: Path) -> FolderRecord:
@@ -49,7 +54,8 @@ def read_record(folder: Path) -> FolderRecord:
         table = json.loads(path.read_text("utf-8"))
         format_of(table.get(FORMAT, 1), str(folder))
         owner = Owner(**table["owner"]) if table["owner"] else None
-        return FolderRecord(owner, tuple(_entry(row) for row in table["processes"]))
+        settings = {str(name): str(text) for name, text in table.get("settings", {}).items()}
+        return FolderRecord(owner, tuple(_entry(row) for row in table["processes"]), settings)
     except FileNotFoundError:
         return FolderRecord()
     except OSError as error:
@@ -69,6 +75,7 @@ def write_record(folder: Path, record: FolderRecord) -> None:
         FORMAT: CURRENT,
         "owner": asdict(record.owner) if record.owner else None,
         "processes": [{**asdict(entry.status), "ports": entry.ports} for entry in record.entries],
+        "settings": dict(record.settings),
     }
     path = folder / NAME
     handle, name = tempfile.mkstemp(prefix=f".{NAME}.", dir=folder)

@@ -4,8 +4,6 @@ import logging
 from collections.abc import Callable, Mapping
 from typing import Any, TypeVar
 
-from confluent_kafka import KafkaException
-
 from homma.errors import SettingError
 from homma.settings import KafkaSettings
 
@@ -54,6 +52,9 @@ def client_config(connection: Connection, **more: str | int | bool) -> dict[str,
 
 def create_client(make: Callable[[dict[str, Any]], T], config: dict[str, Any]) -> T:
     """Create a client. Raises SettingError if librdkafka rejects the configuration."""
+    # Commands that print their help need this module, but no client.
+    from confluent_kafka import KafkaException  # noqa: PLC0415
+
     try:
         return make(config)
     except KafkaException as error:

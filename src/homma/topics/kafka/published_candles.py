@@ -31,7 +31,10 @@ TopicCandles: TypeAlias = pl.DataFrame
 
 
 class PublishedCandles:
-    """The candle topics as of the last refresh. `select` filters the candles to keep."""
+    """The candle topics as of the last refresh. `select` filters the candles to keep.
+
+    Records with a timestamp before `since_ms` are not read.
+    """
 
     def __init__(
         self,
@@ -39,11 +42,13 @@ class PublishedCandles:
         topics: Topics,
         partitions: int,
         select: Callable[[TopicCandles], TopicCandles],
+        since_ms: int = 0,
     ) -> None:
         self._reader = reader
         self._topics = topics
         self._partitions = partitions
         self._select = select
+        self._since_ms = since_ms
         self._codes = {topic: code for code, topic in topics.candles.items()}
         self._next: dict[tuple[str, int], int] = {}
         self._candles = _frame([], CLOCK.code)
@@ -63,7 +68,8 @@ class PublishedCandles:
             key = topic, partition
             if key not in self._next and available.start:
                 self._note_retention(code, topic, partition, available)
-            spans[topic] = Range(max(available.start, self._next.get(key, 0)), available.end)
+            start = self._next[key] if key in self._next else self._first(topic, partition)
+            spans[topic] = Range(min(max(available.start, start), available.end), available.end)
             self._next[key] = available.end
         frames = [self._candles]
         for batch in self._reader.read(partition, spans):
@@ -75,6 +81,13 @@ class PublishedCandles:
             if len(frames) > 100:
                 frames = [precedence.newest(pl.concat(frames), _KEY)]
         self._candles = precedence.newest(pl.concat(frames), _KEY)
+
+    def _first(self, topic: str, partition: int) -> int:
+        """The offset from which a topic is read."""
+        if not self._since_ms:
+            return 0
+        offset = self._reader.offset_for_time(topic, partition, self._since_ms)
+        return self._reader.offset_range(topic, partition).end if offset is None else offset
 
     def _note_retention(self, code: str, topic: str, partition: int, available: Range) -> None:
         for batch in self._reader.read(partition, {topic: available}):

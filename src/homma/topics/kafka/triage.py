@@ -60,7 +60,10 @@ class _Row:
 
 _SEE_LOG: Final = "see the broker's log for the cause"
 _LOGIN: Final = "KAFKA_SASL_USERNAME, KAFKA_SASL_PASSWORD and sasl.mechanism"
-_START: Final = "start Kafka there, or set another address with --bootstrap.servers"
+_START: Final = (
+    "start Kafka there, or set another address with --bootstrap.servers, or the folder of a "
+    "`homma up` with --dir"
+)
 
 KINDS: Final = {
     ErrorKind.NOT_READY: _Row(
