@@ -4,9 +4,11 @@ import os
 import shutil
 import sys
 import threading
+import time
 import urllib.error
 import urllib.request
-from collections.abc import Callable, Collection, Iterator
+from collections.abc import Callable, Collection, Iterable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, fields
 from datetime import timedelta
@@ -16,6 +18,7 @@ from typing import Any, Final
 
 from prometheus_client.parser import text_string_to_metric_families
 
+from homma.cli import first_history
 from homma.core.calendar import DEFAULT_CALENDAR, Calendar
 from homma.durations import format_duration
 from homma.errors import HommaError, KafkaError, SettingError
@@ -162,23 +165,19 @@ def running(
             jars.read_lock("kafka"), _cache(up) / "jars", partial(on_fetch, "Kafka"), up.maven
         )
         trino_server = _fetch_trino(up, on_fetch) if TRINO in extras else None
+        has_history = first_history.is_due(up)
         bootstrap = _kafka(up, started, class_path)
         admin = Admin({"bootstrap.servers": bootstrap})
         partitions = admin.partitions().get(topics.topic, topics.partitions)
         admin.ensure(contract.specs(topics, partitions), topics.replication_factor)
+        own = _OwnPrograms(stages(up, topics, ticks), bootstrap, config, started)
+        _write_prometheus_targets(up.dir, own.programs.values())
         server = lake_server(up)
-        if server is not None:
+        if server is not None and has_history:
+            _lake_with_history(up, topics, ticks, server, own, started)
+        elif server is not None:
             _seaweed(server, started)
-        programs = stages(up, topics, ticks)
-        _write_prometheus_targets(up.dir, programs)
-        for stage in programs:
-            say(f"starting {stage.name}")
-            process = Process(
-                _program(up.dir, stage, bootstrap, config),
-                started.recorder(stage.name, stage.ports),
-            )
-            started.add(process)
-            process.start()
+        own.start(*own.programs)
         if server is not None and trino_server is not None:
             _trino(up, topics.intervals, server, bootstrap, trino_server, started)
         yield RunningPipeline(bootstrap, server, tuple(started.processes), started.ports)
@@ -203,6 +202,36 @@ class _Started:
         """Stop this process before the ones that were added earlier."""
         self.cleanup.callback(process.stop)
         self.processes.append(process)
+
+
+class _OwnPrograms:
+    """Homma's own programs, in the order in which they start if nothing else is said."""
+
+    def __init__(
+        self, programs: list[StageProgram], bootstrap: str, config: Path | None, started: _Started
+    ) -> None:
+        self.programs = {program.name: program for program in programs}
+        self.bootstrap = bootstrap
+        self.config = config
+        self._started = started
+        self._running: set[str] = set()
+
+    def start(self, *names: str) -> None:
+        """Start those of the programs that are wanted and do not run yet."""
+        for name in names:
+            if name in self.programs and name not in self._running:
+                self._start(self.programs[name])
+                self._running.add(name)
+
+    def _start(self, program: StageProgram) -> None:
+        started = self._started
+        started.say(f"starting {program.name}")
+        process = Process(
+            _program(started.home.path, program, self.bootstrap, self.config),
+            started.recorder(program.name, program.ports),
+        )
+        started.add(process)
+        process.start()
 
 
 def _ports(
@@ -247,6 +276,32 @@ def _seaweed(server: Seaweed, started: _Started) -> None:
         seaweed.purge_log(server, stop)
 
     started.cleanup.enter_context(periodic.every(_PURGE_EVERY_S, purge, report))
+
+
+def _lake_with_history(
+    up: UpSettings,
+    topics: TopicSettings,
+    ticks: GenerateSettings,
+    server: Seaweed,
+    own: _OwnPrograms,
+    started: _Started,
+) -> None:
+    """Start SeaweedFS, and load history, which ends where the live ticks begin.
+
+    The engine must start later, as it continues the candles of the history. The page is there
+    already, and the live ticks wait in Kafka.
+    """
+    now_us = time.time_ns() // 1000
+    own.start("generate")
+    with ThreadPoolExecutor(1) as pool:
+        written = pool.submit(first_history.write_ticks, up, ticks, now_us)
+        _seaweed(server, started)
+        written.result()
+    flags = (*_kafka_flags(own.bootstrap), *as_flags(topics), *_lake_flags(up, server))
+    started.say(f"loading {format_duration(up.history)} of history")
+    with first_history.loading(started.home, flags, _environment(), own.config) as load:
+        own.start("serve")
+        started.say(load.wait())
 
 
 def _fetch_trino(up: UpSettings, on_fetch: OnFetch) -> Path:
@@ -305,20 +360,27 @@ def _program(home: Path, stage: StageProgram, bootstrap: str, config: Path | Non
             "homma",
             *config_flag,
             stage.name,
-            "--bootstrap.servers",
-            bootstrap,
+            *_kafka_flags(bootstrap),
             *stage.flags,
         ],
         log=home / f"{stage.name}.log",
-        # The stage reads the login of this lake from the data folder, not from the environment.
-        env={name: value for name, value in os.environ.items() if name not in _LOGIN},
+        env=_environment(),
         ready=lambda: scrape(stage.metrics_port) is not None,
         stop_within_s=_STAGE_STOP_S,
         restart=Backoff,
     )
 
 
-def _write_prometheus_targets(home: Path, stages: list[StageProgram]) -> None:
+def _kafka_flags(bootstrap: str) -> tuple[str, str]:
+    return ("--bootstrap.servers", bootstrap)
+
+
+def _environment() -> dict[str, str]:
+    """Return the environment of homma's programs, which read this lake's login from the folder."""
+    return {name: value for name, value in os.environ.items() if name not in _LOGIN}
+
+
+def _write_prometheus_targets(home: Path, stages: Iterable[StageProgram]) -> None:
     """Write the addresses of the metrics, which deploy/prometheus/prometheus.yml reads."""
     addresses = {stage.name: f"{HOST}:{stage.metrics_port}" for stage in stages}
     (home / "targets.json").write_text(prometheus.targets(addresses), encoding="utf-8")

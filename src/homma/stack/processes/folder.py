@@ -57,6 +57,12 @@ class Folder:
             self._entries[status.name] = Entry(status, dict(ports))
             self._write()
 
+    def forget(self, name: str) -> None:
+        """Remove a process that has done its work from the record."""
+        with self._mutex:
+            self._entries.pop(name, None)
+            self._write()
+
     def release(self) -> None:
         """Release the folder; the recorded processes stay in the record."""
         with self._mutex:
