@@ -42,18 +42,19 @@ class Tier:
 
 
 #: A chart shows about 150 candles. Minutes come first, then the next coarser interval.
-NEWEST_MINUTES: Final = Tier(MINUTE, 170, 20)
+NEWEST_MINUTES: Final = Tier(MINUTE, 160, 20)
 TIERS: Final = tuple(
     Tier(BY_CODE[code], candles, ticks)
     for code, candles, ticks in (
-        ("m5", 160, 12),
-        ("m10", 160, 12),
-        ("m15", 160, 12),
-        ("m30", 160, 12),
-        ("h1", 160, 12),
-        ("h3", 160, 12),
-        ("h4", 160, 12),
-        ("D1", 10_000, 12),
+        ("m5", 152, 12),
+        ("m10", 152, 12),
+        ("m15", 152, 12),
+        ("m30", 152, 12),
+        ("h1", 152, 12),
+        ("h3", 152, 12),
+        ("h4", 152, 12),
+        ("D1", 152, 12),
+        ("W1", 60, 12),
     )
 )
 #: The activity of the newest minutes while the market is closed: live ticks never pause.
