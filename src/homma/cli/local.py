@@ -1,7 +1,6 @@
 """The pipeline on this machine: its programs, in the order in which they start."""
 
 import os
-import shutil
 import sys
 import threading
 import time
@@ -18,24 +17,22 @@ from typing import Any, Final
 
 from prometheus_client.parser import text_string_to_metric_families
 
-from homma.cli import first_history
-from homma.core.calendar import DEFAULT_CALENDAR, Calendar
+from homma.cli import first_history, trino_node
 from homma.durations import format_duration
 from homma.errors import HommaError, KafkaError, SettingError
 from homma.rendered import prometheus
-from homma.rendered.trino import files as trino_files
 from homma.settings import GenerateSettings, TopicSettings, UpSettings
-from homma.stack.downloads import archive, jars
+from homma.stack.downloads import jars
 from homma.stack.processes import folder, periodic
 from homma.stack.processes.backoff import Backoff
 from homma.stack.processes.folder import Folder
 from homma.stack.processes.ports import must_be_free
 from homma.stack.processes.process import Process, Program, Status
 from homma.stack.servers import kafka, seaweed, trino
-from homma.stack.servers.credentials import ACCESS_KEY, SECRET_KEY, ensure_credentials
+from homma.stack.servers.credentials import ACCESS_KEY, SECRET_KEY
 from homma.stack.servers.kafka import Broker
 from homma.stack.servers.seaweed import Seaweed
-from homma.stack.servers.seaweed_settings import BUCKET, REGION, Ports
+from homma.stack.servers.seaweed_settings import Ports
 from homma.topics import contract
 from homma.topics.kafka.admin import Admin
 
@@ -162,9 +159,12 @@ def running(
             must_be_free(port, flag)
         started = _Started(home, cleanup, say)
         class_path = jars.fetch(
-            jars.read_lock("kafka"), _cache(up) / "jars", partial(on_fetch, "Kafka"), up.maven
+            jars.read_lock("kafka"),
+            up.cache.expanduser() / "jars",
+            partial(on_fetch, "Kafka"),
+            up.maven,
         )
-        trino_server = _fetch_trino(up, on_fetch) if TRINO in extras else None
+        trino_server = trino_node.fetch(up, partial(on_fetch, "Trino")) if TRINO in extras else None
         has_history = first_history.is_due(up)
         bootstrap = _kafka(up, started, class_path)
         admin = Admin({"bootstrap.servers": bootstrap})
@@ -179,7 +179,7 @@ def running(
             _seaweed(server, started)
         own.start(*own.programs)
         if server is not None and trino_server is not None:
-            _trino(up, topics.intervals, server, bootstrap, trino_server, started)
+            _trino(trino_node.of(up, topics.intervals, server, bootstrap, trino_server), started)
         yield RunningPipeline(bootstrap, server, tuple(started.processes), started.ports)
 
 
@@ -248,10 +248,6 @@ def _ports(
     }
 
 
-def _cache(up: UpSettings) -> Path:
-    return up.cache.expanduser()
-
-
 def _kafka(up: UpSettings, started: _Started, class_path: list[Path]) -> str:
     """Start Kafka, and return its address."""
     started.say("starting Kafka")
@@ -304,50 +300,11 @@ def _lake_with_history(
         started.say(load.wait())
 
 
-def _fetch_trino(up: UpSettings, on_fetch: OnFetch) -> Path:
-    lock = archive.read_archive(TRINO)
-    return archive.ensure_unpacked(lock, _cache(up), partial(on_fetch, "Trino"), up.maven)
-
-
-def _trino(
-    up: UpSettings,
-    calendar: Calendar,
-    lake: Seaweed,
-    bootstrap: str,
-    server: Path,
-    started: _Started,
-) -> None:
+def _trino(node: trino.Node, started: _Started) -> None:
     """Start Trino on the lake and the topics."""
     started.say("starting Trino, which takes about half a minute")
-    login = ensure_credentials(up.dir)
-    environment = trino.lake_environment(
-        {
-            "uri": lake.catalog,
-            "warehouse": f"s3://{BUCKET}",
-            "s3.endpoint": lake.s3,
-            "s3.region": REGION,
-            "s3.access-key-id": login.access_key,
-            "s3.secret-access-key": login.secret_key,
-        }
-    )
-    environment |= {"HOMMA_BOOTSTRAP_SERVERS": bootstrap}
-    settings = _trino_settings(up.dir / "trino-settings", calendar)
-    node = trino.Node(up.dir / TRINO, up.trino_port, server, settings, environment)
-    started.add(trino.start(node, started.recorder(TRINO, {"http": up.trino_port})))
+    started.add(trino.start(node, started.recorder(TRINO, {"http": node.port})))
     trino.create_views(node)
-
-
-def _trino_settings(target: Path, calendar: Calendar) -> Path:
-    """Return the folder of Trino's settings; other intervals than the default get a copy."""
-    if calendar == DEFAULT_CALENDAR:
-        return trino.settings_folder()
-    shutil.rmtree(target, ignore_errors=True)
-    shutil.copytree(trino.settings_folder(), target, ignore=shutil.ignore_patterns("*.json"))
-    for name, text in trino_files(calendar).items():
-        path = target / name
-        path.parent.mkdir(parents=True, exist_ok=True)
-        path.write_text(text, encoding="utf-8")
-    return target
 
 
 def _program(home: Path, stage: StageProgram, bootstrap: str, config: Path | None) -> Program:

@@ -175,6 +175,14 @@ def _resolve(
     return value
 
 
+def setting_of_another_stage(name: str) -> str:
+    """Return what a stage that this command starts will read from its environment or homma.toml."""
+    given = os.environ.get(_variable(name))
+    if given is None:
+        given = (click.get_current_context().default_map or {}).get(name, "")
+    return str(given).lower()
+
+
 def read_file(path: Path) -> tuple[dict[str, Any], dict[str, dict[str, str]]]:
     """Return the settings of a homma.toml, and its properties of librdkafka and pyiceberg."""
     try:

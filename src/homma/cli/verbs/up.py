@@ -6,6 +6,8 @@ import subprocess
 import sys
 import time
 from collections.abc import Collection
+from dataclasses import replace
+from datetime import timedelta
 from pathlib import Path
 from types import FrameType
 from typing import Final
@@ -16,7 +18,7 @@ from rich.live import Live
 from rich.progress import BarColumn, DownloadColumn, Progress, TextColumn, TimeRemainingColumn
 
 from homma.cli import local
-from homma.cli.options import with_settings
+from homma.cli.options import setting_of_another_stage, with_settings
 from homma.cli.signals import stop_on_signals
 from homma.cli.terminal import overview
 from homma.errors import StackError
@@ -55,15 +57,18 @@ def up(
     """Run the whole pipeline on this machine.
 
     This starts Kafka, the lake, the engine, the page and a source of ticks, and shows their status.
-    Ctrl-C stops everything in order. The next start continues where this one stopped.
+    Ctrl-C stops everything in order. The next start continues where this one stopped. A new data
+    folder first gets synthetic history, so that charts of all intervals are full from the start.
 
     \b
     Example:
       homma up --rate 1000
+      homma up --history 0
       homma up --no-generate --dir /data/homma --kafka-port 19092
       homma up --with trino
       homma up --detach && homma status && homma down
     """
+    settings = _without_foreign_history(settings)
     if detach:
         _start_detached(settings.dir, {"kafka", "aggregate", *extras})
         return
@@ -90,6 +95,13 @@ def up(
     finally:
         pipeline.__exit__(None, None, None)
     log.info("stopped; `homma up` continues from here")
+
+
+def _without_foreign_history(settings: UpSettings) -> UpSettings:
+    """History is continued by homma's own engine only, which reads the tick topic itself."""
+    is_flink = setting_of_another_stage("engine") == "flink"
+    is_rekeyed = setting_of_another_stage("rekey") in {"true", "1", "t", "yes", "y", "on"}
+    return replace(settings, history=timedelta(0)) if is_flink or is_rekeyed else settings
 
 
 def _watch(
