@@ -81,8 +81,8 @@ def bursts(hours: MarketHours, start_us: int, end_us: int) -> Bursts:
         trading = cells.filter(pl.col("activity") > 0)
         # A year of trading has fewer minutes than a year.
         minutes = length_us / MINUTE_US * cells.height / max(1, trading.height)
-        older = _of_tier(tier, trading, minutes, result["at_us"])
-        result = pl.concat([older, result])
+        missing = _of_tier(tier, trading, minutes, result["at_us"])
+        result = pl.concat([result, missing])
     return result
 
 
@@ -93,22 +93,21 @@ def _cells(hours: MarketHours, start_us: int, end_us: int, length_us: int) -> pl
 
 
 def _of_tier(tier: Tier, trading: pl.DataFrame, minutes: float, covered: pl.Series) -> Bursts:
-    """The bursts of a tier, one in each of its newest candles that has none yet.
+    """The bursts of a tier, one in each of its newest candles in which no minute is `covered`.
 
     Each cell of `trading` counts as so many `minutes`.
     """
     start = tier.interval.floor(pl.col("at_us"))
-    candles = covered.to_frame().select(start.alias("start")).unique()
     return (
-        trading.filter(start < candles["start"].min())
-        .group_by(start=start, maintain_order=True)
+        trading.group_by(start=start, maintain_order=True)
         .agg(
             # When the market is busiest.
             at_us=pl.col("at_us").sort_by("activity", "at_us").last(),
             ticks=pl.col("activity").mean() * tier.ticks,
             walk_min=pl.len() * minutes,
         )
-        .tail(max(0, tier.candles - candles.height))
+        .tail(tier.candles)
+        .join(covered.to_frame().select(start=start), on="start", how="anti")
         .select(BURST.names())
         .cast(BURST)
     )
