@@ -1,6 +1,7 @@
 """A new data folder of `homma up` has history: complete, joined with live ticks, and right."""
 
 import json
+from itertools import pairwise
 from typing import Any
 
 import httpx
@@ -12,9 +13,15 @@ from homma.core.interval import BY_CODE
 from tests.support.machine import Machine
 from tests.support.waiting import until
 
-FEWEST = {code: 150 for code in DEFAULT_CALENDAR.codes} | {"W1": 57, "M1": 14}
+FEWEST = dict.fromkeys(DEFAULT_CALENDAR.codes, 150) | {"W1": 57, "M1": 14}
 #: One series of each kind of instrument.
 SYMBOLS = ("BTCUSD", "EURUSD", "BIIE")
+
+
+@pytest.fixture(autouse=True)
+def default_history(machine: Machine) -> None:
+    """Other tests start without history."""
+    del machine.env["HOMMA_HISTORY"]
 
 
 def candles(machine: Machine, symbol: str, interval: str) -> list[dict[str, Any]]:
@@ -47,8 +54,8 @@ def test_all_intervals_have_candles_that_join_the_live_ones(machine: Machine) ->
     for symbol in SYMBOLS:
         minutes = candles(machine, symbol, "m1")[-150:]
         times = [c["time"] for c in minutes]
-        assert {b - a for a, b in zip(times, times[1:], strict=False)} == {60}, symbol
-        for before, after in zip(minutes, minutes[1:], strict=False):
+        assert {b - a for a, b in pairwise(times)} == {60}, symbol
+        for before, after in pairwise(minutes):
             # The walk of some ticks: far less than a day's.
             assert abs(after["open"] / before["close"] - 1) < 0.01, (before, after)
     verified = machine.homma("verify", "--json")
@@ -68,7 +75,7 @@ def test_a_start_that_was_killed_while_it_loaded_history_is_repeated(
     machine: Machine, *, is_publishing: bool
 ) -> None:
     process = machine.start("up", "--history", "30d")
-    until(lambda: (machine.home / TICKS).exists())
+    until((machine.home / TICKS).exists)
     if is_publishing:
         until(lambda: machine.records(f"candle_{BY_CODE['m1'].name}"))
     process.kill()

@@ -41,6 +41,7 @@ class Machine:
             "BOOTSTRAP_SERVERS": self.bootstrap,
             "RATE": 200,
             "COMMIT_EVERY": "1s",
+            "HISTORY": "0",
         }
         self.env = os.environ | {f"HOMMA_{name}": str(value) for name, value in settings.items()}
         self.started: list[subprocess.Popen[str]] = []
