@@ -73,10 +73,10 @@ def test_the_prices_lead_up_to_those_of_the_first_live_ticks(
     last = ticks.unique(["source", "symbol"], keep="last", maintain_order=True)
     joined = last.join(first, on=["source", "symbol"], suffix="_live")
     assert joined.height == len(SOURCES) * len(INSTRUMENTS)
-    # Two spreads, and the walk of a few milliseconds.
+    # The walk of a few milliseconds, which may be the last decimal of a low price.
     jump = (joined["bid_live"] / joined["bid"] - 1).abs().max()
     assert jump is not None
-    assert jump < 0.000_1  # type: ignore[operator]
+    assert jump < 0.000_5  # type: ignore[operator]
     assert last["number"].max() < end_us  # type: ignore[operator]
     # Every series has ticks until the last minute, also while its market is closed.
     assert last["number"].min() > end_us - MINUTE_US  # type: ignore[operator]
@@ -145,7 +145,9 @@ def test_the_volume_has_the_shape_of_a_day(kind: Kind, busy: float, quiet: float
 
     assert volume(busy) > 1.5 * volume(quiet) > 0
     # The ticks of hours follow it.
-    ticks = made(us(2026, 11, 25, 23)).filter(pl.col("symbol").replace_strict(KINDS) == kind)
+    ticks = made(us(2026, 11, 25, 23), length_us=5 * DAY_US).filter(
+        pl.col("symbol").replace_strict(KINDS) == kind
+    )
     start_us = us(2026, 11, 24) + int(hour_floor(busy)), us(2026, 11, 24) + int(hour_floor(quiet))
     counts = [
         ticks.filter(pl.col("number").is_between(at, at + HALF_HOUR_US, closed="left")).height
@@ -184,8 +186,9 @@ def test_every_tick_is_valid_and_has_an_identity_of_its_own(
 
 
 def test_the_same_seed_and_end_give_the_same_ticks() -> None:
-    assert made(WEDNESDAY).equals(made(WEDNESDAY))
-    assert not made(WEDNESDAY, "8").equals(made(WEDNESDAY))
+    ticks = made(WEDNESDAY, length_us=DAY_US)
+    assert made(WEDNESDAY, length_us=DAY_US).equals(ticks)
+    assert not made(WEDNESDAY, "8", length_us=DAY_US).equals(ticks)
 
 
 def test_a_short_history_is_as_long_as_asked_for() -> None:
