@@ -45,7 +45,6 @@ def has_new_minute(machine: Machine) -> bool:
 def test_all_intervals_have_candles_that_join_the_live_ones(machine: Machine) -> None:
     started = machine.homma("up", "--detach")
     assert started.returncode == 0, started.stderr
-    until(machine.has_flow)
     assert is_complete(machine)
     for symbol in SYMBOLS:
         counts = {code: len(candles(machine, symbol, code)) for code in FEWEST}

@@ -17,7 +17,6 @@ from typing import Final
 
 from homma.durations import microseconds
 from homma.errors import ServerFailed, StackError
-from homma.feed.sources import history
 from homma.formats import CURRENT, FORMAT, format_of
 from homma.settings import GenerateSettings, UpSettings
 from homma.stack.processes.child import Child
@@ -58,6 +57,9 @@ def write_ticks(up: UpSettings, ticks: GenerateSettings, now_us: int) -> None:
     path = up.dir / TICKS
     if path.exists():
         return
+    # `homma status`, which imports this module, does not need the generator.
+    from homma.feed.sources import history  # noqa: PLC0415
+
     frame = history(ticks, microseconds(up.history), now_us)
     part = path.with_name(path.name + ".part")
     with part.open("wb") as file:
