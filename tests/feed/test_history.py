@@ -1,6 +1,7 @@
 """Synthetic history: enough candles in every interval, market hours, and no jump to live ticks."""
 
 from datetime import UTC, datetime
+from math import inf
 from random import Random
 
 import polars as pl
@@ -11,6 +12,7 @@ from homma.core.interval import DAY_US, HOUR_US, MINUTE_US
 from homma.feed.history import HISTORY_TICK, HistoryTicks, leading_to
 from homma.feed.instruments import Kind, market
 from homma.feed.market_hours import HALF_HOUR_US, MARKETS
+from homma.feed.source import Pacer
 from homma.feed.synthetic import Synthetic
 from homma.settings import GenerateSettings
 from tests.feed.market import checked, take_values
@@ -66,7 +68,7 @@ def test_the_candles_of_a_chart_have_ticks_enough_and_no_holes(
 def test_the_prices_lead_up_to_those_of_the_first_live_ticks(
     ticks: HistoryTicks, end_us: int
 ) -> None:
-    live = Synthetic(SOURCES, INSTRUMENTS, 1_000, end_us, Random("9"))
+    live = Synthetic(SOURCES, INSTRUMENTS, 1_000, end_us, Random("9"), pace=Pacer(end_us, inf, 0))
     first = checked(take_values(live, 10_000), end_us).unique(
         ["source", "symbol"], keep="first", maintain_order=True
     )
