@@ -14,9 +14,10 @@ from confluent_kafka import Message
 from homma.core import candle, compare, identity, recompute, series, tick, window
 from homma.core.calendar import DEFAULT_CALENDAR
 from homma.core.finality import FinalityRules
-from homma.core.interval import MINUTE
-from homma.feed import quotes
+from homma.core.interval import HOUR_US, MINUTE
+from homma.feed import history, quotes
 from homma.feed.instruments import Instrument
+from homma.feed.market_hours import MARKETS
 from homma.feed.recorded import ColumnMapping, RowParser
 from homma.lake import schema
 from homma.lake.audit import comparing, correction, rows
@@ -279,9 +280,13 @@ def of_landed_candles() -> Named:
 def of_quotes() -> Named:
     walks = quotes.Walks(["S"], [Instrument("A", "share", 10.0, 2, 0.3, 1)], 1.0, Random(1))
     moved = walks.move(2)
+    share = Instrument("A", "share", 10.0, 2, 0.3, 1)
+    past = history.leading_to(READ_US, HOUR_US, ["S"], [share], Random(1))
     return {
         "in points": (moved, quotes.QUOTE),
         "in prices": (walks.prices(moved), quotes.PRICED_QUOTE),
+        "bursts": (history.bursts(MARKETS["fx"], READ_US - HOUR_US, READ_US), history.BURST),
+        "of the past": (past, history.HISTORY_TICK),
     }
 
 

@@ -14,7 +14,9 @@ UNITS: Final = {
 
 
 def parse_duration(text: str) -> timedelta:
-    """A duration such as 250ms, 2s, 10min, 4h or 7d. Raises ValueError for other texts."""
+    """A duration such as 250ms, 2s, 10min, 4h, 7d or 0. Raises ValueError for other texts."""
+    if text.strip() == "0":
+        return timedelta(0)
     match = re.fullmatch(r"\s*([0-9]+(?:\.[0-9]+)?)\s*([a-z]+)\s*", text)
     if not match or match[2] not in UNITS:
         raise ValueError(f"{text!r} is not a duration: use a number and one of {', '.join(UNITS)}")

@@ -235,6 +235,10 @@ class UpSettings:
     commit_every: timedelta = setting(
         timedelta(seconds=10), "how often new rows are committed to the lake's tables"
     )
+    history: timedelta = setting(
+        timedelta(days=400),
+        "how much synthetic history a new data folder gets, if ticks are generated; 0: none",
+    )
     no_generate: bool = setting(False, "do not generate synthetic ticks")
     no_lake: bool = setting(False, "do not start SeaweedFS or `homma land`")
     no_serve: bool = setting(False, "do not start the page and the API")

@@ -51,7 +51,7 @@ def test_commands_find_the_ports_topics_group_and_price(beside: Machine, tmp_pat
 
     report = json.loads(succeed(beside, "verify", "--json"))
     assert report["wrong"] == 0
-    assert set(report["topics"]) == {"s1", "m1", "M1"}
+    assert set(report["topics"]) == {"1sec", "1min", "1month"}
     assert "no candle is wrong" in succeed(beside, "repair", "--dry-run")
 
     refused = beside.homma("verify", "--price", "mid")

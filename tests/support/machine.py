@@ -42,6 +42,7 @@ class Machine:
             "VERIFY_METRICS_PORT": self.verifier,
             "RATE": 200,
             "COMMIT_EVERY": "1s",
+            "HISTORY": "0",
         }
         self.env = os.environ | {f"HOMMA_{name}": str(value) for name, value in settings.items()}
         self.started: list[subprocess.Popen[str]] = []

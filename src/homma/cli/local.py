@@ -1,10 +1,11 @@
 """The pipeline on this machine: its programs, in the order in which they start."""
 
 import os
-import shutil
 import sys
 import threading
-from collections.abc import Callable, Collection, Iterator
+import time
+from collections.abc import Callable, Collection, Iterable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, fields, replace
 from datetime import timedelta
@@ -12,25 +13,24 @@ from functools import partial
 from pathlib import Path
 from typing import Any, Final
 
+from homma.cli import first_history, trino_node
 from homma.cli.discovery import recorded
 from homma.cli.scraping import scrape
-from homma.core.calendar import DEFAULT_CALENDAR, Calendar
 from homma.durations import format_duration
 from homma.errors import HommaError, KafkaError, SettingError
 from homma.rendered import prometheus
-from homma.rendered.trino import files as trino_files
 from homma.settings import AggregateSettings, GenerateSettings, TopicSettings, UpSettings
-from homma.stack.downloads import archive, jars
+from homma.stack.downloads import jars
 from homma.stack.processes import folder, periodic
 from homma.stack.processes.backoff import Backoff
 from homma.stack.processes.folder import Folder
 from homma.stack.processes.ports import must_be_free
 from homma.stack.processes.process import Process, Program, Status
 from homma.stack.servers import kafka, seaweed, trino
-from homma.stack.servers.credentials import ACCESS_KEY, SECRET_KEY, ensure_credentials
+from homma.stack.servers.credentials import ACCESS_KEY, SECRET_KEY
 from homma.stack.servers.kafka import Broker
 from homma.stack.servers.seaweed import Seaweed
-from homma.stack.servers.seaweed_settings import BUCKET, REGION, Ports
+from homma.stack.servers.seaweed_settings import Ports
 from homma.topics import contract
 from homma.topics.kafka.admin import Admin
 
@@ -177,27 +177,26 @@ def running(
             must_be_free(port, flag)
         started = _Started(home, cleanup, say)
         class_path = jars.fetch(
-            jars.read_lock("kafka"), _cache(up) / "jars", partial(on_fetch, "Kafka"), up.maven
+            jars.read_lock("kafka"),
+            up.cache.expanduser() / "jars",
+            partial(on_fetch, "Kafka"),
+            up.maven,
         )
-        trino_server = _fetch_trino(up, on_fetch) if TRINO in extras else None
+        trino_server = trino_node.fetch(up, partial(on_fetch, "Trino")) if TRINO in extras else None
+        has_history = first_history.is_due(up)
         bootstrap = _kafka(up, started, class_path)
         admin = Admin({"bootstrap.servers": bootstrap})
         partitions = admin.partitions().get(topics.topic, topics.partitions)
         admin.ensure(contract.specs(topics, partitions), topics.replication_factor)
-        if server is not None:
+        own = _OwnPrograms(stages(up, topics, ticks), bootstrap, config, started)
+        _write_prometheus_targets(up.dir, own.programs.values())
+        if server is not None and has_history:
+            _lake_with_history(up, topics, ticks, server, own, started)
+        elif server is not None:
             _seaweed(server, started)
-        programs = stages(up, topics, ticks)
-        _write_prometheus_targets(up.dir, programs)
-        for stage in programs:
-            say(f"starting {stage.name}")
-            process = Process(
-                _program(up.dir, stage, bootstrap, config),
-                started.recorder(stage.name, stage.ports),
-            )
-            started.add(process)
-            process.start()
+        own.start(*own.programs)
         if server is not None and trino_server is not None:
-            _trino(up, topics.intervals, server, bootstrap, trino_server, started)
+            _trino(trino_node.of(up, topics.intervals, server, bootstrap, trino_server), started)
         yield RunningPipeline(bootstrap, server, tuple(started.processes), started.ports)
 
 
@@ -222,6 +221,36 @@ class _Started:
         self.processes.append(process)
 
 
+class _OwnPrograms:
+    """Homma's own programs, in the order in which they start if nothing else is said."""
+
+    def __init__(
+        self, programs: list[StageProgram], bootstrap: str, config: Path | None, started: _Started
+    ) -> None:
+        self.programs = {program.name: program for program in programs}
+        self.bootstrap = bootstrap
+        self.config = config
+        self._started = started
+        self._running: set[str] = set()
+
+    def start(self, *names: str) -> None:
+        """Start those of the programs that are wanted and do not run yet."""
+        for name in names:
+            if name in self.programs and name not in self._running:
+                self._start(self.programs[name])
+                self._running.add(name)
+
+    def _start(self, program: StageProgram) -> None:
+        started = self._started
+        started.say(f"starting {program.name}")
+        process = Process(
+            _program(started.home.path, program, self.bootstrap, self.config),
+            started.recorder(program.name, program.ports),
+        )
+        started.add(process)
+        process.start()
+
+
 def _ports(
     up: UpSettings, topics: TopicSettings, ticks: GenerateSettings, extras: Collection[str]
 ) -> dict[int, str]:
@@ -234,10 +263,6 @@ def _ports(
         **({up.trino_port: "--trino-port"} if TRINO in extras else {}),
         **{stage.metrics_port: stage.port_flag for stage in stages(up, topics, ticks)},
     }
-
-
-def _cache(up: UpSettings) -> Path:
-    return up.cache.expanduser()
 
 
 def _kafka(up: UpSettings, started: _Started, class_path: list[Path]) -> str:
@@ -266,50 +291,37 @@ def _seaweed(server: Seaweed, started: _Started) -> None:
     started.cleanup.enter_context(periodic.every(_PURGE_EVERY_S, purge, report))
 
 
-def _fetch_trino(up: UpSettings, on_fetch: OnFetch) -> Path:
-    lock = archive.read_archive(TRINO)
-    return archive.ensure_unpacked(lock, _cache(up), partial(on_fetch, "Trino"), up.maven)
-
-
-def _trino(
+def _lake_with_history(
     up: UpSettings,
-    calendar: Calendar,
-    lake: Seaweed,
-    bootstrap: str,
-    server: Path,
+    topics: TopicSettings,
+    ticks: GenerateSettings,
+    server: Seaweed,
+    own: _OwnPrograms,
     started: _Started,
 ) -> None:
+    """Start SeaweedFS, and load history, which ends where the live ticks begin.
+
+    The engine must start later, as it continues the candles of the history. The page is there
+    already, and the live ticks wait in Kafka.
+    """
+    now_us = time.time_ns() // 1000
+    own.start("generate")
+    with ThreadPoolExecutor(1) as pool:
+        written = pool.submit(first_history.write_ticks, up, ticks, now_us)
+        _seaweed(server, started)
+        written.result()
+    flags = (*_kafka_flags(own.bootstrap), *as_flags(topics), *_lake_flags(up, server))
+    started.say(f"loading {format_duration(up.history)} of history")
+    with first_history.loading(started.home, flags, _environment(), own.config) as load:
+        own.start("serve")
+        started.say(load.wait())
+
+
+def _trino(node: trino.Node, started: _Started) -> None:
     """Start Trino on the lake and the topics."""
     started.say("starting Trino, which takes about half a minute")
-    login = ensure_credentials(up.dir)
-    environment = trino.lake_environment(
-        {
-            "uri": lake.catalog,
-            "warehouse": f"s3://{BUCKET}",
-            "s3.endpoint": lake.s3,
-            "s3.region": REGION,
-            "s3.access-key-id": login.access_key,
-            "s3.secret-access-key": login.secret_key,
-        }
-    )
-    environment |= {"HOMMA_BOOTSTRAP_SERVERS": bootstrap}
-    settings = _trino_settings(up.dir / "trino-settings", calendar)
-    node = trino.Node(up.dir / TRINO, up.trino_port, server, settings, environment)
-    started.add(trino.start(node, started.recorder(TRINO, {"http": up.trino_port})))
+    started.add(trino.start(node, started.recorder(TRINO, {"http": node.port})))
     trino.create_views(node)
-
-
-def _trino_settings(target: Path, calendar: Calendar) -> Path:
-    """Return the folder of Trino's settings; other intervals than the default get a copy."""
-    if calendar == DEFAULT_CALENDAR:
-        return trino.settings_folder()
-    shutil.rmtree(target, ignore_errors=True)
-    shutil.copytree(trino.settings_folder(), target, ignore=shutil.ignore_patterns("*.json"))
-    for name, text in trino_files(calendar).items():
-        path = target / name
-        path.parent.mkdir(parents=True, exist_ok=True)
-        path.write_text(text, encoding="utf-8")
-    return target
 
 
 def _program(home: Path, stage: StageProgram, bootstrap: str, config: Path | None) -> Program:
@@ -323,20 +335,27 @@ def _program(home: Path, stage: StageProgram, bootstrap: str, config: Path | Non
             "homma",
             *config_flag,
             stage.name,
-            "--bootstrap.servers",
-            bootstrap,
+            *_kafka_flags(bootstrap),
             *stage.flags,
         ],
         log=home / f"{stage.name}.log",
-        # The stage reads the login of this lake from the data folder, not from the environment.
-        env={name: value for name, value in os.environ.items() if name not in _LOGIN},
+        env=_environment(),
         ready=lambda: scrape(stage.metrics_port) is not None,
         stop_within_s=_STAGE_STOP_S,
         restart=Backoff,
     )
 
 
-def _write_prometheus_targets(home: Path, stages: list[StageProgram]) -> None:
+def _kafka_flags(bootstrap: str) -> tuple[str, str]:
+    return ("--bootstrap.servers", bootstrap)
+
+
+def _environment() -> dict[str, str]:
+    """Return the environment of homma's programs, which read this lake's login from the folder."""
+    return {name: value for name, value in os.environ.items() if name not in _LOGIN}
+
+
+def _write_prometheus_targets(home: Path, stages: Iterable[StageProgram]) -> None:
     """Write the addresses of the metrics, which deploy/prometheus/prometheus.yml reads."""
     addresses = {stage.name: f"{HOST}:{stage.metrics_port}" for stage in stages}
     (home / "targets.json").write_text(prometheus.targets(addresses), encoding="utf-8")

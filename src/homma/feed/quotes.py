@@ -82,34 +82,38 @@ class Walks:
     def move(self, count: int) -> Quotes:
         """The next `count` quotes."""
         series = (self.uniform(count) * self._table.height).cast(pl.UInt32)
+        steps = self._steps(series, self._table["step"].gather(series)).with_columns(
+            position=pl.col("start") + pl.col("step").cum_sum().over("series")
+        )
+        last = steps.group_by("series").agg(pl.col("position").last())
+        self._positions = self._positions.scatter(last["series"], last["position"])
+        return _reflected(steps)
+
+    def lead_up(self, series: pl.Series, gaps: pl.Series) -> Quotes:
+        """Quotes of the past, oldest first; the last one of each series is where it is now.
+
+        `gaps` are the times before each quote, as multiples of the mean gap.
+        """
+        steps = self._steps(series, self._table["step"].gather(series) * gaps.sqrt())
+        later = (pl.col("step").sum() - pl.col("step").cum_sum()).over("series")
+        return _reflected(steps.with_columns(position=pl.col("start") - later))
+
+    def _steps(self, series: pl.Series, deviations: pl.Series) -> pl.DataFrame:
+        """Random steps of some series, with these standard deviations."""
+        count = series.len()
         # The sum of two uniforms has a triangular distribution; the factor makes its standard
         # deviation 1.
         shock = (self.uniform(count) + self.uniform(count) - 1) * 6**0.5
-        draws = pl.DataFrame(
+        return pl.DataFrame(
             {
                 "series": series,
-                "step": (shock * self._table["step"].gather(series)).round().cast(pl.Int64),
+                "step": (shock * deviations).round().cast(pl.Int64),
                 "start": self._positions.gather(series),
                 "low": self._table["low"].gather(series),
                 "width": self._table["width"].gather(series),
                 "spread": self._table["spread"].gather(series),
                 "widening": self.uniform(count),
             }
-        )
-        steps = draws.with_columns(
-            position=pl.col("start") + pl.col("step").cum_sum().over("series")
-        )
-        last = steps.group_by("series").agg(pl.col("position").last())
-        self._positions = self._positions.scatter(last["series"], last["position"])
-        # Reflected at the walls, like light between two mirrors.
-        unfolded = (pl.col("position") // _FINE) % (2 * pl.col("width"))
-        folded = pl.col("width") - (unfolded - pl.col("width")).abs()
-        return steps.select(
-            "series",
-            bid=pl.col("low") + folded,
-            # Mostly the smallest spread, rarely twice as much.
-            spread=pl.col("spread")
-            + (pl.col("widening") ** 3 * (pl.col("spread") + 1)).cast(pl.Int64),
         )
 
     def prices(self, quotes: Quotes) -> PricedQuotes:
@@ -127,3 +131,15 @@ class Walks:
                 "mid": (bid * 2 + spread) / (scale * 2),
             }
         )
+
+
+def _reflected(steps: pl.DataFrame) -> Quotes:
+    """Quotes at the positions of steps, reflected at the walls like light between two mirrors."""
+    unfolded = (pl.col("position") // _FINE) % (2 * pl.col("width"))
+    folded = pl.col("width") - (unfolded - pl.col("width")).abs()
+    return steps.select(
+        "series",
+        bid=pl.col("low") + folded,
+        # Mostly the smallest spread, rarely twice as much.
+        spread=pl.col("spread") + (pl.col("widening") ** 3 * (pl.col("spread") + 1)).cast(pl.Int64),
+    )

@@ -11,6 +11,7 @@ import polars as pl
 from homma.core.interval import DAY_US
 from homma.durations import microseconds
 from homma.errors import FeedError, SettingError
+from homma.feed.history import HistoryTicks, leading_to
 from homma.feed.instants import parse_dates_us
 from homma.feed.instruments import market
 from homma.feed.recorded import ColumnMapping
@@ -52,6 +53,14 @@ def synthetic(settings: GenerateSettings, now_us: int) -> Synthetic:
         ),
         pace,
     )
+
+
+def history(settings: GenerateSettings, length_us: int, now_us: int) -> HistoryTicks:
+    """Ticks of the past, up to the first of the ticks that `synthetic` sends."""
+    sources, instruments = market(settings.seed or _INSTRUMENTS_SEED, *_counts(settings))
+    end_us = parse_start_us(settings.start) if settings.start else now_us
+    rng = Random(settings.seed or None)  # noqa: S311  prices, not secrets
+    return leading_to(end_us, length_us, sources, instruments, rng)
 
 
 def _counts(settings: GenerateSettings) -> tuple[int, int]:

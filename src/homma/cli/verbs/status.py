@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import sys
 import time
 from typing import TYPE_CHECKING
 
@@ -15,6 +16,8 @@ if TYPE_CHECKING:
     from homma.cli.terminal.stages import StageView
 
 _RATE_PERIOD_S = 1.0
+#: Characters of a line that no terminal limits.
+_WIDE = 200
 
 
 @click.command()
@@ -47,7 +50,9 @@ def status(settings: UpSettings, as_json: bool) -> None:
         stages = [row | {"ports": ports.get(str(row["stage"]), {})} for row in _table(views)]
         click.echo(json.dumps({"running": True, "pid": owner.pid, "stages": stages}))
     else:
-        Console().print(stage_table(views))
+        # A file or a pipe has no width of its own: no line is broken there.
+        width = None if sys.stdout.isatty() else _WIDE
+        Console(width=width).print(stage_table(views))
 
 
 def _views(settings: UpSettings) -> list[StageView]:

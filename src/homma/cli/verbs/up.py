@@ -6,6 +6,8 @@ import subprocess
 import sys
 import time
 from collections.abc import Collection
+from dataclasses import replace
+from datetime import timedelta
 from pathlib import Path
 from types import FrameType
 from typing import Final
@@ -20,7 +22,13 @@ from homma.cli.options import settings_without_flags, with_settings
 from homma.cli.signals import stop_on_signals
 from homma.cli.terminal import overview
 from homma.errors import StackError
-from homma.settings import AggregateSettings, GenerateSettings, TopicSettings, UpSettings
+from homma.settings import (
+    AggregateSettings,
+    EngineSettings,
+    GenerateSettings,
+    TopicSettings,
+    UpSettings,
+)
 from homma.stack.processes.folder import owner_of
 from homma.stack.processes.process import State
 from homma.stack.processes.record import read_record
@@ -55,15 +63,18 @@ def up(
     """Run the whole pipeline on this machine.
 
     This starts Kafka, the lake, the engine, the page and a source of ticks, and shows their status.
-    Ctrl-C stops everything in order. The next start continues where this one stopped.
+    Ctrl-C stops everything in order. The next start continues where this one stopped. A new data
+    folder first gets synthetic history, so that charts of all intervals are full from the start.
 
     \b
     Example:
       homma up --rate 1000
+      homma up --history 0
       homma up --no-generate --dir /data/homma --kafka-port 19092
       homma up --with trino
       homma up --detach && homma status && homma down
     """
+    settings = _without_foreign_history(settings)
     if detach:
         _start_detached(settings.dir, {"kafka", "aggregate", *extras})
         return
@@ -91,6 +102,13 @@ def up(
     finally:
         pipeline.__exit__(None, None, None)
     log.info("stopped; `homma up` continues from here")
+
+
+def _without_foreign_history(settings: UpSettings) -> UpSettings:
+    """History is continued by homma's own engine only, which reads the tick topic itself."""
+    is_flink = settings_without_flags(EngineSettings, "aggregate").engine == "flink"
+    is_rekeyed = settings_without_flags(AggregateSettings, "aggregate").rekey
+    return replace(settings, history=timedelta(0)) if is_flink or is_rekeyed else settings
 
 
 def _watch(

@@ -64,6 +64,12 @@ class Folder:
             self._settings = dict(settings)
             self._write()
 
+    def forget(self, name: str) -> None:
+        """Remove a process that has done its work from the record."""
+        with self._mutex:
+            self._entries.pop(name, None)
+            self._write()
+
     def release(self) -> None:
         """Release the folder; the recorded processes stay in the record."""
         with self._mutex:
