@@ -62,11 +62,16 @@ def write_ticks(up: UpSettings, ticks: GenerateSettings, now_us: int) -> None:
 
     frame = history(ticks, microseconds(up.history), now_us)
     part = path.with_name(path.name + ".part")
-    with part.open("wb") as file:
-        frame.write_parquet(file)
-        file.flush()
-        os.fsync(file.fileno())
-    part.replace(path)
+    try:
+        with part.open("wb") as file:
+            frame.write_parquet(file)
+            file.flush()
+            os.fsync(file.fileno())
+        part.replace(path)
+    except OSError as error:
+        raise StackError(
+            f"{path} cannot be written: {error.strerror}", "choose another folder with --dir"
+        ) from error
 
 
 @dataclass(frozen=True, slots=True)

@@ -42,19 +42,19 @@ class Tier:
 
 
 #: A chart shows about 150 candles. Minutes come first, then the next coarser interval.
-NEWEST_MINUTES: Final = Tier(MINUTE, 160, 20)
+NEWEST_MINUTES: Final = Tier(MINUTE, 160, 8)
 TIERS: Final = tuple(
     Tier(BY_CODE[code], candles, ticks)
     for code, candles, ticks in (
-        ("m5", 152, 12),
-        ("m10", 152, 12),
-        ("m15", 152, 12),
-        ("m30", 152, 12),
-        ("h1", 152, 12),
-        ("h3", 152, 12),
-        ("h4", 152, 12),
-        ("D1", 152, 12),
-        ("W1", 60, 12),
+        ("m5", 152, 5),
+        ("m10", 152, 5),
+        ("m15", 152, 5),
+        ("m30", 152, 5),
+        ("h1", 152, 5),
+        ("h3", 152, 5),
+        ("h4", 152, 5),
+        ("D1", 152, 5),
+        ("W1", 60, 5),
     )
 )
 #: The activity of the newest minutes while the market is closed: live ticks never pause.
