@@ -4,7 +4,6 @@ import re
 import shlex
 import signal
 import subprocess
-import time
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -59,9 +58,10 @@ def test_the_commands_of_the_tour_work(machine: Machine) -> None:
         words = shlex.split(command.replace("127.0.0.1:9092", machine.bootstrap))[1:]
         if LIVE_COMMAND.match(command):
             process = machine.start(*words)
-            time.sleep(5)
+            assert process.stdout is not None
+            output = process.stdout.readline()
             process.send_signal(signal.SIGINT)
-            output, log = process.communicate(timeout=60)
+            _, log = process.communicate(timeout=60)
             assert process.returncode == 0, f"{command}: {log}"
         else:
             result = machine.homma(*words)

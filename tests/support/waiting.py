@@ -11,7 +11,7 @@ from homma.stack.servers.seaweed_settings import Ports
 
 T = TypeVar("T")
 # Far longer than anything here takes: reached only if the condition never becomes true.
-NEVER_S = 60.0
+NEVER_S = 180.0
 
 
 def until(condition: Callable[[], T]) -> T:
