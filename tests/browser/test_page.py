@@ -62,8 +62,9 @@ def test_before_the_first_tick(context: BrowserContext) -> None:
         chart.page.goto(address)
         empty = chart.page.locator("#empty")
         expect(empty).to_contain_text("No ticks yet")
-        expect(empty.locator("code").first).to_have_text("homma generate")
-        expect(empty.locator("code").nth(1)).to_have_text("homma replay ticks.parquet")
+        expect(empty.locator("code").nth(0)).to_have_text("homma up")
+        expect(empty.locator("code").nth(1)).to_have_text("homma generate")
+        expect(empty.locator("code").nth(2)).to_have_text("homma replay ticks.parquet")
         expect(chart.page.locator("#notice")).to_be_hidden()
         assert chart.violations() == []
         change = server.market.live.add("m1", RecordSequence().record(close=1.25))
