@@ -48,7 +48,6 @@ def commands(page: str = "README.md") -> Iterator[str]:
 
 
 def test_the_commands_of_the_tour_work(machine: Machine) -> None:
-    del machine.env["HOMMA_HISTORY"]
     up = machine.homma("up", "--detach")
     assert up.returncode == 0, up.stderr
     until(machine.has_flow)
