@@ -36,4 +36,5 @@ def backfill(
             lambda: clock_us,
             initial_state=initial_state(engine, topic_id, "mid", clock_us),
             newest_times=loaded.newest_times,
+            loaded=loaded.recorded("mid"),
         )

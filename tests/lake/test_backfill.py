@@ -1,6 +1,6 @@
 """`homma backfill`: candles of recorded ticks equal those of live ticks, and stay so."""
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import polars as pl
@@ -9,6 +9,8 @@ import pytest
 from homma.core.finality import FinalityRules
 from homma.errors import FeedError, StateError
 from homma.feed.recorded import ColumnMapping
+from homma.feed.replay import Recording
+from homma.lake.audit.backfill import LoadedTicks, load
 from homma.lake.audit.repair import repair
 from homma.lake.audit.verify import Scope
 from homma.topics.kafka.writing import Sender
@@ -90,6 +92,60 @@ def test_files_in_any_order_and_twice_and_with_live_ticks(sinks: Sinks, tmp_path
     assert backfill(sinks, *paths[:2]).published == {}
     sinks.work_off()
     assert counts(verified(sinks)) == ({"equal": expected.height}, {"equal": expected.height})
+
+
+def test_ticks_that_were_landed_before_the_engine_ever_ran_count_once(
+    sinks: Sinks, tmp_path: Path
+) -> None:
+    ticks = (
+        recorded_ticks(25, 3_000)
+        .unique(["source", "symbol", "number", "dateTime"], keep="first")
+        .sort("dateTime")
+    )
+    sinks.pipeline.send_frame(ticks[1_000:])
+    sinks.work_off()
+    ticks[:1_000].write_parquet(tmp_path / "t.parquet")
+    backfill(sinks, tmp_path / "t.parquet")
+    sinks.pipeline.work_off()
+    same_candles(sinks.pipeline.candles(), batch_candles(ticks))
+    sinks.work_off()
+    assert verified(sinks).wrong == 0
+
+
+def test_only_the_first_load_into_a_table_knows_all_its_rows(sinks: Sinks, tmp_path: Path) -> None:
+    path = tmp_path / "t.parquet"
+    recorded_ticks(26, 200).write_parquet(path)
+
+    def frames(meanwhile: Callable[[], object]) -> Iterator[pl.DataFrame]:
+        yield from Recording((path,), ColumnMapping()).frames()
+        meanwhile()
+
+    with lake_of(sinks) as lake:
+
+        def load_once(meanwhile: Callable[[], object] = list) -> LoadedTicks:
+            return load(frames(meanwhile), lake, 0, skip_invalid=False)
+
+        # Another load finishes first.
+        assert load_once(load_once).rows is None
+        assert load_once().rows is None
+    assert sinks.rows("stock_ticks_iceberg").height == 3 * recorded_ticks(26, 200).height
+
+
+def test_a_first_load_is_complete_although_a_sink_commits_as_well(
+    sinks: Sinks, tmp_path: Path
+) -> None:
+    ticks = recorded_ticks(27, 300)
+    ticks.write_parquet(tmp_path / "t.parquet")
+
+    def frames() -> Iterator[pl.DataFrame]:
+        yield from Recording((tmp_path / "t.parquet",), ColumnMapping()).frames()
+        sinks.pipeline.send_frame(ticks)
+        sinks.work_off()
+
+    with lake_of(sinks) as lake:
+        loaded = load(frames(), lake, 0, skip_invalid=False)
+    assert loaded.rows is not None
+    assert loaded.rows.height == ticks.height
 
 
 def test_invalid_ticks_are_refused_or_skipped(sinks: Sinks, tmp_path: Path) -> None:

@@ -261,6 +261,40 @@ def test_a_server_that_is_not_ready_in_time_is_ended(supervise: Supervise, tmp_p
     assert not is_running(pids(process)[0])
 
 
+def test_programs_are_launched_together_and_awaited_in_turn(
+    supervise: Supervise, tmp_path: Path
+) -> None:
+    logs = [tmp_path / f"{number}.log" for number in range(2)]
+    first, second = (
+        supervise(Program(log.stem, POLITE, log, ready=logged(log, "here"))) for log in logs
+    )
+    for process in (first, second):
+        process.launch()
+        assert process.status.state is State.STARTING
+    second.wait_until_ready()
+    first.wait_until_ready()
+    assert first.status.state is second.status.state is State.RUNNING
+
+
+def test_a_launched_program_that_ends_is_reported_when_it_is_awaited(
+    supervise: Supervise, tmp_path: Path
+) -> None:
+    process = supervise(Program("brief", ["sh", "-c", "echo no; exit 3"], tmp_path / "log"))
+    process.launch()
+    until(lambda: not is_running(pids(process)[0]))
+    with pytest.raises(ServerFailed, match="brief ended with exit status 3 before it was ready"):
+        process.wait_until_ready()
+
+
+def test_a_launched_program_can_be_stopped(supervise: Supervise, tmp_path: Path) -> None:
+    process = supervise(Program("sleeper", SLEEPER, tmp_path / "log", ready=lambda: False))
+    process.launch()
+    process.stop()
+    assert not is_running(pids(process)[0])
+    with pytest.raises(ServerFailed):
+        process.wait_until_ready()
+
+
 def test_a_broken_readiness_check_leaves_nothing_behind(
     supervise: Supervise, tmp_path: Path
 ) -> None:

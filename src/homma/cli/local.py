@@ -5,7 +5,6 @@ import sys
 import threading
 import time
 from collections.abc import Callable, Collection, Iterable, Iterator
-from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, fields, replace
 from datetime import timedelta
@@ -184,16 +183,18 @@ def running(
         )
         trino_server = trino_node.fetch(up, partial(on_fetch, "Trino")) if TRINO in extras else None
         has_history = first_history.is_due(up)
+        # SeaweedFS gets ready while Kafka starts.
+        storage = None if server is None else _launch_seaweed(server, started)
         bootstrap = _kafka(up, started, class_path)
         admin = Admin({"bootstrap.servers": bootstrap})
         partitions = admin.partitions().get(topics.topic, topics.partitions)
         admin.ensure(contract.specs(topics, partitions), topics.replication_factor)
         own = _OwnPrograms(stages(up, topics, ticks), bootstrap, config, started)
         _write_prometheus_targets(up.dir, own.programs.values())
-        if server is not None and has_history:
-            _lake_with_history(up, topics, ticks, server, own, started)
-        elif server is not None:
-            _seaweed(server, started)
+        if server is not None and storage is not None:
+            _wait_for_seaweed(server, storage, started)
+            if has_history:
+                _load_history(up, topics, ticks, server, own, started)
         own.start(*own.programs)
         if server is not None and trino_server is not None:
             _trino(trino_node.of(up, topics.intervals, server, bootstrap, trino_server), started)
@@ -234,21 +235,26 @@ class _OwnPrograms:
         self._running: set[str] = set()
 
     def start(self, *names: str) -> None:
-        """Start those of the programs that are wanted and do not run yet."""
-        for name in names:
-            if name in self.programs and name not in self._running:
-                self._start(self.programs[name])
-                self._running.add(name)
+        """Start those of the programs that are wanted and do not run yet, and wait for all."""
+        for process in [*self.launch(*names)]:
+            process.wait_until_ready()
 
-    def _start(self, program: StageProgram) -> None:
+    def launch(self, *names: str) -> Iterator[Process]:
+        """Start the programs, without waiting until they are ready."""
         started = self._started
-        started.say(f"starting {program.name}")
-        process = Process(
-            _program(started.home.path, program, self.bootstrap, self.config),
-            started.recorder(program.name, program.ports),
-        )
-        started.add(process)
-        process.start()
+        for name in names:
+            if name not in self.programs or name in self._running:
+                continue
+            program = self.programs[name]
+            started.say(f"starting {name}")
+            process = Process(
+                _program(started.home.path, program, self.bootstrap, self.config),
+                started.recorder(name, program.ports),
+            )
+            started.add(process)
+            self._running.add(name)
+            process.launch()
+            yield process
 
 
 def _ports(
@@ -271,16 +277,25 @@ def _kafka(up: UpSettings, started: _Started, class_path: list[Path]) -> str:
     broker = Broker(up.dir / "kafka", up.kafka_port, up.kafka_controller_port, class_path)
     bootstrap = f"{HOST}:{up.kafka_port}"
     ports = {"broker": up.kafka_port, "controller": up.kafka_controller_port}
-    started.add(
-        kafka.start(broker, lambda: is_reachable(bootstrap), started.recorder("kafka", ports))
+    process = kafka.launch(
+        broker, lambda: is_reachable(bootstrap), started.recorder("kafka", ports)
     )
+    started.add(process)
+    process.wait_until_ready()
     return bootstrap
 
 
-def _seaweed(server: Seaweed, started: _Started) -> None:
-    """Start SeaweedFS, and purge its change log from time to time."""
+def _launch_seaweed(server: Seaweed, started: _Started) -> Process:
+    """Start SeaweedFS, without waiting until it is ready."""
     started.say("starting SeaweedFS")
-    started.add(seaweed.start(server, started.recorder("seaweed", server.ports.all())))
+    process = seaweed.launch(server, started.recorder("seaweed", server.ports.all()))
+    started.add(process)
+    return process
+
+
+def _wait_for_seaweed(server: Seaweed, process: Process, started: _Started) -> None:
+    """Wait until SeaweedFS is ready, and purge its change log from time to time."""
+    process.wait_until_ready()
 
     def report(error: HommaError) -> None:
         started.say(str(error))
@@ -291,7 +306,7 @@ def _seaweed(server: Seaweed, started: _Started) -> None:
     started.cleanup.enter_context(periodic.every(_PURGE_EVERY_S, purge, report))
 
 
-def _lake_with_history(
+def _load_history(
     up: UpSettings,
     topics: TopicSettings,
     ticks: GenerateSettings,
@@ -299,21 +314,19 @@ def _lake_with_history(
     own: _OwnPrograms,
     started: _Started,
 ) -> None:
-    """Start SeaweedFS, and load history, which ends where the live ticks begin.
+    """Load history, which ends where the live ticks begin.
 
     The engine must start later, as it continues the candles of the history. The page is there
     already, and the live ticks wait in Kafka.
     """
     now_us = time.time_ns() // 1000
-    own.start("generate")
-    with ThreadPoolExecutor(1) as pool:
-        written = pool.submit(first_history.write_ticks, up, ticks, now_us)
-        _seaweed(server, started)
-        written.result()
+    launched = [*own.launch("generate", "serve", "land")]
+    first_history.write_ticks(up, ticks, now_us)
     flags = (*_kafka_flags(own.bootstrap), *as_flags(topics), *_lake_flags(up, server))
     started.say(f"loading {format_duration(up.history)} of history")
     with first_history.loading(started.home, flags, _environment(), own.config) as load:
-        own.start("serve")
+        for process in launched:
+            process.wait_until_ready()
         started.say(load.wait())
 
 

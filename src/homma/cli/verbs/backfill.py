@@ -128,6 +128,7 @@ def _publish_candles(
         now_us,
         initial_state=initial_state(engine, topic_id, settings.price, now_us()),
         newest_times=loaded.newest_times,
+        loaded=loaded.recorded(settings.price),
         on_slice=on_slice,
     )
 

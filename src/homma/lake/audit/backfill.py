@@ -15,11 +15,12 @@ import polars as pl
 
 from homma.core.calendar import Calendar
 from homma.core.fields import TICK_FIELDS, TickField
-from homma.core.recompute import END_OF_TIME_US, FROM_FILE, EventSpan
+from homma.core.recompute import END_OF_TIME_US, FROM_FILE, EventSpan, RecordedTicks
 from homma.core.series import NAMES
-from homma.core.tick import FileTicks
+from homma.core.tick import FileTicks, Price
 from homma.errors import CommitRefused, CommitUnknown, FeedError, StateError
 from homma.lake.audit.correction import NEWEST_EVENT_TIME, NewestEventTimes
+from homma.lake.audit.counted_ticks import MAX_TICKS, recorded_ticks
 from homma.lake.audit.engine import CommittedState, Engine
 from homma.lake.schema import TICKS, TickRows
 from homma.lake.table import Lake, Table, Uploaded
@@ -40,12 +41,16 @@ _CHECKED: Final = tuple(f for f in TICK_FIELDS if f.required and f.kind != "inst
 
 @dataclass(slots=True)
 class LoadedTicks:
-    """Numbers of loaded and skipped ticks, and the newest event time of each series."""
+    """Numbers of loaded and skipped ticks, and the newest event time of each series.
+
+    `rows` are all rows of files in the table, unless they are too many or there were some before.
+    """
 
     ticks: int = 0
     skipped: int = 0
     oldest_us: int = END_OF_TIME_US
     newest_times: NewestEventTimes = field(default_factory=NEWEST_EVENT_TIME.to_frame)
+    rows: TickRows | None = None
 
     def span(self, calendar: Calendar) -> EventSpan:
         """The range of a calendar's candles that the ticks change."""
@@ -53,6 +58,10 @@ class LoadedTicks:
         starts = pl.select(at=pl.lit(self.oldest_us, pl.Int64))
         first = starts.select(i.floor(pl.col("at")).alias(i.name) for i in calendar)
         return EventSpan(max(0, min(first.row(0))), int(newest or 0) + 1)  # type: ignore[arg-type]
+
+    def recorded(self, price: Price) -> RecordedTicks | None:
+        """All ticks of files in the table, if `rows` has them."""
+        return None if self.rows is None else recorded_ticks(self.rows, price)
 
     def count(self, ticks: FileTicks) -> None:
         """Count loaded ticks."""
@@ -77,17 +86,45 @@ def load(
     Rows are numbered from `first_row`, so that ticks of a later backfill come after earlier ones.
     """
     table, loaded = lake.ensure_table(TICKS), LoadedTicks()
+    own = _OwnRows(table)
     uploads: list[Uploaded] = []
     for ticks in _combined(_valid(frames, loaded, skip_invalid=skip_invalid)):
-        uploads.append(table.upload(_rows(ticks, first_row + loaded.ticks)))
+        rows = _rows(ticks, first_row + loaded.ticks)
+        uploads.append(table.upload(rows))
+        own.add(rows)
         loaded.count(ticks)
         if len(uploads) >= _UPLOADS_PER_COMMIT:
-            _append(table, uploads)
+            own.commit_ids.add(_append(table, uploads))
             uploads = []
         on_ticks(loaded.ticks)
     if uploads:
-        _append(table, uploads)
+        own.commit_ids.add(_append(table, uploads))
+    loaded.rows = own.if_complete(table)
     return loaded
+
+
+class _OwnRows:
+    """The rows of a load, as long as they are all the rows of files that the table has."""
+
+    def __init__(self, table: Table) -> None:
+        self.commit_ids: set[str] = set()
+        self._since = table.snapshot_id
+        self._is_complete = not table.parts()
+        self._rows: list[TickRows] = []
+
+    def add(self, rows: TickRows) -> None:
+        """Add rows, or forget all if they are too many."""
+        count = rows.height + sum(part.height for part in self._rows)
+        self._is_complete = self._is_complete and count <= MAX_TICKS
+        self._rows = [*self._rows, rows] if self._is_complete else []
+
+    def if_complete(self, table: Table) -> TickRows | None:
+        """All rows; None if there are others, as of another load at the same time."""
+        commits = table.commits_since(self._since)
+        if not self._is_complete or not self._rows or commits is None:
+            return None
+        is_alone = all(commit.sink or commit.commit_id in self.commit_ids for commit in commits)
+        return pl.concat(self._rows) if is_alone else None
 
 
 def _valid(
@@ -148,21 +185,22 @@ def _value(field: TickField, columns: Sequence[str]) -> pl.Expr:
     return value if field.absent is None else value.fill_null(field.absent)
 
 
-def _append(table: Table, uploads: list[Uploaded]) -> None:
-    """Commit files exactly once, while others commit to the table too."""
+def _append(table: Table, uploads: list[Uploaded]) -> str:
+    """Commit files exactly once, while others commit to the table too. Returns the commit's id."""
     added, commit_id = Uploaded.combine(uploads), uuid.uuid4().hex
     for attempt in range(1, _MAX_ATTEMPTS + 1):
         try:
             table.refresh()
             table.commit(added, commit_id=commit_id)
-            return
+            break
         except (CommitRefused, CommitUnknown) as error:
             log.debug("%s", error)
             table.refresh()
             if table.has_commit(commit_id):
-                return
+                break
             if attempt == _MAX_ATTEMPTS:
                 raise
+    return commit_id
 
 
 def initial_state(

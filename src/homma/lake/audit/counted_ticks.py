@@ -24,6 +24,7 @@ from homma.core.recompute import (
 from homma.core.series import NAMES, SERIES, register
 from homma.core.series_partitions import SeriesPartitions
 from homma.core.tick import Price
+from homma.lake.schema import TickRows
 from homma.lake.table import Table, Where
 
 _IDENTITY: Final = (*NAMES, "event_us", "number")
@@ -63,6 +64,8 @@ class CountedTicks:
     price: Price
     series: SeriesFilter
     before: Mapping[int, int]
+    #: All ticks from files, if they have just been loaded: then the table need not be read.
+    loaded: RecordedTicks | None = None
     #: The partition of each series read so far.
     partitions: SeriesPartitions = field(default_factory=SeriesPartitions)
     ticks: int = 0
@@ -75,6 +78,10 @@ class CountedTicks:
         Raises SplitSeries if the ticks of a series are in two partitions.
         """
         end_us = span.ticks_end_us(calendar)
+        if self.loaded is not None and not any(self.before.values()):
+            self.ticks += self.loaded.height
+            yield Slice(span.start_us, end_us, self.loaded)
+            return
         per_day = self.table.per_day(self.series.where(span.start_us or None, end_or_none(end_us)))
         edges = slice_bounds(per_day, max_ticks, span.start_us, end_us)
         for start_us, stop_us in pairwise(edges):
@@ -86,15 +93,7 @@ class CountedTicks:
 
     def _read(self, where: Where) -> RecordedTicks:
         rows = self.series.apply(self.table.scan(where, (*_COLUMNS, self.price)))
-        ticks = rows.select(
-            "source",
-            "symbol",
-            pl.col("date_time").dt.epoch("us").alias("event_us"),
-            "number",
-            pl.col(self.price).alias("price"),
-            pl.col("kafka_partition").cast(pl.Int64).alias("partition"),
-            pl.col("kafka_offset").alias("offset"),
-        ).cast(TICKS)
+        ticks = recorded_ticks(rows, self.price)
         if self._all_before(ticks):
             return ticks
         limit = pl.col("partition").replace_strict(dict(self.before), default=0)
@@ -117,6 +116,19 @@ class CountedTicks:
             low, high = int(instants.min() or 0), int(instants.max() or 0)  # type: ignore[arg-type]
             where = self.series.where(low, high + 1)
         return unique.join(self._read(where), on=_IDENTITY, how="anti")
+
+
+def recorded_ticks(rows: TickRows, price: Price) -> RecordedTicks:
+    """Rows of the tick table (without the columns of other prices) as recorded ticks."""
+    return rows.select(
+        "source",
+        "symbol",
+        pl.col("date_time").dt.epoch("us").alias("event_us"),
+        "number",
+        pl.col(price).alias("price"),
+        pl.col("kafka_partition").cast(pl.Int64).alias("partition"),
+        pl.col("kafka_offset").alias("offset"),
+    ).cast(TICKS)
 
 
 def end_or_none(end_us: int) -> int | None:

@@ -19,7 +19,7 @@ import polars as pl
 from homma.core.compare import Tally, Verdicts, wrong_keys
 from homma.core.finality import FinalityRules
 from homma.core.interval import CLOCK
-from homma.core.recompute import EXPECTED_KEY, CandleKeys, Slice, add_ticks
+from homma.core.recompute import EXPECTED_KEY, CandleKeys, RecordedTicks, Slice, add_ticks
 from homma.core.series import NAMES
 from homma.errors import Aborted, Fenced, KafkaError, OutcomeUnknown, StateError, Unreachable
 from homma.lake.audit.comparing import (
@@ -92,12 +92,14 @@ def repair(
     dry_run: bool = False,
     initial_state: Callable[[int], CommittedState] | None = None,
     newest_times: NewestEventTimes | None = None,
+    loaded: RecordedTicks | None = None,
     on_slice: Callable[[Slice], None] = lambda _: None,
 ) -> RepairReport:
     """Repair the candles of a scope, or only those with some `keys`.
 
     `initial_state` gives the state of partitions without a committed offset; without it, they are a
-    StateError. `newest_times` are those that are known already.
+    StateError. `newest_times` are those that are known already. `loaded` are all ticks of files, if
+    the caller has them.
     """
     repairer = Repairer(
         lake,
@@ -108,6 +110,7 @@ def repair(
         dry_run=dry_run,
         initial_state=initial_state,
         newest_times=newest_times,
+        loaded=loaded,
     )
     snapshot = repairer.snapshot
     withheld = None
@@ -148,8 +151,9 @@ class Repairer:
         dry_run: bool,
         initial_state: Callable[[int], CommittedState] | None,
         newest_times: NewestEventTimes | None,
+        loaded: RecordedTicks | None,
     ) -> None:
-        self.snapshot = Snapshot(lake, engine, scope)
+        self.snapshot = Snapshot(lake, engine, scope, loaded=loaded)
         self.report = RepairReport()
         self._engine = engine
         self._scope = scope

@@ -72,8 +72,15 @@ class Snapshot:
     """
 
     def __init__(
-        self, lake: Lake, engine: Engine | None, scope: Scope, *, records_since_ms: int = 0
+        self,
+        lake: Lake,
+        engine: Engine | None,
+        scope: Scope,
+        *,
+        records_since_ms: int = 0,
+        loaded: RecordedTicks | None = None,
     ) -> None:
+        """Read all but the ticks. `loaded`: all ticks of files, if the caller has them."""
         self.scope = scope
         self.tables: Sequence[Table] = [lake.table(spec) for spec in candle_tables(scope.calendar)]
         self.landed = {
@@ -92,11 +99,11 @@ class Snapshot:
             )
             self.published.refresh()
         ticks = lake.table(TICKS)
-        before = {
-            partition: min(offset, self.committed.get(partition, offset))
-            for partition, offset in _next_offsets(ticks).items()
-        }
-        self.counted = CountedTicks(ticks, scope.price, scope.series, before)
+        before = dict(_next_offsets(ticks))
+        if engine is not None:
+            # The ticks of a partition without a committed offset are in no candle yet.
+            before = {p: min(offset, self.committed.get(p, 0)) for p, offset in before.items()}
+        self.counted = CountedTicks(ticks, scope.price, scope.series, before, loaded)
 
     def _in_scope(self, candles: TopicCandles) -> TopicCandles:
         span = self.scope.span

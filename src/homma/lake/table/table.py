@@ -47,6 +47,7 @@ OFFSETS: Final = "homma.offsets"
 COMMIT_ID: Final = "homma.commit-id"
 SINK: Final = "homma.sink"
 _EVER_US: Final = 1 << 62
+_DAYS_AT_ONCE: Final = 16
 _MAX_UPGRADES: Final = 20
 _EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
 
@@ -97,6 +98,14 @@ class Uploaded:
         )
 
 
+@dataclass(frozen=True, slots=True)
+class Commit:
+    """The ids of a commit; None for commits of other programs, and for those of no sink."""
+
+    commit_id: str | None
+    sink: str | None
+
+
 class Table:
     """A table as of the last refresh or commit."""
 
@@ -130,6 +139,17 @@ class Table:
         if self._iceberg.metadata.properties.get(COMMIT_ID) == commit_id:
             return True
         return any(summary.get(COMMIT_ID) == commit_id for summary in self._summaries())
+
+    def commits_since(self, snapshot_id: int | None) -> list[Commit] | None:
+        """The commits after a snapshot (None: all), newest first; None if they are not known."""
+        commits: list[Commit] = []
+        metadata = self._iceberg.metadata
+        for snapshot in ancestors_of(metadata.current_snapshot(), metadata):
+            if snapshot.snapshot_id == snapshot_id:
+                return commits
+            values = snapshot.summary.additional_properties if snapshot.summary else {}
+            commits.append(Commit(values.get(COMMIT_ID), values.get(SINK)))
+        return commits if snapshot_id is None else None
 
     def _newest_summary_value(self, name: str) -> str | None:
         return next((s[name] for s in self._summaries() if name in s), None)
@@ -273,11 +293,13 @@ class Table:
                 f"table {self.name} lacks {', '.join(column.name for column in missing)}",
                 "start `homma land`, which upgrades the table",
             )
-        table = ordered.to_arrow(compat_level=pl.CompatLevel.oldest())
-        assert isinstance(table, pa.Table)
+        files: list[DataFile] = []
         with translated_errors(f"writing to {self.name}", self._properties):
-            files = _dataframe_to_data_files(self._iceberg.metadata, table, self._iceberg.io)
-            return Uploaded(ordered.height, tuple(files))
+            for piece in _some_days_each(ordered, self.spec):
+                table = piece.to_arrow(compat_level=pl.CompatLevel.oldest())
+                assert isinstance(table, pa.Table)
+                files += _dataframe_to_data_files(self._iceberg.metadata, table, self._iceberg.io)
+        return Uploaded(ordered.height, tuple(files))
 
     def commit(
         self,
@@ -335,6 +357,20 @@ def _upgraded(rows: pl.DataFrame, columns: Iterable[Column], schema: pl.Schema) 
     complete = rows.with_columns(pl.lit(None, schema[name]).alias(name) for name in absent)
     filled = [pl.col(c.name).fill_null(pl.col(c.if_null)) for c in columns if c.if_null]
     return complete.with_columns(filled).select(schema.names()).cast(schema)
+
+
+def _some_days_each(rows: pl.DataFrame, spec: TableSpec) -> Iterator[pl.DataFrame]:
+    """Cut rows of many daily partitions into pieces of a few days, in the same order.
+
+    pyiceberg reads all rows that it is given once for each of their partitions.
+    """
+    columns = [cut.column for cut in spec.partitions if cut.transform == "day"]
+    days = rows[columns[0]].dt.date() if columns else pl.Series(dtype=pl.Date)
+    if days.n_unique() <= _DAYS_AT_ONCE:
+        yield rows
+        return
+    piece = (days.rank("dense") // _DAYS_AT_ONCE).alias("piece")
+    yield from rows.with_columns(piece).partition_by("piece", include_key=False)
 
 
 def _sorted(rows: pl.DataFrame, by: Sequence[str]) -> pl.DataFrame:

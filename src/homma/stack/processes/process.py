@@ -13,7 +13,7 @@ from enum import StrEnum
 from pathlib import Path
 from typing import Final
 
-from homma.errors import ServerFailed
+from homma.errors import HommaError, PortInUse, ServerFailed
 from homma.stack.processes.backoff import Backoff
 from homma.stack.processes.child import Child
 from homma.stack.processes.log import lines_since, open_log, size_of
@@ -62,6 +62,7 @@ class Program:
     after `stop_within_s`, SIGKILL. `restart` creates the policy for crashes; without it a crash
     is final. Output goes to `log`; `own_log` is a log file that the program writes itself. When a
     run fails, `explain` picks the line of these that says why; by default the last line.
+    `taken_port` finds in them that another program has taken a port since it was checked.
     """
 
     name: str
@@ -75,6 +76,7 @@ class Program:
     stop_within_s: float = 10.0
     restart: Callable[[], Backoff] | None = None
     explain: Callable[[Sequence[str]], str] | None = None
+    taken_port: Callable[[Sequence[str]], PortInUse | None] | None = None
 
 
 class Process:
@@ -113,14 +115,32 @@ class Process:
         return self._status
 
     def start(self) -> None:
-        """Start the program, wait until it is ready, and watch it from then on.
+        """Launch the program, and wait until it is ready. Raises what these two raise."""
+        self.launch()
+        self.wait_until_ready()
 
-        Raises ServerFailed if it ends before or is not ready in time; then nothing keeps running.
+    def launch(self) -> None:
+        """Start the program without waiting for it. Raises ServerFailed if it cannot be started.
+
+        `wait_until_ready` must follow: until then, nobody notices its end.
         """
         self._stopping.clear()
         try:
-            child = self._spawn()
-            self._wait_until_ready(child)
+            self._spawn()
+        except BaseException:
+            self.stop()
+            raise
+
+    def wait_until_ready(self) -> None:
+        """Wait until the launched program is ready, and watch it from then on.
+
+        Raises ServerFailed, or the error of `taken_port`, if the program ends before or is not
+        ready in time; then nothing keeps running.
+        """
+        child = self._child
+        assert child is not None
+        try:
+            self._poll_readiness(child)
         except BaseException:
             # Also on Ctrl-C.
             self.stop()
@@ -164,7 +184,7 @@ class Process:
         self._set_state(State.STARTING, pid=child.pid, created=child.created)
         return child
 
-    def _wait_until_ready(self, child: Child) -> None:
+    def _poll_readiness(self, child: Child) -> None:
         """Poll readiness. Raises ServerFailed if the program ends, is stopped or takes too long."""
         program = self.program
         deadline = self._clock() + program.ready_within_s
@@ -184,10 +204,13 @@ class Process:
         logs = (self.program.log, self.program.own_log)
         return [path for path in logs if path is not None]
 
-    def _failure(self, what: str) -> ServerFailed:
+    def _failure(self, what: str) -> HommaError:
         """The error for a failed run, with the line of its logs that says why."""
         written = {path: lines_since(path, offset) for path, offset in self._offsets.items()}
         lines = [line for path in written for line in written[path]]
+        taken = self.program.taken_port(lines) if self.program.taken_port else None
+        if taken is not None:
+            return taken
         why = (self.program.explain or _last)(lines) if lines else ""
         path = next((path for path in written if why in written[path]), self._logs()[-1])
         detail = f": {why}" if why else " without any output"
@@ -215,7 +238,7 @@ class Process:
         child = ended
         try:
             child = self._spawn()
-            self._wait_until_ready(child)
+            self._poll_readiness(child)
         except Exception as error:  # noqa: BLE001 - any failure counts as another crash
             if child is not ended:
                 child.request_stop()

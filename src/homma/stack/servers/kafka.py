@@ -75,11 +75,26 @@ def start(
     on_change: Callable[[Status], None] | None = None,
     restart: Callable[[], Backoff] = Backoff,
 ) -> Process:
-    """Start the broker and wait until `ready` returns True; format its folder if needed.
+    """Start the broker and wait until `ready` returns True. Raises the same errors as `launch`.
 
-    Raises PortInUse for a taken port, ServerFailed if Kafka ends or is not ready in time,
-    StackError if the folder's name or permissions are unsuitable. The returned Process restarts
-    Kafka after a crash, according to `restart`, until it is stopped.
+    ServerFailed if Kafka ends or is not ready in time. The returned Process restarts Kafka after a
+    crash, according to `restart`, until it is stopped.
+    """
+    process = launch(broker, ready, on_change, restart)
+    process.wait_until_ready()
+    return process
+
+
+def launch(
+    broker: Broker,
+    ready: Callable[[], bool],
+    on_change: Callable[[Status], None] | None = None,
+    restart: Callable[[], Backoff] = Backoff,
+) -> Process:
+    """Start the broker without waiting for it; format its folder if needed.
+
+    Raises PortInUse for a taken port, StackError if the folder's name or permissions are
+    unsuitable. `wait_until_ready` must follow.
     """
     broker = replace(broker, folder=broker.folder.absolute())
     _check_names(broker)
@@ -90,12 +105,7 @@ def start(
         _format(broker)
     program = _program(broker, lambda: _is_ready(process, broker, ready), restart)
     process = Process(program, on_change)
-    log_offset = size_of(broker.log)
-    try:
-        process.start()
-    except ServerFailed as error:
-        # Another program may have taken the port since it was checked.
-        raise _port_conflict(broker, log_offset) or error from error
+    process.launch()
     return process
 
 
@@ -140,6 +150,7 @@ def _program(broker: Broker, ready: Callable[[], bool], restart: Callable[[], Ba
         stop_within_s=STOP_WITHIN_S,
         restart=restart,
         explain=explain,
+        taken_port=lambda lines: _taken_port(broker, lines),
     )
 
 
@@ -217,8 +228,8 @@ def _cluster_id() -> str:
     return base64.urlsafe_b64encode(uuid.uuid4().bytes).decode("ascii").rstrip("=")
 
 
-def _port_conflict(broker: Broker, log_offset: int) -> PortInUse | None:
-    for line in lines_since(broker.log, log_offset):
+def _taken_port(broker: Broker, lines: Sequence[str]) -> PortInUse | None:
+    for line in lines:
         if match := BIND_FAILED.search(line):
             port = int(match[1])
             return port_in_use(port, broker.flags.get(port, broker.port_flag))

