@@ -8,6 +8,7 @@ from homma.feed.recorded import ColumnMapping
 from homma.feed.replay import Recording
 from homma.lake.audit.backfill import initial_state, load
 from homma.lake.audit.repair import RepairReport, repair
+from homma.lake.audit.takeovers import Takeovers
 from homma.lake.audit.verify import Scope
 from homma.lake.schema import candle_tables
 from homma.topics.kafka.admin import Admin
@@ -22,7 +23,12 @@ def backfill(
     pipeline, calendar = sinks.pipeline, sinks.pipeline.topics.calendar
     topic_id = Admin(pipeline.config).topic_id(pipeline.topics.ticks) or ""
     recording = Recording(files, layout or ColumnMapping())
-    with lake_of(sinks) as lake, engine_of(sinks) as engine:
+    with (
+        lake_of(sinks) as lake,
+        engine_of(sinks) as engine,
+        Takeovers(engine) as takeovers,
+    ):
+        takeovers.prepare()
         for spec in candle_tables(calendar):
             lake.ensure_table(spec)
         skip = bool(layout and layout.skip)
@@ -37,4 +43,5 @@ def backfill(
             initial_state=initial_state(engine, topic_id, "mid", clock_us),
             newest_times=loaded.newest_times,
             loaded=loaded.recorded("mid"),
+            takeovers=takeovers,
         )

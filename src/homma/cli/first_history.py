@@ -26,6 +26,8 @@ from homma.stack.processes.process import State, Status, exit_text
 
 NAME: Final = "history.json"
 TICKS: Final = "history.parquet"
+#: Exists while the ticks are loaded.
+READY: Final = "history.ready"
 #: The name of the loading process in `homma status`.
 PROCESS: Final = "history"
 _IS_COMPLETE: Final = "complete"
@@ -76,12 +78,16 @@ def write_ticks(up: UpSettings, ticks: GenerateSettings, now_us: int) -> None:
 
 @dataclass(frozen=True, slots=True)
 class Loading:
-    """A `homma backfill` of the ticks that runs."""
+    """A `homma backfill` of the ticks, which waits for `begin`."""
 
     home: Path
     child: Child
     log: Path
     offset: int
+
+    def begin(self) -> None:
+        """Load the ticks: the servers are ready."""
+        (self.home / READY).touch()
 
     def wait(self) -> str:
         """Wait for the end, and return the last line that was logged. Raises ServerFailed."""
@@ -103,10 +109,13 @@ class Loading:
 def loading(
     folder: Folder, flags: Sequence[str], env: Mapping[str, str], config: Path | None
 ) -> Iterator[Loading]:
-    """Run `homma backfill` with the ticks for the duration of a with block."""
+    """Prepare a `homma backfill` of the ticks, which ends no later than the with block."""
     config_flag = ["--config", str(config)] if config else []
     path, log = str(folder.path / TICKS), folder.path / f"{PROCESS}.log"
-    argv = [sys.executable, "-m", "homma", *config_flag, "backfill", *flags, path]
+    ready = folder.path / READY
+    ready.unlink(missing_ok=True)
+    command = [*config_flag, "backfill", *flags, path]
+    argv = [sys.executable, "-m", "homma.cli.first_load", str(ready), *command]
     with open_log(log) as file:
         offset = size_of(log)
         child = Child(argv, file, _STOP_S, env)
@@ -117,6 +126,7 @@ def loading(
     finally:
         child.request_stop()
         child.wait()
+        ready.unlink(missing_ok=True)
         folder.forget(PROCESS)
 
 

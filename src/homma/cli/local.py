@@ -183,9 +183,14 @@ def running(
         )
         trino_server = trino_node.fetch(up, partial(on_fetch, "Trino")) if TRINO in extras else None
         has_history = first_history.is_due(up)
-        # SeaweedFS gets ready while Kafka starts.
+        bootstrap = f"{HOST}:{up.kafka_port}"
+        load = None
+        # SeaweedFS and the load of the history get ready while Kafka starts.
         storage = None if server is None else _launch_seaweed(server, started)
-        bootstrap = _kafka(up, started, class_path)
+        if server is not None and has_history:
+            flags = (*_kafka_flags(bootstrap), *as_flags(topics), *_lake_flags(up, server))
+            load = cleanup.enter_context(first_history.loading(home, flags, _environment(), config))
+        _start_kafka(up, started, class_path, bootstrap)
         admin = Admin({"bootstrap.servers": bootstrap})
         partitions = admin.partitions().get(topics.topic, topics.partitions)
         admin.ensure(contract.specs(topics, partitions), topics.replication_factor)
@@ -193,8 +198,8 @@ def running(
         _write_prometheus_targets(up.dir, own.programs.values())
         if server is not None and storage is not None:
             _wait_for_seaweed(server, storage, started)
-            if has_history:
-                _load_history(up, topics, ticks, server, own, started)
+        if load is not None:
+            _load_history(up, ticks, load, own, started)
         own.start(*own.programs)
         if server is not None and trino_server is not None:
             _trino(trino_node.of(up, topics.intervals, server, bootstrap, trino_server), started)
@@ -271,18 +276,16 @@ def _ports(
     }
 
 
-def _kafka(up: UpSettings, started: _Started, class_path: list[Path]) -> str:
-    """Start Kafka, and return its address."""
+def _start_kafka(up: UpSettings, started: _Started, class_path: list[Path], bootstrap: str) -> None:
+    """Start Kafka, and wait until it is ready."""
     started.say("starting Kafka")
     broker = Broker(up.dir / "kafka", up.kafka_port, up.kafka_controller_port, class_path)
-    bootstrap = f"{HOST}:{up.kafka_port}"
     ports = {"broker": up.kafka_port, "controller": up.kafka_controller_port}
     process = kafka.launch(
         broker, lambda: is_reachable(bootstrap), started.recorder("kafka", ports)
     )
     started.add(process)
     process.wait_until_ready()
-    return bootstrap
 
 
 def _launch_seaweed(server: Seaweed, started: _Started) -> Process:
@@ -308,9 +311,8 @@ def _wait_for_seaweed(server: Seaweed, process: Process, started: _Started) -> N
 
 def _load_history(
     up: UpSettings,
-    topics: TopicSettings,
     ticks: GenerateSettings,
-    server: Seaweed,
+    load: first_history.Loading,
     own: _OwnPrograms,
     started: _Started,
 ) -> None:
@@ -320,14 +322,13 @@ def _load_history(
     already, and the live ticks wait in Kafka.
     """
     now_us = time.time_ns() // 1000
-    launched = [*own.launch("generate", "serve", "land")]
+    launched = [*own.launch("generate", "serve")]
     first_history.write_ticks(up, ticks, now_us)
-    flags = (*_kafka_flags(own.bootstrap), *as_flags(topics), *_lake_flags(up, server))
     started.say(f"loading {format_duration(up.history)} of history")
-    with first_history.loading(started.home, flags, _environment(), own.config) as load:
-        for process in launched:
-            process.wait_until_ready()
-        started.say(load.wait())
+    load.begin()
+    for process in launched:
+        process.wait_until_ready()
+    started.say(load.wait())
 
 
 def _trino(node: trino.Node, started: _Started) -> None:

@@ -24,6 +24,7 @@ from homma.feed.sources import parse_columns, parse_separator
 from homma.lake.audit.backfill import LoadedTicks, initial_state, load
 from homma.lake.audit.engine import Engine
 from homma.lake.audit.repair import RepairReport, repair
+from homma.lake.audit.takeovers import Takeovers
 from homma.lake.audit.verify import Scope
 from homma.lake.schema import candle_tables
 from homma.lake.table import Lake
@@ -79,8 +80,10 @@ def backfill(
     start_s = time.monotonic()
     with (
         open_lake_and_engine(connection, names, catalog, settings.group) as (lake, engine),
+        Takeovers(engine) as takeovers,
         _progress_bar(recording) as show,
     ):
+        takeovers.prepare()
         for spec in candle_tables(topics.intervals):
             lake.ensure_table(spec)
         loaded = load(
@@ -93,7 +96,7 @@ def backfill(
         if not loaded.ticks:
             raise FeedError("the files contain no ticks", "pass files that contain ticks")
         topic_id = admin.topic_id(names.ticks) or ""
-        repaired = _publish_candles(lake, engine, settings, loaded, topic_id, show)
+        repaired = _publish_candles(lake, engine, takeovers, settings, loaded, topic_id, show)
     skipped = recording.skipped + loaded.skipped
     _print_result(loaded, repaired, skipped, time.monotonic() - start_s, as_json=as_json)
 
@@ -101,6 +104,7 @@ def backfill(
 def _publish_candles(
     lake: Lake,
     engine: Engine,
+    takeovers: Takeovers,
     settings: BackfillSettings,
     loaded: LoadedTicks,
     topic_id: str,
@@ -129,6 +133,7 @@ def _publish_candles(
         initial_state=initial_state(engine, topic_id, settings.price, now_us()),
         newest_times=loaded.newest_times,
         loaded=loaded.recorded(settings.price),
+        takeovers=takeovers,
         on_slice=on_slice,
     )
 

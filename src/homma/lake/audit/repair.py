@@ -10,6 +10,7 @@ them later.
 
 import logging
 from collections.abc import Callable, Iterable, Mapping
+from contextlib import closing
 from dataclasses import dataclass, field, replace
 from functools import partial
 from typing import Final
@@ -39,11 +40,11 @@ from homma.lake.audit.correction import (
     woken_metadata,
 )
 from homma.lake.audit.engine import CommittedState, Engine, check_settings
+from homma.lake.audit.takeovers import Takeovers
 from homma.lake.audit.verify import Scope, Snapshot
 from homma.lake.audit.withheld import WithheldCandles, unread_keys, withheld_candles
 from homma.lake.table import Lake
 from homma.topics import codec
-from homma.topics.contract import transactional_id
 from homma.topics.kafka.published_candles import PublishedCandles
 from homma.topics.kafka.writing import Transactions
 from homma.topics.offset_metadata import OffsetMetadata, candle_headers
@@ -51,7 +52,6 @@ from homma.topics.partitioning import partition_of
 
 log = logging.getLogger("homma.repair")
 
-_TRANSACTION_MS: Final = 10_000
 #: Maximum number of records per transaction.
 _MAX_RECORDS: Final = 50_000
 _MAX_ATTEMPTS: Final = 5
@@ -93,13 +93,14 @@ def repair(
     initial_state: Callable[[int], CommittedState] | None = None,
     newest_times: NewestEventTimes | None = None,
     loaded: RecordedTicks | None = None,
+    takeovers: Takeovers | None = None,
     on_slice: Callable[[Slice], None] = lambda _: None,
 ) -> RepairReport:
     """Repair the candles of a scope, or only those with some `keys`.
 
     `initial_state` gives the state of partitions without a committed offset; without it, they are a
     StateError. `newest_times` are those that are known already. `loaded` are all ticks of files, if
-    the caller has them.
+    the caller has them, and `takeovers` may have been prepared.
     """
     repairer = Repairer(
         lake,
@@ -111,6 +112,7 @@ def repair(
         initial_state=initial_state,
         newest_times=newest_times,
         loaded=loaded,
+        takeovers=takeovers or Takeovers(engine),
     )
     snapshot = repairer.snapshot
     withheld = None
@@ -152,6 +154,7 @@ class Repairer:
         initial_state: Callable[[int], CommittedState] | None,
         newest_times: NewestEventTimes | None,
         loaded: RecordedTicks | None,
+        takeovers: Takeovers,
     ) -> None:
         self.snapshot = Snapshot(lake, engine, scope, loaded=loaded)
         self.report = RepairReport()
@@ -162,6 +165,7 @@ class Repairer:
         self._dry_run = dry_run
         self._initial_state = initial_state
         self._newest_times = newest_times
+        self._takeovers = takeovers
         self._unlanded = UnlandedTicks(
             engine.reader, engine.topics, scope.price, scope.max_future_us, self.snapshot.counted
         )
@@ -219,10 +223,9 @@ class Repairer:
     def _fence(self, partition: int, transact: Callable[[Transactions], None]) -> None:
         """Take over the partition's transactional id, and try again if the engine comes back."""
         for attempt in range(1, _MAX_ATTEMPTS + 1):
-            name = transactional_id(self._engine.group, self._engine.topics.ticks, partition)
-            transactions = Transactions(self._engine.connection, name, _TRANSACTION_MS)
             try:
-                transact(transactions)
+                with closing(self._takeovers.of(partition)) as transactions:
+                    transact(transactions)
                 return
             except (Fenced, Aborted, OutcomeUnknown) as error:
                 log.warning("partition %d: %s", partition, error.problem)
@@ -231,12 +234,9 @@ class Repairer:
                         f"partition {partition} could not be repaired: {error.problem}",
                         "the candles published so far are right; run `homma repair` again",
                     ) from error
-            finally:
-                transactions.close()
 
     def _transact(self, transactions: Transactions, partition: int, comparison: Comparison) -> None:
-        """Fence the engine, compare the candles again, and publish corrections."""
-        transactions.init()
+        """Compare the candles again, now that the engine is fenced, and publish corrections."""
         state = self._committed_state(partition, transactions)
         self._published.refresh([partition])
         keys = unequal_keys(comparison.verdicts())
@@ -263,8 +263,7 @@ class Repairer:
     def _hand_over(
         self, transactions: Transactions, partition: int, withheld: WithheldCandles
     ) -> None:
-        """Fence the engine, publish what a restart must read and cannot, and clear `begin`."""
-        transactions.init()
+        """Publish what a restart must read and cannot, and clear `begin`."""
         state = self._committed_state(partition, transactions)
         metadata = state.metadata
         if not withheld.covers(metadata.begin):
