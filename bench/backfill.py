@@ -145,7 +145,7 @@ def main() -> None:
             timed(
                 "Parquet into the lake",
                 args.ticks,
-                lambda: load(recording.frames(), lake, 0, skip_invalid=False),
+                lambda: load(recording.frames(), lake, 0, lambda _: None, skip_invalid=False),
             ),
             timed("the lake's ticks to candles", args.ticks, lambda: from_lake(lake)),
         ]

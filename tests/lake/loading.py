@@ -1,12 +1,13 @@
 """Loads files of ticks for a pipeline, as `homma backfill` does."""
 
 import time
+from collections.abc import Callable
 from pathlib import Path
 
 from homma.core.finality import FinalityRules
 from homma.feed.recorded import ColumnMapping
 from homma.feed.replay import Recording
-from homma.lake.audit.backfill import initial_state, load
+from homma.lake.audit.backfill import LoadedTicks, initial_state, load
 from homma.lake.audit.repair import RepairReport, repair
 from homma.lake.audit.takeovers import Takeovers
 from homma.lake.audit.verify import Scope
@@ -17,7 +18,11 @@ from tests.support.sinks import Sinks
 
 
 def backfill(
-    sinks: Sinks, *files: Path, layout: ColumnMapping | None = None, now_us: int | None = None
+    sinks: Sinks,
+    *files: Path,
+    layout: ColumnMapping | None = None,
+    now_us: int | None = None,
+    when_published: Callable[[], None] = lambda: None,
 ) -> RepairReport:
     """Load files, at a time of the clock."""
     pipeline, calendar = sinks.pipeline, sinks.pipeline.topics.calendar
@@ -32,16 +37,24 @@ def backfill(
         for spec in candle_tables(calendar):
             lake.ensure_table(spec)
         skip = bool(layout and layout.skip)
-        loaded = load(recording.frames(), lake, time.time_ns() // 1000, skip_invalid=skip)
         clock_us = now_us or time.time_ns() // 1000
-        return repair(
-            lake,
-            engine,
-            Scope(calendar, span=loaded.span(calendar)),
-            FinalityRules(),
-            lambda: clock_us,
-            initial_state=initial_state(engine, topic_id, "mid", clock_us),
-            newest_times=loaded.newest_times,
-            loaded=loaded.recorded("mid"),
-            takeovers=takeovers,
+
+        def publish(loaded: LoadedTicks) -> RepairReport:
+            report = repair(
+                lake,
+                engine,
+                Scope(calendar, span=loaded.span(calendar)),
+                FinalityRules(),
+                lambda: clock_us,
+                initial_state=initial_state(engine, topic_id, "mid", clock_us),
+                newest_times=loaded.newest_times,
+                new_ticks=loaded.new_ticks("mid"),
+                takeovers=takeovers,
+            )
+            when_published()
+            return report
+
+        _, report = load(
+            recording.frames(), lake, time.time_ns() // 1000, publish, skip_invalid=skip
         )
+        return report

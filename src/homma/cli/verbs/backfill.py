@@ -6,6 +6,7 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Final
 
 import click
 from rich.console import Console
@@ -17,7 +18,6 @@ from homma.cli.options import with_settings
 from homma.core.finality import FinalityRules
 from homma.core.recompute import Slice
 from homma.durations import microseconds
-from homma.errors import FeedError
 from homma.feed.recorded import ColumnMapping
 from homma.feed.replay import Recording
 from homma.feed.sources import parse_columns, parse_separator
@@ -34,6 +34,7 @@ from homma.topics.kafka.admin import Admin
 from homma.topics.kafka.connection import Connection
 
 ShowProgress = Callable[[str, int], None]
+_POLL_S: Final = 0.05
 
 
 @click.command()
@@ -46,6 +47,7 @@ ShowProgress = Callable[[str, int], None]
     help="column of the files that contains a field of the tick",
 )
 @click.option("--json", "as_json", is_flag=True, help="print the result as JSON")
+@click.option("--signal", hidden=True, type=click.Path(path_type=Path))
 def backfill(
     connection: Connection,
     topics: TopicSettings,
@@ -54,6 +56,7 @@ def backfill(
     file: tuple[Path, ...],
     column: tuple[str, ...],
     as_json: bool,
+    signal: Path | None,
 ) -> None:
     """Load recorded ticks into the lake, and publish their candles.
 
@@ -66,6 +69,9 @@ def backfill(
       homma backfill 2024.parquet 2025.parquet
       homma backfill quotes.csv.gz --column mid=price --source LSE --symbol VOD
     """
+    # `homma up` prepares this process before the servers are ready, and waits for the candles only.
+    while signal and not signal.exists():
+        time.sleep(_POLL_S)
     mapping = ColumnMapping(
         columns=parse_columns(column),
         source=settings.source,
@@ -86,17 +92,22 @@ def backfill(
         takeovers.prepare()
         for spec in candle_tables(topics.intervals):
             lake.ensure_table(spec)
-        loaded = load(
+        topic_id = admin.topic_id(names.ticks) or ""
+
+        def publish(ticks: LoadedTicks) -> RepairReport:
+            report = _publish_candles(lake, engine, takeovers, settings, ticks, topic_id, show)
+            if signal:
+                signal.unlink(missing_ok=True)
+            return report
+
+        loaded, repaired = load(
             recording.frames(),
             lake,
             time.time_ns() // 1000,
+            publish,
             skip_invalid=settings.skip_invalid_rows,
             on_ticks=lambda count: show("loading ticks", count),
         )
-        if not loaded.ticks:
-            raise FeedError("the files contain no ticks", "pass files that contain ticks")
-        topic_id = admin.topic_id(names.ticks) or ""
-        repaired = _publish_candles(lake, engine, takeovers, settings, loaded, topic_id, show)
     skipped = recording.skipped + loaded.skipped
     _print_result(loaded, repaired, skipped, time.monotonic() - start_s, as_json=as_json)
 
@@ -132,7 +143,7 @@ def _publish_candles(
         now_us,
         initial_state=initial_state(engine, topic_id, settings.price, now_us()),
         newest_times=loaded.newest_times,
-        loaded=loaded.recorded(settings.price),
+        new_ticks=loaded.new_ticks(settings.price),
         takeovers=takeovers,
         on_slice=on_slice,
     )

@@ -3,13 +3,17 @@
 Ticks are appended to the table in batches, in bounded memory. Their candles are recomputed from all
 ticks in the lake, so the order of files, ticks that are there already and files that are loaded
 twice make no difference.
+
+The first ticks of a lake are an exception, as somebody waits for their candles: these are published
+from memory, and then the ticks are appended. In between, a property of the table keeps verify and
+repair from comparing them. If a load is interrupted, loading the files again completes it.
 """
 
 import logging
 import uuid
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
-from typing import Final
+from typing import Final, TypeVar
 
 import polars as pl
 
@@ -27,6 +31,7 @@ from homma.lake.table import Lake, Table, Uploaded
 from homma.topics.offset_metadata import OffsetMetadata
 
 log = logging.getLogger("homma.backfill")
+Result = TypeVar("Result")
 
 #: Number of ticks per upload, which has at least one file per day of ticks.
 _UPLOAD_TICKS: Final = 500_000
@@ -43,14 +48,14 @@ _CHECKED: Final = tuple(f for f in TICK_FIELDS if f.required and f.kind != "inst
 class LoadedTicks:
     """Numbers of loaded and skipped ticks, and the newest event time of each series.
 
-    `rows` are all rows of files in the table, unless they are too many or there were some before.
+    `pending` are rows that will be appended to the table when their candles are published.
     """
 
     ticks: int = 0
     skipped: int = 0
     oldest_us: int = END_OF_TIME_US
     newest_times: NewestEventTimes = field(default_factory=NEWEST_EVENT_TIME.to_frame)
-    rows: TickRows | None = None
+    pending: TickRows | None = None
 
     def span(self, calendar: Calendar) -> EventSpan:
         """The range of a calendar's candles that the ticks change."""
@@ -59,9 +64,9 @@ class LoadedTicks:
         first = starts.select(i.floor(pl.col("at")).alias(i.name) for i in calendar)
         return EventSpan(max(0, min(first.row(0))), int(newest or 0) + 1)  # type: ignore[arg-type]
 
-    def recorded(self, price: Price) -> RecordedTicks | None:
-        """All ticks of files in the table, if `rows` has them."""
-        return None if self.rows is None else recorded_ticks(self.rows, price)
+    def new_ticks(self, price: Price) -> RecordedTicks | None:
+        """The ticks of the pending rows."""
+        return None if self.pending is None else recorded_ticks(self.pending, price)
 
     def count(self, ticks: FileTicks) -> None:
         """Count loaded ticks."""
@@ -77,54 +82,73 @@ def load(
     frames: Iterable[FileTicks],
     lake: Lake,
     first_row: int,
+    publish: Callable[[LoadedTicks], Result],
     *,
     skip_invalid: bool,
     on_ticks: Callable[[int], None] = lambda _: None,
-) -> LoadedTicks:
-    """Append ticks of files to the tick table; creates it if missing.
+) -> tuple[LoadedTicks, Result]:
+    """Append ticks of files to the tick table, and `publish` their candles.
 
-    Rows are numbered from `first_row`, so that ticks of a later backfill come after earlier ones.
+    Creates the table if it is missing. Rows are numbered from `first_row`, so that ticks of a later
+    backfill come after earlier ones. Raises FeedError for invalid ticks, and if there are none.
     """
     table, loaded = lake.ensure_table(TICKS), LoadedTicks()
-    own = _OwnRows(table)
-    uploads: list[Uploaded] = []
+    appending = _Appending(table, on_ticks)
+    is_first = not table.parts()
+    pending: list[TickRows] = []
     for ticks in _combined(_valid(frames, loaded, skip_invalid=skip_invalid)):
-        rows = _rows(ticks, first_row + loaded.ticks)
-        uploads.append(table.upload(rows))
-        own.add(rows)
+        pending.append(_rows(ticks, first_row + loaded.ticks))
         loaded.count(ticks)
-        if len(uploads) >= _UPLOADS_PER_COMMIT:
-            own.commit_ids.add(_append(table, uploads))
-            uploads = []
-        on_ticks(loaded.ticks)
-    if uploads:
-        own.commit_ids.add(_append(table, uploads))
-    loaded.rows = own.if_complete(table)
-    return loaded
+        if not is_first or loaded.ticks > MAX_TICKS:
+            appending.add(pending)
+            pending = []
+    if not loaded.ticks:
+        raise FeedError("the files contain no ticks", "pass files that contain ticks")
+    if pending:
+        table.begin_load()
+        loaded.pending = pl.concat(pending)
+        result = publish(loaded)
+        loaded.pending = None
+        appending.add(pending)
+        appending.finish()
+        # Another load at the same time did not know these ticks, nor this one its ticks.
+        return loaded, result if appending.is_alone() else publish(loaded)
+    appending.finish()
+    return loaded, publish(loaded)
 
 
-class _OwnRows:
-    """The rows of a load, as long as they are all the rows of files that the table has."""
+class _Appending:
+    """Appends rows to the tick table, several uploads in each commit."""
 
-    def __init__(self, table: Table) -> None:
-        self.commit_ids: set[str] = set()
+    def __init__(self, table: Table, on_ticks: Callable[[int], None]) -> None:
+        self._table = table
+        self._on_ticks = on_ticks
         self._since = table.snapshot_id
-        self._is_complete = not table.parts()
-        self._rows: list[TickRows] = []
+        self._uploads: list[Uploaded] = []
+        self._commit_ids: set[str] = set()
+        self._count = 0
 
-    def add(self, rows: TickRows) -> None:
-        """Add rows, or forget all if they are too many."""
-        count = rows.height + sum(part.height for part in self._rows)
-        self._is_complete = self._is_complete and count <= MAX_TICKS
-        self._rows = [*self._rows, rows] if self._is_complete else []
+    def add(self, pieces: Iterable[TickRows]) -> None:
+        """Upload rows, and commit them if there are many."""
+        for rows in pieces:
+            self._uploads.append(self._table.upload(rows))
+            if len(self._uploads) >= _UPLOADS_PER_COMMIT:
+                self.finish()
+            self._count += rows.height
+            self._on_ticks(self._count)
 
-    def if_complete(self, table: Table) -> TickRows | None:
-        """All rows; None if there are others, as of another load at the same time."""
-        commits = table.commits_since(self._since)
-        if not self._is_complete or not self._rows or commits is None:
-            return None
-        is_alone = all(commit.sink or commit.commit_id in self.commit_ids for commit in commits)
-        return pl.concat(self._rows) if is_alone else None
+    def finish(self) -> None:
+        """Commit what was uploaded."""
+        if self._uploads:
+            self._commit_ids.add(_append(self._table, self._uploads))
+            self._uploads = []
+
+    def is_alone(self) -> bool:
+        """Whether only sinks have committed to the table beside this."""
+        commits = self._table.commits_since(self._since)
+        return commits is not None and all(
+            commit.sink or commit.commit_id in self._commit_ids for commit in commits
+        )
 
 
 def _valid(
@@ -191,7 +215,7 @@ def _append(table: Table, uploads: list[Uploaded]) -> str:
     for attempt in range(1, _MAX_ATTEMPTS + 1):
         try:
             table.refresh()
-            table.commit(added, commit_id=commit_id)
+            table.commit(added, commit_id=commit_id, ends_load=True)
             break
         except (CommitRefused, CommitUnknown) as error:
             log.debug("%s", error)

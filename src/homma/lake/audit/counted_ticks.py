@@ -12,6 +12,7 @@ from typing import Final
 import polars as pl
 
 from homma.core.calendar import Calendar
+from homma.core.interval import DAY_US
 from homma.core.recompute import (
     FROM_FILE,
     TICKS,
@@ -64,8 +65,8 @@ class CountedTicks:
     price: Price
     series: SeriesFilter
     before: Mapping[int, int]
-    #: All ticks from files, if they have just been loaded: then the table need not be read.
-    loaded: RecordedTicks | None = None
+    #: Ticks from files that are not in the table yet.
+    new_ticks: RecordedTicks = field(default_factory=TICKS.to_frame)
     #: The partition of each series read so far.
     partitions: SeriesPartitions = field(default_factory=SeriesPartitions)
     ticks: int = 0
@@ -78,11 +79,10 @@ class CountedTicks:
         Raises SplitSeries if the ticks of a series are in two partitions.
         """
         end_us = span.ticks_end_us(calendar)
-        if self.loaded is not None and not any(self.before.values()):
-            self.ticks += self.loaded.height
-            yield Slice(span.start_us, end_us, self.loaded)
-            return
         per_day = self.table.per_day(self.series.where(span.start_us or None, end_or_none(end_us)))
+        new_days = self.new_ticks.group_by(pl.col("event_us") // DAY_US).len()
+        for day, count in new_days.iter_rows():
+            per_day[day] = per_day.get(day, 0) + count
         edges = slice_bounds(per_day, max_ticks, span.start_us, end_us)
         for start_us, stop_us in pairwise(edges):
             ticks = self._read(self.series.where(start_us or None, end_or_none(stop_us)))
@@ -94,10 +94,10 @@ class CountedTicks:
     def _read(self, where: Where) -> RecordedTicks:
         rows = self.series.apply(self.table.scan(where, (*_COLUMNS, self.price)))
         ticks = recorded_ticks(rows, self.price)
-        if self._all_before(ticks):
-            return ticks
-        limit = pl.col("partition").replace_strict(dict(self.before), default=0)
-        return ticks.filter((pl.col("partition") == FROM_FILE) | (pl.col("offset") < limit))
+        if not self._all_before(ticks):
+            limit = pl.col("partition").replace_strict(dict(self.before), default=0)
+            ticks = ticks.filter((pl.col("partition") == FROM_FILE) | (pl.col("offset") < limit))
+        return pl.concat([ticks, self.new_ticks.filter(where.instants(pl.col("event_us")))])
 
     def _all_before(self, ticks: RecordedTicks) -> bool:
         newest = ticks.group_by("partition").agg(pl.col("offset").max())

@@ -92,18 +92,19 @@ def repair(
     dry_run: bool = False,
     initial_state: Callable[[int], CommittedState] | None = None,
     newest_times: NewestEventTimes | None = None,
-    loaded: RecordedTicks | None = None,
+    new_ticks: RecordedTicks | None = None,
     takeovers: Takeovers | None = None,
     on_slice: Callable[[Slice], None] = lambda _: None,
 ) -> RepairReport:
     """Repair the candles of a scope, or only those with some `keys`.
 
     `initial_state` gives the state of partitions without a committed offset; without it, they are a
-    StateError. `newest_times` are those that are known already. `loaded` are all ticks of files, if
-    the caller has them, and `takeovers` may have been prepared.
+    StateError. `newest_times` are those that are known already. `new_ticks` are ticks of files that
+    are not in the lake yet. `takeovers` may have been prepared.
     """
+    snapshot = Snapshot(lake, engine, scope, new_ticks=new_ticks)
     repairer = Repairer(
-        lake,
+        snapshot,
         engine,
         scope,
         rules,
@@ -111,10 +112,8 @@ def repair(
         dry_run=dry_run,
         initial_state=initial_state,
         newest_times=newest_times,
-        loaded=loaded,
         takeovers=takeovers or Takeovers(engine),
     )
-    snapshot = repairer.snapshot
     withheld = None
     if scope.is_whole and keys is None and not dry_run:
         metadata = [state.metadata for state in snapshot.states.values()]
@@ -144,7 +143,7 @@ class Repairer:
 
     def __init__(
         self,
-        lake: Lake,
+        snapshot: Snapshot,
         engine: Engine,
         scope: Scope,
         rules: FinalityRules,
@@ -153,10 +152,9 @@ class Repairer:
         dry_run: bool,
         initial_state: Callable[[int], CommittedState] | None,
         newest_times: NewestEventTimes | None,
-        loaded: RecordedTicks | None,
         takeovers: Takeovers,
     ) -> None:
-        self.snapshot = Snapshot(lake, engine, scope, loaded=loaded)
+        self.snapshot = snapshot
         self.report = RepairReport()
         self._engine = engine
         self._scope = scope
@@ -191,7 +189,10 @@ class Repairer:
             return
         for (partition,), part in self._with_partitions(wrong).group_by("partition"):
             for rows in part.iter_slices(_MAX_RECORDS):
-                self._repair_partition(int(str(partition)), suspects.restrict(rows))
+                number, wrong_candles = int(str(partition)), suspects.restrict(rows)
+                self._fence(
+                    number, partial(self._transact, partition=number, comparison=wrong_candles)
+                )
 
     def _with_partitions(self, wrong: NewestRecords) -> NewestRecords:
         """Add the partition that the partitioner chooses for series that have none yet."""
@@ -216,9 +217,6 @@ class Repairer:
     ) -> tuple[Verdicts, Verdicts]:
         unlanded = self.snapshot.counted.not_in_lake(self._unlanded.read_to(ends))
         return self.snapshot.reconcile(suspects.restrict(records), records, unlanded)
-
-    def _repair_partition(self, partition: int, comparison: Comparison) -> None:
-        self._fence(partition, lambda producer: self._transact(producer, partition, comparison))
 
     def _fence(self, partition: int, transact: Callable[[Transactions], None]) -> None:
         """Take over the partition's transactional id, and try again if the engine comes back."""

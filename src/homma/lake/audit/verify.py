@@ -11,6 +11,7 @@ from homma.core.compare import Tally, Verdicts
 from homma.core.interval import CLOCK, HOUR_US
 from homma.core.recompute import EventSpan, RecordedTicks, Slice
 from homma.core.tick import Price
+from homma.errors import LakeError
 from homma.lake.audit.comparing import (
     Comparison,
     NewestRecords,
@@ -78,9 +79,9 @@ class Snapshot:
         scope: Scope,
         *,
         records_since_ms: int = 0,
-        loaded: RecordedTicks | None = None,
+        new_ticks: RecordedTicks | None = None,
     ) -> None:
-        """Read all but the ticks. `loaded`: all ticks of files, if the caller has them."""
+        """Read all but the ticks. `new_ticks`: ticks of files that are not in the lake yet."""
         self.scope = scope
         self.tables: Sequence[Table] = [lake.table(spec) for spec in candle_tables(scope.calendar)]
         self.landed = {
@@ -98,12 +99,20 @@ class Snapshot:
                 engine.reader, engine.topics, engine.partitions, self._in_scope, records_since_ms
             )
             self.published.refresh()
+        # Whoever sees the candles of a load in the topics sees this too, or else their ticks.
         ticks = lake.table(TICKS)
+        if new_ticks is None and ticks.is_loading:
+            raise LakeError(
+                "the candles of a load are published, and their ticks are not in the lake yet",
+                "wait until the load has ended; if it was interrupted, load the files again",
+            )
         before = dict(_next_offsets(ticks))
         if engine is not None:
             # The ticks of a partition without a committed offset are in no candle yet.
             before = {p: min(offset, self.committed.get(p, 0)) for p, offset in before.items()}
-        self.counted = CountedTicks(ticks, scope.price, scope.series, before, loaded)
+        self.counted = CountedTicks(ticks, scope.price, scope.series, before)
+        if new_ticks is not None:
+            self.counted.new_ticks = new_ticks
 
     def _in_scope(self, candles: TopicCandles) -> TopicCandles:
         span = self.scope.span

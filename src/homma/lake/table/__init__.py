@@ -2,8 +2,8 @@
 
 from homma.lake.table.catalog_client import Properties as Properties
 from homma.lake.table.connection import Lake as Lake
-from homma.lake.table.table import EVERYTHING as EVERYTHING
 from homma.lake.table.table import Part as Part
 from homma.lake.table.table import Table as Table
 from homma.lake.table.table import Uploaded as Uploaded
-from homma.lake.table.table import Where as Where
+from homma.lake.table.where import EVERYTHING as EVERYTHING
+from homma.lake.table.where import Where as Where

@@ -7,23 +7,12 @@ Nothing is retried here: a commit is made on the snapshot that was loaded last, 
 import logging
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
-from datetime import UTC, datetime, timedelta
-from typing import Any, Final
+from typing import Final
 
 import polars as pl
 import pyarrow as pa
 from pyiceberg.exceptions import CommitFailedException
-from pyiceberg.expressions import (
-    AlwaysFalse,
-    AlwaysTrue,
-    And,
-    BooleanExpression,
-    EqualTo,
-    GreaterThanOrEqual,
-    In,
-    LessThan,
-    Or,
-)
+from pyiceberg.expressions import AlwaysTrue, BooleanExpression
 from pyiceberg.io.pyarrow import ArrowScan, _dataframe_to_data_files
 from pyiceberg.manifest import DataFile
 from pyiceberg.table import FileScanTask
@@ -39,6 +28,7 @@ from homma.lake.table import definition, maintenance
 from homma.lake.table.catalog_client import Properties, translate_error, translated_errors
 from homma.lake.table.offsets import Offsets, read_offsets
 from homma.lake.table.snapshots import CachedTransaction, MergingOverwrite, operation
+from homma.lake.table.where import EVERYTHING, Where, expression
 
 log = logging.getLogger("homma.lake")
 
@@ -46,25 +36,11 @@ log = logging.getLogger("homma.lake")
 OFFSETS: Final = "homma.offsets"
 COMMIT_ID: Final = "homma.commit-id"
 SINK: Final = "homma.sink"
+LOADING: Final = "homma.loading"
+_TRUE: Final = "true"
 _EVER_US: Final = 1 << 62
 _DAYS_AT_ONCE: Final = 16
-_MAX_UPGRADES: Final = 20
-_EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
-
-
-@dataclass(frozen=True, slots=True)
-class Where:
-    """A row filter; all conditions must hold. date_time in microseconds, [since_us, until_us)."""
-
-    series: tuple[tuple[str, str], ...] = ()
-    symbols: tuple[str, ...] = ()
-    since_us: int | None = None
-    until_us: int | None = None
-    at_us: tuple[int, ...] = ()
-    final: bool | None = None
-
-
-EVERYTHING: Final = Where()
+_MAX_CHANGES: Final = 20
 
 
 @dataclass(frozen=True, slots=True)
@@ -260,20 +236,48 @@ class Table:
 
     def upgrade(self) -> None:
         """Upgrade a table of an older format: add its missing columns, in one commit."""
-        for _ in range(_MAX_UPGRADES):
+
+        def add_columns(transaction: CachedTransaction) -> bool:
             if definition.table_format(self._iceberg) == CURRENT:
-                return
-            with translated_errors(f"upgrading {self.name}", self._properties):
+                return False
+            definition.must_match(self._iceberg, self.spec)
+            definition.upgrade(transaction, self._iceberg, self.spec)
+            return True
+
+        self._change("upgrading", add_columns)
+
+    def begin_load(self) -> None:
+        """Note that candles are published before their ticks get into this table."""
+
+        def note(transaction: CachedTransaction) -> bool:
+            if not self.is_loading:
+                transaction.set_properties({LOADING: _TRUE})
+            return not self.is_loading
+
+        self._change("preparing a load into", note)
+
+    @property
+    def is_loading(self) -> bool:
+        """Whether candles may lack their ticks, as `begin_load` has noted."""
+        return self._iceberg.metadata.properties.get(LOADING) == _TRUE
+
+    def _change(self, action: str, prepare: Callable[[CachedTransaction], bool]) -> None:
+        """Change the metadata, while others change it too; `prepare` returns False if it is done.
+
+        Raises LakeUnreachable if that does not succeed.
+        """
+        for _ in range(_MAX_CHANGES):
+            with translated_errors(f"{action} {self.name}", self._properties):
                 transaction = CachedTransaction(self._iceberg)
-                definition.upgrade(transaction, self._iceberg, self.spec)
+                if not prepare(transaction):
+                    return
             try:
                 self._send(transaction)
             except (CommitRefused, CommitUnknown) as error:
                 log.warning("%s", error)
                 self.refresh()
-                definition.must_match(self._iceberg, self.spec)
         raise LakeUnreachable(
-            f"table {self.name} could not be upgraded", "start the catalog, then try again"
+            f"{action} {self.name} did not succeed", "start the catalog, then try again"
         )
 
     def upload(self, rows: pl.DataFrame) -> Uploaded:
@@ -308,11 +312,14 @@ class Table:
         offsets: Offsets | None = None,
         commit_id: str = "",
         sink: str = "",
+        *,
+        ends_load: bool = False,
     ) -> None:
         """Add files and remove others in one snapshot, with the offsets and ids in its summary.
 
-        Raises CommitRefused if the table has changed since it was loaded, and CommitUnknown if the
-        outcome is unknown: then call `refresh` and `has_commit`.
+        `ends_load`: the table then has the ticks that `begin_load` announced. Raises CommitRefused
+        if the table has changed since it was loaded, and CommitUnknown if the outcome is unknown:
+        then call `refresh` and `has_commit`.
         """
         values = {OFFSETS: offsets.text() if offsets else "", COMMIT_ID: commit_id, SINK: sink}
         summary = {name: value for name, value in values.items() if value}
@@ -329,8 +336,9 @@ class Table:
             for file in added._files:
                 snapshot.append_data_file(file)
             snapshot.commit()
-            if summary:
-                transaction.set_properties(summary)
+            properties = summary | ({LOADING: ""} if ends_load and self.is_loading else {})
+            if properties:
+                transaction.set_properties(properties)
         self._send(transaction)
 
     def _send(self, transaction: CachedTransaction) -> None:
@@ -381,36 +389,3 @@ def _sorted(rows: pl.DataFrame, by: Sequence[str]) -> pl.DataFrame:
     timed = rows.sort(by[len(NAMES) :])
     coded = encode(rows.select(NAMES).unique().sort(NAMES), timed.select(NAMES))
     return timed[coded.select(pl.arg_sort_by("series", maintain_order=True)).to_series()]
-
-
-def expression(where: Where) -> BooleanExpression:
-    """The filter as a pyiceberg expression."""
-    conditions = [
-        _compare(In, "symbol", where.symbols) if where.symbols else None,
-        _series_expression(where.series) if where.series else None,
-        _compare(GreaterThanOrEqual, "date_time", _instant(where.since_us)),
-        _compare(LessThan, "date_time", _instant(where.until_us)),
-        _compare(In, "date_time", [_instant(us) for us in where.at_us]) if where.at_us else None,
-        _compare(EqualTo, "is_final", where.final),
-    ]
-    combined: BooleanExpression = AlwaysTrue()
-    for condition in conditions:
-        combined = And(combined, condition) if condition is not None else combined
-    return combined
-
-
-def _series_expression(series: Iterable[tuple[str, str]]) -> BooleanExpression:
-    any_series: BooleanExpression = AlwaysFalse()
-    for source, symbol in series:
-        condition = And(_compare(EqualTo, "source", source), _compare(EqualTo, "symbol", symbol))
-        any_series = Or(any_series, condition)
-    return any_series
-
-
-def _compare(operator: Any, column: str, value: object) -> Any:
-    """A condition, or None without a value. pyiceberg's types do not accept plain values."""
-    return None if value is None else operator(column, value)
-
-
-def _instant(us: int | None) -> datetime | None:
-    return None if us is None else _EPOCH + timedelta(microseconds=us)
