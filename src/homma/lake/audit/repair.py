@@ -189,10 +189,8 @@ class Repairer:
             return
         for (partition,), part in self._with_partitions(wrong).group_by("partition"):
             for rows in part.iter_slices(_MAX_RECORDS):
-                number, wrong_candles = int(str(partition)), suspects.restrict(rows)
-                self._fence(
-                    number, partial(self._transact, partition=number, comparison=wrong_candles)
-                )
+                number, batch = int(str(partition)), suspects.restrict(rows)
+                self._fence(number, partial(self._transact, partition=number, comparison=batch))
 
     def _with_partitions(self, wrong: NewestRecords) -> NewestRecords:
         """Add the partition that the partitioner chooses for series that have none yet."""
