@@ -8,7 +8,7 @@ import trino as client
 from tests.support.machine import Machine
 from tests.support.waiting import until
 
-pytestmark = [pytest.mark.stack, pytest.mark.timeout(900)]
+pytestmark = [pytest.mark.stack, pytest.mark.timeout(1500)]
 
 
 def test_trino_starts_with_the_others_and_reads_landed_ticks(

@@ -60,7 +60,7 @@ class Machine:
         """Run a command that exits by itself."""
         argv = [sys.executable, "-m", "homma", *words]
         return subprocess.run(
-            argv, capture_output=True, text=True, timeout=600, check=False, env=self.env
+            argv, capture_output=True, text=True, timeout=1200, check=False, env=self.env
         )
 
     def status(self) -> dict[str, object]:

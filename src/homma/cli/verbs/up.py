@@ -37,8 +37,8 @@ log = logging.getLogger("homma.up")
 
 _REFRESH_S: Final = 1.0
 _LOG_EVERY_S: Final = 10.0
-#: Trino downloads 821 MB the first time and takes half a minute to start.
-_DETACH_TIMEOUT_S: Final = 600.0
+#: Trino downloads 821 MB the first time, and takes minutes to start on a busy machine.
+_DETACH_TIMEOUT_S: Final = 1200.0
 
 
 @click.command()

@@ -29,8 +29,8 @@ from homma.stack.servers import statements
 
 #: Trino refreshes the nodes of each catalog every 5 s, and starts with none.
 NODE_REFRESH_S: Final = 6.0
-# A start takes half a minute on two idle cores.
-READY_WITHIN_S: Final = 240.0
+# A start takes half a minute on two idle cores, and many times as long on busy ones.
+READY_WITHIN_S: Final = 600.0
 STOP_WITHIN_S: Final = 20.0
 REQUEST_S: Final = 2.0
 MAIN: Final = "io.trino.server.TrinoServer"
