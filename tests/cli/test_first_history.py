@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from homma.cli.first_history import NAME, is_due
+from homma.cli.first_history import NAME, TICKS, is_due
 from homma.errors import StackError
 from homma.settings import UpSettings
 from tests.support.machine import Machine
@@ -27,6 +27,17 @@ def test_there_is_no_history_if_none_is_wanted(machine: Machine) -> None:
         # Nor later, when the folder is not new any more.
         assert not (machine.home / NAME).exists()
         assert machine.homma("down").returncode == 0
+
+
+def test_a_history_that_cannot_be_loaded_ends_the_start(machine: Machine) -> None:
+    machine.home.mkdir()
+    (machine.home / NAME).write_text('{"complete": false}')
+    (machine.home / TICKS).write_bytes(b"not Parquet")
+    failed = machine.homma("up", "--detach")
+    assert failed.returncode == 1
+    assert "loading the history ended with exit status" in failed.stderr
+    assert "`homma up` tries again" in failed.stderr
+    assert machine.processes() == []
 
 
 @pytest.mark.parametrize(

@@ -90,9 +90,11 @@ class Loading:
         self._signal.touch()
 
     def wait_for_candles(self) -> None:
-        """Wait until the candles are published, or the load has ended."""
+        """Wait until the candles are published. Raises ServerFailed if the load fails before."""
         while self._signal.exists() and not self.child.wait(_POLL_S):
             pass
+        if self.child.wait(0):
+            self.wait()
 
     @property
     def _signal(self) -> Path:
