@@ -5,6 +5,9 @@ from typing import Any
 
 from playwright.sync_api import ConsoleMessage, Page, Request
 
+#: The number of candles that the chart shows now, in JavaScript.
+IN_VIEW = "homma.candles.filter(c => c.time >= homma.seen.from && c.time <= homma.seen.to).length"
+
 
 class ChartPage:
     """One open page."""

@@ -11,8 +11,7 @@ from playwright.sync_api import BrowserContext
 from homma.cli.first_history import NAME, TICKS
 from homma.core.calendar import DEFAULT_CALENDAR
 from homma.core.interval import BY_CODE
-from tests.browser.chart_page import ChartPage
-from tests.browser.test_first_look import IN_VIEW
+from tests.browser.chart_page import IN_VIEW, ChartPage
 from tests.support.machine import Machine
 from tests.support.waiting import until
 

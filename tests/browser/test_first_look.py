@@ -6,10 +6,9 @@ from datetime import timedelta
 import pytest
 from playwright.sync_api import BrowserContext, expect
 
-from tests.browser.chart_page import ChartPage
+from tests.browser.chart_page import IN_VIEW, ChartPage
 from tests.browser.market import COUNT, NEWEST, Market, market
 
-IN_VIEW = "homma.candles.filter(c => c.time >= homma.seen.from && c.time <= homma.seen.to).length"
 FRAME = "getComputedStyle(document.querySelector('#stage'), '::after').content !== 'none'"
 
 
