@@ -42,6 +42,21 @@ def test_up_makes_candles_stops_cleanly_and_continues(machine: Machine) -> None:
     assert {"stock_ticks", "stock_ticks_dead", "stock_ticks_late", "candle_1min"} <= names
 
 
+def test_ctrl_c_before_all_programs_are_ready_is_answered(machine: Machine) -> None:
+    process = machine.start("up")
+    until((machine.home / "kafka").exists)
+    process.send_signal(signal.SIGINT)
+    _, log = process.communicate(timeout=120)
+    stopping, stopped = (
+        "stopping before all programs are ready",
+        "`homma up` starts again from here",
+    )
+    assert log.index(stopping) < log.index(stopped)
+    # No line is empty but the last, with which click ends a `^C`.
+    assert all(log.rstrip("\n").split("\n"))
+    assert machine.processes() == []
+
+
 def test_no_process_remains_when_up_is_killed(machine: Machine) -> None:
     process = machine.start("up")
     until(machine.has_flow)

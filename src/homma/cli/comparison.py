@@ -70,17 +70,21 @@ def open_lake_and_engine(
         lake.close()
 
 
-def progress() -> Callable[[Slice], None]:
-    """Return a function that shows the event time reached, if stderr is a terminal."""
-    if not sys.stderr.isatty():
-        return lambda _: None
+@contextmanager
+def progress() -> Iterator[Callable[[Slice], None]]:
+    """Show the event time reached, if stderr is a terminal; the line is cleared at the end."""
+    is_shown = sys.stderr.isatty()
 
     def show(time_slice: Slice) -> None:
-        if time_slice.ticks.height:
+        if is_shown and time_slice.ticks.height:
             newest_us = int(time_slice.ticks["event_us"].max() or 0)  # type: ignore[arg-type]
             click.echo(f"\r  {_instant(newest_us, 0)} ", err=True, nl=False)
 
-    return show
+    try:
+        yield show
+    finally:
+        if is_shown:
+            click.echo("\r\x1b[K", err=True, nl=False)
 
 
 def _instant(us: int, digits: int = 3) -> str:

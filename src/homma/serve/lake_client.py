@@ -74,7 +74,9 @@ class LakeClient:
         except (LakeError, TimeoutError) as error:
             self._metrics.count("homma_lake_reads", 1, "failed")
             self._retry_at_s = time.monotonic() + _PAUSE_S
-            log.warning("continuing without the lake: %s", error or "it did not answer in time")
+            log.warning(
+                "continuing without the lake: %s", str(error) or "it did not answer in time"
+            )
             return None
         self._metrics.count("homma_lake_reads", 1, "answered")
         return candles

@@ -60,7 +60,10 @@ def repair(
 
     topics, price = as_engine_has_them(connection, topics, settings.group, settings.price)
     names = contract.topics(topics)
-    with open_lake_and_engine(connection, names, catalog, settings.group) as (lake, engine):
+    with (
+        open_lake_and_engine(connection, names, catalog, settings.group) as (lake, engine),
+        progress() as show,
+    ):
         span, keys = parse_span(options["since"], options["until"]), None
         if only_late:
             keys = late.late_keys(engine.reader, names.late, engine.partitions, topics.intervals)
@@ -85,7 +88,7 @@ def repair(
             lambda: time.time_ns() // 1000,
             keys=keys,
             dry_run=dry_run,
-            on_slice=progress(),
+            on_slice=show,
         )
     _print_report(report, as_json=as_json, dry_run=dry_run)
 

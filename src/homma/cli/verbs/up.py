@@ -10,7 +10,7 @@ from dataclasses import replace
 from datetime import timedelta
 from pathlib import Path
 from types import FrameType
-from typing import Final
+from typing import Final, Self
 
 import click
 from rich.console import Console
@@ -78,24 +78,20 @@ def up(
     if detach:
         _start_detached(settings.dir, {"kafka", "aggregate", *extras})
         return
-    signal.signal(signal.SIGTERM, _interrupt)
+    for number in (signal.SIGINT, signal.SIGTERM):
+        signal.signal(number, _interrupt)
     console = Console(stderr=True)
     config: Path | None = context.parent.params["config"] if context.parent else None
-    bar = _progress_bar(console)
-    with bar:
-        download = bar.add_task("downloading", total=None, visible=False)
-
-        def on_fetch(name: str, done: int, total: int) -> None:
-            text = f"downloading {name}"
-            bar.update(download, description=text, completed=done, total=total, visible=True)
-
-        def say(line: str) -> None:
-            bar.stop()
-            log.info("%s", line)
-
-        engine = settings_without_flags(AggregateSettings, "aggregate")
-        pipeline = local.running(settings, topics, ticks, engine, extras, config, on_fetch, say)
-        running = pipeline.__enter__()
+    engine = settings_without_flags(AggregateSettings, "aggregate")
+    with _Downloads(console) as downloads:
+        pipeline = local.running(
+            settings, topics, ticks, engine, extras, config, downloads.show, downloads.say
+        )
+        try:
+            running = pipeline.__enter__()
+        except KeyboardInterrupt:
+            downloads.say("stopped; `homma up` starts again from here")
+            raise
     try:
         _watch(console, settings, topics, running)
         log.info("stopping")
@@ -137,13 +133,44 @@ def _log_lines(view: overview.Overview, stopped: overview.Stopped) -> None:
         time.sleep(0.1)
 
 
-def _progress_bar(console: Console) -> Progress:
-    columns = (TextColumn("{task.description}"), BarColumn(), DownloadColumn())
-    return Progress(*columns, TimeRemainingColumn(), console=console, transient=True)
+class _Downloads:
+    """A progress bar of downloads on a terminal, which ends with the first line of the log."""
+
+    def __init__(self, console: Console) -> None:
+        columns = (TextColumn("{task.description}"), BarColumn(), DownloadColumn())
+        self._bar = Progress(*columns, TimeRemainingColumn(), console=console, transient=True)
+        self._is_shown = console.is_terminal
+        self._task = self._bar.add_task("downloading", total=None, visible=False)
+
+    def __enter__(self) -> Self:
+        if self._is_shown:
+            self._bar.start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._end()
+
+    def show(self, name: str, done: int, total: int) -> None:
+        """Show how many bytes are downloaded."""
+        text = f"downloading {name}"
+        self._bar.update(self._task, description=text, completed=done, total=total, visible=True)
+
+    def say(self, line: str) -> None:
+        """Log a line."""
+        self._end()
+        log.info("%s", line)
+
+    def _end(self) -> None:
+        # Its end is a line of its own in a file.
+        if self._is_shown:
+            self._bar.stop()
 
 
 def _interrupt(number: int, frame: FrameType | None) -> None:
-    del number, frame
+    """End the start; a second signal does so without waiting."""
+    del frame
+    signal.signal(number, signal.default_int_handler)
+    log.info("stopping before all programs are ready")
     raise KeyboardInterrupt
 
 

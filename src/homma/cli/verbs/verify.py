@@ -121,12 +121,16 @@ def _compare(
     if tables_only:
         lake = Lake(catalog.properties, catalog.namespace)
         try:
-            return compare(lake, None, scope, progress())
+            with progress() as show:
+                return compare(lake, None, scope, show)
         finally:
             lake.close()
     names = contract.topics(topics)
-    with open_lake_and_engine(connection, names, catalog, settings.group) as (lake, engine):
-        return compare(lake, engine, scope, progress())
+    with (
+        open_lake_and_engine(connection, names, catalog, settings.group) as (lake, engine),
+        progress() as show,
+    ):
+        return compare(lake, engine, scope, show)
 
 
 def _repeat(compare_once: Callable[[], int], every: timedelta, *, wait: bool) -> int:
