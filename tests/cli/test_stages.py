@@ -11,6 +11,7 @@ from homma.cli.terminal.stages import (
     Sample,
     StageView,
     describe_verification,
+    not_counted,
     stage_table,
     stage_view,
 )
@@ -73,6 +74,13 @@ def test_a_verifier_is_described_by_its_last_comparison(
     metrics = {"homma_verified_timestamp_seconds": at_s, "homma_candles_wrong": wrong}
     assert describe_verification(metrics, 1_000) == text
     assert describe_verification({"homma_series": 4.0}, 1_000) == ""
+
+
+def test_an_engine_is_described_by_the_ticks_that_it_did_not_count() -> None:
+    metrics = {"homma_ticks_read_total": 9.0, "homma_ticks_dead_total": 0.0}
+    assert not_counted(metrics) == []
+    metrics |= {"homma_ticks_dropped_late_total": 1_044.0, "homma_ticks_duplicate_total": 2.0}
+    assert not_counted(metrics) == ["1,044 dropped as late", "2 duplicates"]
 
 
 def test_the_table_fits_a_terminal_of_100_columns() -> None:

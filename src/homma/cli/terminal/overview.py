@@ -17,6 +17,7 @@ from homma.cli.terminal.stages import (
     StageView,
     describe_ports,
     describe_verification,
+    not_counted,
     stage_table,
     stage_view,
     take_sample,
@@ -127,14 +128,9 @@ def _details(values: Mapping[str, float]) -> str:
     written = values.get("homma_candles_written_total")
     if written is None:
         return ""
-    excluded = {
-        "dead letters": values.get("homma_ticks_dead_total", 0),
-        "dropped as late": values.get("homma_ticks_dropped_late_total", 0),
-        "duplicates": values.get("homma_ticks_duplicate_total", 0),
-    }
     series = values.get("homma_series", 0)
     texts = [f"{series:,.0f} series", f"{written:,.0f} candles written"]
-    return ", ".join(texts + [f"{count:,.0f} {name}" for name, count in excluded.items() if count])
+    return ", ".join(texts + not_counted(values))
 
 
 def newest_of(candles: RecordedCandles, interval: Interval) -> Table:

@@ -26,6 +26,12 @@ _COLOURS: Final = {
     State.WAITING: "yellow",
     State.STARTING: "yellow",
 }
+#: Why an engine does not count a tick, by the counter of such ticks.
+_NOT_COUNTED: Final = {
+    "homma_ticks_dead_total": "dead letters",
+    "homma_ticks_dropped_late_total": "dropped as late",
+    "homma_ticks_duplicate_total": "duplicates",
+}
 _MEGABYTE: Final = 1e6
 
 
@@ -95,6 +101,11 @@ def describe_verification(values: Mapping[str, float], now_s: float) -> str:
     wrong = values.get("homma_candles_wrong", 0)
     verdict = f"{wrong:,.0f} candles are wrong" if wrong else "no candle is wrong"
     return f"{verdict}, verified {now_s - at_s:,.0f} s ago"
+
+
+def not_counted(values: Mapping[str, float]) -> list[str]:
+    """Describe the ticks that an engine has not counted since it started, by reason."""
+    return [f"{values[name]:,.0f} {why}" for name, why in _NOT_COUNTED.items() if values.get(name)]
 
 
 def total_lag(values: Mapping[str, float]) -> float | None:

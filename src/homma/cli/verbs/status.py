@@ -27,7 +27,8 @@ def status(settings: UpSettings, as_json: bool) -> None:
     """Show the running processes, their CPU, memory, rates and lag.
 
     CPU is a share of one core in the last second, so a process with several threads can have more
-    than 100%. The exit status is 1 if nothing runs.
+    than 100%. The last column has the ticks that the engine has not counted since it started: dead
+    letters, ticks dropped as late, and duplicates. The exit status is 1 if nothing runs.
 
     \b
     Example:
@@ -59,6 +60,7 @@ def _views(settings: UpSettings) -> list[StageView]:
     from homma.cli.terminal.stages import (
         describe_ports,
         describe_verification,
+        not_counted,
         stage_view,
         take_sample,
     )
@@ -70,8 +72,12 @@ def _views(settings: UpSettings) -> list[StageView]:
     views = []
     for entry in entries:
         now = take_sample(entry.status, entry.ports)
-        verification = describe_verification(now.metrics or {}, time.time())
-        details = verification or describe_ports(entry.ports)
+        metrics = now.metrics or {}
+        details = (
+            describe_verification(metrics, time.time())
+            or ", ".join(not_counted(metrics))
+            or describe_ports(entry.ports)
+        )
         views.append(stage_view(entry.status, details, first[entry.status.name], now))
     return views
 
