@@ -28,6 +28,7 @@ from homma.topics.contract import Topics
 from homma.topics.kafka.admin import Admin
 from homma.topics.kafka.reading import Message, Reader
 from homma.topics.kafka.writing import Sender, Transactions
+from tests.support.waiting import NEVER_S
 
 KEY = ["source", "symbol", "interval", "start_us"]
 VALUES = [*fields.VALUES, "open_order_key", "close_order_key"]
@@ -196,7 +197,7 @@ class Pipeline:
         return Transactions(self.config, name, 10_000)
 
 
-def until(condition: Callable[[], bool], timeout_s: float = 60.0) -> None:
+def until(condition: Callable[[], bool], timeout_s: float = NEVER_S) -> None:
     """Wait until a condition is true."""
     end_s = time.monotonic() + timeout_s
     while not condition():
