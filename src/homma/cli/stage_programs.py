@@ -62,11 +62,11 @@ def stages(up: UpSettings, topics: TopicSettings, ticks: GenerateSettings) -> li
 
 
 def _verifier(
-    up: UpSettings, topic_flags: tuple[str, ...], lake_flags: tuple[str, ...]
+    up: UpSettings, topic_flags: tuple[str, ...], addresses: tuple[str, ...]
 ) -> StageProgram:
     """Return the program that compares candles, which must not disturb those that make them."""
     every = ("--every", format_duration(up.verify_every), "--wait", "--from", _VERIFIED)
-    flags = (*topic_flags, *lake_flags, *every)
+    flags = (*topic_flags, *addresses, *every)
     return replace(_with_metrics("verify", up.verify_metrics_port, *flags), niceness=_NICE)
 
 

@@ -161,7 +161,7 @@ class _Downloads:
         log.info("%s", line)
 
     def _end(self) -> None:
-        # Its end is a line of its own in a file.
+        # In a file, the end of the bar would be an empty line.
         if self._is_shown:
             self._bar.stop()
 
