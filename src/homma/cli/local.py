@@ -248,8 +248,8 @@ def _load_history(
     """Load history, which ends where the live ticks begin.
 
     The engine must start later, as it continues the candles of the history. The page is there
-    already, and the live ticks wait in Kafka. The ticks of the history get into the lake last, so the
-    verifier starts after that.
+    already, and the live ticks wait in Kafka. The ticks of the history get into the lake last, so
+    the verifier starts after that.
     """
     now_us = time.time_ns() // 1000
     launched = [*own.launch("generate", "serve")]
