@@ -21,6 +21,7 @@ from bench.market import Market
 from homma.core import tick
 from homma.core.identity import Identities
 from homma.core.interval import BY_CODE, CLOCK, MINUTE_US
+from homma.core.tick import TickRules
 from homma.core.window import Window, WindowRules
 from homma.feed.invalid import CORRUPTIONS
 from homma.topics import codec
@@ -29,7 +30,7 @@ BATCH = 20_000
 #: Ticks per second of event time, and the duration of the ticks in the window.
 RATE = 20_000
 FILLED_S = 660
-MAX_FUTURE_US = 300_000_000
+RULES = TickRules(300_000_000)
 # Batch size for filling a window: enough ticks for each of its minutes.
 _FILL = 40_000
 
@@ -68,7 +69,7 @@ def parse_and_check(values: list[bytes], offset: int) -> pl.DataFrame:
         timestamp_us=pl.coalesce(instants, pl.lit(0)),
         row=pl.int_range(len(values), dtype=pl.UInt32, eager=True),
     )
-    return tick.check(rows, MAX_FUTURE_US)
+    return tick.check(rows, RULES)
 
 
 def set_up(series: int, thin: int) -> Setup:

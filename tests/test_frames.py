@@ -15,6 +15,7 @@ from homma.core import candle, compare, identity, recompute, series, tick, windo
 from homma.core.calendar import DEFAULT_CALENDAR
 from homma.core.finality import FinalityRules
 from homma.core.interval import HOUR_US, MINUTE
+from homma.core.tick import TickRules
 from homma.feed import history, quotes
 from homma.feed.instruments import Instrument
 from homma.feed.market_hours import MARKETS
@@ -139,7 +140,7 @@ def test_every_name_is_used_once_and_for_no_class() -> None:
 
 # --- the frames have the columns of their schemas ---------------------------------------------
 Named = dict[str, tuple[pl.DataFrame, pl.Schema]]
-FUTURE_US = 1_000_000
+RULES = TickRules(1_000_000, price="mid")
 READ_US = int(NOON.timestamp()) * 1_000_000 + 10_000_000
 
 
@@ -162,7 +163,7 @@ def messages(values: list[bytes]) -> list[Message]:
 
 
 def parsed_batch() -> ticks.ParsedBatch:
-    return ticks.parse_ticks({0: messages(VALUES)}, FUTURE_US)[0]
+    return ticks.parse_ticks({0: messages(VALUES)}, RULES)[0]
 
 
 def applied() -> window.Window:
@@ -192,7 +193,7 @@ def of_ticks() -> Named:
     _, result = window.Window(window.WindowRules()).apply(batch.valid)
     return {
         "parsed": (parsed, tick.PARSED),
-        "checked": (tick.check(timed, FUTURE_US), tick.CHECKED),
+        "checked": (tick.check(timed, RULES), tick.CHECKED),
         "valid": (batch.valid, tick.VALID),
         "dropped as late": (result.dropped_late, tick.VALID),
         "dead letters": (batch.bad, ticks.DEAD_LETTER),
@@ -200,7 +201,7 @@ def of_ticks() -> Named:
             parser.ticks(rows_of_file, 1).select(tick.FILE_TICK.names()),
             tick.FILE_TICK,
         ),
-        "rows": (records.ticks({0: messages(VALUES)}, FUTURE_US), schema.TICK_ROW),
+        "rows": (records.ticks({0: messages(VALUES)}, RULES), schema.TICK_ROW),
     }
 
 
@@ -267,7 +268,7 @@ def of_landed_candles() -> Named:
     change = newest.merge(stored, stored.clear(), parsed, times, MINUTE, FinalityRules())
     return {
         "decoded": (codec.decode_candles(values, MINUTE), recompute.RECORDED),
-        "fields": (codec.decode_candle_fields(values), codec.CANDLE_JSON),
+        "texts": (codec.decode_candle_texts(values), codec.CANDLE_TEXTS),
         "records": (parsed, newest.RECORD),
         "times": (times, newest.SERIES_TIMES),
         "times of rows": (newest.times_of(stored), newest.SERIES_TIMES),

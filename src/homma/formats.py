@@ -3,6 +3,7 @@
     version  since  what changed
     1        0.1    the first format; nothing stored says so
     2        0.2    intervals are stored by code; candles have a tickCount
+    3        0.3    ticks may be trades, and candles of trades have exact sums
 
 A newer homma reads all older versions and upgrades them. An older one refuses a newer version: it
 would misread the data. A field whose `since` is newer raises the current version.
@@ -17,6 +18,8 @@ from homma.errors import StateError
 
 #: The version that this homma writes, and the newest one that it can read.
 CURRENT: Final = max(2, *(field.since for field in (*TICK_FIELDS, *CANDLE_FIELDS)))
+#: The first version with candles of trades.
+TRADES_SINCE: Final = 3
 #: The name under which a version is stored; what lacks it has version 1.
 FORMAT: Final = "format"
 _VERSION: Final = re.compile("[1-9][0-9]{0,3}")

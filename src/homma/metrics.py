@@ -36,6 +36,11 @@ AGGREGATE: Final = (
     Metric("homma_ticks_dead", "counter", "ticks sent to the dead letter topic"),
     Metric("homma_ticks_dropped_late", "counter", "ticks dropped as late"),
     Metric("homma_ticks_duplicate", "counter", "duplicate ticks ignored"),
+    Metric(
+        "homma_ticks_not_applicable",
+        "counter",
+        "valid ticks without the price that candles are built from",
+    ),
     Metric("homma_candles_written", "counter", "candle records written", ("interval",)),
     Metric("homma_lag_ticks", "gauge", "ticks not yet read", ("partition",)),
     Metric("homma_series", "gauge", "known series"),

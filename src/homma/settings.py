@@ -12,11 +12,12 @@ from typing import Any, Final, Literal
 
 from homma import shared_settings as shared
 from homma.core.calendar import DEFAULT_CALENDAR, Calendar
+from homma.core.fields import Prices
+from homma.core.tick import Price
 from homma.durations import format_duration
 from homma.errors import SettingError
 from homma.formats import CURRENT
 
-Price = Literal["mid", "bid", "ask"]
 TimeUnit = Literal["text", "s", "ms", "us", "ns"]
 
 
@@ -79,6 +80,7 @@ class AggregateSettings:
 
     group: str = setting(*shared.GROUP)
     price: Price = setting(*shared.PRICE)
+    prices: Prices = setting(*shared.PRICES)
     emit_every: timedelta = setting(timedelta(seconds=1), "how often changed candles are written")
     watermark_delay: timedelta = setting(*shared.WATERMARK_DELAY)
     allowed_lateness: timedelta = setting(*shared.ALLOWED_LATENESS)
@@ -197,6 +199,7 @@ class LandSettings:
     )
     watermark_delay: timedelta = setting(*shared.WATERMARK_DELAY)
     idle_timeout: timedelta = setting(*shared.IDLE_TIMEOUT)
+    prices: Prices = setting(*shared.PRICES)
     max_future: timedelta = setting(*shared.MAX_FUTURE)
     until_end: bool = setting(*shared.UNTIL_END)
     candles_by: Literal["homma", "trino"] = setting(
@@ -250,6 +253,7 @@ class VerifySettings:
 
     group: str = setting(*shared.GROUP)
     price: Price = setting(*shared.PRICE)
+    prices: Prices = setting(*shared.PRICES)
     max_future: timedelta = setting(*shared.MAX_FUTURE)
     every: timedelta = setting(
         timedelta(0), "repeat the comparison this often until stopped; 0s: once"
@@ -262,6 +266,7 @@ class RepairSettings:
 
     group: str = setting(*shared.GROUP)
     price: Price = setting(*shared.PRICE)
+    prices: Prices = setting(*shared.PRICES)
     watermark_delay: timedelta = setting(*shared.WATERMARK_DELAY)
     allowed_lateness: timedelta = setting(*shared.ALLOWED_LATENESS)
     idle_timeout: timedelta = setting(*shared.IDLE_TIMEOUT)
@@ -316,6 +321,7 @@ class BackfillSettings:
 
     group: str = setting(*shared.GROUP)
     price: Price = setting(*shared.PRICE)
+    prices: Prices = setting(*shared.PRICES)
     watermark_delay: timedelta = setting(*shared.WATERMARK_DELAY)
     allowed_lateness: timedelta = setting(*shared.ALLOWED_LATENESS)
     idle_timeout: timedelta = setting(*shared.IDLE_TIMEOUT)

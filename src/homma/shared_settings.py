@@ -26,7 +26,15 @@ ALLOWED_LATENESS: Final = (
 )
 UNTIL_END: Final = (False, "process the records that exist now, then exit")
 GROUP: Final = ("homma", "consumer group that owns the committed offsets")
-PRICE: Final = ("mid", "which price candles are built from")
+PRICE: Final = (
+    "mid",
+    "which price candles are built from: that of quotes (mid, bid or ask) or of trades (trade), "
+    "whose candles have their volume and turnover",
+)
+PRICES: Final = (
+    "positive",
+    "which prices are valid: positive, or any, for markets with prices of 0 and below",
+)
 DIR: Final = (
     Path(".homma"),
     "folder for all data, logs and state; commands find the `homma up` that runs there",

@@ -11,6 +11,7 @@ import pytest
 from homma.aggregate.assigned_partition import AssignedPartition, Phase
 from homma.aggregate.parsing import Parsing, PolledRecords
 from homma.aggregate.stage import PartitionTask
+from homma.core.tick import TickRules
 from homma.errors import InternalError
 from homma.topics.kafka.reading import Committed, Message, Reader
 from homma.topics.kafka.writing import Transactions
@@ -91,7 +92,7 @@ def partition(stage: RecordingStage) -> Iterator[AssignedPartition]:
 @pytest.fixture
 def parsing() -> Iterator[Parsing]:
     with ThreadPoolExecutor(2) as pool:
-        yield Parsing(pool, max_future_us=10**18)
+        yield Parsing(pool, TickRules(10**18))
 
 
 def open_with(partition: AssignedPartition, task: CountingTask, stop: int | None = None) -> None:

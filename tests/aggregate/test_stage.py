@@ -11,6 +11,7 @@ import pytest
 
 from homma.aggregate.loop import Loop
 from homma.aggregate.stage import LoopSettings, tick_topics
+from homma.core.tick import TickRules
 from homma.errors import OutcomeUnknown, StateError
 from homma.failpoint import ignore_step
 from homma.topics.kafka.admin import Admin
@@ -123,7 +124,7 @@ def pipeline(bootstrap: str) -> Pipeline:
 def run(pipeline: Pipeline, stage: LoggedStage) -> None:
     """Let the stage work in a loop, in this thread, up to the end."""
     settings = LoopSettings(
-        pipeline.name, timedelta(seconds=0.2), timedelta(days=9999), until_end=True
+        pipeline.name, timedelta(seconds=0.2), TickRules(10**18), until_end=True
     )
     topics = tick_topics(pipeline.config, pipeline.topics, Admin(pipeline.config))
     Loop(

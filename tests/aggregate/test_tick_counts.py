@@ -21,6 +21,7 @@ from homma.aggregate.restore import RestoredState
 from homma.aggregate.stage import TickTopics
 from homma.aggregate.tick_counts import TickCounts
 from homma.core.finality import FinalityRules
+from homma.core.tick import TickRules
 from homma.core.window import ApplyResult, Window, WindowRules
 from homma.durations import microseconds
 from homma.errors import InternalError
@@ -40,7 +41,7 @@ CONFIG = {"bootstrap.servers": "127.0.0.1:1"}
 TOPICS = contract.topics(TopicSettings())
 ALLOWED_LATENESS = timedelta(minutes=2)
 RULES = WindowRules(finality=FinalityRules(allowed_lateness_us=microseconds(ALLOWED_LATENESS)))
-FOREVER_US = 10**18
+TICK_RULES = TickRules(10**18, price="mid")
 WHERE = "stock_ticks partition 0"
 
 
@@ -64,7 +65,7 @@ def candle_task(reader: Reader, transactions: Transactions) -> Partition:
         topics=TOPICS,
         partition=0,
         rules=RULES,
-        max_future_us=FOREVER_US,
+        tick_rules=TICK_RULES,
         topic_id="id",
         tick_partitions=((TOPICS.ticks, 0),),
         is_rekeyed=False,
@@ -86,7 +87,7 @@ def batch_of(values: Sequence[bytes], first: int = 0) -> ParsedBatch:
         Message(topic=TOPICS.ticks, partition=0, offset=offset, value=value, timestamp=(1, 1))
         for offset, value in enumerate(values, first)
     ]
-    return parse_ticks({0: messages}, FOREVER_US)[0]
+    return parse_ticks({0: messages}, TICK_RULES)[0]
 
 
 def encoded(*ticks: dict[str, Any]) -> list[bytes]:

@@ -9,7 +9,8 @@ import pytest
 from homma.core.calendar import calendar_of
 from homma.core.finality import FinalityRules
 from homma.core.interval import CLOCK
-from homma.core.tick import check
+from homma.core.tick import TickRules, applicable, check
+from homma.core.traded_sums import BEYOND
 from homma.core.window import Window, WindowRules
 from homma.topics.codec import decode_ticks
 from tests.support import oracle
@@ -44,17 +45,19 @@ def run_oracle(case: Case) -> Outcome:
     dead: dict[int, str] = {}
     for records, clock in batches(case):
         for record in records:
-            tick = oracle.read(record.value)
+            tick = oracle.read(record.value, settings["prices"])
             if isinstance(tick, str):
                 dead[record.index] = tick
             elif oracle.at_of(tick) - record.timestamp > max_future:
                 dead[record.index] = "dateTime"
-            else:
+            elif oracle.applies(tick, publisher.price):
                 valid.append(record.index)
                 publisher.apply(tick, record.timestamp)
         publisher.publish(clock)
-    fates = oracle.fates(publisher.ticks, publisher.allowed_lateness)
-    late = [index for index, fate in zip(valid, fates, strict=True) if fate == "late"]
+    fates = oracle.fates(publisher.ticks, publisher.allowed_lateness, publisher.price)
+    pairs = list(zip(valid, fates, strict=True))
+    dead |= {index: "size" for index, fate in pairs if fate == "beyond"}
+    late = [index for index, fate in pairs if fate == "late"]
     return Outcome(publisher.published, dead, late, fates.count("duplicate"))
 
 
@@ -78,19 +81,21 @@ def run_window(case: Case, size: int | None) -> Outcome:
         step = size or max(1, len(records))
         for start in range(0, len(records), step):
             batch = records[start : start + step]
-            raw = decode_ticks([record.value for record in batch]).with_columns(
+            raw = decode_ticks([record.value for record in batch], settings["prices"]).with_columns(
                 timestamp_us=pl.Series([us(r.timestamp) for r in batch], dtype=pl.Int64),
                 offset=pl.Series([r.index for r in batch], dtype=pl.Int64),
             )
-            checked = check(raw, settings["maxFuture"] * second)
+            checked = check(raw, TickRules(settings["maxFuture"] * second, settings["prices"]))
             is_valid = pl.col("error").is_null()
             outcome.dead |= dict(checked.filter(~is_valid).select("offset", "error").rows())
-            window, applied = window.apply(checked.filter(is_valid))
+            valid = applicable(checked.filter(is_valid), settings["price"])
+            window, applied = window.apply(valid)
+            outcome.dead |= dict.fromkeys(applied.beyond["offset"].to_list(), BEYOND)
             outcome.late += applied.dropped_late["offset"].to_list()
             outcome.duplicates += applied.duplicates
         window, published = window.publish(us(clock))
         is_chosen = pl.col("interval").is_in(settings["intervals"])
-        outcome.candles |= as_records(published.filter(is_chosen))
+        outcome.candles |= as_records(published.filter(is_chosen), settings["price"])
         # The base is not published; months are always aggregated.
         assert set(published.filter(~is_chosen)["interval"]) <= {CLOCK.code}
     return outcome

@@ -8,6 +8,7 @@ import polars as pl
 import pytest
 
 from homma.core.calendar import DEFAULT_CALENDAR
+from homma.core.tick import TickRules
 from homma.feed.invalid import CORRUPTIONS
 from homma.lake.land import records
 from homma.lake.schema import TICKS, candle_table, tables
@@ -17,7 +18,7 @@ from tests.engines.conftest import ROOT, Query
 from tests.support.pipeline import Pipeline, tick
 
 pytestmark = pytest.mark.stack
-MAX_FUTURE_US = 300_000_000
+RULES = TickRules(300_000_000)
 #: A valid tick, and values that Trino can recognize as invalid.
 VALID = json.dumps(tick("2025-03-20T14:31:28.000"), separators=(",", ":")).encode()
 INVALID = [corrupt(VALID) for corrupt in CORRUPTIONS.values()]
@@ -93,7 +94,7 @@ def test_the_view_of_ticks_has_the_valid_ticks(query: Query, filled: Pipeline) -
     batches: dict[int, list[Message]] = {}
     for message in filled.records(filled.topics.ticks):
         batches.setdefault(message.partition() or 0, []).append(message)
-    valid = records.ticks(batches, MAX_FUTURE_US)
+    valid = records.ticks(batches, RULES)
     rows = query(f"SELECT * FROM iceberg.live.{filled.topics.ticks}")
     assert set(rows) == set(valid.rows())
     assert len(rows) == valid.height == 360

@@ -5,14 +5,14 @@ from random import Random
 
 import polars as pl
 
-from homma.core.tick import check
+from homma.core.tick import TickRules, check
 from homma.feed.instruments import market
 from homma.feed.source import Pacer, TickSource
 from homma.feed.synthetic import Flaws, Synthetic
 from homma.topics.codec import decode_ticks
 
 START_US = 1_742_481_088_000_000  # 2025-03-20T14:31:28
-MAX_FUTURE_US = 300_000_000
+RULES = TickRules(300_000_000)
 SECOND_US = 1_000_000
 
 
@@ -45,6 +45,4 @@ def take_values(source: TickSource, count: int, batch: int = 10_000) -> list[byt
 
 def checked(values: list[bytes], timestamp_us: int = START_US) -> pl.DataFrame:
     """Parsed ticks with `event_us` and `error`, which is null if the tick is valid."""
-    return check(
-        decode_ticks(values).with_columns(timestamp_us=pl.lit(timestamp_us)), MAX_FUTURE_US
-    )
+    return check(decode_ticks(values).with_columns(timestamp_us=pl.lit(timestamp_us)), RULES)

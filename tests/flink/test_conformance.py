@@ -11,6 +11,7 @@ from homma.core.calendar import DEFAULT_CALENDAR
 from homma.core.candle import order_key_number, order_key_us
 from homma.core.interval import DAY_US, Interval
 from homma.core.recompute import END_OF_TIME_US, FROM_FILE, TICKS, EventSpan, Slice, recompute
+from homma.core.tick import TickRules
 from homma.topics.kafka.reading import Message
 from homma.topics.ticks import parse_ticks
 from tests.flink.cases import ACCEPTED, MISREAD
@@ -20,7 +21,7 @@ from tests.support.oracle import Candle
 from tests.support.pipeline import same_candles
 
 pytestmark = [pytest.mark.stack, pytest.mark.timeout(1800)]
-MAX_FUTURE_US = 300_000_000
+RULES = TickRules(300_000_000)
 
 
 def of_prefix(candles: pl.DataFrame, prefix: str) -> pl.DataFrame:
@@ -100,7 +101,7 @@ def test_batch_agrees(results: EngineResults) -> None:
     pipeline = results.pipeline
     messages = pipeline.records(pipeline.topics.ticks)
     refused = {_origin(message) for message in pipeline.records(pipeline.topics.late)}
-    valid = parse_ticks({0: messages}, MAX_FUTURE_US)[0].valid
+    valid = parse_ticks({0: messages}, RULES)[0].valid
     ticks = (
         valid.filter(~pl.col("offset").is_in([offset for _, offset in refused]))
         .select(

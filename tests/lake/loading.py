@@ -46,7 +46,7 @@ def backfill(
                 Scope(calendar, span=loaded.span(calendar)),
                 FinalityRules(),
                 lambda: clock_us,
-                initial_state=initial_state(engine, topic_id, "mid", clock_us),
+                initial_state=initial_state(engine, topic_id, "mid", "positive", clock_us),
                 newest_times=loaded.newest_times,
                 new_ticks=loaded.new_ticks("mid"),
                 takeovers=takeovers,

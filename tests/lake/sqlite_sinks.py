@@ -19,6 +19,7 @@ from typing import Any
 
 import polars as pl
 
+from homma.core.tick import TickRules
 from homma.errors import StaleSink
 from homma.failpoint import OnStep, Step, failpoint, ignore_step
 from homma.lake.land.buffers import CandleBatch, CandleBuffer, TickBatch, TickBuffer
@@ -33,7 +34,7 @@ from homma.topics.kafka.admin import Admin
 from homma.topics.kafka.reading import Message
 
 EVERY_S = 0.05
-MAX_FUTURE_US = 10**15
+RULES = TickRules(10**15)
 SINKS = "CREATE TABLE IF NOT EXISTS sinks (name PRIMARY KEY, topic, topic_id, next, owner)"
 
 
@@ -108,7 +109,7 @@ class SqliteTicks(SqliteSink):
 
     def __init__(self, file: Path, source: SourceTopic, metrics: Metrics, on_step: OnStep) -> None:
         super().__init__(file, source, on_step)
-        self._buffer = TickBuffer(metrics, MAX_FUTURE_US)
+        self._buffer = TickBuffer(metrics, RULES)
 
     @property
     def pending(self) -> Pending:

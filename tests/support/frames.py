@@ -7,12 +7,16 @@ from datetime import datetime, timedelta
 import polars as pl
 
 from homma.core.interval import BY_CODE
-from homma.core.tick import JSON_SCHEMA
+from homma.core.tick import CHECKED, Price, kind_of, with_turnover
 from homma.topics.codec import encode_candles
 from tests.support.oracle import EPOCH, Candle, Key, Tick, at_of
 
 TICK_SCHEMA = pl.Schema(
-    {**JSON_SCHEMA, "event_us": pl.Int64(), "timestamp_us": pl.Int64(), "offset": pl.Int64()}
+    {
+        **{name: dtype for name, dtype in CHECKED.items() if name != "turnover"},
+        "offset": pl.Int64(),
+        "row": pl.UInt32(),
+    }
 )
 
 
@@ -23,18 +27,24 @@ def us(at: datetime) -> int:
 def tick_frame(ticks: Sequence[tuple[int, Tick, datetime]]) -> pl.DataFrame:
     """Valid ticks for `Window.apply`, from (offset, tick, Kafka timestamp)."""
     rows = [
-        tick | {"event_us": us(at_of(tick)), "timestamp_us": us(at), "offset": offset}
-        for offset, tick, at in ticks
+        tick | {"event_us": us(at_of(tick)), "timestamp_us": us(at), "offset": offset, "row": row}
+        for row, (offset, tick, at) in enumerate(ticks)
     ]
-    return pl.DataFrame(rows, schema=TICK_SCHEMA)
+    return with_turnover(pl.DataFrame(rows, schema=TICK_SCHEMA))
 
 
-def as_records(published: pl.DataFrame) -> dict[Key, Candle]:
-    """Published candles as the values of their records, by the oracle's keys."""
-    _, values = encode_candles(published, 0)
+def as_records(published: pl.DataFrame, price: Price = "mid") -> dict[Key, Candle]:
+    """Published candles as the values of their records, by the oracle's keys.
+
+    Decimals are texts, as in the oracle.
+    """
+    _, values = encode_candles(published, 0, kind_of(price))
     candles: dict[Key, Candle] = {}
     for code, value in zip(published["interval"], values, strict=True):
         candle = json.loads(value)
+        if price == "trade":
+            exact = json.loads(value, parse_float=str, parse_int=str)
+            candle |= {name: exact[name] for name in ("volume", "turnover")}
         del candle["updateDateTime"]
         start = datetime.fromisoformat(candle["dateTime"])
         key = (BY_CODE[code].name, candle["source"], candle["symbol"], start)

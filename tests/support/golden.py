@@ -20,11 +20,13 @@ CASES: list[Case] = [
 for candle in (
     row for case in CASES for rows in case["expect"]["candles"].values() for row in rows
 ):
-    candle.setdefault("tickCount", candle["volume"])
+    if "turnover" not in candle:
+        candle.setdefault("tickCount", candle["volume"])
 
 
 DEFAULTS = {
     "price": "mid",
+    "prices": "positive",
     "allowedLateness": 600,
     "watermarkDelay": 2,
     "idleTimeout": 5,
@@ -67,7 +69,7 @@ def batches(case: Case) -> list[tuple[list[Record], datetime]]:
             records = []
             continue
         value = value_of(step)
-        tick = oracle.read(value)
+        tick = oracle.read(value, settings_of(case)["prices"])
         if "timestamp" in step:
             at = instant(step["timestamp"])
         elif isinstance(tick, dict):

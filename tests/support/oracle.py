@@ -10,12 +10,13 @@ import re
 from collections.abc import Iterable
 from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
+from decimal import MAX_EMAX, MIN_EMIN, ROUND_HALF_EVEN, Context, Decimal
 from typing import Any, Literal
 
 Tick = dict[str, Any]
 Candle = dict[str, Any]
 Series = tuple[str, str]
-Fate = Literal["accepted", "duplicate", "late"]
+Fate = Literal["accepted", "duplicate", "late", "beyond"]
 
 MINUTE = timedelta(minutes=1)
 EPOCH = datetime(1970, 1, 1)
@@ -78,6 +79,9 @@ def end_of(interval: str, start: datetime) -> datetime:
 
 # --- reading a tick ---------------------------------------------------------------------------
 NOT_JSON = "not a JSON object"
+JSON_NUMBER = re.compile(r"-?(0|[1-9][0-9]*)(\.[0-9]+)?([eE][+-]?[0-9]{1,3})?")
+EXACT = Context(prec=400, rounding=ROUND_HALF_EVEN, Emin=MIN_EMIN, Emax=MAX_EMAX)
+BOUND = Decimal(10) ** 26
 NAME = re.compile(r'[^\x00-\x1f\x7f-\x9f"\\{}\[\]]{1,64}')
 INSTANT = re.compile(r"[0-9]{4}-[0-9]{2}-[0-9]{2}T[0-9]{2}:[0-9]{2}:[0-5][0-9](\.[0-9]{1,6})?Z?")
 
@@ -143,8 +147,27 @@ def _name(value: Any) -> str | None:
 
 
 def _price(value: Any) -> float | None:
-    number = _number(value)
+    number = _any_price(value)
     return number if number is not None and number > 0 else None
+
+
+def _any_price(value: Any) -> float | None:
+    number = _number(value)
+    return None if number is None else number + 0.0
+
+
+def _size(value: Any) -> Decimal | None:
+    """An exact decimal, of a number or of a text of a number."""
+    text = value.text if isinstance(value, Number) else value
+    if not isinstance(text, str) or not JSON_NUMBER.fullmatch(text):
+        return None
+    size = Decimal(text)
+    is_valid = 0 <= size < 10**18 and (size * 10**12) % 1 == 0
+    return abs(size) if is_valid else None
+
+
+def _side(value: Any) -> str | None:
+    return value if value in ("buy", "sell") else None
 
 
 def _number(value: Any) -> float | None:
@@ -165,16 +188,17 @@ def _boolean(value: Any) -> bool | None:
     return value if isinstance(value, bool) else None
 
 
+QUOTE = ("ask", "bid", "mid")
 REQUIRED = {
     "source": _name,
     "symbol": _name,
-    "ask": _price,
-    "bid": _price,
-    "mid": _price,
     "number": _integer,
     "dateTime": _instant,
 }
 OPTIONAL = {
+    **dict.fromkeys((*QUOTE, "price"), _price),
+    "size": _size,
+    "side": _side,
     "receiveDateTime": _instant,
     "askMarkup": _number,
     "bidMarkup": _number,
@@ -182,7 +206,12 @@ OPTIONAL = {
 }
 
 
-def read(value: bytes | None) -> Tick | str:
+#: The order in which fields are checked.
+FIELDS = ["source", "symbol", *QUOTE, "price", "size", "side", "number", "dateTime"]
+FIELDS += [name for name in OPTIONAL if name not in FIELDS]
+
+
+def read(value: bytes | None, prices: str = "positive") -> Tick | str:
     """The tick in a record's value, with None for absent optional fields; or the error.
 
     The error is NOT_JSON or the name of the first field that breaks its rule.
@@ -191,12 +220,52 @@ def read(value: bytes | None) -> Tick | str:
     if parsed is None:
         return NOT_JSON
     tick: Tick = {}
-    for name, rule in (REQUIRED | OPTIONAL).items():
+    rules = REQUIRED | OPTIONAL
+    if prices == "any":
+        rules |= dict.fromkeys((*QUOTE, "price"), _any_price)
+    for name in FIELDS:
         raw = parsed.get(name)
-        tick[name] = None if raw is None else rule(raw)
+        tick[name] = None if raw is None else rules[name](raw)
         if tick[name] is None and (name in REQUIRED or raw is not None):
             return name
-    return tick
+    return _wrong_part(tick, {name for name in FIELDS if tick[name] is not None}) or tick
+
+
+def _wrong_part(tick: Tick, has: set[str]) -> str | None:
+    """The field that makes a tick neither a quote nor a trade."""
+    if "price" in has and abs(tick["price"]) >= 10**12:
+        return "price"
+    missing = [name for name in QUOTE if name not in has]
+    if missing and ("price" not in has or has & set(QUOTE)):
+        return missing[0]
+    alone = [name for name in ("size", "side") if name in has and "price" not in has]
+    if alone:
+        return alone[0]
+    return "size" if "price" in has and turnover_of(tick) is None else None
+
+
+def size_of(tick: Tick) -> Decimal:
+    """The size of a trade."""
+    size = tick["size"]
+    return Decimal(1) if size is None else size
+
+
+def turnover_of(tick: Tick) -> Decimal | None:
+    """Price times size of a trade, rounded half to even; None if it is too large."""
+    product = EXACT.multiply(Decimal(repr(tick["price"])), size_of(tick))
+    rounded = product.quantize(Decimal("1e-12"), context=EXACT)
+    return rounded if abs(rounded) < BOUND else None
+
+
+def text_of(value: Decimal) -> str:
+    """The text of an exact decimal."""
+    text = f"{value:f}"
+    return text.rstrip("0").rstrip(".") if "." in text else text
+
+
+def applies(tick: Tick, price: str) -> bool:
+    """Whether a tick has the price that candles are made of."""
+    return tick["price" if price == "trade" else price] is not None
 
 
 # --- which ticks count ------------------------------------------------------------------------
@@ -212,24 +281,46 @@ def at_of(tick: Tick) -> datetime:
     return at
 
 
-def fates(ticks: Iterable[Tick], allowed_lateness: timedelta | None = None) -> list[Fate]:
-    """The fates of valid ticks in order; without `allowed_lateness` no tick is late."""
+def fates(
+    ticks: Iterable[Tick], allowed_lateness: timedelta | None = None, price: str = "mid"
+) -> list[Fate]:
+    """The fates of applicable ticks in order; without `allowed_lateness` no tick is late."""
     largest: dict[Series, datetime] = {}
     seen: set[tuple[Series, datetime, int]] = set()
+    sums: dict[Any, tuple[Decimal, Decimal]] = {}
     result: list[Fate] = []
     for tick in ticks:
         series, at = series_of(tick), at_of(tick)
-        newest = largest[series] = max(at, largest.get(series, at))
+        newest = max(at, largest.get(series, at))
         minute_end = start_of("1min", at) + MINUTE
         identity = (series, at, tick["number"])
         if allowed_lateness is not None and minute_end + allowed_lateness <= newest:
             result.append("late")
         elif identity in seen:
             result.append("duplicate")
+        elif price == "trade" and not _add(sums, tick):
+            result.append("beyond")
+            continue
         else:
             seen.add(identity)
             result.append("accepted")
+        largest[series] = newest
     return result
+
+
+def _add(sums: dict[Any, tuple[Decimal, Decimal]], tick: Tick) -> bool:
+    """Add a trade to the sums of its candles; False if one of them would be too large."""
+    turnover = turnover_of(tick)
+    assert turnover is not None
+    added: dict[Any, tuple[Decimal, Decimal]] = {}
+    for interval in NAME_OF.values():
+        key = (interval, *series_of(tick), start_of(interval, at_of(tick)))
+        volume, total = sums.get(key, (Decimal(0), Decimal(0)))
+        added[key] = (EXACT.add(volume, size_of(tick)), EXACT.add(total, turnover))
+    if any(abs(value) >= BOUND for pair in added.values() for value in pair):
+        return False
+    sums |= added
+    return True
 
 
 # --- the candles ------------------------------------------------------------------------------
@@ -252,17 +343,19 @@ def _candle(key: Key, ticks: list[Tick], price: str) -> Candle:
     _, source, symbol, start = key
     first = min(ticks, key=lambda tick: (at_of(tick), tick["number"]))
     last = max(ticks, key=lambda tick: (at_of(tick), tick["number"]))
-    prices = [tick[price] for tick in ticks]
+    name = "price" if price == "trade" else price
+    prices = [tick[name] for tick in ticks]
     return {
         "source": source,
         "symbol": symbol,
         "dateTime": start.isoformat(timespec="milliseconds"),
-        "open": first[price],
+        "open": first[name],
         "high": max(prices),
         "low": min(prices),
-        "close": last[price],
-        "volume": len(ticks),
+        "close": last[name],
+        "volume": _sum(map(size_of, ticks)) if price == "trade" else len(ticks),
         "tickCount": len(ticks),
+        **({"turnover": _sum(map(turnover_of, ticks))} if price == "trade" else {}),
         "openDateTime": at_of(first).isoformat(timespec="microseconds"),
         "openNumber": first["number"],
         "closeDateTime": at_of(last).isoformat(timespec="microseconds"),
@@ -270,9 +363,19 @@ def _candle(key: Key, ticks: list[Tick], price: str) -> Candle:
     }
 
 
-def counted(ticks: list[Tick], allowed_lateness: timedelta | None = None) -> list[Tick]:
-    """The accepted ticks."""
-    pairs = zip(ticks, fates(ticks, allowed_lateness), strict=True)
+def _sum(values: Iterable[Decimal | None]) -> str:
+    total = Decimal(0)
+    for value in values:
+        assert value is not None
+        total = EXACT.add(total, value)
+    return text_of(total)
+
+
+def counted(
+    ticks: list[Tick], allowed_lateness: timedelta | None = None, price: str = "mid"
+) -> list[Tick]:
+    """The accepted ticks of applicable ones."""
+    pairs = zip(ticks, fates(ticks, allowed_lateness, price), strict=True)
     return [tick for tick, fate in pairs if fate == "accepted"]
 
 
@@ -338,7 +441,7 @@ class Publisher:
     def publish(self, clock: datetime) -> dict[Key, Candle]:
         """The candles that have changed since the last publish."""
         changed: dict[Key, Candle] = {}
-        accepted = counted(self.ticks, self.allowed_lateness)
+        accepted = counted(self.ticks, self.allowed_lateness, self.price)
         for key, candle in candles(accepted, self.price, self.intervals).items():
             before = self.published.get(key, {"isFinal": False, "revision": 0})
             is_final = before["isFinal"] or self._is_final(key, clock)

@@ -12,12 +12,12 @@ from hypothesis import example, given
 from hypothesis import strategies as st
 
 from homma.core.candle import order_key
-from homma.core.fields import CANDLE_FIELDS
+from homma.core.fields import CANDLE_FIELDS, record_fields
 from homma.core.interval import BY_CODE, CODE, Interval
-from homma.core.tick import JSON_SCHEMA, check
+from homma.core.tick import JSON_SCHEMA, PARSED, TickRules, check
 from homma.core.window import PUBLISHED
+from homma.formats import CURRENT
 from homma.topics.codec import (
-    CANDLE_JSON,
     NOT_AN_OBJECT,
     decode_candles,
     decode_ticks,
@@ -69,8 +69,8 @@ def checked(values: Sequence[bytes | None]) -> list[dict[str, Any]]:
     raw = decode_ticks(values)
     assert raw.height == len(values)
     assert raw.columns == [*JSON_SCHEMA.names(), "error"]
-    assert raw.schema == pl.Schema({**JSON_SCHEMA, "error": pl.String()})
-    return check(raw.with_columns(timestamp_us=pl.lit(1 << 60)), 0).rows(named=True)
+    assert raw.schema == PARSED
+    return check(raw.with_columns(timestamp_us=pl.lit(1 << 60)), TickRules(0)).rows(named=True)
 
 
 def verdict(row: dict[str, Any]) -> str | dict[str, Any]:
@@ -544,7 +544,11 @@ def test_a_candle_record() -> None:
     )
     assert key == (b'{"source":"SOURCE_1","symbol":"BNBUSD","dateTime":"2025-03-20T14:31:00.000"}')
     assert json.loads(value) == CANDLE_ROW | {"updateDateTime": "2025-03-20T14:32:02.000001"}
-    assert list(json.loads(value)) == [*CANDLE_ROW, "updateDateTime"] == CANDLE_JSON.names()
+    assert (
+        list(json.loads(value))
+        == [*CANDLE_ROW, "updateDateTime"]
+        == [f.json for f in record_fields("quote", CURRENT)]
+    )
     assert b" " not in value
 
 

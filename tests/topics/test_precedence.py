@@ -16,6 +16,7 @@ from homma.aggregate.recorded_state import RestoreContext, candle_range, read_ca
 from homma.core.calendar import DEFAULT_CALENDAR, calendar_of
 from homma.core.finality import FinalityRules
 from homma.core.interval import MINUTE
+from homma.core.tick import TickRules
 from homma.core.window import WindowRules
 from homma.failpoint import ignore_step
 from homma.lake.land import newest
@@ -306,7 +307,7 @@ def restore_context(reader: Reader, topics: contract.Topics, partition: int) -> 
         topics=topics,
         partition=partition,
         rules=WindowRules(calendar=topics.calendar),
-        max_future_us=0,
+        tick_rules=TickRules(0),
         topic_id="id",
         tick_partitions=(),
         is_rekeyed=False,

@@ -18,10 +18,10 @@ from jsonschema import Draft7Validator, Draft202012Validator
 from homma.aggregate.origin import RecordOrigin
 from homma.core.calendar import DEFAULT_CODES, calendar_of
 from homma.core.fields import CANDLE_FIELDS, TICK_FIELDS
-from homma.core.tick import JSON_SCHEMA, check
+from homma.core.tick import FIELDS, JSON_SCHEMA, TickRules, check
 from homma.settings import TopicSettings
 from homma.topics import asyncapi, contract, schemas
-from homma.topics.codec import CANDLE_JSON, decode_ticks
+from homma.topics.codec import decode_ticks
 from homma.topics.offset_metadata import candle_headers
 from tests.support.pipeline import Pipeline, tick
 from tests.topics.tick_texts import INVALID_NUMBERS, NUMBERS, OTHER_TEXTS, with_, without
@@ -55,7 +55,7 @@ def parsed(value: bytes) -> Any:
 
 def rejected_by_core(value: bytes) -> bool:
     raw = decode_ticks([value]).with_columns(timestamp_us=pl.lit(1 << 60))
-    return check(raw, 0)["error"][0] is not None
+    return check(raw, TickRules(0))["error"][0] is not None
 
 
 def golden_ticks() -> Iterator[tuple[str, bytes, bool]]:
@@ -134,7 +134,11 @@ def test_required_and_nullable_fields() -> None:
     schema = schemas.tick()
     assert schema["required"] == [field.json for field in TICK_FIELDS if field.required]
     assert list(schema["properties"]) == JSON_SCHEMA.names()
-    nullable = {n for n, s in schema["properties"].items() if "null" in s["type"]}
+    nullable = {
+        name
+        for name, rule in schema["properties"].items()
+        if "null" in rule.get("type", ()) or None in rule.get("enum", ())
+    }
     assert nullable == {field.json for field in TICK_FIELDS if not field.required}
     assert schema["additionalProperties"] is True
 
@@ -146,12 +150,20 @@ def test_the_types_match_the_columns_of_the_codec() -> None:
         pl.Int64: "integer",
         pl.Int32: "integer",
         pl.Boolean: "boolean",
+        pl.Decimal: "number",
     }
-    for schema, columns in ((schemas.tick(), JSON_SCHEMA), (schemas.candle(), CANDLE_JSON)):
+    for schema, columns in ((schemas.tick(), FIELDS), (schemas.candle(), CANDLE_JSON)):
         assert list(schema["properties"]) == columns.names()
         for name, dtype in columns.items():
-            kind = schema["properties"][name]["type"]
+            # `side` has its values instead of a type.
+            kind = schema["properties"][name].get("type", "string")
             assert kinds[type(dtype)] in ([kind] if isinstance(kind, str) else kind), name
+
+
+#: The type of each field in a record of a candle.
+CANDLE_JSON = {
+    field.json: pl.String() if field.kind == "instant" else field.dtype for field in CANDLE_FIELDS
+}
 
 
 def candle_value(**more: Any) -> dict[str, Any]:
@@ -214,8 +226,9 @@ def test_invalid_candles(more: dict[str, Any]) -> None:
 
 
 def test_required_fields_of_a_candle() -> None:
-    optional = {field.json for field in CANDLE_FIELDS if not field.in_every_record}
-    assert optional == {"tickCount", "isFinal", "revision", "updateDateTime"}
+    required = {field.json for field in CANDLE_FIELDS if field.in_every_record}
+    optional = {field.json for field in CANDLE_FIELDS} - required
+    assert optional == {"tickCount", "turnover", "isFinal", "revision", "updateDateTime"}
     for name in CANDLE_JSON:
         fields = {key: value for key, value in candle_value().items() if key != name}
         assert CANDLE.is_valid(fields) is (name in optional), name

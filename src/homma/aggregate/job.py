@@ -14,9 +14,12 @@ from homma.aggregate.restore import RestoredState
 from homma.aggregate.stage import LoopSettings, PartitionTask, TickTopics
 from homma.core.finality import FinalityRules
 from homma.core.series_partitions import SeriesPartitions
+from homma.core.tick import TickRules
 from homma.core.window import WindowRules
 from homma.durations import microseconds
+from homma.errors import StateError
 from homma.failpoint import OnStep, ignore_step
+from homma.formats import TRADES_SINCE
 from homma.metrics import Metrics
 from homma.settings import AggregateSettings
 from homma.topics.kafka.reading import Committed, Reader
@@ -51,6 +54,7 @@ class CandleStage:
                 idle_timeout_us=microseconds(settings.idle_timeout),
             ),
         )
+        self._tick_rules = _tick_rules(settings)
         self._format = settings.write_format
         self._check_format({})
         #: Partitions that were opened. `--rebuild` does not start them again.
@@ -63,6 +67,11 @@ class CandleStage:
         """Raise StateError if the format to write cannot describe the state of a partition."""
         if self._format == 1:
             check_format_1(self._rules.calendar.codes, publish_from_us)
+        if self._format < TRADES_SINCE and self._rules.price == "trade":
+            raise StateError(
+                f"format {self._format} has no candles of trades, but --price is trade",
+                f"start without --write-format {self._format}",
+            )
 
     @property
     def announcement(self) -> str:
@@ -83,7 +92,7 @@ class CandleStage:
             topics=self._topics.topics,
             partition=number,
             rules=self._rules,
-            max_future_us=microseconds(self._settings.max_future),
+            tick_rules=self._tick_rules,
             topic_id=self._topics.topic_id,
             tick_partitions=self._tick_partitions(number),
             is_rekeyed=self._source_topic is not None,
@@ -115,6 +124,7 @@ class CandleStage:
     def _restore(self, context: RestoreContext, committed: Committed | None) -> RestoredState:
         run = uuid.uuid4().hex[:12]
         if self._settings.rebuild and context.partition not in self._opened:
+            restore.require_same_kind(context, committed)
             state = restore.start_rebuild(context, run)
             self._log_incomplete(context.partition, state.window.rules.publish_from_us)
             return state
@@ -147,6 +157,10 @@ class CandleStage:
         self._series_partitions.forget(number)
 
 
+def _tick_rules(settings: AggregateSettings) -> TickRules:
+    return TickRules(microseconds(settings.max_future), settings.prices, settings.price)
+
+
 def candle_loop(
     topics: TickTopics,
     settings: AggregateSettings,
@@ -157,7 +171,7 @@ def candle_loop(
 ) -> Loop:
     """The loop that makes candles. With --rekey, `source_topic` is the topic before rekeying."""
     loop_settings = LoopSettings(
-        settings.group, settings.emit_every, settings.max_future, settings.until_end
+        settings.group, settings.emit_every, _tick_rules(settings), settings.until_end
     )
     stage = CandleStage(topics, settings, metrics, source_topic, on_step)
     return Loop(topics, loop_settings, stage, metrics, monotonic_us, on_step)

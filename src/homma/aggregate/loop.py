@@ -67,7 +67,7 @@ class Loop:
         self._opening = Opening(
             topics, settings, stage, ticks, pool, metrics, monotonic_us, on_step
         )
-        self._parsing = Parsing(pool, microseconds(settings.max_future))
+        self._parsing = Parsing(pool, settings.rules)
         self._publishing = Publishing(ticks, pool, metrics, monotonic_us)
         #: Every partition that was ever assigned to this process.
         self._partitions: dict[int, AssignedPartition] = {}

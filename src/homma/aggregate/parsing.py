@@ -6,6 +6,7 @@ from concurrent.futures import Executor, Future
 from dataclasses import dataclass, field
 
 from homma.aggregate.stage import PartitionTask
+from homma.core.tick import TickRules
 from homma.topics.kafka.reading import Message
 from homma.topics.ticks import ParsedBatch, parse_ticks
 
@@ -25,9 +26,9 @@ class PolledRecords:
 class Parsing:
     """A queue of parses. Each has the records of all partitions, which is faster than one each."""
 
-    def __init__(self, pool: Executor, max_future_us: int) -> None:
+    def __init__(self, pool: Executor, rules: TickRules) -> None:
         self._pool = pool
-        self._max_future_us = max_future_us
+        self._rules = rules
         #: Oldest first.
         self._parses: deque[tuple[Sequence[PolledRecords], Future[dict[int, ParsedBatch]]]] = (
             deque()
@@ -37,7 +38,7 @@ class Parsing:
         """Start parsing records of different partitions."""
         if polled:
             batches = {r.task.number: r.messages for r in polled if r.messages}
-            parse = self._pool.submit(parse_ticks, batches, self._max_future_us)
+            parse = self._pool.submit(parse_ticks, batches, self._rules)
             self._parses.append((polled, parse))
 
     def take(self, leave: int) -> Iterator[tuple[PolledRecords, ParsedBatch | None]]:

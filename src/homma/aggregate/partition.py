@@ -19,7 +19,8 @@ from homma.aggregate.restore import RestoredState
 from homma.aggregate.tick_counts import TickCounts
 from homma.core.interval import BY_CODE
 from homma.core.series import NAMES, SeriesClocks
-from homma.core.tick import ValidTicks
+from homma.core.tick import ValidTicks, kind_of
+from homma.core.traded_sums import BEYOND
 from homma.core.window import ChangedCandles, Window
 from homma.errors import Aborted
 from homma.formats import CURRENT
@@ -129,6 +130,10 @@ class Partition:
                 RejectedRecord(topics.late, messages[row], DROPPED_AS_LATE)
                 for row in applied.dropped_late["row"].to_list()
             ),
+            *(
+                RejectedRecord(topics.dead, messages[row], BEYOND)
+                for row in applied.beyond["row"].to_list()
+            ),
         ]
         counts = TickCounts.of(batch, applied)
         counts.check(self._context.where, len(rejected))
@@ -217,7 +222,9 @@ class Partition:
         headers = candle_headers(self._run, state.offset, self._format)
         ordered = candles.sort("interval", maintain_order=True)
         # All intervals at once: a step by columns costs much the same for a few rows.
-        keys, values = codec.encode_candles(ordered, self._wall_us(), self._format)
+        keys, values = codec.encode_candles(
+            ordered, self._wall_us(), kind_of(self._context.rules.price), self._format
+        )
         timestamps_ms = (ordered["published_us"] // 1000).to_list()
         first = 0
         for code, count in ordered["interval"].rle().struct.unnest().select("value", "len").rows():
@@ -254,6 +261,7 @@ class Partition:
             begin=window.rules.publish_from_us,
             topicId=self._context.topic_id,
             price=window.rules.price,
+            prices=self._context.tick_rules.prices,
             intervals=window.rules.calendar.codes,
         )
 
@@ -264,6 +272,7 @@ class Partition:
         metrics.count("homma_ticks_duplicate", ticks.duplicate)
         metrics.count("homma_ticks_dropped_late", ticks.dropped_as_late)
         metrics.count("homma_ticks_dead", ticks.dead)
+        metrics.count("homma_ticks_not_applicable", ticks.not_applicable)
         for code, count in candles.group_by("interval").len().iter_rows():
             metrics.count("homma_candles_written", count, BY_CODE[code].name)
         metrics.observe("homma_transaction_seconds", seconds)

@@ -8,7 +8,7 @@ import polars as pl
 
 from homma.core.interval import BY_CODE, CLOCK, Interval
 from homma.core.series import BEFORE_ALL_US, NAMES
-from homma.core.tick import ValidTicks
+from homma.core.tick import TickRules, ValidTicks
 from homma.core.window import RestoredCandles, WindowRules
 from homma.errors import StateError
 from homma.failpoint import OnStep
@@ -30,7 +30,7 @@ class RestoreContext:
     topics: Topics
     partition: int
     rules: WindowRules
-    max_future_us: int
+    tick_rules: TickRules
     topic_id: str
     #: Every (topic, partition) that the ticks come through, this partition included.
     tick_partitions: tuple[tuple[str, int], ...]
@@ -143,7 +143,7 @@ def _valid_ticks(
     context: RestoreContext, topic: str, partition: int, span: Range
 ) -> Iterable[ValidTicks]:
     for batch in context.reader.read(partition, {topic: span}):
-        yield parse_ticks({partition: batch}, context.max_future_us)[partition].valid
+        yield parse_ticks({partition: batch}, context.tick_rules)[partition].valid
 
 
 def complete_from_us(context: RestoreContext) -> int:

@@ -23,6 +23,7 @@ from homma.aggregate.origin import origin, rekeyed_origin
 from homma.aggregate.restore import check_offset
 from homma.aggregate.stage import LoopSettings, PartitionTask, TickTopics
 from homma.aggregate.tick_counts import check_counts
+from homma.core.tick import TickRules
 from homma.durations import microseconds
 from homma.errors import Aborted, StateError
 from homma.failpoint import OnStep, ignore_step
@@ -329,7 +330,10 @@ def rekey_loop(
 ) -> Loop:
     """The loop that forwards ticks by series; `target_id` is the id of the topic they go to."""
     loop_settings = LoopSettings(
-        f"{settings.group}-rekey", settings.emit_every, settings.max_future, settings.until_end
+        f"{settings.group}-rekey",
+        settings.emit_every,
+        TickRules(microseconds(settings.max_future), settings.prices),
+        settings.until_end,
     )
     stage = RekeyStage(topics, settings, target_id, metrics)
     return Loop(topics, loop_settings, stage, metrics, monotonic_us, on_step)

@@ -27,12 +27,13 @@ from homma.aggregate.recorded_state import (
 )
 from homma.core.interval import BY_CODE, CLOCK
 from homma.core.series import BEFORE_ALL_US, NAMES
+from homma.core.tick import Price, kind_of
 from homma.core.window import RestoredCandles, Window, WindowRules
 from homma.errors import StateError
 from homma.failpoint import Step
 from homma.topics.kafka.identity import TopicState, ends_before, topic_state
 from homma.topics.kafka.reading import Committed, Range
-from homma.topics.offset_metadata import OffsetMetadata, read_offset_metadata
+from homma.topics.offset_metadata import DAY_STARTS, OffsetMetadata, read_offset_metadata
 
 #: Dormant series (source, symbol) and the input offset that all their ticks are before.
 Dormant = Mapping[tuple[str, str], int]
@@ -183,7 +184,7 @@ def restore_dormant(
     records_from_us = partial(
         context.rules.finality.records_from_us,
         int(series.select(pl.col("max_event_us").min()).item()),
-        context.max_future_us,
+        context.tick_rules.max_future_us,
     )
     ranges = {
         interval.code: candle_range_from(
@@ -236,16 +237,48 @@ def _check(
     state = topic_state(metadata.topicId, context.topic_id)
     check_offset(context.where, committed.offset, metadata.lastTicksBefore, ticks, state, REBUILD)
     if metadata.price != context.rules.price:
+        raise _price_error(metadata.price, context)
+    if metadata.prices != context.tick_rules.prices:
         raise StateError(
-            f"the candles are built from {metadata.price}, but --price is {context.rules.price}",
-            f"use --price {metadata.price}, or other topics and another --group, or {REBUILD}",
+            f"the candles are built with --prices {metadata.prices}, but --prices is "
+            f"{context.tick_rules.prices}",
+            f"use --prices {metadata.prices}, or other topics and another --group, or {REBUILD}",
         )
-    if (metadata.prices, metadata.dayStarts) != ("positive", "00:00 UTC"):
+    if metadata.dayStarts != DAY_STARTS:
         raise StateError(
-            f"the candles of {context.where} have prices {metadata.prices} and days that start at "
-            f"{metadata.dayStarts}, which this homma cannot aggregate",
+            f"the candles of {context.where} have days that start at {metadata.dayStarts}, which "
+            "this homma cannot aggregate",
             "upgrade this homma",
         )
+
+
+def require_same_kind(context: RestoreContext, committed: Committed | None) -> None:
+    """Raise StateError if candles of trades would take the place of those of quotes, or vice versa.
+
+    Candles that are not built again would stay.
+    """
+    if committed is None:
+        return
+    metadata = read_offset_metadata(committed.metadata, context.where)
+    if kind_of(metadata.price) != kind_of(context.rules.price):
+        raise _price_error(metadata.price, context)
+
+
+def _price_error(committed: Price, context: RestoreContext) -> StateError:
+    return StateError(
+        f"the candles are built from {committed}, but --price is {context.rules.price}",
+        f"use --price {committed}, or {_other_price(committed, context)}",
+    )
+
+
+def _other_price(price: Price, context: RestoreContext) -> str:
+    """How to get candles of another price than the one that was committed."""
+    if kind_of(price) == kind_of(context.rules.price):
+        return f"other topics and another --group, or {REBUILD}"
+    return (
+        "other topics, another --group and another --namespace, as candles of trades and of quotes "
+        "cannot share them"
+    )
 
 
 def check_offset(

@@ -29,6 +29,7 @@ from dataclasses import dataclass
 from datetime import timedelta
 from typing import Protocol
 
+from homma.core.tick import TickRules
 from homma.errors import KafkaError
 from homma.topics.contract import Topics
 from homma.topics.kafka.admin import Admin
@@ -80,11 +81,11 @@ def tick_topics(connection: Connection, topics: Topics, admin: Admin) -> TickTop
 
 @dataclass(frozen=True, slots=True)
 class LoopSettings:
-    """The consumer group, how often to commit, and when to stop."""
+    """The consumer group, how often to commit, which ticks to take, and when to stop."""
 
     group: str
     emit_every: timedelta
-    max_future: timedelta
+    rules: TickRules
     until_end: bool
 
 

@@ -31,6 +31,7 @@ class TickCounts:
     duplicate: int = 0
     dropped_as_late: int = 0
     dead: int = 0
+    not_applicable: int = 0
 
     @classmethod
     def of(cls, batch: ParsedBatch, applied: ApplyResult) -> "TickCounts":
@@ -40,7 +41,8 @@ class TickCounts:
             accepted=applied.accepted,
             duplicate=applied.duplicates,
             dropped_as_late=applied.dropped_late.height,
-            dead=batch.bad.height,
+            dead=batch.bad.height + applied.beyond.height,
+            not_applicable=batch.not_applicable,
         )
 
     def plus(self, other: "TickCounts") -> "TickCounts":
@@ -61,5 +63,6 @@ class TickCounts:
             duplicate=self.duplicate,
             dropped_as_late=late,
             dead=dead,
+            not_applicable=self.not_applicable,
         )
         check_counts(where, "rejected", rejected, dropped_as_late=late, dead=dead)

@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import replace
 from datetime import UTC, datetime
-from typing import Any, Final, cast
+from typing import Any, Final
 
 import click
 
@@ -16,12 +16,13 @@ from homma.cli.history_options import instant_us
 from homma.cli.options import is_given
 from homma.core.calendar import calendar_of
 from homma.core.compare import WRONG, Tally
-from homma.core.fields import VALUES
+from homma.core.fields import VALUES, Prices
 from homma.core.interval import BY_CODE
 from homma.core.recompute import END_OF_TIME_US, EventSpan, Slice
+from homma.core.tick import Price
 from homma.lake.audit.engine import Engine
 from homma.lake.table import Lake
-from homma.settings import Price, TopicSettings
+from homma.settings import TopicSettings
 from homma.topics import contract
 from homma.topics.kafka.admin import Admin
 from homma.topics.kafka.connection import Connection
@@ -39,9 +40,12 @@ def parse_span(since: str, until: str) -> EventSpan:
 
 
 def as_engine_has_them(
-    connection: Connection, topics: TopicSettings, group: str, price: Price
-) -> tuple[TopicSettings, Price]:
-    """Return intervals and price as the engine has committed them, unless the user has set them."""
+    connection: Connection, topics: TopicSettings, group: str, price: Price, prices: Prices
+) -> tuple[TopicSettings, Price, Prices]:
+    """Return intervals, price and valid prices as the engine has committed them.
+
+    What the user has set stays.
+    """
     names = contract.topics(topics)
     engine = Engine(connection, names, group, Admin(connection).require(names.ticks))
     try:
@@ -49,10 +53,14 @@ def as_engine_has_them(
     finally:
         engine.close()
     if state is None:
-        return topics, price
+        return topics, price, prices
     if not is_given("intervals"):
         topics = replace(topics, intervals=calendar_of(state.metadata.intervals))
-    return topics, price if is_given("price") else cast("Price", state.metadata.price)
+    return (
+        topics,
+        price if is_given("price") else state.metadata.price,
+        prices if is_given("prices") else state.metadata.prices,
+    )
 
 
 @contextmanager

@@ -18,6 +18,7 @@ from homma.settings import AggregateSettings, KafkaSettings, LakeSettings, Topic
 _SHARED: Final = (
     "group",
     "price",
+    "prices",
     "watermark_delay",
     "allowed_lateness",
     "idle_timeout",

@@ -6,13 +6,14 @@ A candle has these columns:
     interval    enum  the interval's code
     start_us    i64   start of the interval
     end_us      i64   start of the next interval
-    open, high, low, close, volume, …  the fields with a merge in `core/fields.py`
+    open, high, low, close, volume, …  the fields with a merge in `core/fields.py`; `volume` is the
+                number of ticks, `traded_volume` the size of trades, 0 in candles of quotes
     open_order_key, close_order_key  i128  order keys of the ticks that gave open and close
 
 A tick's **order key** is (dateTime, number) in one integer, so "first" and "last" are the minimum
 and maximum of a column, and ties in dateTime never depend on the order of arrival. That makes
 `merge` commutative and associative. A tick is a candle too, so the same merge serves
-ticks, roll-ups, restores and repairs. Prices are copied, never computed.
+ticks, roll-ups, restores and repairs. Prices are copied, never computed, and sums are exact.
 """
 
 from collections.abc import Sequence
@@ -20,6 +21,7 @@ from typing import Final, TypeAlias
 
 import polars as pl
 
+from homma.core.decimals import DECIMAL
 from homma.core.fields import VALUE_FIELDS, VALUES, merged, of_ticks
 from homma.core.interval import CODE, Interval
 
@@ -41,7 +43,14 @@ Candles: TypeAlias = pl.DataFrame
 BaseCandles: TypeAlias = pl.DataFrame
 
 KEYED_TICK: Final = pl.Schema(
-    {"series": pl.UInt32, "event_us": pl.Int64, "order_key": pl.Int128, "price": pl.Float64}
+    {
+        "series": pl.UInt32(),
+        "event_us": pl.Int64(),
+        "order_key": pl.Int128(),
+        "price": pl.Float64(),
+        "traded_volume": DECIMAL,
+        "turnover": DECIMAL,
+    }
 )
 #: Ticks that count, without duplicates, the series by code.
 KeyedTicks: TypeAlias = pl.DataFrame

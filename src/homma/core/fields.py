@@ -10,13 +10,20 @@ from typing import Final, Literal
 
 import polars as pl
 
-Kind = Literal["string", "double", "long", "int", "boolean", "instant"]
+from homma.core.decimals import DECIMAL, PRICE_BOUND
+
+Kind = Literal["string", "double", "decimal", "long", "int", "boolean", "instant"]
+#: What a tick is, and what the ticks of a candle are. A tick may be both.
+TickKind = Literal["quote", "trade"]
+#: Which prices are valid: those above 0, or those of any sign.
+Prices = Literal["positive", "any"]
 #: How two candles become one in a field. First and last go by the order key, not by arrival.
 Merge = Literal["first", "last", "max", "min", "sum"]
 
 _DTYPES: Final[dict[Kind, pl.DataType]] = {
     "string": pl.String(),
     "double": pl.Float64(),
+    "decimal": DECIMAL,
     "long": pl.Int64(),
     "int": pl.Int32(),
     "boolean": pl.Boolean(),
@@ -34,8 +41,10 @@ class TickField:
     """A field of a tick: its names, its type, and its rule in words and as an expression.
 
     `json` names the field in a record, `column` in the lake. `absent` is what the lake stores
-    where an optional field is missing. `since` is the format version that added the field, as for
-    candles.
+    where an optional field is missing. A field `of` a quote or a trade is absent in other ticks;
+    one that is `required_of` them is in each of them. `any_rule` and `is_valid_of_any` take the
+    place of `rule` and `is_valid` where prices may have any sign. `since` is the format version
+    that added the field, as for candles.
     """
 
     json: str
@@ -47,11 +56,30 @@ class TickField:
     is_valid: pl.Expr
     absent: float | bool | None = None
     since: int = 1
+    of: TickKind | None = None
+    required_of: TickKind | None = None
+    any_rule: str = ""
+    is_valid_of_any: pl.Expr | None = None
 
     @property
     def json_dtype(self) -> pl.DataType:
-        """The type of the field in parsed JSON, where an instant is a text."""
+        """The type that the JSON parser reads the field as: a text if it has none of its own."""
+        return pl.String() if self.kind in ("instant", "decimal") else _DTYPES[self.kind]
+
+    @property
+    def dtype(self) -> pl.DataType:
+        """The type of the field in parsed ticks, where an instant is a text."""
         return pl.String() if self.kind == "instant" else _DTYPES[self.kind]
+
+    def rule_for(self, prices: Prices) -> str:
+        """The rule in words."""
+        return self.any_rule if prices == "any" and self.any_rule else self.rule
+
+    def is_valid_for(self, prices: Prices) -> pl.Expr:
+        """Whether a value follows the rule; null if the value is."""
+        if prices == "any" and self.is_valid_of_any is not None:
+            return self.is_valid_of_any
+        return self.is_valid
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,7 +87,9 @@ class CandleField:
     """A field of a candle.
 
     `json` names the field in a record, `column` in frames and in the lake. A field with a `merge`
-    depends on the ticks: `of_tick` is its value in a candle of one tick. `digits` counts an
+    depends on the ticks: `of_tick` is its value in a candle of one tick. A field `of` quotes or
+    trades is only in records of candles of these; core's frames have all fields, and those of
+    trades are 0 where quotes are counted. `digits` counts an
     instant's fractional digits in JSON. A field that is not `in_every_record` is absent or null in
     records of other engines or of older formats; one that is not `required` may be null in the
     lake. `if_absent` is the column that has the same value where this one is missing. `since` is
@@ -75,7 +105,8 @@ class CandleField:
     meaning: str
     unit: str = ""
     merge: Merge | None = None
-    of_tick: Literal["price", "one"] | None = None
+    of_tick: Literal["price", "one", "traded_volume", "turnover"] | None = None
+    of: TickKind | None = None
     digits: Literal[3, 6] = 6
     in_every_record: bool = True
     if_absent: str = ""
@@ -89,8 +120,8 @@ class CandleField:
 
     @property
     def json_dtype(self) -> pl.DataType:
-        """The type of the field in parsed JSON, where an instant is a text."""
-        return pl.String() if self.kind == "instant" else _DTYPES[self.kind]
+        """The type that the JSON parser reads the field as: a text if it has none of its own."""
+        return pl.String() if self.kind in ("instant", "decimal") else _DTYPES[self.kind]
 
 
 def _name(json: str, meaning: str) -> TickField:
@@ -105,10 +136,21 @@ def _name(json: str, meaning: str) -> TickField:
     )
 
 
-def _price(json: str, meaning: str) -> TickField:
-    is_valid = pl.col(json).is_finite() & (pl.col(json) > 0)
-    rule = "required, a finite number above 0"
-    return TickField(json, json, "double", True, meaning, rule, is_valid)
+def _quote_price(json: str, meaning: str) -> TickField:
+    price = pl.col(json)
+    return TickField(
+        json,
+        json,
+        "double",
+        False,
+        meaning,
+        "required in a quote, a finite number above 0",
+        price.is_finite() & (price > 0),
+        of="quote",
+        required_of="quote",
+        any_rule="required in a quote, a finite number",
+        is_valid_of_any=price.is_finite(),
+    )
 
 
 def _instant(json: str, column: str, us: str, meaning: str, *, required: bool) -> TickField:
@@ -125,11 +167,48 @@ def _markup(json: str, column: str, meaning: str) -> TickField:
 
 
 TICK_FIELDS: Final = (
-    _name("source", "broker or exchange that quoted"),
-    _name("symbol", "instrument that was quoted"),
-    _price("ask", "ask price"),
-    _price("bid", "bid price"),
-    _price("mid", "mid price"),
+    _name("source", "broker or exchange that sent the tick"),
+    _name("symbol", "instrument that was quoted or traded"),
+    _quote_price("ask", "ask price"),
+    _quote_price("bid", "bid price"),
+    _quote_price("mid", "mid price"),
+    TickField(
+        "price",
+        "price",
+        "double",
+        False,
+        "traded price",
+        "required in a trade, a number above 0 and below 10^12",
+        (pl.col("price") > 0) & (pl.col("price") < PRICE_BOUND),
+        since=3,
+        of="trade",
+        required_of="trade",
+        any_rule="required in a trade, a number between -10^12 and 10^12",
+        is_valid_of_any=pl.col("price").abs() < PRICE_BOUND,
+    ),
+    TickField(
+        "size",
+        "size",
+        "decimal",
+        False,
+        "traded size; counts as 1 if absent",
+        "a decimal from 0 with up to 18 digits before the point and 12 after it, of a trade",
+        # The parser sets a text that is no such decimal aside.
+        pl.col("price").is_not_null(),
+        since=3,
+        of="trade",
+    ),
+    TickField(
+        "side",
+        "side",
+        "string",
+        False,
+        "side of the taker of a trade: buy or sell",
+        "buy or sell, of a trade",
+        pl.col("side").is_in(["buy", "sell"]) & pl.col("price").is_not_null(),
+        since=3,
+        of="trade",
+    ),
     TickField(
         "number",
         "number",
@@ -144,7 +223,7 @@ TICK_FIELDS: Final = (
         "receiveDateTime",
         "receive_date_time",
         "receive_us",
-        "when the source's gateway received the quote",
+        "when the source's gateway received the tick",
         required=False,
     ),
     _markup("askMarkup", "ask_markup", "markup on the ask price; 0 if absent"),
@@ -199,7 +278,21 @@ CANDLE_FIELDS: Final = (
         "ticks",
         "sum",
         "one",
+        of="quote",
         public=True,
+    ),
+    CandleField(
+        "volume",
+        "traded_volume",
+        "decimal",
+        False,
+        "Traded size, exact, if the candle is made of trades.",
+        "size",
+        "sum",
+        "traded_volume",
+        of="trade",
+        in_every_record=False,
+        since=3,
     ),
     CandleField(
         "tickCount",
@@ -213,6 +306,20 @@ CANDLE_FIELDS: Final = (
         in_every_record=False,
         if_absent="volume",
         since=2,
+        public=True,
+    ),
+    CandleField(
+        "turnover",
+        "turnover",
+        "decimal",
+        False,
+        "Sum of price times size over the trades, exact. Only in candles of trades.",
+        "price times size",
+        "sum",
+        "turnover",
+        of="trade",
+        in_every_record=False,
+        since=3,
         public=True,
     ),
     CandleField(
@@ -252,6 +359,15 @@ CANDLE_FIELDS: Final = (
     ),
 )
 
+#: The fields of trades, which are null in tables and absent in records of quotes.
+TRADED: Final = tuple(field for field in CANDLE_FIELDS if field.of == "trade")
+
+
+def record_fields(kind: TickKind, version: int) -> tuple[CandleField, ...]:
+    """The fields of a candle record of a format, in order; of candles of quotes or of trades."""
+    return tuple(f for f in CANDLE_FIELDS if f.of in (None, kind) and f.since <= version)
+
+
 #: The fields that depend on a candle's ticks and that core's frames hold under their own names.
 VALUE_FIELDS: Final = tuple(field for field in CANDLE_FIELDS if field.merge)
 VALUES: Final = tuple(field.column for field in VALUE_FIELDS)
@@ -274,23 +390,26 @@ def merged(field: CandleField) -> pl.Expr:
 
 
 def of_ticks(field: CandleField) -> pl.Expr:
-    """The expression that computes a field over ticks (columns price, order_key)."""
+    """The expression that computes a field over ticks (columns of core's KEYED_TICK)."""
     if field.of_tick == "one":
         return pl.len().cast(field.dtype).alias(field.column)
-    price = pl.col("price")
+    value = pl.col(field.of_tick or "")
     match field.merge:
         case "first":
-            expression = price.min_by("order_key")
+            expression = value.min_by("order_key")
         case "last":
-            expression = price.max_by("order_key")
+            expression = value.max_by("order_key")
         case "max":
-            expression = price.max()
+            expression = value.max()
+        case "min":
+            expression = value.min()
         case _:
-            expression = price.min()
+            expression = value.sum()
     return expression.alias(field.column)
 
 
 def of_one_tick(field: CandleField) -> pl.Expr:
-    """A field of a candle that consists of one tick (column price)."""
-    expression = pl.col("price") if field.of_tick == "price" else pl.lit(1, field.dtype)
-    return expression.alias(field.column)
+    """A field of a candle that consists of one tick (columns of core's KEYED_TICK)."""
+    is_count = field.of_tick == "one"
+    value = pl.lit(1, field.dtype) if is_count else pl.col(field.of_tick or "")
+    return value.alias(field.column)

@@ -4,7 +4,7 @@ from typing import Final
 
 import polars as pl
 
-from homma.core.fields import VALUE_FIELDS
+from homma.core.fields import VALUE_FIELDS, CandleField
 from homma.core.interval import DAY_US, Interval
 from homma.core.series import NAMES
 
@@ -38,14 +38,25 @@ def fill_previous(
         .unique()
     )
     previous = pl.col("close").forward_fill().over(NAMES)
-    empty = {"price": previous, "one": 0}
     return (
         grid.join(candles, on=(*NAMES, "start_us"), how="left")
         .sort(*NAMES, "start_us")
         .with_columns(
-            pl.col(field.column).fill_null(empty[field.of_tick])
+            _filled(field, previous)
             for field in VALUE_FIELDS
             if field.of_tick and field.column in candles.columns
         )
         .select(candles.columns)
     )
+
+
+def _filled(field: CandleField, previous_close: pl.Expr) -> pl.Expr:
+    """A field with its value in candles without ticks."""
+    column = pl.col(field.column)
+    if field.of_tick == "price":
+        return column.fill_null(previous_close)
+    if field.of == "trade":
+        # Candles of quotes have no such sums.
+        is_of_trades = column.forward_fill().over(NAMES).is_not_null()
+        return pl.when(is_of_trades).then(column.fill_null(0))
+    return column.fill_null(0)

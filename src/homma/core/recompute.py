@@ -7,6 +7,7 @@ A tick has these columns:
     source, symbol     str
     event_us, number   i64   the order key
     price              f64
+    traded_volume, turnover  decimal  of a trade, else 0
     partition, offset  i64   where its record is; partition FROM_FILE if it has no record
 
 Of the copies of a tick, the one with the smallest offset counts. A tick from a file has no offset,
@@ -19,9 +20,10 @@ from typing import Final, TypeAlias
 
 import polars as pl
 
-from homma.core import candle
+from homma.core import candle, traded_sums
 from homma.core.calendar import Calendar
 from homma.core.candle import CANDLE, Candles
+from homma.core.decimals import DECIMAL
 from homma.core.fields import VALUE_FIELDS, of_one_tick
 from homma.core.identity import IDENTITY
 from homma.core.interval import CODE, DAY_US, MINUTE_US, Interval
@@ -31,13 +33,15 @@ from homma.core.series import NAMES, SERIES, SeriesClocks, decode, register
 FROM_FILE: Final = -1
 TICKS: Final = pl.Schema(
     {
-        "source": pl.String,
-        "symbol": pl.String,
-        "event_us": pl.Int64,
-        "number": pl.Int64,
-        "price": pl.Float64,
-        "partition": pl.Int64,
-        "offset": pl.Int64,
+        "source": pl.String(),
+        "symbol": pl.String(),
+        "event_us": pl.Int64(),
+        "number": pl.Int64(),
+        "price": pl.Float64(),
+        "traded_volume": DECIMAL,
+        "turnover": DECIMAL,
+        "partition": pl.Int64(),
+        "offset": pl.Int64(),
     }
 )
 #: Ticks of the lake or of a topic, duplicates included, with the place of their records.
@@ -132,13 +136,18 @@ class Recomputation:
     _open: Candles = field(default_factory=CANDLE.to_frame)
 
     def add(self, piece: Slice) -> ExpectedCandles:
-        """The candles that end by the slice's end and have not come out before."""
+        """The candles that end by the slice's end and have not come out before.
+
+        Raises StateError if a sum of a candle may be too large.
+        """
         # Slices are assembled from many chunks, and are read several times here.
         self._series, coded = register(self._series, piece.ticks.rechunk())
         keyed = coded.with_columns(
             candle.order_key(pl.col("event_us"), pl.col("number")).alias("order_key")
         )
-        base = candle.base_candles(first_copies(keyed), self.calendar.base)
+        counted = first_copies(keyed)
+        traded_sums.require_below_bound(self._open, [counted])
+        base = candle.base_candles(counted, self.calendar.base)
         candles = candle.roll_up(base, self.calendar.intervals)
         in_span = candles.filter(
             (pl.col("start_us") >= self.span.start_us) & (pl.col("start_us") < self.span.end_us)
@@ -154,8 +163,10 @@ def add_ticks(
 ) -> ExpectedCandles:
     """The candles of `keys` from the candles of `base` and more ticks.
 
-    None of the ticks may be in `base` or be a copy of another.
+    None of the ticks may be in `base` or be a copy of another. Raises StateError if a sum of a
+    candle may be too large.
     """
+    traded_sums.require_below_bound(base, [ticks])
     pieces = [base.join(keys, on=EXPECTED_KEY, how="semi").select(EXPECTED.names())]
     order_key = candle.order_key(pl.col("event_us"), pl.col("number"))
     for interval in calendar:

@@ -4,13 +4,39 @@ The parser's schema, the errors of dead letters and the JSON Schema derive from 
 tick's dateTime is its **event time**. Ticks are ordered by (dateTime, number), never by arrival.
 """
 
+from dataclasses import dataclass
 from typing import Final, Literal, TypeAlias
 
 import polars as pl
 
-from homma.core.fields import TICK_FIELDS, TickField
+from homma.core.decimals import DECIMAL, products
+from homma.core.fields import TICK_FIELDS, Prices, TickField, TickKind
 
-Price = Literal["mid", "bid", "ask"]
+Price = Literal["mid", "bid", "ask", "trade"]
+#: The field that has each price.
+PRICE_FIELDS: Final[dict[Price, str]] = {
+    "mid": "mid",
+    "bid": "bid",
+    "ask": "ask",
+    "trade": "price",
+}
+
+
+def kind_of(price: Price) -> TickKind:
+    """What the ticks are that have a price."""
+    return "trade" if price == "trade" else "quote"
+
+
+@dataclass(frozen=True, slots=True)
+class TickRules:
+    """Which records are valid ticks, and which ticks apply.
+
+    A tick without the field of `price` is not applicable. Without a `price`, all ticks apply.
+    """
+
+    max_future_us: int
+    prices: Prices = "positive"
+    price: Price | None = None
 
 
 def instant_us(text: pl.Expr) -> pl.Expr:
@@ -25,14 +51,25 @@ def instant_us(text: pl.Expr) -> pl.Expr:
 #: The schema for the JSON parser.
 JSON_SCHEMA: Final = pl.Schema({field.json: field.json_dtype for field in TICK_FIELDS})
 
-PARSED: Final = pl.Schema({**JSON_SCHEMA, "error": pl.String()})
+FIELDS: Final = pl.Schema({field.json: field.dtype for field in TICK_FIELDS})
+#: The fields of ticks, with instants as texts.
+TickFields: TypeAlias = pl.DataFrame
+
+PARSED: Final = pl.Schema({**FIELDS, "error": pl.String()})
 #: The values of records, one row each; `error` is null if a value was parsed.
 ParsedTicks: TypeAlias = pl.DataFrame
 
 CHECKED: Final = pl.Schema(
-    {**PARSED, "timestamp_us": pl.Int64(), "event_us": pl.Int64(), "receive_us": pl.Int64()}
+    {
+        **PARSED,
+        "timestamp_us": pl.Int64(),
+        "event_us": pl.Int64(),
+        "receive_us": pl.Int64(),
+        "turnover": DECIMAL,
+    }
 )
-#: Parsed records with their Kafka timestamp; `error` is null where the tick is valid.
+#: Parsed records with their Kafka timestamp; `error` is null where the tick is valid. `turnover` is
+#: null where the tick is no trade.
 CheckedTicks: TypeAlias = pl.DataFrame
 
 VALID: Final = pl.Schema({**CHECKED, "offset": pl.Int64(), "row": pl.UInt32()})
@@ -49,38 +86,93 @@ FILE_TICK: Final = pl.Schema(
 FileTicks: TypeAlias = pl.DataFrame
 
 
-def rule_error(field: TickField) -> str:
+def rule_error(field: TickField, prices: Prices) -> str:
     """The error of a dead letter whose field breaks its rule."""
-    return f"{field.json}: {field.rule}"
+    return f"{field.json}: {field.rule_for(prices)}"
 
 
-def _is_valid(field: TickField) -> pl.Expr:
+TURNOVER_ERROR: Final = "size: price times size is 10^26 or more"
+_QUOTE: Final = tuple(f.json for f in TICK_FIELDS if f.required_of == "quote")
+
+
+def is_valid(field: TickField, prices: Prices) -> pl.Expr:
+    """Whether a field follows its rule, also that of an absent field."""
     # null means absent; the check of null, or of a date that does not exist, is null.
-    valid = field.is_valid.fill_null(value=False)
-    return valid if field.required else pl.col(field.json).is_null() | valid
+    valid = field.is_valid_for(prices).fill_null(value=False)
+    if field.required:
+        return valid
+    is_absent = pl.col(field.json).is_null()
+    if field.required_of == "quote":
+        is_absent = pl.all_horizontal(
+            pl.col("price").is_not_null(), *(pl.col(name).is_null() for name in _QUOTE)
+        )
+    return is_absent | valid
 
 
-def check(raw: ParsedTicks, max_future_us: int) -> CheckedTicks:
+def with_turnover(ticks: pl.DataFrame) -> pl.DataFrame:
+    """Ticks with the column turnover: null if a tick is no trade or its turnover is too large."""
+    if ticks["price"].null_count() == ticks.height:
+        return ticks.with_columns(turnover=pl.lit(None, DECIMAL))
+    turnover = products(ticks["price"], ticks["size"].fill_null(1))
+    return ticks.with_columns(turnover.alias("turnover"))
+
+
+def has_turnover() -> pl.Expr:
+    """Whether a tick is no trade, or has a turnover."""
+    return pl.col("price").is_null() | pl.col("turnover").is_not_null()
+
+
+def check(raw: ParsedTicks, rules: TickRules) -> CheckedTicks:
     """Validate parsed ticks.
 
     `raw` has `timestamp_us` too (the record's Kafka timestamp); its further columns stay.
     """
-    timed = raw.with_columns(
+    timed = with_turnover(raw).with_columns(
         event_us=instant_us(pl.col("dateTime")), receive_us=instant_us(pl.col("receiveDateTime"))
     )
-    is_ahead = pl.col("event_us") - pl.col("timestamp_us") > max_future_us
-    is_valid = pl.all_horizontal(
+    if rules.prices == "any":
+        timed = timed.with_columns(positive_zeros())
+    is_ahead = pl.col("event_us") - pl.col("timestamp_us") > rules.max_future_us
+    all_valid = pl.all_horizontal(
         pl.col("error").is_null(),
         ~is_ahead.fill_null(value=True),
-        *(_is_valid(f) for f in TICK_FIELDS),
+        *(is_valid(f, rules.prices) for f in TICK_FIELDS),
+        has_turnover(),
     )
-    if timed.select(is_valid.all()).item():
+    if timed.select(all_valid.all()).item():
         return timed
     errors = [
-        pl.when(~_is_valid(field)).then(pl.lit(rule_error(field))).otherwise(None)
+        pl.when(~is_valid(field, rules.prices)).then(pl.lit(rule_error(field, rules.prices)))
         for field in TICK_FIELDS
     ]
     ahead = pl.when(is_ahead).then(
         pl.lit("dateTime: too far ahead of the record's Kafka timestamp")
     )
-    return timed.with_columns(pl.coalesce(pl.col("error"), *errors, ahead).alias("error"))
+    beyond = pl.when(~has_turnover()).then(pl.lit(TURNOVER_ERROR))
+    return timed.with_columns(pl.coalesce(pl.col("error"), *errors, beyond, ahead).alias("error"))
+
+
+def positive_zeros() -> list[pl.Expr]:
+    """The prices with 0.0 in place of -0.0."""
+    return [pl.col(name) + 0.0 for name in (*_QUOTE, "price")]
+
+
+def applicable(ticks: ValidTicks, price: Price | None) -> ValidTicks:
+    """The ticks that have a price."""
+    if price is None or not ticks[PRICE_FIELDS[price]].has_nulls():
+        return ticks
+    return ticks.filter(pl.col(PRICE_FIELDS[price]).is_not_null())
+
+
+def measures(price: Price) -> list[pl.Expr]:
+    """What candles are made of: the columns price, traded_volume and turnover of valid ticks."""
+    nothing = pl.lit(0, DECIMAL)
+    if price == "trade":
+        volume, turnover = pl.col("size").fill_null(1), pl.col("turnover")
+    else:
+        volume = turnover = nothing
+    return [
+        pl.col(PRICE_FIELDS[price]).alias("price"),
+        volume.alias("traded_volume"),
+        turnover.alias("turnover"),
+    ]

@@ -1,6 +1,7 @@
 """The candles of one partition that can still change: ticks in, candles to publish out.
 
-    apply(ticks)                counts valid ticks; sets aside duplicates and ticks dropped as late
+    apply(ticks)                counts valid ticks; sets aside duplicates, ticks dropped as late and
+                                ticks that take a sum too far
     publish(clock)              finalizes candles and returns every candle that has changed
     restore_candles(candles)    takes candles back after a restart
     restore_identities(ticks)   takes the identities of counted ticks back
@@ -19,7 +20,7 @@ from typing import Final, TypeAlias
 
 import polars as pl
 
-from homma.core import candle
+from homma.core import candle, traded_sums
 from homma.core.calendar import DEFAULT_CALENDAR, Calendar
 from homma.core.candle import CANDLE, KEY, BaseCandles
 from homma.core.finality import FinalityRules, is_final
@@ -35,7 +36,7 @@ from homma.core.series import (
     encode,
     register,
 )
-from homma.core.tick import Price, ValidTicks
+from homma.core.tick import Price, ValidTicks, measures
 
 #: A candle as it was last published. `published_us` is the partition clock at that moment; for a
 #: month it is the partition clock when its series' newest tick was read. A restart needs the
@@ -95,6 +96,8 @@ class ApplyResult:
     duplicates: int
     #: The ticks that were dropped as late.
     dropped_late: ValidTicks
+    #: The ticks with which a sum of a candle would be too large.
+    beyond: ValidTicks
 
 
 @dataclass(frozen=True, slots=True)
@@ -118,12 +121,47 @@ class Window:
 
     def apply(self, ticks: ValidTicks) -> tuple["Window", ApplyResult]:
         """Count ticks, in the order of their offsets."""
+        window, counted, result = self._count(ticks)
+        if self.rules.price != "trade" or not self._may_exceed(counted):
+            return window, result
+        applied, beyond, left = self, [ticks.clear()], ticks
+        results: list[ApplyResult] = []
+        # Count up to each tick that takes a sum too far, and go on after it.
+        while (offset := applied._first_beyond(counted)) is not None:
+            applied, _, result = applied._count(left.filter(pl.col("offset") < offset))
+            results.append(result)
+            beyond.append(left.filter(pl.col("offset") == offset))
+            left = left.filter(pl.col("offset") > offset)
+            _, counted, _ = applied._count(left)
+        applied, _, result = applied._count(left)
+        results.append(result)
+        return applied, ApplyResult(
+            sum(part.accepted for part in results),
+            sum(part.duplicates for part in results),
+            pl.concat([part.dropped_late for part in results]),
+            pl.concat(beyond),
+        )
+
+    def _may_exceed(self, counted: pl.DataFrame) -> bool:
+        """Whether a sum of a candle may be too large with more ticks."""
+        return traded_sums.may_exceed(self.candles, (*self.pending, counted))
+
+    def _first_beyond(self, counted: pl.DataFrame) -> int | None:
+        """The offset of the first of these ticks with which a sum of a candle is too large."""
+        intervals = self.rules.calendar.aggregated
+        candles = [self.candles.select(CANDLE.names())]
+        candles += (candle.roll_up(base, intervals) for base in self.pending)
+        index = traded_sums.first_beyond(pl.concat(candles), counted, intervals)
+        return None if index is None else int(counted["offset"][index])
+
+    def _count(self, ticks: ValidTicks) -> tuple["Window", pl.DataFrame, ApplyResult]:
+        """Count ticks, whatever their sums. Also returns the ticks that count."""
         if ticks.is_empty():
-            return self, ApplyResult(0, 0, ticks)
+            return self, candle.KEYED_TICK.to_frame(), ApplyResult(0, 0, ticks, ticks)
         series, encoded = register(self.series, ticks)
         keyed = encoded.with_columns(
             candle.order_key(pl.col("event_us"), pl.col("number")).alias("order_key"),
-            pl.col(self.rules.price).alias("price"),
+            *measures(self.rules.price),
             last_read_us=pl.max_horizontal(pl.col("timestamp_us").cum_max(), self.clock_us),
         )
         ranges = keyed.group_by("series").agg(
@@ -149,7 +187,8 @@ class Window:
             clock_us=max(self.clock_us, int(ticks["timestamp_us"].max())),  # type: ignore[arg-type]
         )
         dropped = ticks.clear() if is_late is None else ticks.filter(is_late)
-        return window, ApplyResult(counted.height, in_time.height - counted.height, dropped)
+        duplicates = in_time.height - counted.height
+        return window, counted, ApplyResult(counted.height, duplicates, dropped, ticks.clear())
 
     def _quick_checks(
         self, series: SeriesClocks, advanced: SeriesClocks, ranges: pl.DataFrame

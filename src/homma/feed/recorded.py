@@ -1,17 +1,19 @@
 """Convert rows of recorded files to ticks: map columns to fields and fill in absent fields."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Final
 
 import polars as pl
 
+from homma.core.decimals import DECIMAL, parse_sizes, text
 from homma.core.fields import TICK_FIELDS
-from homma.core.tick import JSON_SCHEMA, FileTicks
+from homma.core.tick import FIELDS, FileTicks
 from homma.errors import FeedError, SettingError
 from homma.feed.instants import Unit, parse_dates_us
 
+_QUOTE: Final = tuple(field.json for field in TICK_FIELDS if field.required_of == "quote")
 _DATES: Final = {"dateTime": "event_us", "receiveDateTime": "received_us"}
 _BOOLEANS: Final = {"true": True, "1": True, "false": False, "0": False}
 
@@ -34,10 +36,10 @@ class ColumnMapping:
     def __post_init__(self) -> None:
         """Reject fields that a tick does not have."""
         for name in self.columns:
-            if name not in JSON_SCHEMA:
+            if name not in FIELDS:
                 raise SettingError(
                     f"column {name}={self.columns[name]}: a tick has no field {name}",
-                    f"write FIELD=COLUMN, where FIELD is one of {', '.join(JSON_SCHEMA)}",
+                    f"write FIELD=COLUMN, where FIELD is one of {', '.join(FIELDS)}",
                 )
 
 
@@ -64,9 +66,9 @@ class RowParser:
         for name, column in columns.items():
             value = values[_DATES.get(name, name)]
             # An optional field may be absent, but a value must be readable.
-            is_readable = (
-                value.is_not_null() if _required(name) else value.is_not_null() | column.is_null()
-            )
+            is_readable = value.is_not_null()
+            if not _required(name, columns):
+                is_readable = is_readable | column.is_null()
             if not is_readable.all():
                 if not self._mapping.skip:
                     raise self._invalid_row(name, column, is_readable)
@@ -82,7 +84,9 @@ class RowParser:
     def _value(self, name: str, column: pl.Series) -> pl.Series:
         if name in _DATES:
             return parse_dates_us(column, self._mapping.unit)
-        dtype = JSON_SCHEMA[name]
+        dtype = FIELDS[name]
+        if dtype == DECIMAL:
+            return _sizes(column)
         if dtype == pl.Boolean and column.dtype == pl.String:
             return column.str.to_lowercase().replace_strict(
                 _BOOLEANS, default=None, return_dtype=pl.Boolean
@@ -98,11 +102,12 @@ class RowParser:
     def _fill_in(self, ticks: pl.DataFrame, height: int) -> pl.DataFrame:
         """Fill in absent fields from other fields or from the settings."""
         missing: dict[str, pl.Expr] = {}
-        if "mid" not in ticks.columns:
-            missing["mid"] = (pl.col("ask") + pl.col("bid")) / 2
-        for side in ("ask", "bid"):
-            if side not in ticks.columns:
-                missing[side] = pl.col("mid")
+        if set(ticks.columns) & set(_QUOTE):
+            if "mid" not in ticks.columns:
+                missing["mid"] = (pl.col("ask") + pl.col("bid")) / 2
+            for side in ("ask", "bid"):
+                if side not in ticks.columns:
+                    missing[side] = pl.col("mid")
         for name, value in (("source", self._mapping.source), ("symbol", self._mapping.symbol)):
             if name not in ticks.columns:
                 missing[name] = pl.repeat(value, height)
@@ -125,21 +130,38 @@ class RowParser:
         )
 
 
-def _required(name: str) -> bool:
-    return next(field.required for field in TICK_FIELDS if field.json == name)
+def _required(name: str, columns: Collection[str]) -> bool:
+    """Whether every row has a value in the column of a field."""
+    field = next(field for field in TICK_FIELDS if field.json == name)
+    # In a file of quotes and trades, the rows of one have no price of the other.
+    is_mixed = "price" in columns and bool(set(columns) & set(_QUOTE))
+    return field.required or (field.required_of is not None and not is_mixed)
+
+
+def _sizes(column: pl.Series) -> pl.Series:
+    """The exact decimals of a column: a double counts as its shortest decimal."""
+    if column.dtype == pl.String:
+        return parse_sizes(column.str.strip_chars())
+    texts = text(pl.col(column.name)) if column.dtype.is_decimal() else pl.col(column.name)
+    return parse_sizes(column.to_frame().select(texts.cast(pl.String)).to_series())
 
 
 def _kind(name: str) -> str:
     if name in _DATES:
         return "a date"
-    kinds = {pl.Float64: "a finite number", pl.Int64: "an integer", pl.Boolean: "true or false"}
-    return kinds.get(type(JSON_SCHEMA[name]), "text")
+    kinds = {
+        pl.Float64: "a finite number",
+        pl.Int64: "an integer",
+        pl.Boolean: "true or false",
+        pl.Decimal: "a decimal from 0 with up to 12 digits after the point",
+    }
+    return kinds.get(type(FIELDS[name]), "text")
 
 
 def _columns(path: Path, schema: pl.Schema, mapping: ColumnMapping) -> dict[str, str]:
     """The column of each field that the file has."""
     columns: dict[str, str] = {}
-    for name in JSON_SCHEMA:
+    for name in FIELDS:
         column = mapping.columns.get(name, name)
         if column in schema:
             columns[name] = column
@@ -152,9 +174,12 @@ def _columns(path: Path, schema: pl.Schema, mapping: ColumnMapping) -> dict[str,
             )
     if "dateTime" not in columns:
         raise _missing(path, "dateTime", schema, "specify the column with --column dateTime=…")
-    if "mid" not in columns and not {"ask", "bid"} <= columns.keys():
+    if not columns.keys() & {"mid", "price"} and not {"ask", "bid"} <= columns.keys():
         raise _missing(
-            path, "mid", schema, "specify the column with --column mid=…, or both ask and bid"
+            path,
+            "mid",
+            schema,
+            "specify the column with --column mid=…, or both ask and bid, or price for trades",
         )
     for name in _DATES:
         if name in columns:

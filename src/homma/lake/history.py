@@ -60,7 +60,9 @@ def candles(table: Table, query: HistoryQuery, now_us: int, *, fill: bool = Fals
         is_final=pl.col("is_final").fill_null(value=True),
     )
     filled = filled.with_columns(
-        pl.col(field.column).fill_null(0) for field in VALUE_FIELDS if field.merge == "sum"
+        pl.col(field.column).fill_null(0)
+        for field in VALUE_FIELDS
+        if field.merge == "sum" and field.of != "trade"
     )
     if query.since_us is not None:
         filled = filled.filter(pl.col("start_us") >= query.since_us)

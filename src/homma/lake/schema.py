@@ -11,16 +11,18 @@ from typing import Final, Literal, TypeAlias
 import polars as pl
 
 from homma.core.calendar import Calendar
+from homma.core.decimals import DECIMAL
 from homma.core.fields import CANDLE_FIELDS, TICK_FIELDS, CandleField, TickField
 from homma.core.interval import DAY_US, MINUTE_US, Interval
 
-Kind = Literal["string", "double", "long", "int", "boolean", "timestamptz"]
+Kind = Literal["string", "double", "decimal", "long", "int", "boolean", "timestamptz"]
 Transform = Literal["identity", "day", "month"]
 
 INSTANT: Final = pl.Datetime("us", "UTC")
 _DTYPES: Final[dict[Kind, pl.DataType]] = {
     "string": pl.String(),
     "double": pl.Float64(),
+    "decimal": DECIMAL,
     "long": pl.Int64(),
     "int": pl.Int32(),
     "boolean": pl.Boolean(),

@@ -189,7 +189,9 @@ class Live:
         candles = {c.start: c for c in older if (interval, span.series, c.start) not in deleted}
         for candle in self.in_memory(interval, span):
             landed = candles.get(candle.start)
-            if landed is None or not is_superseded(candle.revision, candle.volume, landed.volume):
+            if landed is None or not is_superseded(
+                candle.revision, candle.tick_count, landed.tick_count
+            ):
                 candles[candle.start] = candle
         return span.limit([candles[start] for start in sorted(candles)])
 

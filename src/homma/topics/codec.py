@@ -12,11 +12,21 @@ import polars as pl
 from polars.exceptions import ComputeError
 
 from homma.core.candle import order_key, order_key_number, order_key_us
-from homma.core.fields import CANDLE_FIELDS, TICK_FIELDS, VALUE_FIELDS, CandleField
+from homma.core.decimals import DECIMAL, parse_sizes, parse_sums, text
+from homma.core.fields import (
+    CANDLE_FIELDS,
+    TICK_FIELDS,
+    VALUE_FIELDS,
+    CandleField,
+    Prices,
+    TickKind,
+    record_fields,
+)
 from homma.core.interval import CODE, Interval
 from homma.core.recompute import CandleKeys, RecordedCandles
 from homma.core.tick import JSON_SCHEMA, ParsedTicks, instant_us, rule_error
 from homma.formats import CURRENT
+from homma.topics.raw_numbers import raw_numbers
 
 NOT_AN_OBJECT: Final = "not a JSON object in UTF-8"
 _SCALAR: Final = (
@@ -34,13 +44,17 @@ _MAX_SINGLE_CHECKS: Final = 64
 _MAX_DEPTH: Final = 500
 # Fields in which a wrong type would look like an absent value when errors are ignored.
 _LENIENT: Final = tuple(f for f in TICK_FIELDS if not f.required and f.json_dtype != pl.String)
+_DECIMALS: Final = tuple(field for field in TICK_FIELDS if field.kind == "decimal")
 
 #: The order in a record: names, prices and flags come before what orders ticks.
 _TICK_ORDER: Final = sorted(TICK_FIELDS, key=lambda field: field.kind in ("long", "instant"))
 
 
-def decode_ticks(values: Sequence[bytes | None]) -> ParsedTicks:
-    """Parse tick values into one row per value, in order."""
+def decode_ticks(values: Sequence[bytes | None], prices: Prices = "positive") -> ParsedTicks:
+    """Parse tick values into one row per value, in order.
+
+    `prices` are those that errors name as valid.
+    """
     # A newline inside a value would split the line. JSON allows newlines and carriage returns
     # only as white space between tokens, so one can stand for the other.
     lines = [value or b"" for value in values]
@@ -50,8 +64,24 @@ def decode_ticks(values: Sequence[bytes | None]) -> ParsedTicks:
         joined = b"\n".join(lines)
     frame = _read(joined, len(lines))
     if frame is not None:
-        return frame.with_columns(error=pl.lit(None, pl.String))
-    return _read_with_bad_lines(lines, joined)
+        parsed = frame.with_columns(error=pl.lit(None, pl.String))
+        return _with_decimals(parsed, lines, joined, prices)
+    return _read_with_bad_lines(lines, joined, prices)
+
+
+def _with_decimals(
+    parsed: pl.DataFrame, lines: list[bytes], joined: bytes, prices: Prices
+) -> ParsedTicks:
+    """Parsed lines with decimals in place of their texts, or with an error."""
+    for field in _DECIMALS:
+        texts = raw_numbers(parsed[field.json], lines, joined, field.json)
+        decimals = parse_sizes(texts)
+        parsed = parsed.with_columns(decimals.alias(field.json))
+        if decimals.null_count() > texts.null_count():
+            is_wrong = texts.is_not_null() & decimals.is_null()
+            error = pl.when(is_wrong).then(pl.lit(rule_error(field, prices)))
+            parsed = parsed.with_columns(error=pl.coalesce("error", error))
+    return parsed
 
 
 def _read(joined: bytes, height: int, *, schema: pl.Schema = JSON_SCHEMA) -> pl.DataFrame | None:
@@ -70,27 +100,28 @@ def _ndjson(joined: bytes, schema: pl.Schema, *, ignore_errors: bool) -> pl.Data
     return pl.read_ndjson(b"{}\n" + joined, schema=schema, ignore_errors=ignore_errors).slice(1)
 
 
-def _read_with_bad_lines(lines: list[bytes], joined: bytes) -> ParsedTicks:
+def _read_with_bad_lines(lines: list[bytes], joined: bytes, prices: Prices) -> ParsedTicks:
     well_formed = _well_formed(lines, joined)
     good = [line for line, ok in zip(lines, well_formed, strict=True) if ok]
-    text = b"\n".join(good)
-    frame = _read(text, len(good))
+    good_text = b"\n".join(good)
+    frame = _read(good_text, len(good))
     if frame is not None:
         parsed = frame.with_columns(error=pl.lit(None, pl.String))
     else:
         # A wrong type becomes null here, and null breaks the rule of a required field. For
         # optional fields, reading them as text shows whether there was a value.
-        typed = _ndjson(text, JSON_SCHEMA, ignore_errors=True)
+        typed = _ndjson(good_text, JSON_SCHEMA, ignore_errors=True)
         texts = _ndjson(
-            text, pl.Schema({f.json: pl.String() for f in _LENIENT}), ignore_errors=True
+            good_text, pl.Schema({f.json: pl.String() for f in _LENIENT}), ignore_errors=True
         )
         wrong = [
             pl.when(typed[f.json].is_null() & texts[f.json].is_not_null()).then(
-                pl.lit(rule_error(f))
+                pl.lit(rule_error(f, prices))
             )
             for f in _LENIENT
         ]
         parsed = typed.with_columns(error=pl.coalesce(*wrong))
+    parsed = _with_decimals(parsed, good, good_text, prices)
     row = pl.Series([i for i, ok in enumerate(well_formed) if ok], dtype=pl.UInt32)
     all_rows = pl.DataFrame({"row": pl.int_range(len(lines), dtype=pl.UInt32, eager=True)})
     return (
@@ -156,23 +187,40 @@ def _is_well_formed(line: bytes) -> bool:
 
 
 def encode_ticks(ticks: pl.DataFrame) -> tuple[list[bytes], list[bytes]]:
-    """Encode ticks (any subset of the columns of JSON_SCHEMA) as record keys and values."""
+    """Encode ticks (any subset of the columns of core's FIELDS) as record keys and values."""
+    fields = [field for field in _TICK_ORDER if field.json in ticks.columns]
+    decimals = [field.json for field in fields if field.kind == "decimal"]
     return _records(
-        ticks,
+        ticks.with_columns(text(pl.col(name)) for name in decimals),
         key=pl.concat_str("source", pl.lit(":"), "symbol"),
-        value=pl.struct(
-            *(field.json for field in _TICK_ORDER if field.json in ticks.columns)
-        ).struct.json_encode(),
+        value=_object([field.json for field in fields], decimals),
     )
 
 
-CANDLE_JSON: Final = pl.Schema({field.json: field.json_dtype for field in CANDLE_FIELDS})
-#: The fields of the values of candle records, with date-times as text.
-CandleJson: TypeAlias = pl.DataFrame
+def _object(names: Sequence[str], decimals: Sequence[str]) -> pl.Expr:
+    """The JSON object of fields, of which `decimals` are texts of numbers.
+
+    No other text can look like such a field, because names have no quotes.
+    """
+    encoded = pl.struct(names).struct.json_encode()
+    if not decimals:
+        return encoded
+    return encoded.str.replace_all(rf'"({"|".join(decimals)})":"([^"]*)"', r'"$1":$2')
+
+
+CANDLE_TEXTS: Final = pl.Schema(
+    {
+        field.column: pl.String() if field.kind == "instant" else field.dtype
+        for field in CANDLE_FIELDS
+    }
+)
+#: The columns of candle records, with date-times as texts.
+CandleTexts: TypeAlias = pl.DataFrame
+# A candle of trades has a decimal as its volume, so volume is read as a text.
+_CANDLE_JSON: Final = pl.Schema({field.json: field.json_dtype for field in CANDLE_FIELDS})
 
 #: The fields of a candle record's key.
 CANDLE_KEY: Final = ("source", "symbol", "dateTime")
-_JSON_NAMES: Final = {field.column: field.json for field in CANDLE_FIELDS}
 # Of the fields that are not columns of core's frames: the expression that computes each.
 _ENCODED: Final = {
     "dateTime": pl.col("start_us"),
@@ -189,23 +237,27 @@ def _encoded(field: CandleField, updated_us: int) -> pl.Expr:
     value = computed.get(field.json, pl.col(field.column))
     if field.kind == "instant":
         value = _instant(value, fraction=field.digits)
+    elif field.kind == "decimal":
+        value = text(value)
     return value.alias(field.json)
 
 
 def encode_candles(
-    candles: RecordedCandles, updated_us: int, version: int = CURRENT
+    candles: RecordedCandles, updated_us: int, kind: TickKind = "quote", version: int = CURRENT
 ) -> tuple[list[bytes], list[bytes]]:
-    """Encode candles as record keys and values.
+    """Encode candles of quotes or of trades as record keys and values.
 
     `updated_us` becomes updateDateTime, and `version` is the format of the records.
     """
-    fields = [field for field in CANDLE_FIELDS if field.since <= version]
+    fields = record_fields(kind, version)
     texts = candles.select(_encoded(field, updated_us) for field in fields)
     return _records(
         texts,
         # Names contain no character that JSON escapes (core/tick.py).
         key=pl.struct(*CANDLE_KEY).struct.json_encode(),
-        value=pl.struct(field.json for field in fields).struct.json_encode(),
+        value=_object(
+            [field.json for field in fields], [f.json for f in fields if f.kind == "decimal"]
+        ),
     )
 
 
@@ -222,22 +274,27 @@ def decode_candles(values: Sequence[bytes], interval: Interval) -> RecordedCandl
     is_final and revision are null if another engine wrote the record. Raises ComputeError if a
     value is not a candle.
     """
-    frame = _read_candles(values)
-    start = instant_us(pl.col("dateTime"))
+    frame = decode_candle_texts(values)
+    start = instant_us(pl.col("date_time"))
+    opened, closed = instant_us(pl.col("open_date_time")), instant_us(pl.col("close_date_time"))
     return frame.select(
         "source",
         "symbol",
         pl.lit(interval.code, CODE).alias("interval"),
         start.alias("start_us"),
         interval.next(start).alias("end_us"),
-        *(_upgraded(field).alias(field.column) for field in VALUE_FIELDS),
-        order_key(instant_us(pl.col("openDateTime")), pl.col("openNumber")).alias("open_order_key"),
-        order_key(instant_us(pl.col("closeDateTime")), pl.col("closeNumber")).alias(
-            "close_order_key"
-        ),
-        pl.col("isFinal").alias("is_final"),
+        *(_counted(field) for field in VALUE_FIELDS),
+        order_key(opened, pl.col("open_number")).alias("open_order_key"),
+        order_key(closed, pl.col("close_number")).alias("close_order_key"),
+        "is_final",
         "revision",
     )
+
+
+def _counted(field: CandleField) -> pl.Expr:
+    """A field in core's frames, which have 0 for a sum over trades where quotes are counted."""
+    value = pl.col(field.column)
+    return value.fill_null(0) if field.of == "trade" else value
 
 
 def strip_schema_id(value: bytes) -> bytes:
@@ -246,32 +303,56 @@ def strip_schema_id(value: bytes) -> bytes:
     return value[_SCHEMA_ID_BYTES:] if value[:1] == b"\0" else value
 
 
-def decode_candle_fields(values: Sequence[bytes]) -> CandleJson:
-    """Decode candle records, in order.
+def decode_candle_texts(values: Sequence[bytes]) -> CandleTexts:
+    """Decode candle records of any format, in order. Fields that are absent are null.
 
     Raises ComputeError if a value is not a candle.
     """
-    return _read_candles(values).with_columns(
-        _upgraded(field) for field in CANDLE_FIELDS if field.if_absent
+    frame = _read_candles(values)
+    is_trade = pl.col("turnover").is_not_null()
+    computed = {
+        "volume": pl.when(is_trade).then("tickCount").otherwise("_count"),
+        "traded_volume": pl.when(is_trade).then("_size"),
+        "tick_count": pl.coalesce("tickCount", "_count"),
+    }
+    return frame.select(
+        computed.get(field.column, pl.col(field.json)).alias(field.column)
+        for field in CANDLE_FIELDS
     )
 
 
-def _read_candles(values: Sequence[bytes]) -> CandleJson:
-    """The fields of candle records as they were written, in any format."""
-    joined = b"\n".join(values)
-    if b"\0" in joined or joined.count(b"\n") >= len(values):
-        lines = [strip_schema_id(value).replace(b"\n", b"\r") for value in values]
+def _read_candles(values: Sequence[bytes]) -> pl.DataFrame:
+    """The fields of candle records as they were written, in any format.
+
+    `volume` is read as a number of ticks, in `_count`, and as a size, in `_size`.
+    """
+    lines = list(values)
+    joined = b"\n".join(lines)
+    if b"\0" in joined or joined.count(b"\n") >= len(lines):
+        lines = [strip_schema_id(value).replace(b"\n", b"\r") for value in lines]
         joined = b"\n".join(lines)
-    frame = _ndjson(joined, CANDLE_JSON, ignore_errors=False)
-    if frame.height != len(values):
+    frame = _ndjson(joined, _CANDLE_JSON, ignore_errors=False)
+    if frame.height != len(lines):
         raise ComputeError("a blank value is not a candle")
-    return frame
+    if frame["turnover"].null_count() == frame.height:
+        return frame.with_columns(
+            pl.col("turnover").cast(DECIMAL),
+            _count=pl.col("volume").cast(pl.Int64),
+            _size=pl.lit(None, DECIMAL),
+        )
+    return frame.with_columns(
+        _sums(frame["turnover"], lines, joined),
+        _sums(frame["volume"], lines, joined).alias("_size"),
+        _count=pl.when(pl.col("turnover").is_null()).then("volume").cast(pl.Int64),
+    )
 
 
-def _upgraded(field: CandleField) -> pl.Expr:
-    """The value of a field in the current format, from a record of any format."""
-    value = pl.col(field.json)
-    return value.fill_null(pl.col(_JSON_NAMES[field.if_absent])) if field.if_absent else value
+def _sums(texts: pl.Series, lines: list[bytes], joined: bytes) -> pl.Series:
+    """The decimals of a field. Raises ComputeError if a value is no decimal."""
+    decimals = parse_sums(raw_numbers(texts, lines, joined, texts.name))
+    if decimals.null_count() > texts.null_count():
+        raise ComputeError(f"{texts.name} is not a decimal")
+    return decimals
 
 
 def _instant(us: pl.Expr, fraction: Literal[3, 6]) -> pl.Expr:

@@ -11,6 +11,7 @@ from bisect import bisect_left, insort
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from decimal import Decimal
 from functools import partial
 from operator import itemgetter
 from typing import Any, Final, Generic, TypeVar
@@ -34,6 +35,8 @@ _INDEX: Final = {field.column: index for index, field in enumerate(PUBLIC_VALUES
 _SAME_VALUES: Final = tuple(
     (_INDEX[field.column], _INDEX[field.if_absent]) for field in PUBLIC_VALUES if field.if_absent
 )
+# A record of a candle of trades has this field.
+_TURNOVER: Final = b'"turnover"'
 T = TypeVar("T")
 
 
@@ -70,8 +73,11 @@ class Candle:
     high = _Value[float]("high")
     low = _Value[float]("low")
     close = _Value[float]("close")
-    volume = _Value[int]("volume")
+    #: The traded size if the candle is made of trades, else the number of ticks.
+    volume = _Value[int | Decimal]("volume")
     tick_count = _Value[int]("tick_count")
+    #: Price times size of all trades; None if the candle is made of quotes.
+    turnover = _Value[Decimal | None]("turnover")
     is_final = _Value[bool | None]("is_final")
     revision = _Value[int | None]("revision")
 
@@ -129,15 +135,26 @@ def read_candle(value: bytes) -> Candle | None:
     """Parse a record's value; None if the value is not a candle."""
     value = strip_schema_id(value)
     try:
-        fields = json.loads(value)
+        # Decimals are exact, and slower, so only candles of trades are read with them.
+        fields = json.loads(value, parse_float=Decimal if _TURNOVER in value else float)
         get = fields.get
         series = str(fields["source"]), str(fields["symbol"])
         start = _instant(fields["dateTime"])
         values = complete([read(get(name)) for name, read in _READERS])
-    except (ValueError, KeyError, TypeError, AttributeError, OverflowError, RecursionError):
+    except (ValueError, KeyError, TypeError, AttributeError, ArithmeticError, RecursionError):
         return None
     # JSON has no infinity, but Python's parser does.
     return Candle(series, start, values, value) if math.isfinite(sum(_doubles(values))) else None
+
+
+def _volume(value: Any) -> int | Decimal:
+    """The volume of a candle: of quotes a number of ticks, of trades an exact size."""
+    return value if isinstance(value, Decimal) else int(value)
+
+
+def _optional_decimal(value: Any) -> Decimal | None:
+    is_finite = type(value) is int or (isinstance(value, Decimal) and value.is_finite())
+    return Decimal(value) if is_finite else None
 
 
 def complete(values: list[Any]) -> tuple[Any, ...]:
@@ -183,6 +200,7 @@ _REQUIRED: Final[dict[Kind, Callable[[Any], Any]]] = {
     "int": int,
     "boolean": bool,
     "instant": _instant,
+    "decimal": Decimal,
 }
 _OPTIONAL: Final[dict[Kind, Callable[[Any], Any]]] = {
     "string": partial(_typed, kind=str),
@@ -191,10 +209,16 @@ _OPTIONAL: Final[dict[Kind, Callable[[Any], Any]]] = {
     "int": partial(_typed, kind=int),
     "boolean": partial(_typed, kind=bool),
     "instant": _optional_instant,
+    "decimal": _optional_decimal,
 }
 #: The name of each of the PUBLIC_VALUES in a record, and how its value is read.
 _READERS: Final = tuple(
-    (field.json, (_REQUIRED if field.in_every_record else _OPTIONAL)[field.kind])
+    (
+        field.json,
+        _volume
+        if field.column == "volume"
+        else (_REQUIRED if field.in_every_record else _OPTIONAL)[field.kind],
+    )
     for field in PUBLIC_VALUES
 )
 _doubles: Final = itemgetter(
@@ -354,8 +378,8 @@ class LatestCandles:
     def _replaces(self, new: _StoredCandle, old: _StoredCandle) -> bool:
         """Whether `new` replaces `old`. The record of `new` may be the older of the two."""
         newer, older = (new, old) if is_newer(new, old) else (old, new)
-        revision, volume = newer.candle.revision, newer.candle.volume
-        if not is_superseded(revision, volume, older.candle.volume):
+        revision, ticks = newer.candle.revision, newer.candle.tick_count
+        if not is_superseded(revision, ticks, older.candle.tick_count):
             if revision is None and older.candle.revision is not None:
                 self._set_barrier(older)
             return newer is new

@@ -10,12 +10,16 @@ from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from typing import Any, Final
 
+from homma.core.fields import Prices
+from homma.core.tick import Price
 from homma.errors import StateError
 from homma.formats import CURRENT, FORMAT, format_of
 from homma.topics.contract import Headers
 
 RUN: Final = "run"
 TICKS_BEFORE: Final = "ticksBefore"
+#: When the days of all candles start that this homma can compute.
+DAY_STARTS: Final = "00:00 UTC"
 #: The intervals of format 1, which lists their values in this order.
 _FORMAT_1_CODES: Final = ("m1", "m5", "m10", "m15", "m30", "h1", "h3", "h4", "D1", "W1", "M1")
 
@@ -41,13 +45,13 @@ class OffsetMetadata:
     begin: Mapping[str, int]
     #: The id of the tick topic. A topic that is deleted and created again has another id.
     topicId: str  # noqa: N815
-    #: The price from which the candles are built: mid, bid or ask.
-    price: str
+    #: The price from which the candles are built.
+    price: Price
     #: The codes of the calendar's intervals.
     intervals: tuple[str, ...]
     #: Which prices are valid, and when a day starts.
-    prices: str = "positive"
-    dayStarts: str = "00:00 UTC"  # noqa: N815
+    prices: Prices = "positive"
+    dayStarts: str = DAY_STARTS  # noqa: N815
 
     def text(self, version: int = CURRENT) -> str:
         """The metadata as JSON, well below the broker's limit of 4096 bytes."""

@@ -9,6 +9,7 @@ timestamp of its record.
 import re
 from typing import Any, Final
 
+from homma.core.decimals import PRICE_BOUND, SIZE_PATTERN
 from homma.core.fields import (
     CANDLE_FIELDS,
     INSTANT_PATTERN,
@@ -63,6 +64,13 @@ def _instant(fraction: str) -> Schema:
 _PRICE: Final[Schema] = {"type": "number", "exclusiveMinimum": 0, "maximum": _LARGEST}
 _WHOLE: Final[Schema] = {"type": "integer", "minimum": 0, "maximum": _INT64}
 _NUMBER: Final[Schema] = {"type": "number", "minimum": -_LARGEST, "maximum": _LARGEST}
+# Exact, so it may also be written as a text.
+_SIZE: Final[Schema] = {
+    "type": ["number", "string"],
+    "minimum": 0,
+    "exclusiveMaximum": 10**18,
+    "pattern": SIZE_PATTERN,
+}
 # A number or a boolean is read as its text.
 _TICK_NAME: Final[Schema] = {"type": ["string", "number", "boolean"], **_name()}
 
@@ -73,6 +81,9 @@ _BOOLEAN: Final[Schema] = {"type": "boolean"}
 
 def tick() -> Schema:
     """The schema of a tick record's value."""
+    quote = [field.json for field in TICK_FIELDS if field.required_of == "quote"]
+    trade = [field.json for field in TICK_FIELDS if field.required_of == "trade"]
+    other = [f.json for f in TICK_FIELDS if f.of == "trade" and f.json not in trade]
     return {
         "$schema": DIALECT,
         "title": "tick",
@@ -81,22 +92,44 @@ def tick() -> Schema:
         "type": "object",
         "required": [field.json for field in TICK_FIELDS if field.required],
         "properties": {field.json: _of_field(field) for field in TICK_FIELDS},
+        # A tick is a quote, a trade, or both.
+        "anyOf": [_with(quote), _with(trade)],
+        "dependentSchemas": {
+            **{name: {"anyOf": [_without(name), _with(quote)]} for name in quote},
+            **{name: {"anyOf": [_without(name), _with(trade)]} for name in other},
+        },
         "additionalProperties": True,
     }
 
 
+def _with(names: list[str]) -> Schema:
+    """Fields that are there and not null."""
+    return {"required": names, "properties": {name: {"not": {"type": "null"}} for name in names}}
+
+
+def _without(name: str) -> Schema:
+    return {"properties": {name: {"type": "null"}}}
+
+
 def _of_field(field: TickField) -> Schema:
-    price = _PRICE if field.required else _NUMBER
+    price = _NUMBER
+    if field.required_of == "quote":
+        price = _PRICE
+    elif field.required_of == "trade":
+        price = {"type": "number", "exclusiveMinimum": 0, "exclusiveMaximum": PRICE_BOUND}
     schemas: dict[Kind, Schema] = {
-        "string": _TICK_NAME,
+        "string": _TICK_NAME if field.required else {"enum": ["buy", "sell", None]},
         "double": price,
+        "decimal": _SIZE,
         "long": _WHOLE,
         "int": _INT,
         "boolean": _BOOLEAN,
         "instant": _instant(_FRACTION),
     }
     schema = schemas[field.kind]
-    return {"description": field.rule, **(schema if field.required else _or_null(schema))}
+    if "type" in schema and not field.required:
+        schema = _or_null(schema)
+    return {"description": field.rule, **schema}
 
 
 def candle() -> Schema:
@@ -109,7 +142,15 @@ def candle() -> Schema:
         "homma writes all fields. Other engines may omit the fields that are not required.",
         "type": "object",
         "required": [field.json for field in CANDLE_FIELDS if field.in_every_record],
-        "properties": {field.json: _candle_field(field) for field in CANDLE_FIELDS},
+        "properties": {
+            **{field.json: _candle_field(field) for field in CANDLE_FIELDS},
+            "volume": _volume(),
+        },
+        # Without a turnover, the volume is the number of ticks.
+        "anyOf": [
+            _with(["turnover"]),
+            {"properties": {"turnover": {"type": "null"}, "volume": {**_WHOLE, "minimum": 1}}},
+        ],
         # The revision of an open candle is 0; that of a final candle is at least 1.
         "if": {"properties": {"isFinal": {"const": False}}, "required": ["isFinal"]},
         "then": {"properties": {"revision": {"enum": [0, None]}}},
@@ -127,6 +168,7 @@ def _candle_field(field: CandleField) -> Schema:
         "double": _PRICE,
         # A candle has at least one tick.
         "long": {**_WHOLE, "minimum": 1} if field.unit == "ticks" else _WHOLE,
+        "decimal": {"type": "number"},
         "int": _INT,
         "boolean": _BOOLEAN,
         "instant": _instant(rf"\.[0-9]{{{field.digits}}}"),
@@ -136,6 +178,12 @@ def _candle_field(field: CandleField) -> Schema:
         "description": field.meaning,
         **(schema if field.in_every_record else _or_null(schema)),
     }
+
+
+def _volume() -> Schema:
+    """The schema of the volume of candles of quotes and of trades."""
+    meanings = [field.meaning for field in CANDLE_FIELDS if field.json == "volume"]
+    return {"description": " ".join(meanings), "type": "number", "minimum": 0}
 
 
 def candle_key() -> Schema:

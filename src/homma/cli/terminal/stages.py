@@ -31,6 +31,7 @@ _NOT_COUNTED: Final = {
     "homma_ticks_dead_total": "dead letters",
     "homma_ticks_dropped_late_total": "dropped as late",
     "homma_ticks_duplicate_total": "duplicates",
+    "homma_ticks_not_applicable_total": "not applicable",
 }
 _MEGABYTE: Final = 1e6
 

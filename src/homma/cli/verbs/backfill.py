@@ -105,6 +105,7 @@ def backfill(
             lake,
             time.time_ns() // 1000,
             publish,
+            prices=settings.prices,
             skip_invalid=settings.skip_invalid_rows,
             on_ticks=lambda count: show("loading ticks", count),
         )
@@ -134,14 +135,19 @@ def _publish_candles(
     return repair(
         lake,
         engine,
-        Scope(calendar, price=settings.price, span=loaded.span(calendar)),
+        Scope(
+            calendar,
+            price=settings.price,
+            prices=settings.prices,
+            span=loaded.span(calendar),
+        ),
         FinalityRules(
             watermark_delay_us=microseconds(settings.watermark_delay),
             idle_timeout_us=microseconds(settings.idle_timeout),
             allowed_lateness_us=microseconds(settings.allowed_lateness),
         ),
         now_us,
-        initial_state=initial_state(engine, topic_id, settings.price, now_us()),
+        initial_state=initial_state(engine, topic_id, settings.price, settings.prices, now_us()),
         newest_times=loaded.newest_times,
         new_ticks=loaded.new_ticks(settings.price),
         takeovers=takeovers,

@@ -58,7 +58,9 @@ def repair(
     from homma.lake.audit.repair import repair as repair_candles
     from homma.lake.audit.verify import Scope
 
-    topics, price = as_engine_has_them(connection, topics, settings.group, settings.price)
+    topics, price, prices = as_engine_has_them(
+        connection, topics, settings.group, settings.price, settings.prices
+    )
     names = contract.topics(topics)
     with (
         open_lake_and_engine(connection, names, catalog, settings.group) as (lake, engine),
@@ -71,6 +73,7 @@ def repair(
         scope = Scope(
             topics.intervals,
             price=price,
+            prices=prices,
             series=SeriesFilter(options["symbol"], options["source"]),
             span=span,
             max_future_us=microseconds(settings.max_future),

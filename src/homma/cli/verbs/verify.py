@@ -108,12 +108,15 @@ def _compare(
     from homma.lake.audit.verify import verify as compare
     from homma.lake.table import Lake
 
-    price = settings.price
+    price, prices = settings.price, settings.prices
     if not tables_only:
-        topics, price = as_engine_has_them(connection, topics, settings.group, price)
+        topics, price, prices = as_engine_has_them(
+            connection, topics, settings.group, price, prices
+        )
     scope = Scope(
         topics.intervals,
         price=price,
+        prices=prices,
         series=SeriesFilter(options["symbol"], options["source"]),
         span=parse_span(options["since"], options["until"]),
         max_future_us=microseconds(settings.max_future),

@@ -17,8 +17,9 @@ from typing import Final, TypeVar
 
 import polars as pl
 
+from homma.core import tick
 from homma.core.calendar import Calendar
-from homma.core.fields import TICK_FIELDS, TickField
+from homma.core.fields import TICK_FIELDS, Prices, TickField
 from homma.core.recompute import END_OF_TIME_US, FROM_FILE, EventSpan, RecordedTicks
 from homma.core.series import NAMES
 from homma.core.tick import FileTicks, Price
@@ -40,8 +41,8 @@ _UPLOADS_PER_COMMIT: Final = 8
 _MAX_ATTEMPTS: Final = 20
 #: The columns of recorded ticks that have the microseconds of a field.
 _INSTANTS: Final = {"dateTime": "event_us", "receiveDateTime": "received_us"}
-#: The required fields but dateTime, of which recorded ticks have the microseconds.
-_CHECKED: Final = tuple(f for f in TICK_FIELDS if f.required and f.kind != "instant")
+#: The fields but instants, of which recorded ticks have the microseconds.
+_CHECKED: Final = tuple(f for f in TICK_FIELDS if f.kind != "instant")
 
 
 @dataclass(slots=True)
@@ -84,6 +85,7 @@ def load(
     first_row: int,
     publish: Callable[[LoadedTicks], Result],
     *,
+    prices: Prices = "positive",
     skip_invalid: bool,
     on_ticks: Callable[[int], None] = lambda _: None,
 ) -> tuple[LoadedTicks, Result]:
@@ -96,7 +98,7 @@ def load(
     appending = _Appending(table, on_ticks)
     is_first = not table.parts()
     pending: list[TickRows] = []
-    for ticks in _combined(_valid(frames, loaded, skip_invalid=skip_invalid)):
+    for ticks in _combined(_valid(frames, loaded, prices, skip_invalid=skip_invalid)):
         pending.append(_rows(ticks, first_row + loaded.ticks))
         loaded.count(ticks)
         if not is_first or loaded.ticks > MAX_TICKS:
@@ -152,25 +154,31 @@ class _Appending:
 
 
 def _valid(
-    frames: Iterable[FileTicks], loaded: LoadedTicks, *, skip_invalid: bool
+    frames: Iterable[FileTicks], loaded: LoadedTicks, prices: Prices, *, skip_invalid: bool
 ) -> Iterator[FileTicks]:
-    for ticks in frames:
+    for of_file in frames:
+        absent = (pl.lit(None, f.dtype).alias(f.json) for f in _CHECKED if f.json not in of_file)
+        ticks = tick.with_turnover(of_file.with_columns(absent))
+        if prices == "any":
+            ticks = ticks.with_columns(tick.positive_zeros())
         is_valid = pl.all_horizontal(
-            *(field.is_valid for field in _CHECKED),
+            *(tick.is_valid(field, prices) for field in _CHECKED),
+            tick.has_turnover(),
             pl.col("event_us").is_between(0, END_OF_TIME_US, closed="left"),
         )
         valid = ticks.filter(is_valid)
         if valid.height < ticks.height:
             if not skip_invalid:
-                raise _invalid_tick_error(ticks.filter(~is_valid).row(0, named=True))
+                raise _invalid_tick_error(ticks.filter(~is_valid).row(0, named=True), prices)
             loaded.skipped += ticks.height - valid.height
         if valid.height:
             yield valid
 
 
-def _invalid_tick_error(tick: dict[str, object]) -> FeedError:
-    values = {field.json: str(tick[field.json])[:40] for field in _CHECKED}
-    rules = "; ".join(f"{field.json}: {field.rule}" for field in _CHECKED)
+def _invalid_tick_error(row: dict[str, object], prices: Prices) -> FeedError:
+    present = [field for field in _CHECKED if row[field.json] is not None or field.required]
+    values = {field.json: str(row[field.json])[:40] for field in present}
+    rules = "; ".join(f"{field.json}: {field.rule_for(prices)}" for field in present)
     return FeedError(
         f"a tick breaks the contract ({values})",
         f"fix it, or skip invalid ticks with --skip-invalid-rows ({rules})",
@@ -228,7 +236,7 @@ def _append(table: Table, uploads: list[Uploaded]) -> str:
 
 
 def initial_state(
-    engine: Engine, topic_id: str, price: str, clock_us: int
+    engine: Engine, topic_id: str, price: Price, prices: Prices, clock_us: int
 ) -> Callable[[int], CommittedState]:
     """The initial state of partitions without a committed offset: at the oldest tick in Kafka.
 
@@ -260,6 +268,7 @@ def initial_state(
             begin={},
             topicId=topic_id,
             price=price,
+            prices=prices,
             intervals=engine.topics.calendar.codes,
         )
         return CommittedState(offset, metadata)

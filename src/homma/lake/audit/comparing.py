@@ -30,7 +30,7 @@ from homma.core.recompute import (
     add_ticks,
 )
 from homma.core.series import NAMES
-from homma.core.tick import Price
+from homma.core.tick import Price, TickRules, measures
 from homma.errors import LakeError, OffsetsLost
 from homma.lake.audit import rows
 from homma.lake.audit.counted_ticks import MAX_TICKS, CountedTicks, end_or_none
@@ -149,7 +149,7 @@ class UnlandedTicks:
     reader: Reader
     topics: Topics
     price: Price
-    max_future_us: int
+    rules: TickRules
     counted: CountedTicks
     _read: dict[int, tuple[int, RecordedTicks]] = field(default_factory=dict)
 
@@ -184,12 +184,12 @@ class UnlandedTicks:
             )
         ranges = {topic: Range(after, end)}
         for batch in self.reader.read(partition, ranges):
-            valid = parse_ticks({partition: batch}, self.max_future_us)[partition].valid
+            valid = parse_ticks({partition: batch}, self.rules)[partition].valid
             yield valid.select(
                 *NAMES,
                 "event_us",
                 "number",
-                pl.col(self.price).alias("price"),
+                *measures(self.price),
                 pl.lit(partition, pl.Int64).alias("partition"),
                 "offset",
             ).cast(TICKS)

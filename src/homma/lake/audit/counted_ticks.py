@@ -11,6 +11,7 @@ from typing import Final
 
 import polars as pl
 
+from homma.core import tick
 from homma.core.calendar import Calendar
 from homma.core.interval import DAY_US
 from homma.core.recompute import (
@@ -92,7 +93,8 @@ class CountedTicks:
             yield Slice(start_us, stop_us, ticks)
 
     def _read(self, where: Where) -> RecordedTicks:
-        rows = self.series.apply(self.table.scan(where, (*_COLUMNS, self.price)))
+        columns = (*_COLUMNS, *(("price", "size") if self.price == "trade" else (self.price,)))
+        rows = self.series.apply(self.table.scan(where, columns))
         ticks = recorded_ticks(rows, self.price)
         if not self._all_before(ticks):
             limit = pl.col("partition").replace_strict(dict(self.before), default=0)
@@ -119,13 +121,15 @@ class CountedTicks:
 
 
 def recorded_ticks(rows: TickRows, price: Price) -> RecordedTicks:
-    """Rows of the tick table (without the columns of other prices) as recorded ticks."""
-    return rows.select(
+    """The rows of the tick table to which a price applies, as recorded ticks."""
+    applicable = tick.applicable(rows, price)
+    ticks = tick.with_turnover(applicable) if price == "trade" else applicable
+    return ticks.select(
         "source",
         "symbol",
         pl.col("date_time").dt.epoch("us").alias("event_us"),
         "number",
-        pl.col(price).alias("price"),
+        *tick.measures(price),
         pl.col("kafka_partition").cast(pl.Int64).alias("partition"),
         pl.col("kafka_offset").alias("offset"),
     ).cast(TICKS)

@@ -3,19 +3,20 @@
 import json
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Final
 
 from homma.core.calendar import Calendar
+from homma.core.tick import TickRules
 from homma.errors import StateError
 from homma.formats import CURRENT, FORMAT
 from homma.topics.contract import Topics
 from homma.topics.kafka.connection import Connection
 from homma.topics.kafka.reading import Committed, GroupOffsets, Reader
-from homma.topics.offset_metadata import OffsetMetadata, read_offset_metadata, read_rekey_metadata
-
-#: The prices and day starts of all candles that this homma can compute.
-PRICES: Final = "positive"
-DAY_STARTS: Final = "00:00 UTC"
+from homma.topics.offset_metadata import (
+    DAY_STARTS,
+    OffsetMetadata,
+    read_offset_metadata,
+    read_rekey_metadata,
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -95,20 +96,29 @@ def _format(text: str) -> int:
 
 
 def check_settings(
-    states: Mapping[int, CommittedState], group: str, price: str, calendar: Calendar
+    states: Mapping[int, CommittedState],
+    group: str,
+    rules: TickRules,
+    calendar: Calendar,
 ) -> None:
-    """StateError if the engine was told another price or other intervals."""
+    """StateError if the engine was told another price, other valid prices or other intervals."""
     for state in states.values():
         metadata = state.metadata
-        if metadata.price != price:
+        if metadata.price != rules.price:
             raise StateError(
-                f"the candles are built from {metadata.price}, but --price is {price}",
+                f"the candles are built from {metadata.price}, but --price is {rules.price}",
                 f"set --price {metadata.price}",
             )
-        if (metadata.prices, metadata.dayStarts) != (PRICES, DAY_STARTS):
+        if metadata.prices != rules.prices:
             raise StateError(
-                f"the candles of group {group} have prices {metadata.prices} and days that start "
-                f"at {metadata.dayStarts}, which this homma cannot compute",
+                f"the candles are built with --prices {metadata.prices}, but --prices is "
+                f"{rules.prices}",
+                f"set --prices {metadata.prices}",
+            )
+        if metadata.dayStarts != DAY_STARTS:
+            raise StateError(
+                f"the candles of group {group} have days that start at {metadata.dayStarts}, "
+                "which this homma cannot compute",
                 "upgrade this homma",
             )
         if metadata.intervals != calendar.codes:

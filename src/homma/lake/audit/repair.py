@@ -22,6 +22,7 @@ from homma.core.finality import FinalityRules
 from homma.core.interval import CLOCK
 from homma.core.recompute import EXPECTED_KEY, CandleKeys, RecordedTicks, Slice, add_ticks
 from homma.core.series import NAMES
+from homma.core.tick import kind_of
 from homma.errors import Aborted, Fenced, KafkaError, OutcomeUnknown, StateError, Unreachable
 from homma.lake.audit.comparing import (
     Comparison,
@@ -165,7 +166,7 @@ class Repairer:
         self._newest_times = newest_times
         self._takeovers = takeovers
         self._unlanded = UnlandedTicks(
-            engine.reader, engine.topics, scope.price, scope.max_future_us, self.snapshot.counted
+            engine.reader, engine.topics, scope.price, scope.tick_rules, self.snapshot.counted
         )
 
     @property
@@ -360,7 +361,7 @@ class Repairer:
                 "start `homma aggregate`, or set --group to the group that built the candles",
             )
         scope = self._scope
-        check_settings({partition: state}, self._engine.group, scope.price, scope.calendar)
+        check_settings({partition: state}, self._engine.group, scope.tick_rules, scope.calendar)
         return state
 
     def _send(
@@ -372,11 +373,12 @@ class Repairer:
     ) -> None:
         headers = candle_headers(state.metadata.run, state.offset, state.version)
         topics, now_us = self._engine.topics.candles, self._wall_us()
+        kind = kind_of(state.metadata.price)
         # Candles that a restart does not need come before those that it does.
         not_needed = correction.candles.join(correction.needed, on=EXPECTED_KEY, how="anti")
         for rows in (not_needed, correction.needed):
             for code, part in _by_interval(rows):
-                keys, values = codec.encode_candles(part, now_us, state.version)
+                keys, values = codec.encode_candles(part, now_us, kind, state.version)
                 timestamps_ms = part["timestamp_ms"].to_list()
                 transactions.send(
                     topics[code], partition, keys, values, timestamps_ms, [headers] * part.height

@@ -5,6 +5,7 @@ from typing import Final
 import polars as pl
 
 from homma.core.candle import order_key
+from homma.core.fields import TRADED
 from homma.core.interval import CODE, Interval
 from homma.core.recompute import RECORDED, RecordedCandles
 from homma.lake.schema import CANDLE_COLUMNS
@@ -22,4 +23,5 @@ def candles(rows: pl.DataFrame, interval: Interval) -> RecordedCandles:
         end_us=interval.next(start),
         open_order_key=order_key(pl.col("open_date_time").dt.epoch("us"), pl.col("open_number")),
         close_order_key=order_key(pl.col("close_date_time").dt.epoch("us"), pl.col("close_number")),
+        **{field.column: pl.col(field.column).fill_null(0) for field in TRADED},
     ).select(RECORDED.names())

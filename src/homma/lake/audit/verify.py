@@ -8,9 +8,10 @@ import polars as pl
 
 from homma.core.calendar import Calendar
 from homma.core.compare import Tally, Verdicts
+from homma.core.fields import Prices
 from homma.core.interval import CLOCK, HOUR_US
 from homma.core.recompute import EventSpan, RecordedTicks, Slice
-from homma.core.tick import Price
+from homma.core.tick import Price, TickRules
 from homma.errors import LakeError
 from homma.lake.audit.comparing import (
     Comparison,
@@ -40,10 +41,16 @@ class Scope:
 
     calendar: Calendar
     price: Price = "mid"
+    prices: Prices = "positive"
     series: SeriesFilter = field(default_factory=SeriesFilter)
     span: EventSpan = field(default_factory=EventSpan)
     max_future_us: int = 300_000_000
     max_ticks: int = MAX_TICKS
+
+    @property
+    def tick_rules(self) -> TickRules:
+        """Which ticks make up the candles."""
+        return TickRules(self.max_future_us, self.prices, self.price)
 
     @property
     def is_whole(self) -> bool:
@@ -91,7 +98,7 @@ class Snapshot:
         self.states: Mapping[int, CommittedState] = {}
         if engine is not None:
             self.states = engine.committed_states()
-            check_settings(self.states, engine.group, scope.price, scope.calendar)
+            check_settings(self.states, engine.group, scope.tick_rules, scope.calendar)
         self.committed = {partition: state.offset for partition, state in self.states.items()}
         self.published = None
         if engine is not None:
@@ -205,7 +212,7 @@ def _recheck(snapshot: Snapshot, engine: Engine, suspects: Comparison, report: R
     )
     scope = snapshot.scope
     reader = UnlandedTicks(
-        engine.reader, engine.topics, scope.price, scope.max_future_us, snapshot.counted
+        engine.reader, engine.topics, scope.price, scope.tick_rules, snapshot.counted
     )
     unlanded = snapshot.counted.not_in_lake(reader.read_to(ends))
     table, topic = snapshot.reconcile(suspects, records, unlanded)

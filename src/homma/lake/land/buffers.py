@@ -8,6 +8,7 @@ from typing import Final
 import polars as pl
 
 from homma.core.series_partitions import SeriesPartitions
+from homma.core.tick import TickRules
 from homma.lake.land import newest, records
 from homma.lake.land.newest import RecordRows, SeriesTimes
 from homma.lake.land.sink import Pending, SourceTopic
@@ -36,9 +37,9 @@ class TickBatch:
 class TickBuffer:
     """The valid ticks of a topic."""
 
-    def __init__(self, metrics: Metrics, max_future_us: int) -> None:
+    def __init__(self, metrics: Metrics, rules: TickRules) -> None:
         self._metrics = metrics
-        self._max_future_us = max_future_us
+        self._rules = rules
         self._rows: list[TickRows] = []
         self._height = 0
         self._position: dict[int, int] = {}
@@ -46,7 +47,7 @@ class TickBuffer:
     def take(self, batches: Mapping[int, list[Message]], ends: Mapping[int, int]) -> None:
         """Buffer the valid ticks of records by partition, and go on to the ends of partitions."""
         if batches:
-            rows = records.ticks(batches, self._max_future_us)
+            rows = records.ticks(batches, self._rules)
             self._rows.append(rows)
             self._height += rows.height
             self._metrics.count("homma_ticks_read", rows.height)

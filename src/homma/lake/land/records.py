@@ -9,7 +9,7 @@ import polars as pl
 from polars.exceptions import ComputeError
 
 from homma.core.fields import CANDLE_FIELDS, TICK_FIELDS, TickField
-from homma.core.tick import ValidTicks, instant_us
+from homma.core.tick import TickRules, ValidTicks, instant_us
 from homma.formats import format_of_headers
 from homma.lake.land.newest import RECORD, RecordRows
 from homma.lake.schema import (
@@ -30,11 +30,11 @@ _PARSED: Final = {"dateTime": "event_us", "receiveDateTime": "receive_us"}
 _IN_EVERY_RECORD: Final = tuple(f.column for f in CANDLE_FIELDS if f.required and f.in_every_record)
 
 
-def ticks(batches: Mapping[int, list[Message]], max_future_us: int) -> TickRows:
+def ticks(batches: Mapping[int, list[Message]], rules: TickRules) -> TickRows:
     """The valid ticks of records by partition."""
     frames = [
         _tick_rows(partition, parsed.valid)
-        for partition, parsed in parse_ticks(batches, max_future_us).items()
+        for partition, parsed in parse_ticks(batches, rules).items()
     ]
     return pl.concat([TICK_ROW.to_frame(), *frames])
 
@@ -74,11 +74,11 @@ def candles(messages: Sequence[Message]) -> CandleRecords:
     invalid: list[Message] = []
     with_value = [message for message in messages if message.value() is not None]
     try:
-        fields = codec.decode_candle_fields([m.value() or b"" for m in with_value])
+        fields = codec.decode_candle_texts([m.value() or b"" for m in with_value])
     except ComputeError:
         invalid += [m for m in with_value if not _is_candle(m)]
         with_value = [m for m in with_value if m not in invalid]
-        fields = codec.decode_candle_fields([m.value() or b"" for m in with_value])
+        fields = codec.decode_candle_texts([m.value() or b"" for m in with_value])
     rows = fields.select(_column(column) for column in CANDLE_COLUMNS)
     rows = _with_record_columns(rows.with_columns(is_deleted=pl.lit(value=False)), with_value)
     is_incomplete = pl.any_horizontal(pl.col(name).is_null() for name in _IN_EVERY_RECORD)
@@ -91,8 +91,8 @@ def candles(messages: Sequence[Message]) -> CandleRecords:
 
 def _column(column: Column) -> pl.Expr:
     if column.kind == "timestamptz":
-        return instant_us(pl.col(column.json)).cast(INSTANT).alias(column.name)
-    return pl.col(column.json).cast(CANDLE_ROW[column.name]).alias(column.name)
+        return instant_us(pl.col(column.name)).cast(INSTANT).alias(column.name)
+    return pl.col(column.name).cast(CANDLE_ROW[column.name])
 
 
 def _with_record_columns(rows: pl.DataFrame, messages: Sequence[Message]) -> RecordRows:
@@ -141,7 +141,7 @@ def _key(key: bytes | None) -> tuple[str, str, str] | None:
 
 def _is_candle(message: Message) -> bool:
     try:
-        codec.decode_candle_fields([message.value() or b""])
+        codec.decode_candle_texts([message.value() or b""])
     except ComputeError:
         return False
     return True

@@ -12,6 +12,7 @@ from pyiceberg.transforms import DayTransform, IdentityTransform, MonthTransform
 from pyiceberg.transforms import Transform as IcebergTransform
 from pyiceberg.types import (
     BooleanType,
+    DecimalType,
     DoubleType,
     IntegerType,
     LongType,
@@ -29,6 +30,7 @@ from homma.lake.schema import Column, Kind, TableSpec, Transform
 _TYPES: Final[dict[Kind, PrimitiveType]] = {
     "string": StringType(),
     "double": DoubleType(),
+    "decimal": DecimalType(38, 12),
     "long": LongType(),
     "int": IntegerType(),
     "boolean": BooleanType(),

@@ -8,6 +8,7 @@ from typing import Final
 
 from homma.core.finality import FinalityRules
 from homma.core.interval import Interval
+from homma.core.tick import TickRules
 from homma.durations import microseconds
 from homma.failpoint import OnStep
 from homma.lake.land.iceberg.candle_sink import CandleSink
@@ -74,16 +75,17 @@ def _open_sink(
     interval = source.interval
     if interval is None:
         every_s = settings.commit_every.total_seconds()
-        return TickSink(table, source, context, every_s, microseconds(settings.max_future))
+        rules = TickRules(microseconds(settings.max_future), settings.prices)
+        return TickSink(table, source, context, every_s, rules)
     if settings.candles_by != "homma":
         _hand_over(settings.candles_by, table, source, context)
         return None
     every_s = commit_interval(interval, settings.commit_every).total_seconds()
-    rules = FinalityRules(
+    finality = FinalityRules(
         watermark_delay_us=microseconds(settings.watermark_delay),
         idle_timeout_us=microseconds(settings.idle_timeout),
     )
-    return CandleSink(table, source, context, every_s, rules)
+    return CandleSink(table, source, context, every_s, finality)
 
 
 def commit_interval(interval: Interval, commit_every: timedelta) -> timedelta:

@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping
 
+from homma.core.tick import TickRules
 from homma.lake.land.buffers import TickBatch, TickBuffer
 from homma.lake.land.iceberg.committing import PreparedCommit
 from homma.lake.land.iceberg.table_sink import SinkContext, TableSink
@@ -19,10 +20,10 @@ class TickSink(TableSink):
         source: SourceTopic,
         context: SinkContext,
         commit_every_s: float,
-        max_future_us: int,
+        rules: TickRules,
     ) -> None:
         super().__init__(table, source, context, commit_every_s)
-        self._buffer = TickBuffer(context.metrics, max_future_us)
+        self._buffer = TickBuffer(context.metrics, rules)
 
     @property
     def pending(self) -> Pending:

@@ -1,0 +1,122 @@
+"""Exact decimals: the sizes of trades, and what is summed over trades. Pure.
+
+A decimal is an integer number of 10^-12. Sums are sums of integers, so they do not depend on the
+order of the trades. polars does not notice when a sum of a group leaves the type's range, so all
+values stay below `BOUND`, and whoever adds values checks the result first: see
+`core/traded_sums.py`.
+"""
+
+import re
+from decimal import MAX_EMAX, MIN_EMIN, ROUND_HALF_EVEN, Context, Decimal
+from typing import Final
+
+import polars as pl
+
+#: The type of a decimal in frames.
+DECIMAL: Final[pl.DataType] = pl.Decimal(38, 12)
+#: The magnitude that a product and a sum stay below.
+BOUND: Final = Decimal(10) ** 26
+#: The magnitude that the price of a trade stays below.
+PRICE_BOUND: Final = 1e12
+
+SIZE_PATTERN: Final = r"^(?:0|[1-9][0-9]{0,17})(?:\.[0-9]{1,12})?$"
+_SUM_PATTERN: Final = r"^-?(?:0|[1-9][0-9]{0,25})(?:\.[0-9]{1,12})?$"
+_FRACTION_DIGITS: Final = 12
+_WHOLE_DIGITS: Final = 18
+_NUMBER: Final = re.compile(r"-?(?:0|[1-9][0-9]*)(?:\.[0-9]+)?(?:[eE][+-]?[0-9]{1,9})?")
+_UNIT: Final = Decimal(1).scaleb(-_FRACTION_DIGITS)
+# A product of the shortest decimal of a double and a size has at most 17 + 30 digits.
+_EXACT: Final = Context(prec=64, rounding=ROUND_HALF_EVEN, Emin=MIN_EMIN, Emax=MAX_EMAX)
+
+# A decimal of up to 15 digits is the shortest one of the double that is nearest to it.
+_SHORTEST: Final = 1e15
+# Its product with so many units is below 2^127.
+_UNITS: Final = 10**23
+# The numbers of fractional digits that are tried.
+_SCALES: Final = (8, 12)
+
+
+def parse_sizes(texts: pl.Series) -> pl.Series:
+    """The decimals of texts of JSON numbers; null if a text is not a valid size.
+
+    A size is not negative and has up to 18 digits before the point and 12 after it. Zeros at the
+    end do not count.
+    """
+    is_plain = texts.str.contains(SIZE_PATTERN)
+    if is_plain.all():
+        return texts.cast(DECIMAL)
+    rare = texts.filter(~is_plain)
+    exact = pl.Series([_size(text) for text in rare.to_list()], dtype=DECIMAL)
+    return (
+        texts.set(~is_plain.fill_null(value=True), None)
+        .cast(DECIMAL)
+        .scatter((~is_plain).arg_true(), exact)
+    )
+
+
+def _size(text: str) -> Decimal | None:
+    if not _NUMBER.fullmatch(text):
+        return None
+    value = Decimal(text)
+    if not value:
+        return Decimal(0)
+    digits = "".join(map(str, value.as_tuple().digits))
+    significant = digits.rstrip("0")
+    exponent = int(value.as_tuple().exponent) + len(digits) - len(significant)
+    fits = exponent >= -_FRACTION_DIGITS and value.adjusted() < _WHOLE_DIGITS
+    return Decimal(f"{significant}e{exponent}") if fits and value > 0 else None
+
+
+def parse_sums(texts: pl.Series) -> pl.Series:
+    """The decimals of texts as `text` writes them; null if a text is none, or beyond BOUND."""
+    is_plain = texts.str.contains(_SUM_PATTERN)
+    return texts.set(~is_plain.fill_null(value=True), None).cast(DECIMAL)
+
+
+def products(prices: pl.Series, sizes: pl.Series) -> pl.Series:
+    """Price times size, rounded half to even; null if a factor is null or the product beyond BOUND.
+
+    A price counts as the shortest decimal that is read as its double, so 0.1 is exactly one tenth.
+    """
+    units = sizes.to_physical()
+    result = pl.Series([None], dtype=pl.Int128).new_from_index(0, prices.len())
+    left = prices.is_not_null() & sizes.is_not_null()
+    for scale in _SCALES:
+        # A column, because polars divides by a constant inexactly.
+        power = pl.repeat(10.0**scale, prices.len(), eager=True)
+        digits = (prices * power).round()
+        fits = left & (digits / power == prices) & (digits.abs() < _SHORTEST) & (units < _UNITS)
+        rounded = _rounded(digits.set(~fits, 0.0).cast(pl.Int128) * units, scale)
+        result = rounded if fits.all() else result.zip_with(~fits, rounded)
+        left = left & ~fits
+        if not left.any():
+            return result.reinterpret(dtype=DECIMAL)
+    exact = [
+        _product(price, size)
+        for price, size in zip(prices.filter(left), sizes.filter(left), strict=True)
+    ]
+    decimals = result.reinterpret(dtype=DECIMAL)
+    return decimals.scatter(left.arg_true(), pl.Series(exact, dtype=DECIMAL))
+
+
+def _rounded(products: pl.Series, scale: int) -> pl.Series:
+    """Integers divided by 10^scale, rounded half to even."""
+    magnitude = pl.col("product").abs()
+    ten = pl.lit(10**scale, pl.Int128)
+    quotient, rest = magnitude // ten, magnitude % ten
+    half = pl.lit(10**scale // 2, pl.Int128)
+    is_up = (rest > half) | ((rest == half) & (quotient % 2 == 1))
+    rounded = (quotient + is_up.cast(pl.Int128)) * pl.col("product").sign()
+    return products.alias("product").to_frame().select(rounded).to_series()
+
+
+def _product(price: float, size: Decimal) -> Decimal | None:
+    if not abs(price) < PRICE_BOUND:
+        return None
+    product = _EXACT.multiply(Decimal(repr(price)), size).quantize(_UNIT, context=_EXACT)
+    return product if abs(product) < BOUND else None
+
+
+def text(value: pl.Expr) -> pl.Expr:
+    """The shortest text of a decimal: without an exponent, and without zeros at the end."""
+    return value.cast(pl.String).str.strip_chars_end("0").str.strip_chars_end(".")

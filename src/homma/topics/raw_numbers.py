@@ -1,0 +1,49 @@
+"""The numbers of a JSON field as they were written, which a parser turns into doubles. Pure."""
+
+import json
+from typing import Any
+
+import polars as pl
+
+
+def raw_numbers(parsed: pl.Series, lines: list[bytes], joined: bytes, name: str) -> pl.Series:
+    """The text of a number, or of a string, that a field has in each line; null where it is absent.
+
+    `parsed` is the field as the parser read it, null where it is absent, and `joined` has all lines
+    with a newline between them. A value of another type comes out as a text that is no number.
+    """
+    count = parsed.len() - parsed.null_count()
+    if count == 0:
+        return parsed
+    is_present = parsed.is_not_null()
+    # In flat objects without escapes, the name in quotes before a colon is a key.
+    if b"\\" not in joined and joined.count(b"{") == len(lines):
+        key = rf'"{name}"[ \t\r]*:[ \t\r]*'
+        pairs = pl.Series([joined.decode()]).str.extract_all(rf'{key}(?:"[^"]*"|-?[0-9][^",}}\s]*)')
+        texts = pairs.explode()
+        # More if a line has the key twice, fewer if a value is neither a number nor a string.
+        if texts.len() == count:
+            raw = texts.str.replace(f"^{key}", "").str.strip_chars('"')
+            if count == parsed.len():
+                return raw.alias(parsed.name)
+            return parsed.scatter(is_present.arg_true(), raw)
+    raw_texts = [_raw_number(lines[row], name) for row in is_present.arg_true()]
+    return parsed.scatter(is_present.arg_true(), pl.Series(raw_texts, dtype=pl.String))
+
+
+def _raw_number(line: bytes, name: str) -> str:
+    try:
+        value = json.loads(
+            line, object_pairs_hook=_first_values, parse_float=str, parse_int=str
+        ).get(name)
+    except RecursionError:
+        # Nested deeper than Python reads.
+        return ""
+    return value if isinstance(value, str) else ""
+
+
+def _first_values(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    first: dict[str, Any] = {}
+    for key, value in pairs:
+        first.setdefault(key, value)
+    return first
