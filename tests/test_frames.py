@@ -36,6 +36,9 @@ OPEN = {
     "homma.core.compare.compare": "candles to compare, with further columns that stay",
     "homma.core.fill.fill_previous": "candles with any values",
     "homma.core.recompute.first_copies": "ticks with any further columns",
+    "homma.core.tick.with_turnover": "ticks with any further columns",
+    "homma.core.traded_sums.may_exceed": "ticks or candles",
+    "homma.core.traded_sums.require_below_bound": "ticks or candles",
     "homma.core.series.advance": "clocks of some series",
     "homma.core.series.decode": "any rows with a series",
     "homma.core.series.encode": "any rows with a source and a symbol",
@@ -172,7 +175,7 @@ def applied() -> window.Window:
 
 def expected_candles() -> pl.DataFrame:
     recorded = parsed_batch().valid.select(
-        "source", "symbol", "event_us", "number", "offset", price="mid", partition=0
+        *recompute.TICKS.names()[:4], *tick.measures("mid"), "offset", partition=0
     )
     piece = recompute.Slice(0, recompute.END_OF_TIME_US, recorded)
     return recompute.Recomputation(DEFAULT_CALENDAR).add(piece)

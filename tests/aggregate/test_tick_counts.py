@@ -173,17 +173,20 @@ BREAK = pytest.mark.parametrize(
         (
             without_dead_letters,
             "5 records were read, but 4 count: valid 4, dead 0",
-            "5 records were read, but 4 count: accepted 2, duplicate 1, dropped as late 1, dead 0",
+            "5 records were read, but 4 count: accepted 2, duplicate 1, dropped as late 1, dead 0, "
+            "not applicable 0",
         ),
         (
             without_a_tick,
             "5 records were read, but 4 count: valid 3, dead 1",
-            "5 records were read, but 4 count: accepted 2, duplicate 0, dropped as late 1, dead 1",
+            "5 records were read, but 4 count: accepted 2, duplicate 0, dropped as late 1, dead 1, "
+            "not applicable 0",
         ),
         (
             with_a_dead_letter_for_a_valid_tick,
             "5 records were read, but 6 count: valid 4, dead 2",
-            "5 records were read, but 6 count: accepted 2, duplicate 1, dropped as late 1, dead 2",
+            "5 records were read, but 6 count: accepted 2, duplicate 1, dropped as late 1, dead 2, "
+            "not applicable 0",
         ),
     ],
 )
@@ -216,7 +219,9 @@ def test_a_window_that_cannot_tell_whether_a_tick_is_late_is_stopped(
         return pl.Series([None] * ticks.height, dtype=pl.Boolean)
 
     monkeypatch.setattr(Window, "_is_late", unknown)
-    with pytest.raises(InternalError, match=r"5 records were read, but 1 count: .* dead 1; "):
+    with pytest.raises(
+        InternalError, match=r"5 records were read, but 1 count: .* dead 1, not .*; "
+    ):
         candle_task(reader, transactions).apply(EACH, 0)
 
 

@@ -11,12 +11,13 @@ from hypothesis import strategies as st
 from homma.core.calendar import DEFAULT_CALENDAR, Calendar
 from homma.core.finality import FinalityRules
 from homma.core.interval import CLOCK
+from homma.core.tick import Price
 from homma.core.window import Window, WindowRules
 from homma.durations import microseconds
 from tests.support import oracle
 from tests.support.frames import as_records, tick_frame, us, without_finality
 from tests.support.oracle import Candle, Key, Publisher
-from tests.support.tick_logs import GAPS, IDLE_TIMEOUT, WATERMARK_DELAY, Log
+from tests.support.tick_logs import GAPS, IDLE_TIMEOUT, WATERMARK_DELAY, Log, price_of
 
 CANDLE_KEY = ("source", "symbol", "interval", "start_us")
 Action = Literal["apply", "wait", "publish", "abort", "restart", "resume"]
@@ -28,8 +29,10 @@ def rules_of(
     allowed_lateness: timedelta,
     calendar: Calendar = DEFAULT_CALENDAR,
     publish_from_us: Mapping[str, int] | None = None,
+    price: Price = "mid",
 ) -> WindowRules:
     return WindowRules(
+        price=price,
         calendar=calendar,
         publish_from_us=publish_from_us or {},
         finality=FinalityRules(
@@ -62,7 +65,8 @@ class Engine:
         self.log = log
         self.allowed_lateness = allowed_lateness
         self.calendar = calendar
-        self.rules = rules_of(allowed_lateness, calendar)
+        self.price = price_of(log)
+        self.rules = rules_of(allowed_lateness, calendar, price=self.price)
         self.clock = log[0][1] if log else oracle.EPOCH
         self.current = self.committed = State(Window(self.rules))
         #: Every candle record ever committed, and the newest record of each key.
@@ -96,7 +100,7 @@ class Engine:
             state.dormant,
         )
         fates = oracle.fates(
-            [tick for tick, _ in self.log[: self.current.offset]], self.allowed_lateness
+            [tick for tick, _ in self.log[: self.current.offset]], self.allowed_lateness, self.price
         )
         assert self.current.dropped == {n for n, fate in enumerate(fates) if fate == "late"}
         assert self.current.duplicates == fates.count("duplicate")
@@ -109,7 +113,7 @@ class Engine:
         window, published = before.publish(clock_us)
         assert before.publish(clock_us)[1].sort(CANDLE_KEY).equals(published.sort(CANDLE_KEY))
         assert window.publish(clock_us)[1].is_empty(), "published although nothing changed"
-        changed = as_records(published)
+        changed = as_records(published, self.price)
         for key, candle in changed.items():
             _check_revision(self.published.get(key), candle)
         self.published |= changed
@@ -133,11 +137,15 @@ class Engine:
         ticks = [tick for tick, _ in self.log[: self.current.offset]]
         # Months are always aggregated, and the base is not.
         names = [interval.name for interval in self.calendar.aggregated]
-        counted = oracle.counted(ticks, self.allowed_lateness)
-        assert without_finality(self.published) == oracle.candles(counted, intervals=names)
-        # I5: ticks read = dropped as late + duplicates + the volume of an interval's candles.
-        volume = sum(c["volume"] for key, c in self.published.items() if key[0] == names[0])
-        assert self.current.offset == len(self.current.dropped) + self.current.duplicates + volume
+        counted = oracle.counted(ticks, self.allowed_lateness, self.price)
+        expected = oracle.candles(counted, self.price, names)
+        assert without_finality(self.published) == expected
+        # I5: ticks read = dropped as late + duplicates + the tick counts of an interval's candles.
+        ticks_counted = sum(
+            c["tickCount"] for key, c in self.published.items() if key[0] == names[0]
+        )
+        not_counted = len(self.current.dropped) + self.current.duplicates
+        assert self.current.offset == not_counted + ticks_counted
 
     def abort(self) -> None:
         """Go back to the last commit; the ticks will be read again."""
@@ -231,7 +239,7 @@ def _check_revision(before: Candle | None, after: Candle) -> None:
         assert after["isFinal"]
         assert after["revision"] == before["revision"] + 1
     if before is not None:
-        assert after["isFinal"] != before["isFinal"] or after["volume"] > before["volume"]
+        assert after["isFinal"] != before["isFinal"] or after["tickCount"] > before["tickCount"]
 
 
 WAITS: st.SearchStrategy[list[Step]] = GAPS.map(lambda gap: [("wait", gap.total_seconds())])
@@ -273,6 +281,7 @@ def check_finality(
     """Every record equals the oracle's, isFinal and revision included."""
     engine = Engine(log, allowed_lateness, calendar)
     publisher = Publisher(
+        price=engine.price,
         allowed_lateness=allowed_lateness,
         watermark_delay=WATERMARK_DELAY,
         idle_timeout=IDLE_TIMEOUT,

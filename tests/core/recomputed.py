@@ -18,8 +18,9 @@ from homma.core.recompute import (
     Slice,
 )
 from tests.support import oracle
-from tests.support.frames import us
+from tests.support.frames import measures_of, us, values_of
 from tests.support.oracle import Tick
+from tests.support.tick_logs import SIZES
 
 # A Thursday at the end of a month and of a leap day; the week ends three days later.
 BASE = datetime(2024, 2, 29, 23, 58)
@@ -30,24 +31,25 @@ MOMENTS = st.integers(0, 5 * 1440).map(lambda minutes: BASE + timedelta(minutes=
 def ticks(draw: st.DrawFn) -> list[Tick]:
     moments = draw(st.lists(MOMENTS, min_size=1, max_size=6))
     parts = st.tuples(
-        st.sampled_from(moments), st.integers(0, 2), st.sampled_from("AB"), st.floats(1, 2)
+        st.sampled_from(moments), st.integers(0, 2), st.sampled_from("AB"), st.floats(1, 2), SIZES
     )
+    is_trade = draw(st.booleans())
     return [
         {
             "source": "S",
             "symbol": symbol,
-            "mid": price,
+            **({"price": price, "size": size} if is_trade else {"mid": price}),
             "number": number,
             "dateTime": at.isoformat(timespec="microseconds"),
         }
-        for at, number, symbol, price in draw(st.lists(parts, min_size=1, max_size=30))
+        for at, number, symbol, price, size in draw(st.lists(parts, min_size=1, max_size=30))
     ]
 
 
 def frame(ticks: Sequence[Tick]) -> pl.DataFrame:
     """The ticks with offsets in this order."""
     rows = [
-        (t["source"], t["symbol"], us(oracle.at_of(t)), t["number"], t["mid"], 0, offset)
+        (t["source"], t["symbol"], us(oracle.at_of(t)), t["number"], *measures_of(t), 0, offset)
         for offset, t in enumerate(ticks)
     ]
     return pl.DataFrame(rows, schema=TICKS, orient="row")
@@ -78,13 +80,13 @@ def by_key(candles: pl.DataFrame) -> dict[Any, Any]:
 
 
 def expected(ticks: list[Tick], calendar: Calendar = DEFAULT_CALENDAR) -> dict[Any, Any]:
-    names = (*(field.json for field in fields.VALUE_FIELDS), "openNumber")
+    price = "mid" if "mid" in ticks[0] else "trade"
+    names = [interval.name for interval in calendar]
     return {
         key: (
-            *(candle[name] for name in names),
+            *values_of(candle),
+            candle["openNumber"],
             us(datetime.fromisoformat(candle["closeDateTime"])),
         )
-        for key, candle in oracle.candles(
-            oracle.counted(ticks), intervals=[interval.name for interval in calendar]
-        ).items()
+        for key, candle in oracle.candles(oracle.counted(ticks, price=price), price, names).items()
     }

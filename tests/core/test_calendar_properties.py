@@ -25,14 +25,16 @@ from tests.support import oracle
 from tests.support.effort import effort
 from tests.support.frames import tick_frame, us
 from tests.support.oracle import Tick
-from tests.support.tick_logs import Log, logs, tick
+from tests.support.tick_logs import Log, any_logs, tick
 
 SECONDS = [code for code, interval in BY_CODE.items() if interval.longest_us < MINUTE_US]
 OTHERS = [code for code in BY_CODE if code not in SECONDS]
 
 
 @effort(2)
-@given(logs(), scripts("abort", "restart", "resume"), LATENESSES | st.just(NEVER_LATE), calendars())
+@given(
+    any_logs(), scripts("abort", "restart", "resume"), LATENESSES | st.just(NEVER_LATE), calendars()
+)
 def test_restarts_change_nothing_whatever_the_intervals_are(
     log: Log, script: list[Step], allowed_lateness: timedelta, calendar: Calendar
 ) -> None:
@@ -41,7 +43,7 @@ def test_restarts_change_nothing_whatever_the_intervals_are(
 
 
 @effort()
-@given(logs(), scripts(), LATENESSES | st.just(NEVER_LATE), calendars())
+@given(any_logs(), scripts(), LATENESSES | st.just(NEVER_LATE), calendars())
 def test_finality_and_revisions_whatever_the_intervals_are(
     log: Log, script: list[Step], allowed_lateness: timedelta, calendar: Calendar
 ) -> None:
@@ -50,7 +52,7 @@ def test_finality_and_revisions_whatever_the_intervals_are(
 
 @effort()
 @given(
-    logs(),
+    any_logs(),
     scripts("abort", "restart", "resume"),
     LATENESSES | st.just(NEVER_LATE),
     st.sets(st.sampled_from(SECONDS), min_size=1),
@@ -80,7 +82,7 @@ def test_minutes_and_longer_do_not_depend_on_the_other_intervals(
 
 
 @effort()
-@given(logs(), calendars())
+@given(any_logs(), calendars())
 def test_the_pending_candles_are_those_of_the_base(log: Log, calendar: Calendar) -> None:
     engine = Engine(log, NEVER_LATE, calendar)
     batch = tick_frame([(offset, *row) for offset, row in enumerate(log)])

@@ -7,14 +7,15 @@ import polars as pl
 from hypothesis import given
 from hypothesis import strategies as st
 
-from homma.core import candle, fields
+from homma.core import candle
 from homma.core.calendar import DEFAULT_CALENDAR, Calendar
 from homma.core.candle import CANDLE, KEY
 from tests.core.calendars import calendars
 from tests.support import oracle
 from tests.support.effort import effort
-from tests.support.frames import us
+from tests.support.frames import measures_of, us, values_of
 from tests.support.oracle import Tick
+from tests.support.tick_logs import SIZES
 
 NOON = datetime(2024, 2, 29, 23, 59)
 MOMENTS = st.sampled_from(
@@ -26,17 +27,24 @@ MOMENTS = st.sampled_from(
         timedelta(seconds=60),
     ]
 )
+MEASURES = ("price", "traded_volume", "turnover")
+TRADED_PRICES = st.floats(-1e6, 1e6)
 PRICES = st.floats(min_value=0, exclude_min=True, allow_infinity=False)
 
 
 @st.composite
 def distinct_ticks(draw: st.DrawFn) -> list[Tick]:
     keys = st.tuples(MOMENTS, st.sampled_from([0, 1, 2**62, 2**63 - 1]), st.sampled_from("AB"))
+    is_trade = draw(st.booleans())
     return [
         {
             "source": "S",
             "symbol": symbol,
-            "mid": draw(PRICES),
+            **(
+                {"price": draw(TRADED_PRICES), "size": draw(SIZES)}
+                if is_trade
+                else {"mid": draw(PRICES)}
+            ),
             "number": number,
             "dateTime": (NOON + moment).isoformat(timespec="microseconds"),
         }
@@ -49,9 +57,10 @@ def frame(ticks: list[Tick]) -> pl.DataFrame:
         "series": ["AB".index(tick["symbol"]) for tick in ticks],
         "event_us": [us(oracle.at_of(tick)) for tick in ticks],
         "number": [tick["number"] for tick in ticks],
-        "price": [tick["mid"] for tick in ticks],
+        **dict(zip(MEASURES, zip(*map(measures_of, ticks), strict=True), strict=True)),
     }
-    types = {"series": pl.UInt32, "event_us": pl.Int64, "number": pl.Int64, "price": pl.Float64}
+    measures = {name: candle.KEYED_TICK[name] for name in MEASURES}
+    types = {"series": pl.UInt32(), "event_us": pl.Int64(), "number": pl.Int64(), **measures}
     return pl.DataFrame(rows, schema=types).with_columns(
         order_key=candle.order_key(pl.col("event_us"), pl.col("number"))
     )
@@ -71,7 +80,9 @@ def rolled_up(ticks: list[Tick], calendar: Calendar = DEFAULT_CALENDAR) -> pl.Da
 def expected(ticks: list[Tick], calendar: Calendar = DEFAULT_CALENDAR) -> list[tuple[object, ...]]:
     result: list[tuple[object, ...]] = []
     names = [oracle.NAME_OF[code] for code in calendar.codes]
-    for (interval, _, symbol, start), values in oracle.candles(ticks, intervals=names).items():
+    price = "mid" if "mid" in ticks[0] else "trade"
+    candles = oracle.candles(ticks, price, names)
+    for (interval, _, symbol, start), values in candles.items():
         order_keys = [
             us(datetime.fromisoformat(values[f"{end}DateTime"])) * 2**63 + values[f"{end}Number"]
             for end in ("open", "close")
@@ -82,7 +93,7 @@ def expected(ticks: list[Tick], calendar: Calendar = DEFAULT_CALENDAR) -> list[t
                 calendar.codes[names.index(interval)],
                 us(start),
                 us(oracle.end_of(interval, start)),
-                *(values[field.json] for field in fields.VALUE_FIELDS),
+                *values_of(values),
                 *order_keys,
             )
         )

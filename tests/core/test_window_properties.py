@@ -28,17 +28,17 @@ from tests.core.partition_owners import (
 from tests.support import oracle
 from tests.support.effort import effort
 from tests.support.frames import as_records, tick_frame, us, without_finality
-from tests.support.tick_logs import SECOND, Log, logs, tick
+from tests.support.tick_logs import SECOND, Log, any_logs, tick
 
 
 @effort()
-@given(logs(), scripts("abort"))
+@given(any_logs(), scripts("abort"))
 def test_batches_publishes_and_aborts_change_nothing(log: Log, script: list[Step]) -> None:
     Engine(log, NEVER_LATE).run(script)
 
 
 @effort()
-@given(logs(), scripts("abort"), LATENESSES)
+@given(any_logs(), scripts("abort"), LATENESSES)
 def test_dropped_ticks_are_in_no_candle(
     log: Log, script: list[Step], allowed_lateness: timedelta
 ) -> None:
@@ -46,13 +46,13 @@ def test_dropped_ticks_are_in_no_candle(
 
 
 @effort(1.5)
-@given(logs(), scripts("abort", "restart"), LATENESSES | st.just(NEVER_LATE))
+@given(any_logs(), scripts("abort", "restart"), LATENESSES | st.just(NEVER_LATE))
 def test_restarts_change_nothing(log: Log, script: list[Step], allowed_lateness: timedelta) -> None:
     Engine(log, allowed_lateness).run(script)
 
 
 @effort(2.5)
-@given(logs(), scripts("abort", "resume"), LATENESSES | st.just(NEVER_LATE))
+@given(any_logs(), scripts("abort", "resume"), LATENESSES | st.just(NEVER_LATE))
 def test_restarts_from_the_offset_metadata_change_nothing(
     log: Log, script: list[Step], allowed_lateness: timedelta
 ) -> None:
@@ -60,7 +60,7 @@ def test_restarts_from_the_offset_metadata_change_nothing(
 
 
 @effort()
-@given(logs(), st.randoms(use_true_random=False))
+@given(any_logs(), st.randoms(use_true_random=False))
 def test_any_order_gives_the_same_candles(log: Log, random: Random) -> None:
     """If no tick is dropped as late, only the choice among copies depends on the order."""
     firsts = [
@@ -79,7 +79,7 @@ def test_any_order_gives_the_same_candles(log: Log, random: Random) -> None:
 
 
 @effort()
-@given(logs(), scripts(), LATENESSES | st.just(NEVER_LATE))
+@given(any_logs(), scripts(), LATENESSES | st.just(NEVER_LATE))
 def test_finality_and_revisions(log: Log, script: list[Step], allowed_lateness: timedelta) -> None:
     check_finality(log, script, allowed_lateness)
 

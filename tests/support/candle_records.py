@@ -19,7 +19,7 @@ def candle_value(start: str = MINUTE, source: str = "S", symbol: str = "A", **fi
         "low": 0.5,
         "close": 1.5,
         "volume": 3,
-        "tickCount": 3,
+        "tickCount": fields.get("volume", 3),
         "isFinal": True,
         "revision": 1,
         **fields,

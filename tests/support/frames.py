@@ -3,12 +3,16 @@
 import json
 from collections.abc import Sequence
 from datetime import datetime, timedelta
+from decimal import Decimal
+from typing import Any
 
 import polars as pl
 
+from homma.core.fields import VALUE_FIELDS
 from homma.core.interval import BY_CODE
 from homma.core.tick import CHECKED, Price, kind_of, with_turnover
 from homma.topics.codec import encode_candles
+from tests.support import oracle
 from tests.support.oracle import EPOCH, Candle, Key, Tick, at_of
 
 TICK_SCHEMA = pl.Schema(
@@ -51,6 +55,29 @@ def as_records(published: pl.DataFrame, price: Price = "mid") -> dict[Key, Candl
         assert key not in candles, "published twice at once"
         candles[key] = candle
     return candles
+
+
+def measures_of(tick: Tick) -> tuple[float, Decimal, Decimal]:
+    """The price, the traded volume and the turnover of a tick in core's frames."""
+    if tick.get("price") is None:
+        return tick["mid"], Decimal(0), Decimal(0)
+    turnover = oracle.turnover_of(tick)
+    assert turnover is not None
+    return tick["price"], oracle.size_of(tick), turnover
+
+
+def values_of(candle: Candle) -> tuple[Any, ...]:
+    """The values of an oracle's candle in core's frames."""
+    is_trade = "turnover" in candle
+    values = {
+        "volume": candle["tickCount"],
+        "traded_volume": Decimal(candle["volume"] if is_trade else 0),
+        "turnover": Decimal(candle.get("turnover", 0)),
+    }
+    return tuple(
+        values[field.column] if field.column in values else candle[field.json]
+        for field in VALUE_FIELDS
+    )
 
 
 def without_finality(candles: dict[Key, Candle]) -> dict[Key, Candle]:

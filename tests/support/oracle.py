@@ -162,8 +162,10 @@ def _size(value: Any) -> Decimal | None:
     if not isinstance(text, str) or not JSON_NUMBER.fullmatch(text):
         return None
     size = Decimal(text)
-    is_valid = 0 <= size < 10**18 and (size * 10**12) % 1 == 0
-    return abs(size) if is_valid else None
+    if not 0 <= size < 10**18:
+        return None
+    fits = size.quantize(Decimal("1e-12"), context=EXACT) == size
+    return EXACT.abs(size) if fits else None
 
 
 def _side(value: Any) -> str | None:

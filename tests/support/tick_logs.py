@@ -1,9 +1,11 @@
 """Logs of ticks that collide, for property tests of every engine."""
 
 from datetime import datetime, timedelta
+from decimal import Decimal
 
 from hypothesis import strategies as st
 
+from homma.core.tick import Price
 from tests.support.oracle import Tick
 
 SECOND = timedelta(seconds=1)
@@ -45,8 +47,21 @@ GAPS = st.sampled_from(
 )
 
 
+#: Sizes of all magnitudes and of all numbers of digits, and none.
+SIZES = st.none() | st.builds(
+    lambda units, digits: Decimal(units).scaleb(-digits),
+    st.integers(0, 10**30 - 1) | st.integers(0, 10**15),
+    st.just(12),
+)
+
+
+def any_logs() -> st.SearchStrategy[Log]:
+    """Logs of quotes, and logs of trades."""
+    return logs() | logs(trades=True)
+
+
 @st.composite
-def logs(draw: st.DrawFn) -> Log:
+def logs(draw: st.DrawFn, *, trades: bool = False) -> Log:
     """Ticks of a few series around one boundary, with increasing Kafka timestamps."""
     anchor = draw(ANCHORS)
     log: Log = []
@@ -58,8 +73,14 @@ def logs(draw: st.DrawFn) -> Log:
     for (source, symbol), minute, moment, number, price in drawn:
         clock += draw(GAPS)
         at = anchor + timedelta(minutes=minute) + moment
-        log.append((tick(source, symbol, at, number, price), clock))
+        traded = {"price": price / 10, "size": draw(SIZES)} if trades else {}
+        log.append((tick(source, symbol, at, number, price) | traded, clock))
     return log
+
+
+def price_of(log: Log) -> Price:
+    """The price that candles of a log are made of."""
+    return "trade" if log and "price" in log[0][0] else "mid"
 
 
 def tick(source: str, symbol: str, at: datetime, number: int, price: float = 1.0) -> Tick:

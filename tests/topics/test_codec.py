@@ -4,6 +4,7 @@ import json
 import struct
 from collections.abc import Sequence
 from datetime import datetime, timedelta
+from decimal import Decimal
 from typing import Any
 
 import polars as pl
@@ -12,13 +13,16 @@ from hypothesis import example, given
 from hypothesis import strategies as st
 
 from homma.core.candle import order_key
-from homma.core.fields import CANDLE_FIELDS, record_fields
+from homma.core.decimals import DECIMAL
+from homma.core.fields import CANDLE_FIELDS, TRADED, record_fields
 from homma.core.interval import BY_CODE, CODE, Interval
+from homma.core.tick import FIELDS as TICK
 from homma.core.tick import JSON_SCHEMA, PARSED, TickRules, check
 from homma.core.window import PUBLISHED
 from homma.formats import CURRENT
 from homma.topics.codec import (
     NOT_AN_OBJECT,
+    decode_candle_texts,
     decode_candles,
     decode_ticks,
     encode_candle_keys,
@@ -27,6 +31,7 @@ from homma.topics.codec import (
 )
 from tests.support import oracle
 from tests.support.effort import effort
+from tests.support.tick_logs import SIZES
 from tests.topics.tick_texts import (
     GOOD,
     INVALID_NUMBERS,
@@ -188,7 +193,8 @@ def test_a_name_that_is_a_usual_number_or_boolean_is_its_text(field: str) -> Non
 def test_absent_and_null_are_the_same(field: str) -> None:
     absent, null = checked([without(field), with_(**{field: "null"})])
     assert absent == null
-    assert (absent["error"] is None) == (field in oracle.OPTIONAL)
+    needed = {*oracle.REQUIRED, *oracle.QUOTE, "price"}
+    assert (absent["error"] is None) == (field not in needed)
 
 
 @pytest.mark.parametrize("field", FIELDS)
@@ -456,17 +462,19 @@ PRICES = st.floats(min_value=0, exclude_min=True, allow_infinity=False)
 
 
 @effort(4)
-@given(st.lists(st.tuples(NAMES, NAMES, PRICES, st.integers(0, 2**63 - 1)), max_size=5))
-def test_encoded_ticks_decode_to_the_same_ticks(rows: list[tuple[str, str, float, int]]) -> None:
+@given(st.lists(st.tuples(NAMES, NAMES, PRICES, SIZES, st.integers(0, 2**63 - 1)), max_size=5))
+def test_encoded_ticks_decode_to_the_same_ticks(
+    rows: list[tuple[str, str, float, Decimal | None, int]],
+) -> None:
     ticks = pl.DataFrame(
         [
-            GOOD | {"source": s, "symbol": y, "ask": price, "mid": price, "number": number}
-            for s, y, price, number in rows
+            GOOD | {"source": s, "symbol": y, "ask": p, "mid": p, "size": size, "number": number}
+            for s, y, p, size, number in rows
         ],
-        schema=JSON_SCHEMA,
+        schema=TICK,
     )
     keys, values = encode_ticks(ticks)
-    assert keys == [f"{source}:{symbol}".encode() for source, symbol, _, _ in rows]
+    assert keys == [f"{source}:{symbol}".encode() for source, symbol, *_ in rows]
     decoded = checked(values)
     assert [row["error"] for row in decoded] == [None] * len(rows)
     assert [verdict(row) for row in decoded] == ticks.rows(named=True)
@@ -486,6 +494,7 @@ INTERVALS = st.sampled_from(list(BY_CODE.values()))
 SAME: dict[str, pl.DataType] = {
     field.json: field.dtype
     for field in CANDLE_FIELDS
+    if field.of != "trade"
     if field.merge or field.json in ("source", "symbol", "isFinal", "revision")
 }
 
@@ -493,7 +502,7 @@ SAME: dict[str, pl.DataType] = {
 def candle_frame(rows: list[dict[str, Any]], interval: Interval) -> pl.DataFrame:
     """Candles with the contract's fields, converted to the frame that the window publishes."""
     instants = {"start_us": "dateTime", "open_us": "openDateTime", "close_us": "closeDateTime"}
-    columns = {field.json: field.column for field in CANDLE_FIELDS}
+    columns = {field.json: field.column for field in CANDLE_FIELDS if field.of != "trade"}
     raw = pl.DataFrame(
         {
             **{name: [_us(row[of]) for row in rows] for name, of in instants.items()},
@@ -508,6 +517,7 @@ def candle_frame(rows: list[dict[str, Any]], interval: Interval) -> pl.DataFrame
     return (
         raw.rename({name: columns[name] for name in SAME})
         .with_columns(
+            *(pl.lit(0, field.dtype).alias(field.column) for field in TRADED),
             series=pl.lit(0, pl.UInt32),
             interval=pl.lit(interval.code, CODE),
             published_us=pl.lit(0, pl.Int64),
@@ -617,6 +627,53 @@ def test_encoded_candles_decode_to_the_same_candles(
     assert decoded.rows(named=True) == candles.select(decoded.columns).rows(named=True)
 
 
+SUMS = st.decimals(-(10**26) + 1, 10**26 - 1, places=12, allow_nan=False)
+
+
+@effort(4)
+@given(st.lists(st.tuples(SUMS.map(abs), SUMS), max_size=4))
+def test_candles_of_trades_decode_to_the_same_candles(sums: list[tuple[Decimal, Decimal]]) -> None:
+    """Volume and turnover are exact, in the shortest plain text."""
+    candles = candle_frame([CANDLE_ROW] * len(sums), MINUTE).with_columns(
+        traded_volume=pl.Series([volume for volume, _ in sums], dtype=DECIMAL),
+        turnover=pl.Series([turnover for _, turnover in sums], dtype=DECIMAL),
+        volume=pl.col("tick_count"),
+    )
+    _, values = encode_candles(candles, 0, "trade")
+    for value, (volume, turnover) in zip(values, sums, strict=True):
+        fields = json.loads(value, parse_float=str, parse_int=str)
+        assert list(fields) == [field.json for field in record_fields("trade", CURRENT)]
+        assert fields["volume"] == oracle.text_of(volume)
+        assert fields["turnover"] == oracle.text_of(turnover)
+    decoded = decode_candles(values, MINUTE)
+    assert decoded.rows(named=True) == candles.select(decoded.columns).rows(named=True)
+
+
+def test_candles_of_quotes_and_of_trades_in_one_batch() -> None:
+    quote = candle_frame([CANDLE_ROW], MINUTE)
+    trade = quote.with_columns(
+        traded_volume=pl.lit("0.5").cast(DECIMAL), turnover=pl.lit("7").cast(DECIMAL)
+    )
+    values = [*encode_candles(quote, 0)[1], *encode_candles(trade, 0, "trade")[1]]
+    rows = decode_candle_texts(values).rows(named=True)
+    assert [(r["volume"], r["traded_volume"], r["turnover"]) for r in rows] == [
+        (CANDLE_ROW["volume"], None, None),
+        (CANDLE_ROW["tickCount"], Decimal("0.5"), Decimal(7)),
+    ]
+
+
+@pytest.mark.parametrize("volume", ["1.5", '"x"', "0.1234567890123", "1" * 27])
+@pytest.mark.parametrize("turnover", ["null", "2.5"])
+def test_a_volume_that_is_no_such_number_is_no_candle(volume: str, turnover: str) -> None:
+    if (volume, turnover) == ("1.5", "2.5"):
+        return
+    value = json.dumps(CANDLE_ROW | {"volume": ..., "turnover": ...}, default=lambda _: "?")
+    value = value.replace('"volume": "?"', f'"volume": {volume}')
+    value = value.replace('"turnover": "?"', f'"turnover": {turnover}')
+    with pytest.raises(pl.exceptions.PolarsError):
+        decode_candles([value.encode()], MINUTE)
+
+
 def test_another_engines_candle() -> None:
     """Other engines may write not all fields, and may write them in another order."""
     optional = [field.json for field in CANDLE_FIELDS if not field.in_every_record]
@@ -633,7 +690,8 @@ def test_format_1_has_no_tick_count() -> None:
     candles = candle_frame([CANDLE_ROW], MINUTE)
     keys, (value,) = encode_candles(candles, 0, version=1)
     assert keys == encode_candles(candles, 0)[0]
-    assert list(json.loads(value)) == [field.json for field in CANDLE_FIELDS if field.since == 1]
+    names = [field.json for field in CANDLE_FIELDS if field.since == 1]
+    assert list(json.loads(value)) == names
     assert "tickCount" not in json.loads(value)
     decoded = decode_candles([value], MINUTE)
     assert decoded["tick_count"].to_list() == decoded["volume"].to_list() == [CANDLE_ROW["volume"]]

@@ -148,7 +148,7 @@ def test_a_candle_has_every_public_field() -> None:
     assert candle is not None
     public = [field.column for field in CANDLE_FIELDS if field.public]
     assert [getattr(candle, name) for name in public[1:]] == list(candle.values)
-    assert candle.values == (1.0, 2.0, 0.5, 1.5, 3, 2, True, 1)
+    assert candle.values == (1.0, 2.0, 0.5, 1.5, 3, 2, None, True, 1)
     assert (candle.source, candle.symbol) == candle.series == ("S", "A")
 
 

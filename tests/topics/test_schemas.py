@@ -153,7 +153,7 @@ def test_the_types_match_the_columns_of_the_codec() -> None:
         pl.Decimal: "number",
     }
     for schema, columns in ((schemas.tick(), FIELDS), (schemas.candle(), CANDLE_JSON)):
-        assert list(schema["properties"]) == columns.names()
+        assert list(schema["properties"]) == list(columns)
         for name, dtype in columns.items():
             # `side` has its values instead of a type.
             kind = schema["properties"][name].get("type", "string")

@@ -19,7 +19,7 @@ BOUND: Final = Decimal(10) ** 26
 #: The magnitude that the price of a trade stays below.
 PRICE_BOUND: Final = 1e12
 
-SIZE_PATTERN: Final = r"^(?:0|[1-9][0-9]{0,17})(?:\.[0-9]{1,12})?$"
+_SIZE_PATTERN: Final = r"^(?:0|[1-9][0-9]{0,17})(?:\.[0-9]{1,12})?$"
 _SUM_PATTERN: Final = r"^-?(?:0|[1-9][0-9]{0,25})(?:\.[0-9]{1,12})?$"
 _FRACTION_DIGITS: Final = 12
 _WHOLE_DIGITS: Final = 18
@@ -42,7 +42,7 @@ def parse_sizes(texts: pl.Series) -> pl.Series:
     A size is not negative and has up to 18 digits before the point and 12 after it. Zeros at the
     end do not count.
     """
-    is_plain = texts.str.contains(SIZE_PATTERN)
+    is_plain = texts.str.contains(_SIZE_PATTERN)
     if is_plain.all():
         return texts.cast(DECIMAL)
     rare = texts.filter(~is_plain)

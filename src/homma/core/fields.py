@@ -291,7 +291,6 @@ CANDLE_FIELDS: Final = (
         "sum",
         "traded_volume",
         of="trade",
-        in_every_record=False,
         since=3,
     ),
     CandleField(

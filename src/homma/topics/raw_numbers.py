@@ -19,11 +19,12 @@ def raw_numbers(parsed: pl.Series, lines: list[bytes], joined: bytes, name: str)
     # In flat objects without escapes, the name in quotes before a colon is a key.
     if b"\\" not in joined and joined.count(b"{") == len(lines):
         key = rf'"{name}"[ \t\r]*:[ \t\r]*'
-        pairs = pl.Series([joined.decode()]).str.extract_all(rf'{key}(?:"[^"]*"|-?[0-9][^",}}\s]*)')
-        texts = pairs.explode()
-        # More if a line has the key twice, fewer if a value is neither a number nor a string.
-        if texts.len() == count:
-            raw = texts.str.replace(f"^{key}", "").str.strip_chars('"')
+        pairs = pl.Series([joined.decode()]).str.extract_all(rf'{key}(?:"[^"]*"|[^",}}\s]+)')
+        values = pairs.explode().str.replace(f"^{key}", "")
+        values = values.filter(values != "null")
+        # More if a line has the key twice: then the first value counts.
+        if values.len() == count:
+            raw = values.str.strip_chars('"')
             if count == parsed.len():
                 return raw.alias(parsed.name)
             return parsed.scatter(is_present.arg_true(), raw)

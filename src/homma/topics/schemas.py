@@ -9,7 +9,7 @@ timestamp of its record.
 import re
 from typing import Any, Final
 
-from homma.core.decimals import PRICE_BOUND, SIZE_PATTERN
+from homma.core.decimals import PRICE_BOUND
 from homma.core.fields import (
     CANDLE_FIELDS,
     INSTANT_PATTERN,
@@ -64,12 +64,12 @@ def _instant(fraction: str) -> Schema:
 _PRICE: Final[Schema] = {"type": "number", "exclusiveMinimum": 0, "maximum": _LARGEST}
 _WHOLE: Final[Schema] = {"type": "integer", "minimum": 0, "maximum": _INT64}
 _NUMBER: Final[Schema] = {"type": "number", "minimum": -_LARGEST, "maximum": _LARGEST}
-# Exact, so it may also be written as a text.
+# Exact, so it may also be written as a text. The largest one is 10^18 as a double.
 _SIZE: Final[Schema] = {
     "type": ["number", "string"],
     "minimum": 0,
-    "exclusiveMaximum": 10**18,
-    "pattern": SIZE_PATTERN,
+    "maximum": 10**18,
+    "pattern": r"^-?(0|[1-9][0-9]*)(\.[0-9]+)?([eE][+-]?[0-9]+)?$",
 }
 # A number or a boolean is read as its text.
 _TICK_NAME: Final[Schema] = {"type": ["string", "number", "boolean"], **_name()}
@@ -141,7 +141,9 @@ def candle() -> Schema:
         "key is the current candle. A record without a value (a tombstone) deletes the candle. "
         "homma writes all fields. Other engines may omit the fields that are not required.",
         "type": "object",
-        "required": [field.json for field in CANDLE_FIELDS if field.in_every_record],
+        "required": list(
+            dict.fromkeys(field.json for field in CANDLE_FIELDS if field.in_every_record)
+        ),
         "properties": {
             **{field.json: _candle_field(field) for field in CANDLE_FIELDS},
             "volume": _volume(),

@@ -161,7 +161,8 @@ def _price_labels(plot: _Plot, digits: int) -> dict[int, str]:
 
 
 def _volumes(plot: _Plot, rows: int, label: int) -> list[Text]:
-    most = max(c.volume for c in plot.candles)
+    # Trades may have a size of 0.
+    most = max(c.volume for c in plot.candles) or 1
     by_column = {plot.column(index): candle for index, candle in enumerate(plot.candles)}
     lines = []
     for row in range(rows):
@@ -169,7 +170,7 @@ def _volumes(plot: _Plot, rows: int, label: int) -> list[Text]:
         floor = rows - 1 - row
         for column in range(plot.width):
             candle = by_column.get(column)
-            eighths = 0 if candle is None else math.ceil(candle.volume / most * rows * 8)
+            eighths = 0 if candle is None else math.ceil(float(candle.volume / most) * rows * 8)
             line.append(
                 _EIGHTHS[min(8, max(0, eighths - floor * 8))],
                 f"{colour(candle)} dim" if candle else "",
@@ -180,12 +181,12 @@ def _volumes(plot: _Plot, rows: int, label: int) -> list[Text]:
     return lines
 
 
-def short(count: int) -> str:
+def short(count: int | Decimal) -> str:
     """Abbreviate a count to about four characters."""
     for power, unit in ((9, "G"), (6, "M"), (3, "k")):
         if count >= 10**power:
-            return f"{count / 10**power:.3g}{unit}"
-    return str(count)
+            return f"{float(count) / 10**power:.3g}{unit}"
+    return str(count) if isinstance(count, int) else f"{count:.3g}"
 
 
 def _times(plot: _Plot, interval: Interval, label: int) -> Text:
