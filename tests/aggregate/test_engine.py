@@ -5,6 +5,7 @@ import json
 import pytest
 
 from homma.core.calendar import DEFAULT_CODES
+from homma.formats import CURRENT
 from tests.support.pipeline import Pipeline, batch_candles, same_candles, tick, until
 
 DAY = "2025-03-20T"
@@ -58,7 +59,7 @@ def test_a_candle_record_follows_the_contract(pipeline: Pipeline) -> None:
     }
     headers = dict(record.headers() or [])
     assert headers["ticksBefore"] == b"1"
-    assert headers["format"] == b"2"
+    assert headers["format"] == str(CURRENT).encode()
     assert len(headers["run"] or b"") == 12
 
 

@@ -11,6 +11,7 @@ from confluent_kafka import Producer
 
 from homma.core.calendar import DEFAULT_CALENDAR, calendar_of
 from homma.errors import StateError
+from homma.formats import CURRENT
 from homma.topics import contract
 from homma.topics.kafka.admin import Admin
 from homma.topics.kafka.reading import Committed, GroupOffsets
@@ -61,7 +62,7 @@ def test_a_restart_continues_the_candles_of_any_intervals(bootstrap: str, codes:
     assert {*pipeline.topics.public_candles} == {*codes.split(",")}
     assert {*pipeline.topics.candles} == {*codes.split(","), "M1"}
     stored = metadata(pipeline)
-    assert (stored["format"], stored["intervals"]) == (2, codes.split(","))
+    assert (stored["format"], stored["intervals"]) == (CURRENT, codes.split(","))
     assert {*stored["began"]} == {*stored["candlesFrom"]} == {*codes.split(","), "M1"}
 
 
@@ -206,18 +207,19 @@ def test_the_first_ticks_after_an_empty_partition_are_in_all_candles(bootstrap: 
 
 
 # --- formats ----------------------------------------------------------------------------------
-def test_format_1_is_written_and_read_again(bootstrap: str) -> None:
+def test_older_formats_are_written_and_read_again(bootstrap: str) -> None:
     """By turns with the current format, as while engines are upgraded one after the other."""
     pipeline = Pipeline(bootstrap)
     ticks = [tick(f"{DAY}14:{30 + n}:10", 10 + n, n) for n in range(4)]
     for number, sent in enumerate(ticks):
         pipeline.send(sent)
-        version = (2, 1)[number % 2]
+        version = (CURRENT, 1, 2)[number % 3]
         pipeline.work_off(write_format=version)
         assert metadata(pipeline).get("format", 1) == version
         newest = pipeline.records(pipeline.topics.candles["m1"])[-1]
-        has_header = dict(newest.headers() or ()).get("format") == b"2"
-        assert has_header == ("tickCount" in json.loads(newest.value() or b"")) == (version == 2)
+        written = dict(newest.headers() or ()).get("format", b"1")
+        assert written == str(version).encode()
+        assert ("tickCount" in json.loads(newest.value() or b"")) == (version > 1)
     same_as_all_ticks(pipeline, *ticks)
     assert type(metadata(pipeline)["began"]) is list
     row = pipeline.candle("M1", "2025-03-01T00:00:00")
@@ -245,12 +247,12 @@ def test_metadata_of_a_newer_format_is_refused(bootstrap: str) -> None:
     pipeline = Pipeline(bootstrap)
     pipeline.send(tick(DAY + "14:30:10"))
     pipeline.work_off()
-    reset(pipeline, 1, json.dumps({"format": 3, "intervals": {"m1": {}}}))
+    reset(pipeline, 1, json.dumps({"format": CURRENT + 1, "intervals": {"m1": {}}}))
     with pytest.raises(StateError) as raised:
         pipeline.work_off()
     assert str(raised.value) == (
         f"the committed offset of {pipeline.topics.ticks} partition 0 was written by a newer homma "
-        "(format 3; this homma reads up to 2); upgrade this homma"
+        f"(format {CURRENT + 1}; this homma reads up to {CURRENT}); upgrade this homma"
     )
 
 
@@ -261,14 +263,14 @@ def test_a_candle_of_a_newer_format_is_refused(bootstrap: str) -> None:
     topic = pipeline.topics.candles["m5"]
     [record] = pipeline.records(topic)
     producer = Producer(pipeline.config)
-    headers = {**dict(record.headers() or ()), "format": "3"}
+    headers = {**dict(record.headers() or ()), "format": str(CURRENT + 1)}
     producer.produce(topic, record.value(), record.key(), headers=headers)
     assert producer.flush(10) == 0
     with pytest.raises(StateError) as raised:
         pipeline.work_off()
     assert str(raised.value) == (
-        f"a candle in {topic} partition 0 was written by a newer homma (format 3; this homma reads "
-        "up to 2); upgrade this homma"
+        f"a candle in {topic} partition 0 was written by a newer homma (format {CURRENT + 1}; this "
+        f"homma reads up to {CURRENT}); upgrade this homma"
     )
 
 

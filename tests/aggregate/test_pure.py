@@ -19,7 +19,7 @@ from homma.aggregate.restore import incomplete_candles
 from homma.core.calendar import DEFAULT_CODES, calendar_of
 from homma.core.interval import BY_CODE
 from homma.errors import KafkaError, StateError
-from homma.formats import format_of_headers
+from homma.formats import CURRENT, format_of_headers
 from homma.metrics import AGGREGATE, SECONDS, Metric, Metrics
 from homma.topics.offset_metadata import (
     OffsetMetadata,
@@ -52,7 +52,7 @@ def test_offset_metadata_round_trips() -> None:
     assert read_offset_metadata(METADATA.text(), "here") == METADATA
     some = replace(METADATA, intervals=("s5", "m1"), begin={"s5": 9}, began={"s5": 1, "M1": 2})
     assert read_offset_metadata(some.text(), "here") == some
-    assert json.loads(some.text())["format"] == 2
+    assert json.loads(some.text())["format"] == CURRENT
 
 
 def test_offset_metadata_of_all_intervals_is_small_enough_for_the_broker() -> None:
@@ -89,13 +89,15 @@ def test_what_format_1_cannot_describe_is_not_written_in_it(
 
 
 @pytest.mark.parametrize("read", [read_offset_metadata, read_rekey_metadata])
-@pytest.mark.parametrize("text", [METADATA.text(3), '{"format":3,"other":[]}'])
+@pytest.mark.parametrize(
+    "text", [METADATA.text(CURRENT + 1), f'{{"format":{CURRENT + 1},"other":[]}}']
+)
 def test_a_newer_format_is_refused(text: str, read: Callable[[str, str], object]) -> None:
     with pytest.raises(StateError) as raised:
         read(text, "here")
     assert str(raised.value) == (
-        "the committed offset of here was written by a newer homma (format 3; this homma reads up "
-        "to 2); upgrade this homma"
+        f"the committed offset of here was written by a newer homma (format {CURRENT + 1}; this "
+        f"homma reads up to {CURRENT}); upgrade this homma"
     )
 
 

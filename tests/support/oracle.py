@@ -256,7 +256,7 @@ def turnover_of(tick: Tick) -> Decimal | None:
     """Price times size of a trade, rounded half to even; None if it is too large."""
     product = EXACT.multiply(Decimal(repr(tick["price"])), size_of(tick))
     rounded = product.quantize(Decimal("1e-12"), context=EXACT)
-    return rounded if abs(rounded) < BOUND else None
+    return rounded if -BOUND < rounded < BOUND else None
 
 
 def text_of(value: Decimal) -> str:
@@ -319,7 +319,7 @@ def _add(sums: dict[Any, tuple[Decimal, Decimal]], tick: Tick) -> bool:
         key = (interval, *series_of(tick), start_of(interval, at_of(tick)))
         volume, total = sums.get(key, (Decimal(0), Decimal(0)))
         added[key] = (EXACT.add(volume, size_of(tick)), EXACT.add(total, turnover))
-    if any(abs(value) >= BOUND for pair in added.values() for value in pair):
+    if not all(-BOUND < value < BOUND for pair in added.values() for value in pair):
         return False
     sums |= added
     return True

@@ -20,6 +20,7 @@ from homma.aggregate.loop import Loop
 from homma.aggregate.stage import tick_topics
 from homma.core import fields
 from homma.core.calendar import DEFAULT_CALENDAR, Calendar
+from homma.core.decimals import DECIMAL
 from homma.core.interval import BY_CODE, CLOCK, CODE
 from homma.metrics import AGGREGATE, Metrics
 from homma.settings import AggregateSettings, TopicSettings
@@ -225,7 +226,7 @@ def batch_candles(
     price: str = "mid",
     calendar: Calendar = DEFAULT_CALENDAR,
 ) -> pl.DataFrame:
-    """The candles of all ticks at once, by a plain group_by over sorted ticks."""
+    """The candles of all quotes at once, by a plain group_by over sorted ticks."""
     frame = ticks if isinstance(ticks, pl.DataFrame) else pl.DataFrame(ticks)
     at = pl.col("dateTime").str.to_datetime(time_unit="us").cast(pl.Int64)
     order_key = at.cast(pl.Int128) * (1 << 63) + pl.col("number").cast(pl.Int128)
@@ -245,7 +246,9 @@ def batch_candles(
             low=pl.col(price).min(),
             close=pl.col(price).last(),
             volume=pl.len().cast(pl.Int64),
+            traded_volume=pl.lit(0, DECIMAL),
             tick_count=pl.len().cast(pl.Int64),
+            turnover=pl.lit(0, DECIMAL),
             open_order_key=pl.col("order_key").first(),
             close_order_key=pl.col("order_key").last(),
         )

@@ -41,6 +41,9 @@ BEYOND_A_SCHEMA = (
     "of a repeated key",
     "ahead",
     "surrogate",
+    "digits after the point",
+    "10^26",
+    "exactly the bound",
 )
 
 
@@ -62,6 +65,8 @@ def golden_ticks() -> Iterator[tuple[str, bytes, bool]]:
     """Comment, value, and whether the tick must be rejected."""
     for path in sorted(GOLDEN.glob("*.json")):
         for case in json.loads(path.read_text("utf-8"))["cases"]:
+            if case.get("settings", {}).get("prices") == "any":
+                continue  # The schema has the default, positive prices.
             dead = {row["tick"] for row in case["expect"].get("dead", [])}
             for number, step in enumerate(case["ticks"]):
                 if "record" in step:

@@ -16,7 +16,8 @@ from homma.cli.history_options import instant_us
 from homma.cli.options import is_given
 from homma.core.calendar import calendar_of
 from homma.core.compare import WRONG, Tally
-from homma.core.fields import VALUES, Prices
+from homma.core.decimals import plain_text
+from homma.core.fields import VALUE_FIELDS, Prices
 from homma.core.interval import BY_CODE
 from homma.core.recompute import END_OF_TIME_US, EventSpan, Slice
 from homma.core.tick import Price
@@ -121,7 +122,7 @@ def examples(tally: Tally) -> list[dict[str, Any]]:
             "symbol": row["symbol"],
             "dateTime": _instant(row["start_us"]),
             "actual": _values(row, "actual_") if verdict != "missing" else None,
-            "expected": {name: row[name] for name in VALUES} if verdict != "extra" else None,
+            "expected": _values(row, "") if verdict != "extra" else None,
         }
         for verdict, rows in tally.examples.items()
         for row in rows
@@ -129,7 +130,13 @@ def examples(tally: Tally) -> list[dict[str, Any]]:
 
 
 def _values(row: Any, prefix: str) -> dict[str, Any]:
-    return {name: row[prefix + name] for name in VALUES}
+    """The values of a candle. Decimals are exact texts; candles of quotes have none."""
+    values = {field.column: (field, row[prefix + field.column]) for field in VALUE_FIELDS}
+    return {
+        name: plain_text(value) if field.kind == "decimal" else value
+        for name, (field, value) in values.items()
+        if value or field.of != "trade"
+    }
 
 
 def format_tally(title: str, tally: Tally) -> str:

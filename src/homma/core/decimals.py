@@ -114,9 +114,16 @@ def _product(price: float, size: Decimal) -> Decimal | None:
     if not abs(price) < PRICE_BOUND:
         return None
     product = _EXACT.multiply(Decimal(repr(price)), size).quantize(_UNIT, context=_EXACT)
-    return product if abs(product) < BOUND else None
+    # Not by its magnitude, which Python rounds.
+    return product if -BOUND < product < BOUND else None
 
 
 def text(value: pl.Expr) -> pl.Expr:
     """The shortest text of a decimal: without an exponent, and without zeros at the end."""
     return value.cast(pl.String).str.strip_chars_end("0").str.strip_chars_end(".")
+
+
+def plain_text(value: Decimal) -> str:
+    """As `text`, of one decimal."""
+    plain = f"{value:f}"
+    return plain.rstrip("0").rstrip(".") if "." in plain else plain

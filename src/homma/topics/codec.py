@@ -337,14 +337,23 @@ def _read_candles(values: Sequence[bytes]) -> pl.DataFrame:
     if frame["turnover"].null_count() == frame.height:
         return frame.with_columns(
             pl.col("turnover").cast(DECIMAL),
-            _count=pl.col("volume").cast(pl.Int64),
+            _counts(frame["volume"]).alias("_count"),
             _size=pl.lit(None, DECIMAL),
         )
+    is_quote = frame["turnover"].is_null()
     return frame.with_columns(
         _sums(frame["turnover"], lines, joined),
         _sums(frame["volume"], lines, joined).alias("_size"),
-        _count=pl.when(pl.col("turnover").is_null()).then("volume").cast(pl.Int64),
+        _counts(frame["volume"].set(~is_quote, None)).alias("_count"),
     )
+
+
+def _counts(texts: pl.Series) -> pl.Series:
+    """The numbers of ticks of a field. Raises ComputeError if a value is no whole number."""
+    counts = texts.cast(pl.Int64, strict=False)
+    if counts.null_count() > texts.null_count():
+        raise ComputeError(f"{texts.name} is not a whole number")
+    return counts
 
 
 def _sums(texts: pl.Series, lines: list[bytes], joined: bytes) -> pl.Series:

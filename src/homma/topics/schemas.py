@@ -2,8 +2,9 @@
 
 homma rejects every tick that the tick schema rejects. It also checks rules that JSON Schema cannot
 express: that a date exists (30 February does not), that an integer has no fraction part such as
-`1.0`, that the first of a repeated key counts, and how far a tick's date may be ahead of the
-timestamp of its record.
+`1.0`, that the first of a repeated key counts, how many digits a size has, that price times size is
+below 10^26, and how far a tick's date may be ahead of the timestamp of its record. The schema has
+positive prices; with `prices=any` they may have any sign.
 """
 
 import re

@@ -29,6 +29,7 @@ from homma.lake.audit.counted_ticks import MAX_TICKS, recorded_ticks
 from homma.lake.audit.engine import CommittedState, Engine
 from homma.lake.schema import TICKS, TickRows
 from homma.lake.table import Lake, Table, Uploaded
+from homma.lake.valid_prices import choose_prices
 from homma.topics.offset_metadata import OffsetMetadata
 
 log = logging.getLogger("homma.backfill")
@@ -95,6 +96,7 @@ def load(
     backfill come after earlier ones. Raises FeedError for invalid ticks, and if there are none.
     """
     table, loaded = lake.ensure_table(TICKS), LoadedTicks()
+    choose_prices(table, prices)
     appending = _Appending(table, on_ticks)
     is_first = not table.parts()
     pending: list[TickRows] = []

@@ -26,6 +26,7 @@ from homma.lake.audit.counted_ticks import MAX_TICKS, CountedTicks, SeriesFilter
 from homma.lake.audit.engine import CommittedState, Engine, check_settings
 from homma.lake.schema import TICKS, candle_tables
 from homma.lake.table import Lake, Table
+from homma.lake.valid_prices import require_prices
 from homma.topics.kafka.published_candles import PublishedCandles, TopicCandles
 
 #: By how much the clocks of engine and brokers may differ.
@@ -108,6 +109,7 @@ class Snapshot:
             self.published.refresh()
         # Whoever sees the candles of a load in the topics sees this too, or else their ticks.
         ticks = lake.table(TICKS)
+        require_prices(ticks, scope.prices)
         if new_ticks is None and ticks.is_loading:
             raise LakeError(
                 "the candles of a load are published, and their ticks are not in the lake yet",

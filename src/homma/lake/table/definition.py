@@ -101,14 +101,18 @@ def properties(spec: TableSpec) -> dict[str, str]:
 def must_match(iceberg: Iceberg, spec: TableSpec) -> None:
     """Raise TableMismatch for other columns (also for additional ones) or partitions.
 
-    Columns are matched by name. A table of an older format may lack optional columns. Raises
-    StateError if a newer homma wrote the table.
+    Columns are matched by name. A table of an older format may lack optional columns, and require
+    a column that is optional now. Raises StateError if a newer homma wrote the table.
     """
     name = ".".join(iceberg.name())
     version = table_format(iceberg)
-    absent = {c.name for c in missing_columns(iceberg, spec)} if version < CURRENT else ()
+    is_older = version < CURRENT
+    absent = {c.name for c in missing_columns(iceberg, spec)} if is_older else ()
+    strict = {c.name for c in strict_columns(iceberg, spec)} if is_older else ()
     expected = [
-        (c.name, str(_TYPES[c.kind]), c.required) for c in spec.columns if c.name not in absent
+        (c.name, str(_TYPES[c.kind]), c.required or c.name in strict)
+        for c in spec.columns
+        if c.name not in absent
     ]
     actual = [(f.name, str(f.field_type), f.required) for f in iceberg.schema().fields]
     missing = [_column(*row) for row in expected if row not in actual]
@@ -150,13 +154,24 @@ def missing_columns(iceberg: Iceberg, spec: TableSpec) -> list[Column]:
     return [c for c in spec.columns if c.name not in names and not c.required]
 
 
+def strict_columns(iceberg: Iceberg, spec: TableSpec) -> list[Column]:
+    """The optional columns that a table still requires."""
+    required = {field.name for field in iceberg.schema().fields if field.required}
+    return [c for c in spec.columns if c.name in required and not c.required]
+
+
 def upgrade(transaction: Transaction, iceberg: Iceberg, spec: TableSpec) -> None:
-    """Add the missing columns to a table and set its format, in one commit."""
-    columns = missing_columns(iceberg, spec)
-    if columns:
+    """Add the missing columns to a table and set its format, in one commit.
+
+    Columns that have become optional are no longer required.
+    """
+    missing, strict = missing_columns(iceberg, spec), strict_columns(iceberg, spec)
+    if missing or strict:
         with transaction.update_schema() as update:
-            for column in columns:
+            for column in missing:
                 update.add_column(column.name, _TYPES[column.kind], doc=column.comment)
+            for column in strict:
+                update.update_column(column.name, required=False)
     transaction.set_properties({FORMAT: str(CURRENT)})
 
 

@@ -248,18 +248,27 @@ class Table:
 
     def begin_load(self) -> None:
         """Note that candles are published before their ticks get into this table."""
-
-        def note(transaction: CachedTransaction) -> bool:
-            if not self.is_loading:
-                transaction.set_properties({LOADING: _TRUE})
-            return not self.is_loading
-
-        self._change("preparing a load into", note)
+        self.set_property(LOADING, _TRUE)
 
     @property
     def is_loading(self) -> bool:
         """Whether candles may lack their ticks, as `begin_load` has noted."""
-        return self._iceberg.metadata.properties.get(LOADING) == _TRUE
+        return self.property(LOADING) == _TRUE
+
+    def property(self, name: str) -> str | None:
+        """The value of a property of the table; None if it has none."""
+        return self._iceberg.metadata.properties.get(name)
+
+    def set_property(self, name: str, value: str) -> None:
+        """Set a property of the table."""
+
+        def change(transaction: CachedTransaction) -> bool:
+            is_new = self.property(name) != value
+            if is_new:
+                transaction.set_properties({name: value})
+            return is_new
+
+        self._change(f"setting {name} of", change)
 
     def _change(self, action: str, prepare: Callable[[CachedTransaction], bool]) -> None:
         """Change the metadata, while others change it too; `prepare` returns False if it is done.

@@ -18,6 +18,7 @@ from homma.lake.land.iceberg.tick_sink import TickSink
 from homma.lake.land.sink import SinkFactory, SourceTopic
 from homma.lake.schema import TICKS, TableSpec, candle_table
 from homma.lake.table import Lake, Table
+from homma.lake.valid_prices import choose_prices
 from homma.metrics import Metrics
 from homma.settings import LandSettings
 
@@ -75,6 +76,7 @@ def _open_sink(
     interval = source.interval
     if interval is None:
         every_s = settings.commit_every.total_seconds()
+        choose_prices(table, settings.prices)
         rules = TickRules(microseconds(settings.max_future), settings.prices)
         return TickSink(table, source, context, every_s, rules)
     if settings.candles_by != "homma":
