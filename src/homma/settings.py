@@ -18,6 +18,7 @@ from homma.durations import format_duration
 from homma.errors import SettingError
 from homma.formats import CURRENT
 
+TickKinds = Literal["quotes", "trades", "both"]
 TimeUnit = Literal["text", "s", "ms", "us", "ns"]
 
 
@@ -242,6 +243,8 @@ class UpSettings:
         timedelta(days=400),
         "how much synthetic history a new data folder gets, if ticks are generated; 0: none",
     )
+    price: Price = setting(*shared.PRICE)
+    prices: Prices = setting(*shared.PRICES)
     no_generate: bool = setting(False, "do not generate synthetic ticks")
     no_lake: bool = setting(False, "do not start SeaweedFS or `homma land`")
     no_serve: bool = setting(False, "do not start the page and the API")
@@ -277,6 +280,9 @@ class RepairSettings:
 class GenerateSettings:
     """What the synthetic ticks look like."""
 
+    kind: TickKinds = setting(
+        "quotes", "what the ticks are: quotes, trades, or both, about a third of them trades"
+    )
     rate: float = setting(100.0, "ticks per second across all series; 0: as many as possible")
     limit: int = setting(*shared.LIMIT)
     sources: int = setting(2, "number of sources: SOURCE_1, SOURCE_2 and so on")

@@ -125,7 +125,7 @@ def test_ticks_include_duplicates_and_are_in_order(lake_client: Lake) -> None:
     table.commit(table.upload(ticks(tick(3, at), tick(2), tick(9, NOON, number=2), tick(1))))
     rows = history.ticks(table, HistoryQuery("AAA", last=3), NOW_US)
     assert rows["number"].to_list() == [2, 2, 3]
-    formatted = history.format_instants(history.to_record_fields(rows, TICKS))
+    formatted = history.format_values(history.to_record_fields(rows, TICKS))
     assert formatted["dateTime"].to_list() == [
         "2025-03-20T12:00:00.000",
         "2025-03-20T12:00:00.000",

@@ -12,8 +12,9 @@ import polars as pl
 
 from homma.cli.history_options import FORMATS, instant_us
 from homma.errors import SettingError
-from homma.lake.history import HistoryQuery, format_instants, to_record_fields
+from homma.lake.history import HistoryQuery, decimals_of, format_values, to_record_fields
 from homma.lake.schema import TableSpec
+from homma.topics.codec import json_object
 
 #: Without --last and --from, a table shows this many rows of each series.
 _TABLE_ROWS: Final = 20
@@ -81,10 +82,11 @@ class HistoryRequest:
         if self._form == "table":
             yield _table(records, titles).encode()
             return
-        header = self._form == "csv"
-        for chunk in format_instants(records).iter_slices(_CHUNK):
+        header, decimals = self._form == "csv", decimals_of(records)
+        for chunk in format_values(records).iter_slices(_CHUNK):
             if self._form == "json":
-                yield chunk.write_ndjson().encode()
+                lines = chunk.select(json_object(chunk.columns, decimals)).to_series()
+                yield "".join(f"{line}\n" for line in lines).encode()
             else:
                 yield chunk.write_csv(include_header=header).encode()
             header = False
@@ -94,8 +96,10 @@ def _table(records: pl.DataFrame, titles: dict[str, str]) -> str:
     if records.is_empty():
         return "no rows\n"
     columns: list[list[str]] = []
-    text = format_instants(records.head(_MAX_TABLE_ROWS))
-    for name, title in titles.items():
+    text = format_values(records.head(_MAX_TABLE_ROWS))
+    for name in records.columns:
+        if (title := titles.get(name)) is None:
+            continue
         cells = [title, *text[name].cast(pl.String).fill_null("").to_list()]
         width = max(map(len, cells))
         is_number = records[name].dtype.is_numeric()

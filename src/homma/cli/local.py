@@ -20,6 +20,7 @@ from homma.cli.stage_programs import (
     as_flags,
     lake_flags,
     lake_server,
+    price_flags,
     stages,
 )
 from homma.durations import format_duration
@@ -174,7 +175,12 @@ def _start_servers(
         # SeaweedFS and the load of the history get ready while Kafka starts.
         storage = None if server is None else _launch_seaweed(server, started)
         if server is not None and first_history.is_due(up):
-            flags = (*_kafka_flags(bootstrap), *as_flags(topics), *lake_flags(up, server))
+            flags = (
+                *_kafka_flags(bootstrap),
+                *as_flags(topics),
+                *lake_flags(up, server),
+                *price_flags(up),
+            )
             load = preparing.enter_context(
                 first_history.loading(started.home, flags, _environment(), config)
             )

@@ -4,7 +4,9 @@ from dataclasses import dataclass, fields, replace
 from datetime import timedelta
 from typing import Any, Final
 
+from homma.core.tick import kind_of
 from homma.durations import format_duration
+from homma.errors import SettingError
 from homma.settings import GenerateSettings, TopicSettings, UpSettings
 from homma.stack.servers.seaweed import Seaweed
 from homma.stack.servers.seaweed_settings import Ports
@@ -40,12 +42,20 @@ class StageProgram:
 def stages(up: UpSettings, topics: TopicSettings, ticks: GenerateSettings) -> list[StageProgram]:
     """Return homma's own programs, consumers first, so that no tick waits for them."""
     topic_flags, server = as_flags(topics), lake_server(up)
-    programs = [_with_metrics("aggregate", up.aggregate_metrics_port, *topic_flags)]
+    rules = price_flags(up)
+    programs = [_with_metrics("aggregate", up.aggregate_metrics_port, *topic_flags, *rules)]
     if server is not None:
         commit_flags = ("--commit-every", format_duration(up.commit_every))
         addresses = lake_flags(up, server)
         programs.append(
-            _with_metrics("land", up.land_metrics_port, *topic_flags, *addresses, *commit_flags)
+            _with_metrics(
+                "land",
+                up.land_metrics_port,
+                *topic_flags,
+                *addresses,
+                *commit_flags,
+                *price_flags(up, "prices"),
+            )
         )
     if not up.no_serve:
         addresses = ("--without-lake",) if server is None else lake_flags(up, server)
@@ -57,8 +67,29 @@ def stages(up: UpSettings, topics: TopicSettings, ticks: GenerateSettings) -> li
             _with_metrics("generate", up.generate_metrics_port, *topic_flags, *tick_flags)
         )
     if server is not None and up.verify_every:
-        programs.append(_verifier(up, topic_flags, lake_flags(up, server)))
+        programs.append(_verifier(up, (*topic_flags, *rules), lake_flags(up, server)))
     return programs
+
+
+def price_flags(up: UpSettings, *names: str) -> tuple[str, ...]:
+    """Return the flags of price and prices, or of these names, that differ from their defaults."""
+    flags: list[str] = []
+    for row in fields(up):
+        value = getattr(up, row.name)
+        if row.name in (names or ("price", "prices")) and value != row.default:
+            flags += (f"--{row.name}", value)
+    return tuple(flags)
+
+
+def require_applicable(up: UpSettings, ticks: GenerateSettings) -> None:
+    """Raise SettingError if none of the generated ticks has the price that candles need."""
+    if up.no_generate or ticks.kind == "both" or ticks.kind == f"{kind_of(up.price)}s":
+        return
+    other = "--price trade" if ticks.kind == "trades" else "--kind trades"
+    raise SettingError(
+        f"homma up would generate {ticks.kind}, and build candles from the price {up.price}",
+        f"add {other}, or --kind both",
+    )
 
 
 def _verifier(

@@ -20,15 +20,24 @@ from homma.core.interval import BY_CODE, MINUTE, MINUTE_US, Interval
 from homma.feed.instruments import Instrument
 from homma.feed.market_hours import HALF_HOUR_US, MARKETS, MarketHours
 from homma.feed.quotes import PRICED_QUOTE, Walks
+from homma.feed.trades import TRADE
+from homma.settings import TickKinds
 
 BURST: Final = pl.Schema({"at_us": pl.Int64(), "ticks": pl.Float64(), "walk_min": pl.Float64()})
 #: Minutes with ticks: the start, the mean number of ticks, and for how long the price walks.
 Bursts: TypeAlias = pl.DataFrame
 
 HISTORY_TICK: Final = pl.Schema(
-    {**PRICED_QUOTE, "number": pl.Int64(), "dateTime": pl.Datetime("us")}
+    {**PRICED_QUOTE, **TRADE, "number": pl.Int64(), "dateTime": pl.Datetime("us")}
 )
-#: Ticks of the past, oldest first, as rows of a file that `homma backfill` reads.
+#: The fields of the kinds of ticks that are not sent.
+_OTHER_FIELDS: Final[dict[TickKinds, tuple[str, ...]]] = {
+    "quotes": ("price", "size", "side"),
+    "trades": ("ask", "bid", "mid"),
+    "both": (),
+}
+#: Ticks of the past, oldest first, as rows of a file that `homma backfill` reads. Each of them is a
+#: quote and a trade, if the generator sends both; otherwise it lacks the fields of the other.
 HistoryTicks: TypeAlias = pl.DataFrame
 
 
@@ -119,19 +128,24 @@ def leading_to(
     sources: Sequence[str],
     instruments: Sequence[Instrument],
     rng: Random,
+    kinds: TickKinds = "quotes",
 ) -> HistoryTicks:
     """The ticks of some time up to `end_us`, when the generator starts with these instruments."""
     walks = Walks(sources, instruments, 60.0, rng)
     plans = {kind: bursts(hours, end_us - length_us, end_us) for kind, hours in MARKETS.items()}
     # As in Walks: the instruments of the first source, then those of the next one.
-    kinds = [item.kind for _ in sources for item in instruments]
+    markets = [item.kind for _ in sources for item in instruments]
     planned = pl.concat(
         plans[kind].with_columns(series=pl.lit(index, pl.UInt32))
-        for index, kind in enumerate(kinds)
+        for index, kind in enumerate(markets)
     )
     ticks = _ticks(planned, end_us, walks)
     quotes = walks.lead_up(ticks["series"], ticks["walk_min"])
-    return walks.prices(quotes).with_columns(
+    prices = walks.prices(quotes)
+    if kinds != "quotes":
+        draws = pl.DataFrame({name: walks.uniform(ticks.height) for name in ("side", "size")})
+        prices = prices.hstack(walks.trades(quotes, draws))
+    return prices.drop(_OTHER_FIELDS[kinds], strict=False).with_columns(
         number=ticks["event_us"], dateTime=ticks["event_us"].cast(pl.Datetime("us"))
     )
 

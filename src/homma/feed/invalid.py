@@ -19,11 +19,10 @@ def _with(**changes: object) -> Corruption:
     return corrupt
 
 
-def _without(name: str) -> Corruption:
+def _without(*names: str) -> Corruption:
     def corrupt(value: bytes) -> bytes:
         fields: Fields = json.loads(value)
-        del fields[name]
-        return json.dumps(fields).encode()
+        return json.dumps({k: v for k, v in fields.items() if k not in names}).encode()
 
     return corrupt
 
@@ -49,12 +48,15 @@ CORRUPTIONS: Final[dict[str, Corruption]] = {
     "two objects": lambda value: value + value,
     "single quotes": lambda value: value.replace(b'"', b"'"),
     "price as text": _with(ask="high"),
-    "price null": _with(mid=None),
+    "price null": _with(mid=None, price=None),
     "price NaN": _with(mid=float("nan")),
     "price infinite": _with(bid=float("inf")),
     "price zero": _with(bid=0),
     "price negative": _with(mid=-1.5),
     "price as list": _with(ask=[1.0]),
+    "size negative": _with(size=-1),
+    "size with 13 digits": _with(size=0.1234567890123),
+    "side unknown": _with(side="BUY"),
     "number negative": _with(number=-1),
     "number too large": _with(number=1 << 63),
     "number as text": _with(number="twelve"),
@@ -67,7 +69,7 @@ CORRUPTIONS: Final[dict[str, Corruption]] = {
     "symbol with newline": _with(symbol="EUR\nUSD"),
     "source missing": _without("source"),
     "symbol missing": _without("symbol"),
-    "mid missing": _without("mid"),
+    "price missing": _without("mid", "price"),
     "number missing": _without("number"),
     "dateTime missing": _without("dateTime"),
     "dateTime empty": _with(dateTime=""),

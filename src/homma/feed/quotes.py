@@ -11,6 +11,7 @@ from typing import Final, TypeAlias
 import polars as pl
 
 from homma.feed.instruments import Instrument
+from homma.feed.trades import TradeFields, trades, unit, usual_units
 
 QUOTE: Final = pl.Schema({"series": pl.UInt32, "bid": pl.Int64, "spread": pl.Int64})
 #: Quotes in points, each with the index of its series.
@@ -70,6 +71,8 @@ class Walks:
                     max(1, round(lv * _HIGHEST) - lo) for lv, lo in zip(levels, low, strict=True)
                 ],
                 "spread": [item.spread for item in items],
+                "usual": [usual_units(item) for item in items],
+                "unit": [unit(item) for item in items],
             },
             schema_overrides={"low": pl.Int64, "width": pl.Int64, "spread": pl.Int64},
         )
@@ -131,6 +134,12 @@ class Walks:
                 "mid": (bid * 2 + spread) / (scale * 2),
             }
         )
+
+    def trades(self, quotes: Quotes, draws: pl.DataFrame) -> TradeFields:
+        """The trades at quotes in points, by draws (columns side, size) of [0, 1)."""
+        series = quotes["series"]
+        sizes = self._table.select(pl.col("usual", "unit").gather(series))
+        return trades(self.prices(quotes).hstack(sizes), draws)
 
 
 def _reflected(steps: pl.DataFrame) -> Quotes:

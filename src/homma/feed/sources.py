@@ -52,6 +52,7 @@ def synthetic(settings: GenerateSettings, now_us: int) -> Synthetic:
             disorder_us=microseconds(settings.disorder),
         ),
         pace,
+        settings.kind,
     )
 
 
@@ -60,7 +61,7 @@ def history(settings: GenerateSettings, length_us: int, now_us: int) -> HistoryT
     sources, instruments = market(settings.seed or _INSTRUMENTS_SEED, *_counts(settings))
     end_us = parse_start_us(settings.start) if settings.start else now_us
     rng = Random(settings.seed or None)  # noqa: S311  prices, not secrets
-    return leading_to(end_us, length_us, sources, instruments, rng)
+    return leading_to(end_us, length_us, sources, instruments, rng, settings.kind)
 
 
 def _counts(settings: GenerateSettings) -> tuple[int, int]:

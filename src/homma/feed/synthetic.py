@@ -22,6 +22,8 @@ from homma.feed.instruments import Instrument
 from homma.feed.invalid import CORRUPTIONS
 from homma.feed.quotes import Quotes, Walks
 from homma.feed.source import MAX_BEHIND_US, Pacer, Records
+from homma.feed.trades import TRADE_SHARE
+from homma.settings import TickKinds
 from homma.topics.codec import encode_ticks
 
 #: Slots are at least two microseconds apart.
@@ -86,6 +88,7 @@ class Synthetic:
         rng: Random,
         flaws: Flaws | None = None,
         pace: Pacer | None = None,
+        kinds: TickKinds = "quotes",
     ) -> None:
         if not 0 <= rate_per_s <= MAX_RATE_PER_S:
             raise SettingError(
@@ -95,6 +98,7 @@ class Synthetic:
         self._rate_per_s = rate_per_s or float(MAX_RATE_PER_S)
         self._flaws = flaws or Flaws()
         self._pace = pace
+        self._kinds = kinds
         mean_gap_s = len(sources) * len(instruments) / self._rate_per_s
         self._walks = Walks(sources, instruments, mean_gap_s, rng)
         # All slots before `_generated_us` are generated.
@@ -167,6 +171,13 @@ class Synthetic:
             received=slot + 1_000 + (self._walks.uniform(_BLOCK) * 19_000).cast(pl.Int64),
             flaw=pl.lit(_NONE, pl.UInt8),
         )
+        if self._kinds != "quotes":
+            share = 1.0 if self._kinds == "trades" else TRADE_SHARE
+            quotes = quotes.with_columns(
+                is_trade=self._walks.uniform(_BLOCK) < share,
+                side=self._walks.uniform(_BLOCK),
+                size=self._walks.uniform(_BLOCK),
+            )
         return self._add_flaws(quotes) if self._flaws.any() else quotes
 
     def _add_flaws(self, quotes: Quotes) -> Quotes:
@@ -200,21 +211,44 @@ class Synthetic:
         return pl.concat([first, duplicates]).drop("delay")
 
     def _records(self, ticks: Quotes) -> Records:
-        keys, values = encode_ticks(
-            self._walks.prices(ticks).with_columns(
-                askMarkup=pl.lit(0),
-                bidMarkup=pl.lit(0),
-                isTradable=pl.lit(value=True),
-                number=ticks["event"],
-                dateTime=_text(ticks["event"]),
-                receiveDateTime=_text(ticks["received"]),
-            )
-        )
+        keys, values = self._encoded(ticks)
         is_invalid = ticks["flaw"] >= _INVALID
         corruptions = ticks["flaw"].filter(is_invalid) - _INVALID
         for i, corruption in zip(is_invalid.arg_true(), corruptions, strict=True):
             values[i] = _CORRUPTIONS[corruption](values[i])
         return Records(keys, values)
+
+    def _encoded(self, ticks: Quotes) -> tuple[list[bytes], list[bytes]]:
+        """The keys and values of ticks, in order."""
+        if self._kinds == "quotes":
+            return self._quotes(ticks)
+        if self._kinds == "trades":
+            return self._trades(ticks)
+        is_trade = ticks["is_trade"]
+        parts = (self._quotes(ticks.filter(~is_trade)), self._trades(ticks.filter(is_trade)))
+        records = [iter(zip(*part, strict=True)) for part in parts]
+        ordered = [next(records[number]) for number in is_trade.cast(pl.Int8).to_list()]
+        return [key for key, _ in ordered], [value for _, value in ordered]
+
+    def _quotes(self, ticks: Quotes) -> tuple[list[bytes], list[bytes]]:
+        quotes = self._walks.prices(ticks).with_columns(
+            askMarkup=pl.lit(0), bidMarkup=pl.lit(0), isTradable=pl.lit(value=True)
+        )
+        return encode_ticks(_dated(quotes, ticks))
+
+    def _trades(self, ticks: Quotes) -> tuple[list[bytes], list[bytes]]:
+        names = self._walks.prices(ticks).select("source", "symbol")
+        trades = names.hstack(self._walks.trades(ticks, ticks.select("side", "size")))
+        return encode_ticks(_dated(trades, ticks))
+
+
+def _dated(fields: pl.DataFrame, ticks: Quotes) -> pl.DataFrame:
+    """Fields of ticks with their numbers and instants."""
+    return fields.with_columns(
+        number=ticks["event"],
+        dateTime=_text(ticks["event"]),
+        receiveDateTime=_text(ticks["received"]),
+    )
 
 
 def _text(us: pl.Series) -> pl.Series:

@@ -5,6 +5,7 @@ from typing import Final
 
 import polars as pl
 
+from homma.core.decimals import DECIMAL, text
 from homma.core.fields import VALUE_FIELDS
 from homma.core.fill import fill_previous
 from homma.core.interval import DAY_US
@@ -119,12 +120,21 @@ def _before(table: Table, query: HistoryQuery) -> CandleRows:
 
 
 def to_record_fields(rows: pl.DataFrame, spec: TableSpec) -> pl.DataFrame:
-    """Rename columns of the table to the fields of records; drops Kafka's partition and offset."""
-    return rows.select(pl.col(c.name).alias(c.json) for c in spec.columns if c.json)
+    """Rename columns of the table to the fields of records; drops Kafka's partition and offset.
+
+    Fields of quotes or of trades that no row has are left out. The volume of candles of trades is
+    their traded size.
+    """
+    columns = [c for c in spec.columns if c.json and not (c.of and rows[c.name].is_null().all())]
+    if spec.interval is not None and "traded_volume" in {column.name for column in columns}:
+        size = pl.coalesce("traded_volume", pl.col("volume").cast(DECIMAL))
+        rows = rows.with_columns(size.alias("traded_volume"))
+        columns = [column for column in columns if column.name != "volume"]
+    return rows.select(pl.col(column.name).alias(column.json) for column in columns)
 
 
-def format_instants(rows: pl.DataFrame) -> pl.DataFrame:
-    """Format the instants of `to_record_fields` as records do, as text."""
+def format_values(rows: pl.DataFrame) -> pl.DataFrame:
+    """Format instants and decimals of `to_record_fields` as records do, as text."""
     formatted = [
         pl.when(pl.col(name).dt.microsecond() % 1000 == 0)
         .then(pl.col(name).dt.to_string("%Y-%m-%dT%H:%M:%S%.3f"))
@@ -133,4 +143,9 @@ def format_instants(rows: pl.DataFrame) -> pl.DataFrame:
         for name, dtype in rows.schema.items()
         if dtype == INSTANT
     ]
-    return rows.with_columns(formatted)
+    return rows.with_columns(*formatted, *(text(pl.col(name)) for name in decimals_of(rows)))
+
+
+def decimals_of(rows: pl.DataFrame) -> list[str]:
+    """The names of the columns of decimals."""
+    return [name for name, dtype in rows.schema.items() if dtype == DECIMAL]

@@ -12,7 +12,7 @@ import polars as pl
 
 from homma.core.calendar import Calendar
 from homma.core.decimals import DECIMAL
-from homma.core.fields import CANDLE_FIELDS, TICK_FIELDS, CandleField, TickField
+from homma.core.fields import CANDLE_FIELDS, TICK_FIELDS, CandleField, TickField, TickKind
 from homma.core.interval import DAY_US, MINUTE_US, Interval
 
 Kind = Literal["string", "double", "decimal", "long", "int", "boolean", "timestamptz"]
@@ -34,7 +34,8 @@ _DTYPES: Final[dict[Kind, pl.DataType]] = {
 class Column:
     """A column; `json` is the field of the record, empty for partition and offset.
 
-    Where the column is null or missing, readers take the column `if_null` instead.
+    Where the column is null or missing, readers take the column `if_null` instead. A column `of`
+    quotes or trades has values only for these.
     """
 
     name: str
@@ -43,6 +44,7 @@ class Column:
     comment: str
     json: str = ""
     if_null: str = ""
+    of: TickKind | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -93,7 +95,8 @@ KAFKA_COLUMNS: Final = (
 def _tick_columns() -> tuple[Column, ...]:
     """The columns of the fields of a tick, its order key first, and of its record's position."""
     columns = {
-        f.column: Column(f.column, _kind(f), f.required, f.meaning, f.json) for f in TICK_FIELDS
+        f.column: Column(f.column, _kind(f), f.required, f.meaning, f.json, of=f.of)
+        for f in TICK_FIELDS
     }
     key = tuple(columns.pop(name) for name in _TICK_KEY)
     return (*key, *columns.values(), *KAFKA_COLUMNS)
@@ -105,7 +108,8 @@ def _kind(field: TickField | CandleField) -> Kind:
 
 TICK_COLUMNS: Final = _tick_columns()
 CANDLE_COLUMNS: Final = tuple(
-    Column(f.column, _kind(f), f.required, f.meaning, f.json, f.if_absent) for f in CANDLE_FIELDS
+    Column(f.column, _kind(f), f.required, f.meaning, f.json, f.if_absent, f.of)
+    for f in CANDLE_FIELDS
 )
 SERIES: Final = CANDLE_COLUMNS[:2]
 

@@ -193,12 +193,12 @@ def encode_ticks(ticks: pl.DataFrame) -> tuple[list[bytes], list[bytes]]:
     return _records(
         ticks.with_columns(text(pl.col(name)) for name in decimals),
         key=pl.concat_str("source", pl.lit(":"), "symbol"),
-        value=_object([field.json for field in fields], decimals),
+        value=json_object([field.json for field in fields], decimals),
     )
 
 
-def _object(names: Sequence[str], decimals: Sequence[str]) -> pl.Expr:
-    """The JSON object of fields, of which `decimals` are texts of numbers.
+def json_object(names: Sequence[str], decimals: Sequence[str]) -> pl.Expr:
+    """The JSON object of columns, of which `decimals` are texts of numbers.
 
     No other text can look like such a field, because names have no quotes.
     """
@@ -255,7 +255,7 @@ def encode_candles(
         texts,
         # Names contain no character that JSON escapes (core/tick.py).
         key=pl.struct(*CANDLE_KEY).struct.json_encode(),
-        value=_object(
+        value=json_object(
             [field.json for field in fields], [f.json for f in fields if f.kind == "decimal"]
         ),
     )

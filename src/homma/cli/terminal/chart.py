@@ -13,6 +13,7 @@ from typing import Final
 
 from rich.text import Text
 
+from homma.core.decimals import plain_text
 from homma.core.interval import DAY_US, MINUTE_US, SECOND_US, Interval
 from homma.topics.latest import Candle
 
@@ -179,6 +180,16 @@ def _volumes(plot: _Plot, rows: int, label: int) -> list[Text]:
         line.append(f"┤{name}"[:label].ljust(label) if name else "│".ljust(label), "dim")
         lines.append(line)
     return lines
+
+
+def exact(volume: int | Decimal) -> str:
+    """Return all digits of a volume."""
+    return str(volume) if isinstance(volume, int) else plain_text(volume)
+
+
+def grouped(volume: int | Decimal) -> str:
+    """Return all digits of a volume, with commas between thousands."""
+    return f"{volume:,}" if isinstance(volume, int) else f"{volume:,f}"
 
 
 def short(count: int | Decimal) -> str:

@@ -117,7 +117,8 @@ class Lines:
 
 def _json(change: TailChange) -> str:
     if isinstance(change, Candle):
-        return json.dumps(json.loads(change.text), ensure_ascii=False)
+        # As it was written, because a parser rounds decimals.
+        return " ".join(change.text.decode().splitlines())
     names = ("source", "symbol", "dateTime")
     value = json.loads(change.candle.text)
     key = {name: value[name] for name in names}
@@ -133,7 +134,7 @@ def _line(change: TailChange, interval: Interval) -> str:
         f"{candle.start:%Y-%m-%d}T{chart.time_text(candle.start, interval)} "
         f"{candle.symbol} {candle.source} "
         f"O {candle.open!r} H {candle.high!r} L {candle.low!r} C {candle.close!r} "
-        f"V {candle.volume} {text}"
+        f"V {chart.exact(candle.volume)} {text}"
     ).rstrip()
 
 
@@ -257,7 +258,7 @@ def _newest(candle: Candle, interval: Interval) -> Text:
     text = Text.assemble((f"{start} {state(candle, newest=True)} ", "dim"))
     for name, price in prices:
         text.append(f" {name} ", "dim").append(f"{price:.{digits}f}", chart.colour(candle))
-    return text.append("  V ", "dim").append(f"{candle.volume:,}")
+    return text.append("  V ", "dim").append(chart.grouped(candle.volume))
 
 
 def _table(
@@ -281,7 +282,7 @@ def _table(
             f"{candle.start:%Y-%m-%d} {chart.time_text(candle.start, interval)}",
             *(f"{p:.{digits}f}" for p in (candle.open, candle.high, candle.low)),
             Text(f"{candle.close:.{digits}f}", chart.colour(candle)),
-            f"{candle.volume:,}",
+            chart.grouped(candle.volume),
             Text(state(candle, newest=True), "dim"),
         )
     if not every_series:

@@ -20,6 +20,7 @@ from rich.progress import BarColumn, DownloadColumn, Progress, TextColumn, TimeR
 from homma.cli import local
 from homma.cli.options import settings_without_flags, with_settings
 from homma.cli.signals import stop_on_signals
+from homma.cli.stage_programs import require_applicable
 from homma.cli.terminal import overview
 from homma.errors import StackError
 from homma.settings import (
@@ -69,11 +70,13 @@ def up(
     \b
     Example:
       homma up --rate 1000
+      homma up --kind trades --price trade
       homma up --history 0
       homma up --no-generate --dir /data/homma --kafka-port 19092
       homma up --with trino
       homma up --detach && homma status && homma down
     """
+    require_applicable(settings, ticks)
     settings = _without_foreign_history(settings)
     if detach:
         _start_detached(settings.dir, {"kafka", "aggregate", *extras})
@@ -82,7 +85,11 @@ def up(
         signal.signal(number, _interrupt)
     console = Console(stderr=True)
     config: Path | None = context.parent.params["config"] if context.parent else None
-    engine = settings_without_flags(AggregateSettings, "aggregate")
+    engine = replace(
+        settings_without_flags(AggregateSettings, "aggregate"),
+        price=settings.price,
+        prices=settings.prices,
+    )
     with _Downloads(console) as downloads:
         pipeline = local.running(
             settings, topics, ticks, engine, extras, config, downloads.show, downloads.say
