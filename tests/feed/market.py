@@ -9,6 +9,7 @@ from homma.core.tick import TickRules, check
 from homma.feed.instruments import market
 from homma.feed.source import Pacer, TickSource
 from homma.feed.synthetic import Flaws, Synthetic
+from homma.settings import TickKinds
 from homma.topics.codec import decode_ticks
 
 START_US = 1_742_481_088_000_000  # 2025-03-20T14:31:28
@@ -25,11 +26,12 @@ def generated(
     speed: float | None = inf,
     sources: int = 2,
     symbols: int = 10,
+    kinds: TickKinds = "quotes",
 ) -> Synthetic:
     """A source of synthetic ticks: live if `speed` is None, else from 0 on the wall clock."""
     names, instruments = market(seed, sources, symbols)
     pace = None if speed is None else Pacer(start_us, speed, 0)
-    return Synthetic(names, instruments, rate_per_s, start_us, Random(seed), flaws, pace)
+    return Synthetic(names, instruments, rate_per_s, start_us, Random(seed), flaws, pace, kinds)
 
 
 def take_values(source: TickSource, count: int, batch: int = 10_000) -> list[bytes]:

@@ -11,6 +11,7 @@ from homma.errors import SettingError
 from homma.feed.instruments import CRYPTO, FX, market
 from homma.feed.invalid import CORRUPTIONS
 from homma.feed.synthetic import MAX_RATE_PER_S, Flaws
+from homma.settings import TickKinds
 from tests.feed.market import SECOND_US, START_US, checked, generated, take_values
 
 ALL_FLAWS = Flaws(late=0.02, out_of_order=0.05, duplicates=0.03, invalid=0.04)
@@ -144,12 +145,39 @@ def test_only_duplicates_share_an_identity_and_their_bytes_are_equal() -> None:
     assert ticks["value"].n_unique() < ticks.height
 
 
+@pytest.mark.parametrize("kinds", ["quotes", "trades"])
 @pytest.mark.parametrize("name", CORRUPTIONS)
-def test_every_corruption_makes_a_tick_invalid(name: str) -> None:
-    [value] = take_values(generated(), 1)
+def test_every_corruption_makes_a_tick_invalid(name: str, kinds: TickKinds) -> None:
+    [value] = take_values(generated(kinds=kinds), 1)
     assert checked([value])["error"].to_list() == [None]
     [error] = checked([CORRUPTIONS[name](value)])["error"]
     assert error is not None
+
+
+@pytest.mark.parametrize("kinds", ["trades", "both"])
+def test_trades_take_place_at_the_quotes_with_plausible_sizes(kinds: TickKinds) -> None:
+    values = take_values(generated(kinds=kinds), 30_000)
+    ticks = checked(values)
+    assert ticks["error"].null_count() == ticks.height
+    trades = ticks.filter(pl.col("price").is_not_null())
+    quotes = ticks.filter(pl.col("mid").is_not_null())
+    assert trades.height + quotes.height == ticks.height
+    assert quotes.height == (0 if kinds == "trades" else pytest.approx(21_000, rel=0.05))
+    assert trades.filter(pl.col("side") == "buy").height / trades.height == pytest.approx(
+        0.5, abs=0.02
+    )
+    assert trades["size"].min() > 0  # type: ignore[operator]
+    assert trades.group_by("symbol").agg(pl.col("size").n_unique())["size"].min() > 50  # type: ignore[operator]
+    # The quotes are the same, whatever else is sent.
+    prices = (
+        checked(take_values(generated(), 30_000))
+        .group_by("symbol")
+        .agg(low=pl.col("bid").min(), high=pl.col("ask").max())
+    )
+    traded = trades.join(prices, on="symbol")
+    is_inside = pl.col("price").is_between(pl.col("low") * 0.99, pl.col("high") * 1.01)
+    assert traded.height == trades.height
+    assert traded.select(is_inside.all()).item()
 
 
 def test_all_corruptions_are_used() -> None:

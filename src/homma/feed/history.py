@@ -9,7 +9,7 @@ a chart of that interval looks as if it had all ticks.
 The price walks backwards from the price of the first live tick, so there is no jump between them.
 """
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from random import Random
 from typing import Final, TypeAlias
@@ -19,7 +19,7 @@ import polars as pl
 from homma.core.interval import BY_CODE, MINUTE, MINUTE_US, Interval
 from homma.feed.instruments import Instrument
 from homma.feed.market_hours import HALF_HOUR_US, MARKETS, MarketHours
-from homma.feed.quotes import PRICED_QUOTE, Walks
+from homma.feed.quotes import PRICED_QUOTE, QUOTE_PRICES, Walks
 from homma.feed.trades import TRADE
 from homma.settings import TickKinds
 
@@ -30,14 +30,8 @@ Bursts: TypeAlias = pl.DataFrame
 HISTORY_TICK: Final = pl.Schema(
     {**PRICED_QUOTE, **TRADE, "number": pl.Int64(), "dateTime": pl.Datetime("us")}
 )
-#: The fields of the kinds of ticks that are not sent.
-_OTHER_FIELDS: Final[dict[TickKinds, tuple[str, ...]]] = {
-    "quotes": ("price", "size", "side"),
-    "trades": ("ask", "bid", "mid"),
-    "both": (),
-}
 #: Ticks of the past, oldest first, as rows of a file that `homma backfill` reads. Each of them is a
-#: quote and a trade, if the generator sends both; otherwise it lacks the fields of the other.
+#: quote and a trade if the generator sends both; otherwise the fields of the other one are null.
 HistoryTicks: TypeAlias = pl.DataFrame
 
 
@@ -142,12 +136,21 @@ def leading_to(
     ticks = _ticks(planned, end_us, walks)
     quotes = walks.lead_up(ticks["series"], ticks["walk_min"])
     prices = walks.prices(quotes)
-    if kinds != "quotes":
+    if kinds == "quotes":
+        fields = prices.with_columns(_nothing(TRADE))
+    else:
         draws = pl.DataFrame({name: walks.uniform(ticks.height) for name in ("side", "size")})
-        prices = prices.hstack(walks.trades(quotes, draws))
-    return prices.drop(_OTHER_FIELDS[kinds], strict=False).with_columns(
+        fields = prices.hstack(walks.trades(quotes, draws))
+    if kinds == "trades":
+        fields = fields.with_columns(_nothing(QUOTE_PRICES))
+    return fields.with_columns(
         number=ticks["event_us"], dateTime=ticks["event_us"].cast(pl.Datetime("us"))
     )
+
+
+def _nothing(schema: Mapping[str, pl.DataType]) -> list[pl.Expr]:
+    """Columns of nulls."""
+    return [pl.lit(None, dtype).alias(name) for name, dtype in schema.items()]
 
 
 def _ticks(planned: pl.DataFrame, end_us: int, walks: Walks) -> pl.DataFrame:

@@ -17,15 +17,8 @@ QUOTE: Final = pl.Schema({"series": pl.UInt32, "bid": pl.Int64, "spread": pl.Int
 #: Quotes in points, each with the index of its series.
 Quotes: TypeAlias = pl.DataFrame
 
-PRICED_QUOTE: Final = pl.Schema(
-    {
-        "source": pl.String,
-        "symbol": pl.String,
-        "ask": pl.Float64,
-        "bid": pl.Float64,
-        "mid": pl.Float64,
-    }
-)
+QUOTE_PRICES: Final = pl.Schema({name: pl.Float64() for name in ("ask", "bid", "mid")})
+PRICED_QUOTE: Final = pl.Schema({"source": pl.String(), "symbol": pl.String(), **QUOTE_PRICES})
 #: Quotes in the currency of their instrument.
 PricedQuotes: TypeAlias = pl.DataFrame
 

@@ -1,6 +1,6 @@
 """Convert rows of recorded files to ticks: map columns to fields and fill in absent fields."""
 
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Final
@@ -8,7 +8,7 @@ from typing import Final
 import polars as pl
 
 from homma.core.decimals import DECIMAL, parse_sizes, text
-from homma.core.fields import TICK_FIELDS
+from homma.core.fields import TICK_FIELDS, TickKind
 from homma.core.tick import FIELDS, FileTicks
 from homma.errors import FeedError, SettingError
 from homma.feed.instants import Unit, parse_dates_us
@@ -63,12 +63,11 @@ class RowParser:
         columns = {name: batch[column] for name, column in self._columns.items()}
         values = {_DATES.get(name, name): self._value(name, columns[name]) for name in columns}
         is_valid = pl.repeat(value=True, n=batch.height, dtype=pl.Boolean, eager=True)
+        may_be_absent = _may_be_absent(values, batch.height)
         for name, column in columns.items():
             value = values[_DATES.get(name, name)]
             # An optional field may be absent, but a value must be readable.
-            is_readable = value.is_not_null()
-            if not _required(name, columns):
-                is_readable = is_readable | column.is_null()
+            is_readable = value.is_not_null() | (column.is_null() & may_be_absent[name])
             if not is_readable.all():
                 if not self._mapping.skip:
                     raise self._invalid_row(name, column, is_readable)
@@ -130,12 +129,22 @@ class RowParser:
         )
 
 
-def _required(name: str, columns: Collection[str]) -> bool:
-    """Whether every row has a value in the column of a field."""
-    field = next(field for field in TICK_FIELDS if field.json == name)
-    # In a file of quotes and trades, the rows of one have no price of the other.
-    is_mixed = "price" in columns and bool(set(columns) & set(_QUOTE))
-    return field.required or (field.required_of is not None and not is_mixed)
+def _may_be_absent(values: Mapping[str, pl.Series], height: int) -> dict[str, pl.Series]:
+    """By field: the rows without it that may be ticks. A tick is a quote, a trade, or both."""
+    nowhere = pl.repeat(value=False, n=height, dtype=pl.Boolean, eager=True)
+    present: dict[TickKind, pl.Series] = {"quote": nowhere, "trade": nowhere}
+    for field in TICK_FIELDS:
+        if field.required_of and field.json in values:
+            kind = field.required_of
+            present[kind] = present[kind] | values[field.json].is_not_null()
+    other: dict[TickKind | None, pl.Series] = {
+        "quote": present["trade"],
+        "trade": present["quote"],
+    }
+    return {
+        field.json: nowhere if field.required else other.get(field.required_of, ~nowhere)
+        for field in TICK_FIELDS
+    }
 
 
 def _sizes(column: pl.Series) -> pl.Series:

@@ -192,6 +192,13 @@ def grouped(volume: int | Decimal) -> str:
     return f"{volume:,}" if isinstance(volume, int) else f"{volume:,f}"
 
 
+def vwap(candle: Candle) -> float | None:
+    """Return the volume-weighted average price of a candle of trades; None if there is none."""
+    if candle.turnover is None or not candle.volume:
+        return None
+    return float(candle.turnover / candle.volume)
+
+
 def short(count: int | Decimal) -> str:
     """Abbreviate a count to about four characters."""
     for power, unit in ((9, "G"), (6, "M"), (3, "k")):

@@ -258,7 +258,9 @@ def _newest(candle: Candle, interval: Interval) -> Text:
     text = Text.assemble((f"{start} {state(candle, newest=True)} ", "dim"))
     for name, price in prices:
         text.append(f" {name} ", "dim").append(f"{price:.{digits}f}", chart.colour(candle))
-    return text.append("  V ", "dim").append(chart.grouped(candle.volume))
+    text.append("  V ", "dim").append(chart.grouped(candle.volume))
+    vwap = chart.vwap(candle)
+    return text if vwap is None else text.append("  VWAP ", "dim").append(f"{vwap:.{digits}f}")
 
 
 def _table(
