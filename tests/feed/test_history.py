@@ -3,6 +3,7 @@
 from datetime import UTC, datetime
 from math import inf
 from random import Random
+from typing import get_args
 
 import polars as pl
 import pytest
@@ -14,7 +15,8 @@ from homma.feed.instruments import Kind, market
 from homma.feed.market_hours import HALF_HOUR_US, MARKETS
 from homma.feed.source import Pacer
 from homma.feed.synthetic import Synthetic
-from homma.settings import GenerateSettings
+from homma.feed.trades import TRADE
+from homma.settings import GenerateSettings, TickKinds
 from tests.feed.market import checked, take_values
 
 
@@ -176,7 +178,8 @@ def test_every_tick_is_valid_and_has_an_identity_of_its_own(
     ticks: HistoryTicks, end_us: int
 ) -> None:
     assert dict(ticks.schema) == dict(HISTORY_TICK)
-    assert ticks.null_count().sum_horizontal().item() == 0
+    nulls = ticks.null_count().row(0, named=True)
+    assert nulls == {name: ticks.height if name in TRADE else 0 for name in HISTORY_TICK}
     assert ticks.select("source", "symbol", "number").is_duplicated().any() is False
     assert ticks["number"].is_sorted()
     assert ticks["number"].min() >= end_us - 401 * DAY_US  # type: ignore[operator]
@@ -191,6 +194,19 @@ def test_the_same_seed_and_end_give_the_same_ticks() -> None:
     ticks = made(WEDNESDAY, length_us=DAY_US)
     assert made(WEDNESDAY, length_us=DAY_US).equals(ticks)
     assert not made(WEDNESDAY, "8", length_us=DAY_US).equals(ticks)
+
+
+def test_history_of_trades_takes_place_at_the_same_quotes() -> None:
+    quotes, trades, both = (
+        leading_to(WEDNESDAY, DAY_US, SOURCES, INSTRUMENTS, Random("7"), kinds)
+        for kinds in get_args(TickKinds)
+    )
+    assert dict(quotes.schema) == dict(trades.schema) == dict(both.schema) == dict(HISTORY_TICK)
+    assert both.drop(TRADE).equals(quotes.drop(TRADE))
+    assert both.drop("ask", "bid", "mid").equals(trades.drop("ask", "bid", "mid"))
+    assert trades.select("ask", "bid", "mid").null_count().row(0) == (trades.height,) * 3
+    is_at_quote = (pl.col("price") == pl.col("bid")) | (pl.col("price") == pl.col("ask"))
+    assert both.select(is_at_quote.all(), (pl.col("size") > 0).all()).row(0) == (True, True)
 
 
 def test_a_short_history_is_as_long_as_asked_for() -> None:

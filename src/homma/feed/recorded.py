@@ -133,17 +133,17 @@ def _may_be_absent(values: Mapping[str, pl.Series], height: int) -> dict[str, pl
     """By field: the rows without it that may be ticks. A tick is a quote, a trade, or both."""
     nowhere = pl.repeat(value=False, n=height, dtype=pl.Boolean, eager=True)
     present: dict[TickKind, pl.Series] = {"quote": nowhere, "trade": nowhere}
-    for field in TICK_FIELDS:
-        if field.required_of and field.json in values:
-            kind = field.required_of
-            present[kind] = present[kind] | values[field.json].is_not_null()
+    for row in TICK_FIELDS:
+        if row.required_of and row.json in values:
+            is_there = values[row.json].is_not_null()
+            present[row.required_of] = present[row.required_of] | is_there
     other: dict[TickKind | None, pl.Series] = {
         "quote": present["trade"],
         "trade": present["quote"],
     }
     return {
-        field.json: nowhere if field.required else other.get(field.required_of, ~nowhere)
-        for field in TICK_FIELDS
+        row.json: nowhere if row.required else other.get(row.required_of, ~nowhere)
+        for row in TICK_FIELDS
     }
 
 
