@@ -5,6 +5,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 from homma.core.finality import FinalityRules
+from homma.core.tick import Price
 from homma.feed.recorded import ColumnMapping
 from homma.feed.replay import Recording
 from homma.lake.audit.backfill import LoadedTicks, initial_state, load
@@ -22,6 +23,7 @@ def backfill(
     *files: Path,
     layout: ColumnMapping | None = None,
     now_us: int | None = None,
+    price: Price = "mid",
     when_published: Callable[[], None] = lambda: None,
 ) -> RepairReport:
     """Load files, at a time of the clock."""
@@ -43,12 +45,12 @@ def backfill(
             report = repair(
                 lake,
                 engine,
-                Scope(calendar, span=loaded.span(calendar)),
+                Scope(calendar, price=price, span=loaded.span(calendar)),
                 FinalityRules(),
                 lambda: clock_us,
-                initial_state=initial_state(engine, topic_id, "mid", "positive", clock_us),
+                initial_state=initial_state(engine, topic_id, price, "positive", clock_us),
                 newest_times=loaded.newest_times,
-                new_ticks=loaded.new_ticks("mid"),
+                new_ticks=loaded.new_ticks(price),
                 takeovers=takeovers,
             )
             when_published()

@@ -7,6 +7,7 @@ from typing import Any
 import polars as pl
 
 from homma.core.interval import BY_CODE
+from homma.core.tick import kind_of
 from homma.lake.audit.engine import Engine
 from homma.lake.audit.verify import Report, Scope, verify
 from homma.lake.schema import candle_table
@@ -67,7 +68,8 @@ def forge(sinks: Sinks, candles: pl.DataFrame, deleted: pl.DataFrame, partition:
         for rows, has_value in ((candles, True), (deleted, False)):
             for code in pipeline.topics.calendar.codes:
                 part = rows.filter(pl.col("interval") == code)
-                keys, values = codec.encode_candles(part, 0)
+                kind = kind_of(state.metadata.price)
+                keys, values = codec.encode_candles(part, 0, kind)
                 transactions.send(
                     pipeline.topics.candles[code],
                     partition,
