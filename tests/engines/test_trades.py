@@ -11,7 +11,7 @@ from pyiceberg.catalog import Catalog
 from homma.core.calendar import DEFAULT_CALENDAR
 from homma.core.interval import Interval
 from homma.stack.servers.statements import split
-from tests.engines.code_blocks import code_blocks, run
+from tests.engines.code_blocks import code_blocks, of_trades, run, traded_blocks
 from tests.engines.conftest import NAMESPACE, ROOT, TRADED, Query, RunQuery, Spark
 from tests.engines.market import DAYS, SOURCES, START, SYMBOLS
 from tests.engines.test_grafana import CANDLES, CLOSE_TO, END, HEADER, NEWEST, board_of
@@ -127,6 +127,17 @@ def test_the_vwap_is_between_low_and_high(
     slack = "1e-12 * high"
     outside = f"NOT coalesce(vwap BETWEEN low - {slack} AND high + {slack}, false)"
     assert query(f"SELECT count(*) FROM traded_lake.candle_1min WHERE {outside}") == [(0,)]
+
+
+def test_trino_prints_the_output_on_the_page(
+    environment: dict[str, str],
+    trino_node: tuple[int, int],
+    views: dict[str, dict[str, pl.DataFrame]],
+) -> None:
+    before, block, (port, _) = code_blocks()["Trino"], traded_blocks()["Trino"], trino_node
+    code = before.code + of_trades(block.code)
+    output = run(code, environment, **{"port=8090": f"port={port}"})
+    assert output.strip() == before.output + block.output.strip()
 
 
 # --- Grafana --------------------------------------------------------------------------------------
