@@ -41,8 +41,6 @@ TYPES: Final[dict[Kind, str]] = {
 _QUOTE: Final = tuple(f.column for f in TICK_FIELDS if f.required_of == "quote")
 #: What readers see of a candle as `volume`: the size of trades where the candle is made of them.
 VOLUME: Final = "coalesce(traded_volume, volume)"
-#: The mean price of the trades of a candle, from the columns `turnover` and `volume` of a view.
-VWAP: Final = "CAST(turnover AS double) / CAST(nullif(volume, 0) AS double)"
 #: Defaults of absent fields of a tick.
 _DEFAULTS: Final = {
     field.column: str(field.absent).lower() if field.kind == "boolean" else f"{field.absent:g}e0"
@@ -54,7 +52,7 @@ _RECORD: Final = {
     "kafka_offset": "_partition_offset",
 }
 #: The columns of a candle record: one for each field, where the lake's tables have two for volume.
-RECORD_COLUMNS: Final = tuple(
+_RECORD_COLUMNS: Final = tuple(
     replace(c, comment="Number of ticks; the traded size if the candle is made of trades.")
     if c.name == "volume"
     else c
@@ -64,7 +62,7 @@ RECORD_COLUMNS: Final = tuple(
 #: The columns of a view of candles.
 CANDLE_VIEW: Final = tuple(
     name
-    for column in RECORD_COLUMNS
+    for column in _RECORD_COLUMNS
     for name in ((column.name, "vwap") if column.name == "turnover" else (column.name,))
 )
 _SINCE: Final = (
@@ -86,7 +84,7 @@ def files(calendar: Calendar, prices: Prices = "positive") -> dict[str, str]:
     tick_topic, *candle_topics = _topics(calendar)
     tables = {
         tick_topic: _table(tick_topic, TICK_COLUMNS),
-        **{topic: _table(topic, RECORD_COLUMNS) for topic in candle_topics},
+        **{topic: _table(topic, _RECORD_COLUMNS) for topic in candle_topics},
     }
     return {
         "catalog/kafka.properties": _catalog(calendar),
@@ -214,9 +212,9 @@ def _candles(topic: str) -> str:
     return _view(
         topic,
         "candles changed within the last hour",
-        [f"{VWAP} AS vwap" if name == "vwap" else name for name in CANDLE_VIEW],
+        [_vwap("volume") if name == "vwap" else name for name in CANDLE_VIEW],
         [
-            *map(_candle_column, RECORD_COLUMNS),
+            *map(_candle_column, _RECORD_COLUMNS),
             "turnover IS NOT NULL AS is_of_trades",
             f"{NEWEST_IN_SQL} AS age",
         ],
@@ -229,11 +227,16 @@ def _candles(topic: str) -> str:
     )
 
 
+def _vwap(volume: str) -> str:
+    """The mean price of a candle's trades, weighted by size; null for quotes."""
+    return f"CAST(turnover AS double) / CAST(nullif({volume}, 0) AS double) AS vwap"
+
+
 def _lake_candles(interval: Interval) -> str:
     spec = candle_table(interval)
     computed = {
         "volume": f"{VOLUME} AS volume",
-        "vwap": f"{VWAP.replace('volume', 'traded_volume')} AS vwap",
+        "vwap": _vwap("traded_volume"),
         **{
             c.name: f"coalesce({c.name}, {c.if_null}) AS {c.name}"
             for c in spec.columns
@@ -291,7 +294,7 @@ def _column(column: Column) -> str:
 def _candle_column(column: Column) -> str:
     """A column of a candle; its volume is a size if the candle has a turnover."""
     if column.name == "volume":
-        size = f"try_cast({as_written(column.json)} AS {TYPES['decimal']})"
+        size = f"try_cast({_as_written(column.json)} AS {TYPES['decimal']})"
         return f"IF(turnover IS NULL, {_cast(column)}, {size}) AS volume"
     if column.if_null:
         # Records of trades are too new to lack such a field.
@@ -305,7 +308,7 @@ def _cast(column: Column) -> str:
     if column.kind == "string":
         return column.name
     if column.kind == "decimal":
-        return f"IF({column.name} IS NOT NULL, try_cast({as_written(column.json)} AS {kind}))"
+        return f"IF({column.name} IS NOT NULL, try_cast({_as_written(column.json)} AS {kind}))"
     if column.kind == "timestamptz":
         # The instants are UTC, whatever the session's zone is.
         text = f"replace(trim(TRAILING 'Z' FROM {column.name}), 'T', ' ') || ' UTC'"
@@ -313,14 +316,14 @@ def _cast(column: Column) -> str:
     return f"try_cast({column.name} AS {kind})"
 
 
-def as_written(field: str) -> str:
+def _as_written(field: str) -> str:
     """The text of a number in a record; the table's columns have that of the nearest double."""
     return f"json_extract_scalar(_message, '$.{field}')"
 
 
 def _is_exact(field: str) -> str:
     """Whether a number has up to 18 digits before and 12 after the point; a cast rounds others."""
-    text = as_written(field)
+    text = _as_written(field)
     return f"try_cast({text} AS decimal(38, 20)) = try_cast({text} AS {TYPES['decimal']})"
 
 
