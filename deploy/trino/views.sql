@@ -1,12 +1,12 @@
--- Rendered by `homma render`. The records of the last hour in the topics, with the
--- columns of the lake's tables; a longer period takes proportionally longer to read.
+-- Rendered by `homma render`. The records of the last hour in the topics; a longer period takes
+-- proportionally longer to read.
 -- `homma up --with trino` creates these views; elsewhere: trino --file views.sql
 CREATE SCHEMA IF NOT EXISTS iceberg.live;
 
 CREATE OR REPLACE VIEW iceberg.live.stock_ticks
 COMMENT 'valid ticks of the last hour'
 SECURITY INVOKER
-AS SELECT source, symbol, date_time, number, ask, bid, mid, receive_date_time, ask_markup, bid_markup, is_tradable, kafka_partition, kafka_offset
+AS SELECT source, symbol, date_time, number, ask, bid, mid, price, size, side, receive_date_time, ask_markup, bid_markup, is_tradable, kafka_partition, kafka_offset
 FROM (
   SELECT
     source,
@@ -16,6 +16,9 @@ FROM (
     try_cast(ask AS double) AS ask,
     try_cast(bid AS double) AS bid,
     try_cast(mid AS double) AS mid,
+    try_cast(price AS double) AS price,
+    IF(size IS NOT NULL, try_cast(json_extract_scalar(_message, '$.size') AS decimal(38, 12))) AS size,
+    side,
     try_cast(replace(trim(TRAILING 'Z' FROM receive_date_time), 'T', ' ') || ' UTC' AS timestamp(6) with time zone) AS receive_date_time,
     coalesce(try_cast(ask_markup AS double), 0e0) AS ask_markup,
     coalesce(try_cast(bid_markup AS double), 0e0) AS bid_markup,
@@ -31,23 +34,30 @@ FROM (
     regexp_like(symbol, '^[^\p{Cc}"\\{}\[\]]{1,64}$') AND
     regexp_like(date_time, '^[0-9]{4}-[0-9]{2}-[0-9]{2}T[0-9]{2}:[0-9]{2}:[0-5][0-9](\.[0-9]{1,6})?Z?$') AND
     coalesce(regexp_like(receive_date_time, '^[0-9]{4}-[0-9]{2}-[0-9]{2}T[0-9]{2}:[0-9]{2}:[0-5][0-9](\.[0-9]{1,6})?Z?$'), true) AND
+    (ask IS NULL OR try_cast(ask AS double) IS NOT NULL) AND
+    (bid IS NULL OR try_cast(bid AS double) IS NOT NULL) AND
+    (mid IS NULL OR try_cast(mid AS double) IS NOT NULL) AND
+    (price IS NULL OR try_cast(price AS double) IS NOT NULL) AND
     (receive_date_time IS NULL OR try_cast(replace(trim(TRAILING 'Z' FROM receive_date_time), 'T', ' ') || ' UTC' AS timestamp(6) with time zone) IS NOT NULL) AND
     (ask_markup IS NULL OR try_cast(ask_markup AS double) IS NOT NULL) AND
     (bid_markup IS NULL OR try_cast(bid_markup AS double) IS NOT NULL) AND
-    (is_tradable IS NULL OR try_cast(is_tradable AS boolean) IS NOT NULL)
+    (is_tradable IS NULL OR try_cast(is_tradable AS boolean) IS NOT NULL) AND
+    (size IS NULL OR try_cast(json_extract_scalar(_message, '$.size') AS decimal(38, 20)) = try_cast(json_extract_scalar(_message, '$.size') AS decimal(38, 12)))
 )
 WHERE
   date_time >= TIMESTAMP '1970-01-01 00:00:00 UTC' AND
   date_time <= taken + INTERVAL '300' SECOND AND
-  ask > 0 AND is_finite(ask) AND
-  bid > 0 AND is_finite(bid) AND
-  mid > 0 AND is_finite(mid) AND
+  (is_finite(ask) AND ask > 0 AND is_finite(bid) AND bid > 0 AND is_finite(mid) AND mid > 0 OR price IS NOT NULL AND ask IS NULL AND bid IS NULL AND mid IS NULL) AND
+  (price IS NULL OR price > 0 AND price < 1e12) AND
+  (size IS NULL OR size >= 0 AND price IS NOT NULL) AND
+  (side IS NULL OR side IN ('buy', 'sell') AND price IS NOT NULL) AND
+  coalesce(abs(price * CAST(size AS double)) < 1e26, true) AND
   number >= 0;
 
 CREATE OR REPLACE VIEW iceberg.live.candle_1min
 COMMENT 'candles changed within the last hour'
 SECURITY INVOKER
-AS SELECT source, symbol, date_time, open, high, low, close, volume, tick_count, open_date_time, open_number, close_date_time, close_number, is_final, revision, update_date_time
+AS SELECT source, symbol, date_time, open, high, low, close, volume, tick_count, turnover, CAST(turnover AS double) / CAST(nullif(volume, 0) AS double) AS vwap, open_date_time, open_number, close_date_time, close_number, is_final, revision, update_date_time
 FROM (
   SELECT
     source,
@@ -57,8 +67,9 @@ FROM (
     try_cast(high AS double) AS high,
     try_cast(low AS double) AS low,
     try_cast(close AS double) AS close,
-    try_cast(volume AS bigint) AS volume,
+    IF(turnover IS NULL, try_cast(volume AS bigint), try_cast(json_extract_scalar(_message, '$.volume') AS decimal(38, 12))) AS volume,
     coalesce(try_cast(tick_count AS bigint), try_cast(volume AS bigint)) AS tick_count,
+    IF(turnover IS NOT NULL, try_cast(json_extract_scalar(_message, '$.turnover') AS decimal(38, 12))) AS turnover,
     try_cast(replace(trim(TRAILING 'Z' FROM open_date_time), 'T', ' ') || ' UTC' AS timestamp(6) with time zone) AS open_date_time,
     try_cast(open_number AS bigint) AS open_number,
     try_cast(replace(trim(TRAILING 'Z' FROM close_date_time), 'T', ' ') || ' UTC' AS timestamp(6) with time zone) AS close_date_time,
@@ -66,6 +77,7 @@ FROM (
     try_cast(is_final AS boolean) AS is_final,
     try_cast(revision AS integer) AS revision,
     try_cast(replace(trim(TRAILING 'Z' FROM update_date_time), 'T', ' ') || ' UTC' AS timestamp(6) with time zone) AS update_date_time,
+    turnover IS NOT NULL AS is_of_trades,
     row_number() OVER (PARTITION BY _partition_id, _key ORDER BY _partition_offset DESC) AS age
   FROM kafka.market_data.candle_1min
   WHERE
@@ -80,12 +92,13 @@ WHERE
   high IS NOT NULL AND
   low IS NOT NULL AND
   close IS NOT NULL AND
-  volume IS NOT NULL;
+  volume IS NOT NULL AND
+  (turnover IS NOT NULL) = is_of_trades;
 
 CREATE OR REPLACE VIEW iceberg.live.candle_5min
 COMMENT 'candles changed within the last hour'
 SECURITY INVOKER
-AS SELECT source, symbol, date_time, open, high, low, close, volume, tick_count, open_date_time, open_number, close_date_time, close_number, is_final, revision, update_date_time
+AS SELECT source, symbol, date_time, open, high, low, close, volume, tick_count, turnover, CAST(turnover AS double) / CAST(nullif(volume, 0) AS double) AS vwap, open_date_time, open_number, close_date_time, close_number, is_final, revision, update_date_time
 FROM (
   SELECT
     source,
@@ -95,8 +108,9 @@ FROM (
     try_cast(high AS double) AS high,
     try_cast(low AS double) AS low,
     try_cast(close AS double) AS close,
-    try_cast(volume AS bigint) AS volume,
+    IF(turnover IS NULL, try_cast(volume AS bigint), try_cast(json_extract_scalar(_message, '$.volume') AS decimal(38, 12))) AS volume,
     coalesce(try_cast(tick_count AS bigint), try_cast(volume AS bigint)) AS tick_count,
+    IF(turnover IS NOT NULL, try_cast(json_extract_scalar(_message, '$.turnover') AS decimal(38, 12))) AS turnover,
     try_cast(replace(trim(TRAILING 'Z' FROM open_date_time), 'T', ' ') || ' UTC' AS timestamp(6) with time zone) AS open_date_time,
     try_cast(open_number AS bigint) AS open_number,
     try_cast(replace(trim(TRAILING 'Z' FROM close_date_time), 'T', ' ') || ' UTC' AS timestamp(6) with time zone) AS close_date_time,
@@ -104,6 +118,7 @@ FROM (
     try_cast(is_final AS boolean) AS is_final,
     try_cast(revision AS integer) AS revision,
     try_cast(replace(trim(TRAILING 'Z' FROM update_date_time), 'T', ' ') || ' UTC' AS timestamp(6) with time zone) AS update_date_time,
+    turnover IS NOT NULL AS is_of_trades,
     row_number() OVER (PARTITION BY _partition_id, _key ORDER BY _partition_offset DESC) AS age
   FROM kafka.market_data.candle_5min
   WHERE
@@ -118,12 +133,13 @@ WHERE
   high IS NOT NULL AND
   low IS NOT NULL AND
   close IS NOT NULL AND
-  volume IS NOT NULL;
+  volume IS NOT NULL AND
+  (turnover IS NOT NULL) = is_of_trades;
 
 CREATE OR REPLACE VIEW iceberg.live.candle_10min
 COMMENT 'candles changed within the last hour'
 SECURITY INVOKER
-AS SELECT source, symbol, date_time, open, high, low, close, volume, tick_count, open_date_time, open_number, close_date_time, close_number, is_final, revision, update_date_time
+AS SELECT source, symbol, date_time, open, high, low, close, volume, tick_count, turnover, CAST(turnover AS double) / CAST(nullif(volume, 0) AS double) AS vwap, open_date_time, open_number, close_date_time, close_number, is_final, revision, update_date_time
 FROM (
   SELECT
     source,
@@ -133,8 +149,9 @@ FROM (
     try_cast(high AS double) AS high,
     try_cast(low AS double) AS low,
     try_cast(close AS double) AS close,
-    try_cast(volume AS bigint) AS volume,
+    IF(turnover IS NULL, try_cast(volume AS bigint), try_cast(json_extract_scalar(_message, '$.volume') AS decimal(38, 12))) AS volume,
     coalesce(try_cast(tick_count AS bigint), try_cast(volume AS bigint)) AS tick_count,
+    IF(turnover IS NOT NULL, try_cast(json_extract_scalar(_message, '$.turnover') AS decimal(38, 12))) AS turnover,
     try_cast(replace(trim(TRAILING 'Z' FROM open_date_time), 'T', ' ') || ' UTC' AS timestamp(6) with time zone) AS open_date_time,
     try_cast(open_number AS bigint) AS open_number,
     try_cast(replace(trim(TRAILING 'Z' FROM close_date_time), 'T', ' ') || ' UTC' AS timestamp(6) with time zone) AS close_date_time,
@@ -142,6 +159,7 @@ FROM (
     try_cast(is_final AS boolean) AS is_final,
     try_cast(revision AS integer) AS revision,
     try_cast(replace(trim(TRAILING 'Z' FROM update_date_time), 'T', ' ') || ' UTC' AS timestamp(6) with time zone) AS update_date_time,
+    turnover IS NOT NULL AS is_of_trades,
     row_number() OVER (PARTITION BY _partition_id, _key ORDER BY _partition_offset DESC) AS age
   FROM kafka.market_data.candle_10min
   WHERE
@@ -156,12 +174,13 @@ WHERE
   high IS NOT NULL AND
   low IS NOT NULL AND
   close IS NOT NULL AND
-  volume IS NOT NULL;
+  volume IS NOT NULL AND
+  (turnover IS NOT NULL) = is_of_trades;
 
 CREATE OR REPLACE VIEW iceberg.live.candle_15min
 COMMENT 'candles changed within the last hour'
 SECURITY INVOKER
-AS SELECT source, symbol, date_time, open, high, low, close, volume, tick_count, open_date_time, open_number, close_date_time, close_number, is_final, revision, update_date_time
+AS SELECT source, symbol, date_time, open, high, low, close, volume, tick_count, turnover, CAST(turnover AS double) / CAST(nullif(volume, 0) AS double) AS vwap, open_date_time, open_number, close_date_time, close_number, is_final, revision, update_date_time
 FROM (
   SELECT
     source,
@@ -171,8 +190,9 @@ FROM (
     try_cast(high AS double) AS high,
     try_cast(low AS double) AS low,
     try_cast(close AS double) AS close,
-    try_cast(volume AS bigint) AS volume,
+    IF(turnover IS NULL, try_cast(volume AS bigint), try_cast(json_extract_scalar(_message, '$.volume') AS decimal(38, 12))) AS volume,
     coalesce(try_cast(tick_count AS bigint), try_cast(volume AS bigint)) AS tick_count,
+    IF(turnover IS NOT NULL, try_cast(json_extract_scalar(_message, '$.turnover') AS decimal(38, 12))) AS turnover,
     try_cast(replace(trim(TRAILING 'Z' FROM open_date_time), 'T', ' ') || ' UTC' AS timestamp(6) with time zone) AS open_date_time,
     try_cast(open_number AS bigint) AS open_number,
     try_cast(replace(trim(TRAILING 'Z' FROM close_date_time), 'T', ' ') || ' UTC' AS timestamp(6) with time zone) AS close_date_time,
@@ -180,6 +200,7 @@ FROM (
     try_cast(is_final AS boolean) AS is_final,
     try_cast(revision AS integer) AS revision,
     try_cast(replace(trim(TRAILING 'Z' FROM update_date_time), 'T', ' ') || ' UTC' AS timestamp(6) with time zone) AS update_date_time,
+    turnover IS NOT NULL AS is_of_trades,
     row_number() OVER (PARTITION BY _partition_id, _key ORDER BY _partition_offset DESC) AS age
   FROM kafka.market_data.candle_15min
   WHERE
@@ -194,12 +215,13 @@ WHERE
   high IS NOT NULL AND
   low IS NOT NULL AND
   close IS NOT NULL AND
-  volume IS NOT NULL;
+  volume IS NOT NULL AND
+  (turnover IS NOT NULL) = is_of_trades;
 
 CREATE OR REPLACE VIEW iceberg.live.candle_30min
 COMMENT 'candles changed within the last hour'
 SECURITY INVOKER
-AS SELECT source, symbol, date_time, open, high, low, close, volume, tick_count, open_date_time, open_number, close_date_time, close_number, is_final, revision, update_date_time
+AS SELECT source, symbol, date_time, open, high, low, close, volume, tick_count, turnover, CAST(turnover AS double) / CAST(nullif(volume, 0) AS double) AS vwap, open_date_time, open_number, close_date_time, close_number, is_final, revision, update_date_time
 FROM (
   SELECT
     source,
@@ -209,8 +231,9 @@ FROM (
     try_cast(high AS double) AS high,
     try_cast(low AS double) AS low,
     try_cast(close AS double) AS close,
-    try_cast(volume AS bigint) AS volume,
+    IF(turnover IS NULL, try_cast(volume AS bigint), try_cast(json_extract_scalar(_message, '$.volume') AS decimal(38, 12))) AS volume,
     coalesce(try_cast(tick_count AS bigint), try_cast(volume AS bigint)) AS tick_count,
+    IF(turnover IS NOT NULL, try_cast(json_extract_scalar(_message, '$.turnover') AS decimal(38, 12))) AS turnover,
     try_cast(replace(trim(TRAILING 'Z' FROM open_date_time), 'T', ' ') || ' UTC' AS timestamp(6) with time zone) AS open_date_time,
     try_cast(open_number AS bigint) AS open_number,
     try_cast(replace(trim(TRAILING 'Z' FROM close_date_time), 'T', ' ') || ' UTC' AS timestamp(6) with time zone) AS close_date_time,
@@ -218,6 +241,7 @@ FROM (
     try_cast(is_final AS boolean) AS is_final,
     try_cast(revision AS integer) AS revision,
     try_cast(replace(trim(TRAILING 'Z' FROM update_date_time), 'T', ' ') || ' UTC' AS timestamp(6) with time zone) AS update_date_time,
+    turnover IS NOT NULL AS is_of_trades,
     row_number() OVER (PARTITION BY _partition_id, _key ORDER BY _partition_offset DESC) AS age
   FROM kafka.market_data.candle_30min
   WHERE
@@ -232,12 +256,13 @@ WHERE
   high IS NOT NULL AND
   low IS NOT NULL AND
   close IS NOT NULL AND
-  volume IS NOT NULL;
+  volume IS NOT NULL AND
+  (turnover IS NOT NULL) = is_of_trades;
 
 CREATE OR REPLACE VIEW iceberg.live.candle_1hour
 COMMENT 'candles changed within the last hour'
 SECURITY INVOKER
-AS SELECT source, symbol, date_time, open, high, low, close, volume, tick_count, open_date_time, open_number, close_date_time, close_number, is_final, revision, update_date_time
+AS SELECT source, symbol, date_time, open, high, low, close, volume, tick_count, turnover, CAST(turnover AS double) / CAST(nullif(volume, 0) AS double) AS vwap, open_date_time, open_number, close_date_time, close_number, is_final, revision, update_date_time
 FROM (
   SELECT
     source,
@@ -247,8 +272,9 @@ FROM (
     try_cast(high AS double) AS high,
     try_cast(low AS double) AS low,
     try_cast(close AS double) AS close,
-    try_cast(volume AS bigint) AS volume,
+    IF(turnover IS NULL, try_cast(volume AS bigint), try_cast(json_extract_scalar(_message, '$.volume') AS decimal(38, 12))) AS volume,
     coalesce(try_cast(tick_count AS bigint), try_cast(volume AS bigint)) AS tick_count,
+    IF(turnover IS NOT NULL, try_cast(json_extract_scalar(_message, '$.turnover') AS decimal(38, 12))) AS turnover,
     try_cast(replace(trim(TRAILING 'Z' FROM open_date_time), 'T', ' ') || ' UTC' AS timestamp(6) with time zone) AS open_date_time,
     try_cast(open_number AS bigint) AS open_number,
     try_cast(replace(trim(TRAILING 'Z' FROM close_date_time), 'T', ' ') || ' UTC' AS timestamp(6) with time zone) AS close_date_time,
@@ -256,6 +282,7 @@ FROM (
     try_cast(is_final AS boolean) AS is_final,
     try_cast(revision AS integer) AS revision,
     try_cast(replace(trim(TRAILING 'Z' FROM update_date_time), 'T', ' ') || ' UTC' AS timestamp(6) with time zone) AS update_date_time,
+    turnover IS NOT NULL AS is_of_trades,
     row_number() OVER (PARTITION BY _partition_id, _key ORDER BY _partition_offset DESC) AS age
   FROM kafka.market_data.candle_1hour
   WHERE
@@ -270,12 +297,13 @@ WHERE
   high IS NOT NULL AND
   low IS NOT NULL AND
   close IS NOT NULL AND
-  volume IS NOT NULL;
+  volume IS NOT NULL AND
+  (turnover IS NOT NULL) = is_of_trades;
 
 CREATE OR REPLACE VIEW iceberg.live.candle_3hour
 COMMENT 'candles changed within the last hour'
 SECURITY INVOKER
-AS SELECT source, symbol, date_time, open, high, low, close, volume, tick_count, open_date_time, open_number, close_date_time, close_number, is_final, revision, update_date_time
+AS SELECT source, symbol, date_time, open, high, low, close, volume, tick_count, turnover, CAST(turnover AS double) / CAST(nullif(volume, 0) AS double) AS vwap, open_date_time, open_number, close_date_time, close_number, is_final, revision, update_date_time
 FROM (
   SELECT
     source,
@@ -285,8 +313,9 @@ FROM (
     try_cast(high AS double) AS high,
     try_cast(low AS double) AS low,
     try_cast(close AS double) AS close,
-    try_cast(volume AS bigint) AS volume,
+    IF(turnover IS NULL, try_cast(volume AS bigint), try_cast(json_extract_scalar(_message, '$.volume') AS decimal(38, 12))) AS volume,
     coalesce(try_cast(tick_count AS bigint), try_cast(volume AS bigint)) AS tick_count,
+    IF(turnover IS NOT NULL, try_cast(json_extract_scalar(_message, '$.turnover') AS decimal(38, 12))) AS turnover,
     try_cast(replace(trim(TRAILING 'Z' FROM open_date_time), 'T', ' ') || ' UTC' AS timestamp(6) with time zone) AS open_date_time,
     try_cast(open_number AS bigint) AS open_number,
     try_cast(replace(trim(TRAILING 'Z' FROM close_date_time), 'T', ' ') || ' UTC' AS timestamp(6) with time zone) AS close_date_time,
@@ -294,6 +323,7 @@ FROM (
     try_cast(is_final AS boolean) AS is_final,
     try_cast(revision AS integer) AS revision,
     try_cast(replace(trim(TRAILING 'Z' FROM update_date_time), 'T', ' ') || ' UTC' AS timestamp(6) with time zone) AS update_date_time,
+    turnover IS NOT NULL AS is_of_trades,
     row_number() OVER (PARTITION BY _partition_id, _key ORDER BY _partition_offset DESC) AS age
   FROM kafka.market_data.candle_3hour
   WHERE
@@ -308,12 +338,13 @@ WHERE
   high IS NOT NULL AND
   low IS NOT NULL AND
   close IS NOT NULL AND
-  volume IS NOT NULL;
+  volume IS NOT NULL AND
+  (turnover IS NOT NULL) = is_of_trades;
 
 CREATE OR REPLACE VIEW iceberg.live.candle_4hour
 COMMENT 'candles changed within the last hour'
 SECURITY INVOKER
-AS SELECT source, symbol, date_time, open, high, low, close, volume, tick_count, open_date_time, open_number, close_date_time, close_number, is_final, revision, update_date_time
+AS SELECT source, symbol, date_time, open, high, low, close, volume, tick_count, turnover, CAST(turnover AS double) / CAST(nullif(volume, 0) AS double) AS vwap, open_date_time, open_number, close_date_time, close_number, is_final, revision, update_date_time
 FROM (
   SELECT
     source,
@@ -323,8 +354,9 @@ FROM (
     try_cast(high AS double) AS high,
     try_cast(low AS double) AS low,
     try_cast(close AS double) AS close,
-    try_cast(volume AS bigint) AS volume,
+    IF(turnover IS NULL, try_cast(volume AS bigint), try_cast(json_extract_scalar(_message, '$.volume') AS decimal(38, 12))) AS volume,
     coalesce(try_cast(tick_count AS bigint), try_cast(volume AS bigint)) AS tick_count,
+    IF(turnover IS NOT NULL, try_cast(json_extract_scalar(_message, '$.turnover') AS decimal(38, 12))) AS turnover,
     try_cast(replace(trim(TRAILING 'Z' FROM open_date_time), 'T', ' ') || ' UTC' AS timestamp(6) with time zone) AS open_date_time,
     try_cast(open_number AS bigint) AS open_number,
     try_cast(replace(trim(TRAILING 'Z' FROM close_date_time), 'T', ' ') || ' UTC' AS timestamp(6) with time zone) AS close_date_time,
@@ -332,6 +364,7 @@ FROM (
     try_cast(is_final AS boolean) AS is_final,
     try_cast(revision AS integer) AS revision,
     try_cast(replace(trim(TRAILING 'Z' FROM update_date_time), 'T', ' ') || ' UTC' AS timestamp(6) with time zone) AS update_date_time,
+    turnover IS NOT NULL AS is_of_trades,
     row_number() OVER (PARTITION BY _partition_id, _key ORDER BY _partition_offset DESC) AS age
   FROM kafka.market_data.candle_4hour
   WHERE
@@ -346,12 +379,13 @@ WHERE
   high IS NOT NULL AND
   low IS NOT NULL AND
   close IS NOT NULL AND
-  volume IS NOT NULL;
+  volume IS NOT NULL AND
+  (turnover IS NOT NULL) = is_of_trades;
 
 CREATE OR REPLACE VIEW iceberg.live.candle_1day
 COMMENT 'candles changed within the last hour'
 SECURITY INVOKER
-AS SELECT source, symbol, date_time, open, high, low, close, volume, tick_count, open_date_time, open_number, close_date_time, close_number, is_final, revision, update_date_time
+AS SELECT source, symbol, date_time, open, high, low, close, volume, tick_count, turnover, CAST(turnover AS double) / CAST(nullif(volume, 0) AS double) AS vwap, open_date_time, open_number, close_date_time, close_number, is_final, revision, update_date_time
 FROM (
   SELECT
     source,
@@ -361,8 +395,9 @@ FROM (
     try_cast(high AS double) AS high,
     try_cast(low AS double) AS low,
     try_cast(close AS double) AS close,
-    try_cast(volume AS bigint) AS volume,
+    IF(turnover IS NULL, try_cast(volume AS bigint), try_cast(json_extract_scalar(_message, '$.volume') AS decimal(38, 12))) AS volume,
     coalesce(try_cast(tick_count AS bigint), try_cast(volume AS bigint)) AS tick_count,
+    IF(turnover IS NOT NULL, try_cast(json_extract_scalar(_message, '$.turnover') AS decimal(38, 12))) AS turnover,
     try_cast(replace(trim(TRAILING 'Z' FROM open_date_time), 'T', ' ') || ' UTC' AS timestamp(6) with time zone) AS open_date_time,
     try_cast(open_number AS bigint) AS open_number,
     try_cast(replace(trim(TRAILING 'Z' FROM close_date_time), 'T', ' ') || ' UTC' AS timestamp(6) with time zone) AS close_date_time,
@@ -370,6 +405,7 @@ FROM (
     try_cast(is_final AS boolean) AS is_final,
     try_cast(revision AS integer) AS revision,
     try_cast(replace(trim(TRAILING 'Z' FROM update_date_time), 'T', ' ') || ' UTC' AS timestamp(6) with time zone) AS update_date_time,
+    turnover IS NOT NULL AS is_of_trades,
     row_number() OVER (PARTITION BY _partition_id, _key ORDER BY _partition_offset DESC) AS age
   FROM kafka.market_data.candle_1day
   WHERE
@@ -384,12 +420,13 @@ WHERE
   high IS NOT NULL AND
   low IS NOT NULL AND
   close IS NOT NULL AND
-  volume IS NOT NULL;
+  volume IS NOT NULL AND
+  (turnover IS NOT NULL) = is_of_trades;
 
 CREATE OR REPLACE VIEW iceberg.live.candle_1week
 COMMENT 'candles changed within the last hour'
 SECURITY INVOKER
-AS SELECT source, symbol, date_time, open, high, low, close, volume, tick_count, open_date_time, open_number, close_date_time, close_number, is_final, revision, update_date_time
+AS SELECT source, symbol, date_time, open, high, low, close, volume, tick_count, turnover, CAST(turnover AS double) / CAST(nullif(volume, 0) AS double) AS vwap, open_date_time, open_number, close_date_time, close_number, is_final, revision, update_date_time
 FROM (
   SELECT
     source,
@@ -399,8 +436,9 @@ FROM (
     try_cast(high AS double) AS high,
     try_cast(low AS double) AS low,
     try_cast(close AS double) AS close,
-    try_cast(volume AS bigint) AS volume,
+    IF(turnover IS NULL, try_cast(volume AS bigint), try_cast(json_extract_scalar(_message, '$.volume') AS decimal(38, 12))) AS volume,
     coalesce(try_cast(tick_count AS bigint), try_cast(volume AS bigint)) AS tick_count,
+    IF(turnover IS NOT NULL, try_cast(json_extract_scalar(_message, '$.turnover') AS decimal(38, 12))) AS turnover,
     try_cast(replace(trim(TRAILING 'Z' FROM open_date_time), 'T', ' ') || ' UTC' AS timestamp(6) with time zone) AS open_date_time,
     try_cast(open_number AS bigint) AS open_number,
     try_cast(replace(trim(TRAILING 'Z' FROM close_date_time), 'T', ' ') || ' UTC' AS timestamp(6) with time zone) AS close_date_time,
@@ -408,6 +446,7 @@ FROM (
     try_cast(is_final AS boolean) AS is_final,
     try_cast(revision AS integer) AS revision,
     try_cast(replace(trim(TRAILING 'Z' FROM update_date_time), 'T', ' ') || ' UTC' AS timestamp(6) with time zone) AS update_date_time,
+    turnover IS NOT NULL AS is_of_trades,
     row_number() OVER (PARTITION BY _partition_id, _key ORDER BY _partition_offset DESC) AS age
   FROM kafka.market_data.candle_1week
   WHERE
@@ -422,12 +461,13 @@ WHERE
   high IS NOT NULL AND
   low IS NOT NULL AND
   close IS NOT NULL AND
-  volume IS NOT NULL;
+  volume IS NOT NULL AND
+  (turnover IS NOT NULL) = is_of_trades;
 
 CREATE OR REPLACE VIEW iceberg.live.candle_1month
 COMMENT 'candles changed within the last hour'
 SECURITY INVOKER
-AS SELECT source, symbol, date_time, open, high, low, close, volume, tick_count, open_date_time, open_number, close_date_time, close_number, is_final, revision, update_date_time
+AS SELECT source, symbol, date_time, open, high, low, close, volume, tick_count, turnover, CAST(turnover AS double) / CAST(nullif(volume, 0) AS double) AS vwap, open_date_time, open_number, close_date_time, close_number, is_final, revision, update_date_time
 FROM (
   SELECT
     source,
@@ -437,8 +477,9 @@ FROM (
     try_cast(high AS double) AS high,
     try_cast(low AS double) AS low,
     try_cast(close AS double) AS close,
-    try_cast(volume AS bigint) AS volume,
+    IF(turnover IS NULL, try_cast(volume AS bigint), try_cast(json_extract_scalar(_message, '$.volume') AS decimal(38, 12))) AS volume,
     coalesce(try_cast(tick_count AS bigint), try_cast(volume AS bigint)) AS tick_count,
+    IF(turnover IS NOT NULL, try_cast(json_extract_scalar(_message, '$.turnover') AS decimal(38, 12))) AS turnover,
     try_cast(replace(trim(TRAILING 'Z' FROM open_date_time), 'T', ' ') || ' UTC' AS timestamp(6) with time zone) AS open_date_time,
     try_cast(open_number AS bigint) AS open_number,
     try_cast(replace(trim(TRAILING 'Z' FROM close_date_time), 'T', ' ') || ' UTC' AS timestamp(6) with time zone) AS close_date_time,
@@ -446,6 +487,7 @@ FROM (
     try_cast(is_final AS boolean) AS is_final,
     try_cast(revision AS integer) AS revision,
     try_cast(replace(trim(TRAILING 'Z' FROM update_date_time), 'T', ' ') || ' UTC' AS timestamp(6) with time zone) AS update_date_time,
+    turnover IS NOT NULL AS is_of_trades,
     row_number() OVER (PARTITION BY _partition_id, _key ORDER BY _partition_offset DESC) AS age
   FROM kafka.market_data.candle_1month
   WHERE
@@ -460,4 +502,5 @@ WHERE
   high IS NOT NULL AND
   low IS NOT NULL AND
   close IS NOT NULL AND
-  volume IS NOT NULL;
+  volume IS NOT NULL AND
+  (turnover IS NOT NULL) = is_of_trades;

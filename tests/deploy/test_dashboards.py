@@ -87,12 +87,17 @@ def test_prices_have_all_digits(name: str) -> None:
             assert defaults["unit"] == ("string" if is_price else "suffix:bp")
 
 
-def test_the_moving_average_is_drawn() -> None:
+def test_the_moving_average_and_the_vwap_are_drawn() -> None:
     for panel in (panel for name in OF_A_SERIES for panel in dashboard(name)["panels"]):
         if panel["type"] == "candlestick":
             assert panel["options"]["includeAllFields"] is True
-            names = {o["matcher"]["options"] for o in panel["fieldConfig"]["overrides"]}
-            assert names == {"volume", "SMA 20"}
+            *named, without_values = panel["fieldConfig"]["overrides"]
+            assert [o["matcher"]["options"] for o in named] == ["volume", "SMA 20", "VWAP"]
+            # Such as the VWAP of candles of quotes.
+            assert without_values["matcher"]["options"]["reducer"] == "allIsNull"
+            [hidden] = without_values["properties"]
+            assert hidden["id"] == "custom.hideFrom"
+            assert hidden["value"]["legend"]
 
 
 def test_the_header_has_the_price_the_change_and_the_day() -> None:
@@ -106,9 +111,10 @@ def test_the_header_has_the_price_the_change_and_the_day() -> None:
         "Day's high",
         "Day's low",
         "Day's volume",
+        "Day's VWAP",
     ]
     overridden = {o["matcher"]["options"] for o in header["fieldConfig"]["overrides"]}
-    assert overridden == {"Change.*", "Change in %", "Day's volume"}
+    assert overridden == {"Change.*", "Change in %", "Day's volume", "Day's VWAP"}
     steps = header["fieldConfig"]["overrides"][0]["properties"][0]["value"]["steps"]
     assert [(step["value"], step["color"]) for step in steps] == [(None, "red"), (0, "green")]
 
@@ -127,7 +133,8 @@ def test_the_newest_table_shows_whole_times_and_when_a_candle_was_written() -> N
         o["properties"] for o in table["fieldConfig"]["overrides"] if o["matcher"] == times
     ]
     assert properties == [{"id": "custom.width", "value": 190}]
-    columns = table["targets"][0]["rawSQL"].splitlines()[0].removeprefix("SELECT ").split(", ")
+    selected = table["targets"][0]["rawSQL"].splitlines()[0].removeprefix("SELECT ")
+    columns = re.split(r", (?![^(]*\))", selected)
     assert columns[:4] == ["date_time AS time", "source", "symbol", "update_date_time"]
     # All columns fit in a panel of 1,280 pixels.
     minimum = table["fieldConfig"]["defaults"]["custom"]["minWidth"]

@@ -6,10 +6,10 @@ import subprocess
 import sys
 from dataclasses import dataclass
 
-from tests.engines.conftest import ROOT
+from tests.engines.conftest import ROOT, TRADED
 
 PAGE = ROOT / "docs" / "reading-the-lake.md"
-PAIR = re.compile(r"^## (\w+)\n.*?```(\w+)\n(.*?)```\s+```text\n(.*?)```", re.DOTALL | re.MULTILINE)
+PAIR = r"^{} (\w+)\n.*?```(\w+)\n(.*?)```\s+```text\n(.*?)```"
 
 
 @dataclass(frozen=True)
@@ -23,8 +23,24 @@ class CodeBlock:
 
 
 def code_blocks() -> dict[str, CodeBlock]:
-    blocks = [CodeBlock(*parts) for parts in PAIR.findall(PAGE.read_text(encoding="utf-8"))]
+    """The code block of each engine."""
+    return _blocks("##")
+
+
+def traded_blocks() -> dict[str, CodeBlock]:
+    """The code block of each engine in a lake of trades, which continues that of `code_blocks`."""
+    return _blocks("###")
+
+
+def _blocks(heading: str) -> dict[str, CodeBlock]:
+    pair = re.compile(PAIR.format(heading), re.DOTALL | re.MULTILINE)
+    blocks = [CodeBlock(*parts) for parts in pair.findall(PAGE.read_text(encoding="utf-8"))]
     return {block.engine: block for block in blocks}
+
+
+def of_trades(code: str) -> str:
+    """Code with the tables and views of this run's lake of trades."""
+    return code.replace("market_data.", f"{TRADED}.").replace(" lake.candle", " traded_lake.candle")
 
 
 def run(code: str, environment: dict[str, str], **replacements: str) -> str:

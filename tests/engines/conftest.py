@@ -30,6 +30,7 @@ from tests.support.waiting import free_ports
 
 ROOT = Path(__file__).parents[2]
 NAMESPACE = "market_data"
+TRADED = "traded_data"
 #: From SQL to rows; `RunQuery` also returns the types of the columns.
 Query = Callable[[str], list[tuple[Any, ...]]]
 QueryResult = tuple[dict[str, str], list[tuple[Any, ...]]]
@@ -45,12 +46,24 @@ def catalog(lake: dict[str, str]) -> Catalog:
 @pytest.fixture(scope="session")
 def frames(lake: dict[str, str], catalog: Catalog) -> dict[str, pl.DataFrame]:
     """The rows of the 12 tables by name."""
-    frames = market()
-    with closing(Lake(lake, NAMESPACE)) as tables:
+    return filled(lake, catalog, NAMESPACE, market())
+
+
+@pytest.fixture(scope="session")
+def traded(lake: dict[str, str], catalog: Catalog) -> dict[str, pl.DataFrame]:
+    """The rows of the 12 tables of a market of trades, which are in a namespace of their own."""
+    return filled(lake, catalog, TRADED, market("trade"))
+
+
+def filled(
+    lake: dict[str, str], catalog: Catalog, namespace: str, frames: dict[str, pl.DataFrame]
+) -> dict[str, pl.DataFrame]:
+    """Tables with these rows."""
+    with closing(Lake(lake, namespace)) as tables:
         by_name = {spec.name: spec for spec in specs(DEFAULT_CALENDAR)}
         for name, frame in frames.items():
             tables.ensure_table(by_name[name])
-            append(catalog, f"{NAMESPACE}.{name}", frame)
+            append(catalog, f"{namespace}.{name}", frame)
     return frames
 
 

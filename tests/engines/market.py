@@ -2,14 +2,17 @@
 
 import random
 from datetime import UTC, datetime, timedelta
+from decimal import Decimal
 from itertools import product
-from typing import Final
+from typing import Final, Literal
 
 import polars as pl
 
 from homma.core.calendar import DEFAULT_CALENDAR
 from homma.core.candle import base_candles, order_key, order_key_number, order_key_us, roll_up
+from homma.core.decimals import DECIMAL
 from homma.core.series import NAMES
+from homma.core.tick import measures, with_turnover
 from homma.lake.schema import INSTANT, TICKS, TableSpec, candle_tables
 
 #: Symbol, initial price, decimals.
@@ -22,15 +25,15 @@ DAYS: Final = 3
 WRITTEN: Final = START + timedelta(days=DAYS, seconds=3)
 
 
-def market() -> dict[str, pl.DataFrame]:
-    """The rows of every table by name, the same at every call."""
-    ticks = _ticks()
+def market(price: Literal["mid", "trade"] = "mid") -> dict[str, pl.DataFrame]:
+    """The rows of every table by name, the same at every call: of a market of quotes or trades."""
+    ticks = _ticks() if price == "mid" else _trades(_ticks())
     at = pl.col("date_time").cast(pl.Int64)
-    coded = ticks.select(
+    coded = with_turnover(ticks).select(
         pl.struct(NAMES).rank("dense").sub(1).cast(pl.UInt32).alias("series"),
         at.alias("event_us"),
         order_key(at, pl.col("number")).alias("order_key"),
-        pl.col("mid").alias("price"),
+        *measures(price),
         *NAMES,
     )
     named = coded.select("series", *NAMES).unique()
@@ -38,6 +41,9 @@ def market() -> dict[str, pl.DataFrame]:
     candles = roll_up(base, DEFAULT_CALENDAR.intervals).join(
         named, on="series", maintain_order="left"
     )
+    if price == "mid":
+        # What the records of quotes do not have is null in the tables.
+        candles = candles.with_columns(traded_volume=None, turnover=None)
     last_us = ticks["date_time"].max()
     return {TICKS.name: ticks} | {
         spec.name: _candles(candles, spec, last_us) for spec in candle_tables(DEFAULT_CALENDAR)
@@ -71,6 +77,24 @@ def _ticks() -> pl.DataFrame:
                 }
             )
     return pl.DataFrame(rows, TICKS.schema)
+
+
+def _trades(quotes: pl.DataFrame) -> pl.DataFrame:
+    """A trade at the mid price of each quote; every tenth tick is the quote, too."""
+    rng = random.Random(5)
+    sizes = []
+    for symbol in quotes["symbol"]:
+        # The sums of EURUSD have more digits than a double or Python's own context.
+        digits = rng.randrange(10**7, 10**9) if symbol == SYMBOLS[0][0] else rng.randrange(10**27)
+        size = Decimal(digits).scaleb(-8 if symbol == SYMBOLS[0][0] else -12)
+        sizes.append(size if rng.random() < 0.99 else None)
+    is_quote = pl.int_range(pl.len()) % 10 == 0
+    return quotes.with_columns(
+        price="mid",
+        size=pl.Series(sizes, dtype=DECIMAL),
+        side=pl.Series([rng.choice(["buy", "sell", None]) for _ in sizes]),
+        **{name: pl.when(is_quote).then(name) for name in ("ask", "bid", "mid")},
+    ).select(TICKS.schema.names())
 
 
 def _candles(candles: pl.DataFrame, spec: TableSpec, last: object) -> pl.DataFrame:

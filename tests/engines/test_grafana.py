@@ -31,8 +31,9 @@ VALUES = ("open", "high", "low", "close", "volume")
 CANDLE = {
     "time": TIME,
     **dict.fromkeys(VALUES[:4], "double"),
-    "volume": "bigint",
+    "volume": "double",
     "SMA 20": "double",
+    "VWAP": "double",
 }
 NEWEST_COLUMNS = (
     "time",
@@ -93,11 +94,13 @@ def test_the_candles_of_each_interval(
         assert rows
         # Grafana takes the time between these two rows for the width of a lone candle.
         assert rows[0][0] - blank[0] == timedelta(microseconds=interval.longest_us)
-        assert blank[1:] == (None,) * 6
+        assert blank[1:] == (None,) * 7
         averages = expected["close"].rolling_mean(20).to_list()
         assert [row[6] for row in rows] == [
             mean if mean is None else pytest.approx(mean, rel=CLOSE_TO) for mean in averages
         ]
+        # Quotes have no VWAP.
+        assert {row[7] for row in rows} == {None}
 
 
 def test_the_average_has_few_digits(run_query: RunQuery) -> None:
@@ -123,7 +126,7 @@ def test_the_header_compares_the_newest_price_with_that_of_the_day_before(
     assert row[0] == today["close"]
     assert row[1] == round(change, 7) != 0
     assert row[2] == pytest.approx(100 * change / yesterday["close"])
-    assert row[3:] == (today["high"], today["low"], today["volume"])
+    assert row[3:] == (today["high"], today["low"], today["volume"], None)
 
 
 def test_the_header_of_the_first_day_compares_with_its_open(

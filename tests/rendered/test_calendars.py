@@ -124,6 +124,7 @@ def statements(root: Path) -> Iterator[tuple[str, str]]:
     """Every rendered SQL statement, with its file."""
     for name in (
         "deploy/trino/views.sql",
+        "deploy/trino/lake-views.sql",
         "deploy/flink/candles.sql",
         "ksqldb/create-entities.sql",
     ):
@@ -141,7 +142,7 @@ def test_every_statement_is_complete(root: Path) -> None:
     assert all(closed(statement) for _, statement in found)
     assert {name for name, _ in found} > {"deploy/trino/views.sql", "statements.json"}
     views = [s for name, s in found if name.startswith("deploy/trino")]
-    assert len(views) == 1 + 1 + len(NAMES)
+    assert len(views) == 1 + 1 + len(NAMES) + 1 + len(NAMES)
 
 
 def test_ksqldb_has_windows_of_seconds(root: Path) -> None:

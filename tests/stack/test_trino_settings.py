@@ -1,12 +1,14 @@
 """Trino's settings and messages; `make test-stack` starts the server itself."""
 
 import re
+from collections.abc import Container
 from pathlib import Path
 
 import pytest
 
-from homma.errors import PortInUse
-from homma.stack.servers import trino
+from homma.core.calendar import DEFAULT_CALENDAR
+from homma.errors import PortInUse, ServerFailed
+from homma.stack.servers import statements, trino
 from tests.support.waiting import free_ports
 
 VARIABLE = re.compile(r"\$\{ENV:(\w+)\}")
@@ -76,3 +78,32 @@ def test_a_port_in_use_is_reported_with_its_flag(tmp_path: Path, bootstrap: str)
 
 def test_a_free_port_has_no_trino() -> None:
     assert not trino.is_started(free_ports(1)[0])
+
+
+def test_views_of_the_lake_wait_for_its_tables(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    succeed = iter([True, False, False])
+    run: list[str] = []
+
+    def execute(port: int, sql: str, expected: Container[str]) -> bool:
+        assert "TABLE_NOT_FOUND" in expected
+        run.append(sql)
+        return next(succeed, True)
+
+    monkeypatch.setattr(statements, "execute", execute)
+    monkeypatch.setattr(trino, "_RETRY_S", 0.0)
+    assert trino.create_lake_views(node(tmp_path, 1))
+    # The first view was tried three times.
+    assert run[1] == run[2] == run[3] != run[4]
+    assert len(run) == 1 + 2 + len(DEFAULT_CALENDAR.intervals)
+    monkeypatch.setattr(statements, "execute", lambda *_, **__: False)
+    assert not trino.create_lake_views(node(tmp_path, 1), within_s=0.0)
+
+
+def test_only_expected_errors_of_a_statement_are_ignored(monkeypatch: pytest.MonkeyPatch) -> None:
+    error = {"errorName": "TABLE_NOT_FOUND", "message": "Table 'a.b' does not exist"}
+    monkeypatch.setattr(statements, "_request", lambda *_: {"error": error})
+    assert not statements.execute(1, "SELECT 1", expected=("TABLE_NOT_FOUND",))
+    with pytest.raises(ServerFailed, match="does not exist"):
+        statements.execute(1, "SELECT 1", expected=("SYNTAX_ERROR",))

@@ -274,6 +274,7 @@ def _trino(node: trino.Node, started: _Started) -> None:
     started.say("starting Trino, which takes about half a minute")
     started.add(trino.start(node, started.recorder(TRINO, {"http": node.port})))
     trino.create_views(node)
+    trino.create_lake_views(node)
 
 
 def _program(home: Path, stage: StageProgram, bootstrap: str, config: Path | None) -> Program:

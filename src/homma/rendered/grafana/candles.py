@@ -19,7 +19,7 @@ from homma.core.fields import CANDLE_FIELDS
 from homma.core.interval import DAY_US, SECOND_US, Interval
 from homma.lake.schema import CANDLE_COLUMNS
 from homma.rendered.grafana import board, charts, queries, selection
-from homma.rendered.grafana.candlesticks import ALL_DIGITS, MAX_CANDLES, panel, rounded
+from homma.rendered.grafana.candlesticks import ALL_DIGITS, MAX_CANDLES, VOLUME, panel, rounded
 from homma.rendered.grafana.selection import NO_CANDLES, ONE_SERIES, TIME
 
 _SELECTED: Final = "${lake}.candle_${interval}_iceberg"
@@ -94,14 +94,16 @@ def _daily(calendar: Calendar) -> Interval:
 
 def _header_sql(interval: Interval) -> str:
     change = rounded("last - previous", "last")
+    vwap = rounded("turnover / nullif(volume, 0)", "last")
     return f"""\
 SELECT
   last AS "Last price",
   {change} AS "Change",
-  1e2 * (last - previous) / previous AS "Change in %",
+  IF(least(last, previous) > 0, 1e2 * (last - previous) / previous) AS "Change in %",
   high AS "Day's high",
   low AS "Day's low",
-  volume AS "Day's volume"
+  volume AS "Day's volume",
+  {vwap} AS "Day's VWAP"
 FROM (
   SELECT *, coalesce(lag(last) OVER (ORDER BY day), first) AS previous
   FROM (
@@ -111,7 +113,8 @@ FROM (
       max_by(close, date_time) AS last,
       max(high) AS high,
       min(low) AS low,
-      sum(volume) AS volume
+      sum({VOLUME}) AS volume,
+      CAST(sum(turnover) AS double) AS turnover
     FROM {selection.table(interval)}
     WHERE {ONE_SERIES}
       AND date_time BETWEEN $__timeTo() - INTERVAL '{_HEADER_DAYS}' DAY AND $__timeTo()
@@ -136,7 +139,8 @@ def _header(interval: Interval) -> stat.Panel:
         .title("$source $symbol")
         .description(
             "The day of the newest candle before the end of the time range, in UTC. The change is "
-            "that from the last price of the previous day with candles."
+            "that from the last price of the previous day with candles. VWAP is the mean price "
+            "of the day's trades, weighted by size; candles of quotes have none."
         )
         .datasource(queries.TRINO)
         .with_target(queries.table(_header_sql(interval)))
@@ -150,6 +154,7 @@ def _header(interval: Interval) -> stat.Panel:
         .override_by_regexp("Change.*", [DynamicConfigValue(id_val="thresholds", value=falling)])
         .override_by_name("Change in %", percent)
         .override_by_name("Day's volume", [DynamicConfigValue(id_val="unit", value="short")])
+        .override_by_name("Day's VWAP", [DynamicConfigValue(id_val="noValue", value="no trades")])
         .no_value("No candles yet")
         .span(24)
         .height(4)
@@ -167,7 +172,8 @@ def _candles(calendar: Calendar) -> candlestick.Panel:
         )
         .description(
             f"The newest {MAX_CANDLES} candles that start within the time range. The links above "
-            "choose the interval and its range; vertical lines mark corrected candles."
+            "choose the interval and its range; vertical lines mark corrected candles. The volume "
+            "is the number of quotes or the size of trades; VWAP is the mean price of the trades."
         )
         .span(24)
         .height(13)
@@ -180,7 +186,13 @@ def _newest_columns() -> str:
     columns = ["date_time AS time", "source", "symbol", "update_date_time"]
     for field in CANDLE_FIELDS:
         name = field.column
-        if field.public and name != "date_time":
+        if not field.public or name == "date_time":
+            continue
+        if field.json == "volume":
+            columns.append(f"{VOLUME} AS volume")
+        elif field.kind == "decimal":
+            columns.append(f"CAST({name} AS double) AS {name}")
+        else:
             other = if_null[name]
             columns.append(f"coalesce({name}, {other}) AS {name}" if other else name)
     return ", ".join(columns)
@@ -249,7 +261,7 @@ SELECT * FROM (
   FROM {_SELECTED}
   WHERE symbol = ${{symbol:sqlstring}} AND {TIME}
   GROUP BY date_time
-  HAVING count(*) > 1
+  HAVING count(*) > 1 AND min(close) > 0
   ORDER BY date_time DESC
   LIMIT {MAX_CANDLES}
 )

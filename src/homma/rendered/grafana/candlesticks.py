@@ -1,11 +1,12 @@
-"""Candlesticks with volume and a moving average."""
+"""Candlesticks with volume, a moving average, and the mean price of trades (VWAP)."""
 
 from typing import Final
 
 from grafana_foundation_sdk.builders import candlestick
 from grafana_foundation_sdk.models import candlestick as shapes
-from grafana_foundation_sdk.models.dashboard import DynamicConfigValue
+from grafana_foundation_sdk.models.dashboard import DynamicConfigValue, MatcherConfig
 
+from homma.rendered import trino
 from homma.rendered.grafana import charts, queries
 from homma.rendered.grafana.selection import NO_CANDLES, ONE_SERIES, TIME
 
@@ -15,7 +16,15 @@ MAX_CANDLES: Final = 2000
 AVERAGED: Final = 20
 #: Formats a number with all of its digits; the units of numbers cut prices to three.
 ALL_DIGITS: Final = "string"
-_VALUES: Final = ("open", "high", "low", "close", "volume")
+#: The volume of a table's row. The panel draws no DECIMAL, as the plugin passes it on as a text.
+VOLUME: Final = f"CAST({trino.VOLUME} AS double)"
+_PRICES: Final = ("open", "high", "low", "close")
+_VALUES: Final = (*_PRICES, "volume")
+_AVERAGE: Final = f"SMA {AVERAGED}"
+_VWAP: Final = "VWAP"
+
+
+_HIDDEN: Final = {"legend": True, "tooltip": True, "viz": False}
 
 
 def rounded(value: str, price: str) -> str:
@@ -23,7 +32,8 @@ def rounded(value: str, price: str) -> str:
 
     More digits would only show the errors of floating-point numbers.
     """
-    return f"round({value}, 7 - CAST(floor(log10({price})) AS integer))"
+    # Prices may be 0 or negative.
+    return f"round({value}, 7 - CAST(floor(log10(greatest(abs({price}), 1e-9))) AS integer))"
 
 
 def _sql(table: str, seconds: str) -> str:
@@ -34,14 +44,19 @@ def _sql(table: str, seconds: str) -> str:
 SELECT
   date_add('second', -before * {seconds}, start) AS time,
   {values},
-  IF(before = 0 AND place >= {AVERAGED}, {rounded("average", "average")}) AS "SMA {AVERAGED}"
+  IF(before = 0 AND place >= {AVERAGED}, {rounded("average", "average")}) AS "{_AVERAGE}",
+  IF(before = 0, {rounded("turnover / nullif(volume, 0)", "close")}) AS "{_VWAP}"
 FROM (
   SELECT
     *,
     row_number() OVER (ORDER BY start) AS place,
     avg(close) OVER (ORDER BY start ROWS {AVERAGED - 1} PRECEDING) AS average
   FROM (
-    SELECT date_time AS start, {", ".join(_VALUES)}
+    SELECT
+      date_time AS start,
+      {", ".join(_PRICES)},
+      {VOLUME} AS volume,
+      CAST(turnover AS double) AS turnover
     FROM {table}
     WHERE {ONE_SERIES} AND {TIME}
     ORDER BY date_time DESC
@@ -72,7 +87,11 @@ def panel(title: str, table: str, seconds: str) -> candlestick.Panel:
         # The panel leaves candles and volume out of its legend.
         .legend(charts.legend(is_visible=True))
         .override_by_name("volume", [DynamicConfigValue(id_val="unit", value="short")])
-        .override_by_name(f"SMA {AVERAGED}", _thin_line())
+        .override_by_name(_AVERAGE, _thin_line("orange"))
+        .override_by_name(_VWAP, _thin_line("blue"))
+        .with_override(
+            _without_values(), [DynamicConfigValue(id_val="custom.hideFrom", value=_HIDDEN)]
+        )
     )
 
 
@@ -88,8 +107,14 @@ def _fields() -> candlestick.CandlestickFieldMap:
     )
 
 
-def _thin_line() -> list[DynamicConfigValue]:
-    color = {"mode": "fixed", "fixedColor": "orange"}
+def _without_values() -> MatcherConfig:
+    """Matches fields without values: candles of quotes have no VWAP."""
+    options = {"reducer": "allIsNull", "op": "gte", "value": 0}
+    return MatcherConfig(id_val="byValue", options=options)
+
+
+def _thin_line(name: str) -> list[DynamicConfigValue]:
+    color = {"mode": "fixed", "fixedColor": name}
     return [
         DynamicConfigValue(id_val="color", value=color),
         DynamicConfigValue(id_val="custom.lineWidth", value=1),

@@ -89,6 +89,7 @@ CHARTS: Final = (
             ("sum(rate(homma_ticks_dead_total[5m]))", "dead letter"),
             ("sum(rate(homma_ticks_dropped_late_total[5m]))", "dropped as late"),
             ("sum(rate(homma_ticks_duplicate_total[5m]))", "duplicate"),
+            ("sum(rate(homma_ticks_not_applicable_total[5m]))", "not applicable"),
         ),
         _RATE,
     ),

@@ -4,6 +4,7 @@ import http.client
 import json
 import urllib.error
 import urllib.request
+from collections.abc import Container
 from typing import Any, Final
 
 from homma.errors import ServerFailed
@@ -21,16 +22,22 @@ def split(text: str) -> list[str]:
     return [part.strip() for part in parts]
 
 
-def execute(port: int, sql: str) -> None:
-    """Run a statement. Raises ServerFailed with Trino's message if it fails."""
+def execute(port: int, sql: str, expected: Container[str] = ()) -> bool:
+    """Run a statement; return False if it fails with an error of an expected name.
+
+    Raises ServerFailed with Trino's message if it fails otherwise.
+    """
     answer = _request(f"http://{LOOPBACK}:{port}/v1/statement", sql.encode())
     while "nextUri" in answer:
         answer = _request(answer["nextUri"])
-    if "error" in answer:
+    if "error" not in answer:
+        return True
+    if answer["error"].get("errorName") not in expected:
         raise ServerFailed(
             f"Trino could not run {sql.splitlines()[0]!r}: {answer['error']['message']}",
             "see Trino's log",
         )
+    return False
 
 
 def _request(address: str, body: bytes | None = None) -> Any:

@@ -32,6 +32,11 @@ NODE_REFRESH_S: Final = 6.0
 # A start takes half a minute on two idle cores, and many times as long on busy ones.
 READY_WITHIN_S: Final = 600.0
 STOP_WITHIN_S: Final = 20.0
+#: The tables are created long before Trino has started, if `homma land` reaches the lake.
+LAKE_WITHIN_S: Final = 10.0
+_RETRY_S: Final = 1.0
+#: Errors of statements on tables that `homma land` has not created or upgraded.
+_NO_TABLE: Final = ("TABLE_NOT_FOUND", "SCHEMA_NOT_FOUND", "COLUMN_NOT_FOUND")
 REQUEST_S: Final = 2.0
 MAIN: Final = "io.trino.server.TrinoServer"
 # A line of its report about wrong settings: `1) Error: Invalid configuration property …`.
@@ -110,6 +115,21 @@ def create_views(node: Node) -> None:
     """Create the views over the topics from `deploy/trino/views.sql`."""
     for sql in statements.split((node.etc / "views.sql").read_text(encoding="utf-8")):
         statements.execute(node.port, sql)
+
+
+def create_lake_views(node: Node, within_s: float = LAKE_WITHIN_S) -> bool:
+    """Create the views over the lake's candles from `deploy/trino/lake-views.sql`.
+
+    Waits for their tables, which `homma land` creates. Returns False if a table does not exist, or
+    is not upgraded, within that time: there may be no such lake.
+    """
+    end_s = time.monotonic() + within_s
+    for sql in statements.split((node.etc / "lake-views.sql").read_text(encoding="utf-8")):
+        while not statements.execute(node.port, sql, expected=_NO_TABLE):
+            if time.monotonic() >= end_s:
+                return False
+            time.sleep(_RETRY_S)
+    return True
 
 
 def lake_environment(catalog: Mapping[str, str]) -> dict[str, str]:
