@@ -111,7 +111,7 @@ export function isOpen(candle: Candle, newest: Candle | undefined): boolean {
   return candle.isFinal === null ? candle.time === newest?.time : !candle.isFinal;
 }
 
-/** The average price of a candle's trades, weighted by their sizes; undefined for quotes, or if nothing was traded. */
+/** The average price of a candle's trades, weighted by their sizes; undefined for quotes, or without volume. */
 export function vwapOf({ turnover, volume }: Candle): number | undefined {
   return turnover === null || volume === 0 ? undefined : turnover / volume;
 }

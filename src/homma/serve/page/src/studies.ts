@@ -65,12 +65,17 @@ export function dayOf({ time }: Candle): number {
  * What has been traded since the start of the day, from the value before. Undefined if the day began
  * before the first candle, unless that is the first one that exists.
  */
-export function tradedAt(candles: readonly Candle[], at: number, before: Traded | undefined, isWhole: boolean): Traded | undefined {
+export function tradedAt(
+  candles: readonly Candle[], at: number, before: Traded | undefined, isWhole: boolean,
+): Traded | undefined {
   const candle = candles[at]!;
   const previous = candles[at - 1];
-  const isFirst = previous === undefined ? isWhole || candle.time === dayOf(candle) : dayOf(previous) < dayOf(candle);
+  const day = dayOf(candle);
+  const isFirst = previous === undefined ? isWhole || candle.time === day : dayOf(previous) < day;
   const traded = isFirst ? { turnover: 0, volume: 0 } : before;
-  return traded && { turnover: traded.turnover + (candle.turnover ?? 0), volume: traded.volume + candle.volume };
+  if (traded === undefined) return undefined;
+  const { turnover, volume } = traded;
+  return { turnover: turnover + (candle.turnover ?? 0), volume: volume + candle.volume };
 }
 
 /** One study and its values, one for each candle and line. */
