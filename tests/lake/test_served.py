@@ -1,7 +1,9 @@
 """Older candles from a real lake, joined with the newest: no gaps, no duplicates."""
 
 import itertools
+import json
 from datetime import UTC, datetime, timedelta
+from decimal import Decimal
 
 import httpx
 import polars as pl
@@ -12,7 +14,7 @@ from homma.metrics import SERVE, Metrics
 from homma.serve.http.app import Server
 from homma.serve.lake import LakeReader
 from homma.serve.lake_client import LakeClient
-from tests.support.candle_records import RecordSequence
+from tests.support.candle_records import RecordSequence, trades
 from tests.support.candle_rows import MINUTES, candle
 from tests.support.candle_rows import candles as rows
 from tests.support.engines import Feed, flow
@@ -67,6 +69,28 @@ def test_memory_and_lake_are_merged(lake: dict[str, str], namespace: str) -> Non
             assert closes(address, **{"from": at(-9).isoformat()[:19]}, limit=4) == [0, 1, 2, 3]
         # A symbol that only the lake could have.
         assert closes(address, symbol="Z") == []
+
+
+def test_the_exact_sizes_of_trades_have_one_text(lake: dict[str, str], namespace: str) -> None:
+    sizes = ["0.1", "12.5", "3", "0", "0.000000000001", "12345678901234567890123456.123456789012"]
+    table, turnover = Lake(lake, namespace).ensure_table(MINUTES), Decimal("-1.50")
+    candle_rows = [
+        candle(at=at(n), final=True, traded_volume=Decimal(size), turnover=turnover)
+        for n, size in enumerate(sizes)
+    ]
+    table.commit(table.upload(rows(*candle_rows)))
+    serving = server(lake, namespace, range(0))
+    for minute, size in ((8, sizes[-1]), (9, sizes[0])):
+        start = at(minute).isoformat()[:19] + ".000"
+        record = RecordSequence().record(start, symbol="AAA", tickCount=1, **trades(size, "-1.5"))
+        serving.market.live.add("m1", record)
+    with running(serving) as address:
+        query = {"source": "S", "symbol": "AAA", "interval": "m1"}
+        for _ in ("from the lake", "from memory"):
+            answer = httpx.get(f"{address}/api/candles", params=query).text
+            candles = json.loads(answer, parse_float=str, parse_int=str)["candles"]
+            assert [c["volume"] for c in candles] == [*sizes, sizes[-1], sizes[0]]
+            assert {(c["turnover"], c["tickCount"]) for c in candles} == {("-1.5", "1")}
 
 
 def test_an_unreachable_lake(lake: dict[str, str], namespace: str) -> None:

@@ -56,6 +56,7 @@ def test_candles_are_sorted_oldest_first(address: str) -> None:
         "close": 119.0,
         "volume": 3,
         "tickCount": 3,
+        "turnover": None,
         "isFinal": False,
         "revision": 0,
     }

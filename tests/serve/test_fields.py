@@ -73,7 +73,7 @@ def test_openapi_describes_the_public_fields() -> None:
     nullable = {
         name for name, schema in schemas["Candle"]["properties"].items() if "null" in schema["type"]
     }
-    assert nullable == {"isFinal", "revision"}
+    assert nullable == {"turnover", "isFinal", "revision"}
 
 
 def test_the_stream_has_the_public_fields(address: str, server: Server) -> None:

@@ -58,6 +58,27 @@ def test_every_interval_has_the_engines_candles(pipeline: Pipeline) -> None:
         }
 
 
+def test_the_engines_sums_of_trades_are_exact(bootstrap: str) -> None:
+    pipeline = Pipeline(bootstrap)
+    quote = tick("2025-03-20T14:00:05", 9.0, 9, "A")
+    sizes = ["0.1", "0.2", "1e-12"]
+    trades = [
+        f'{{"source":"S","symbol":"A","number":{n},"dateTime":"2025-03-20T14:00:{n}0",'
+        f'"price":84200.05,"size":{size}}}'.encode()
+        for n, size in enumerate(sizes)
+    ]
+    pipeline.send(quote, *trades)
+    pipeline.work_off(price="trade")
+    with running(make_server(topics=candle_topics(pipeline))) as address:
+        wait_until_ready(address)
+        query = {"source": "S", "symbol": "A"}
+        for interval in DEFAULT_CALENDAR.codes:
+            text = httpx.get(f"{address}/api/candles", params={**query, "interval": interval}).text
+            sums = '"volume":0.300000000001,"tickCount":3,"turnover":25260.0150000842'
+            # The product of the smallest size is rounded to 12 digits.
+            assert sums in text, text
+
+
 def test_updates_corrections_and_deletions_are_sent(pipeline: Pipeline) -> None:
     pipeline.send(*minutes(3))
     pipeline.work_off()

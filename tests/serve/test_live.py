@@ -115,7 +115,7 @@ def test_memory_is_newer_than_the_lake() -> None:
     live.add("m1", records.record(at(5), close=9.0, revision=2))
     live.mark_backfilled()
     assert [c.close for c in live.merge_history("m1", newest(1), [candle(5, close=1.0)])] == [9.0]
-    live.add("m1", records.record(at(6), close=9.0, revision=None, volume=1))
+    live.add("m1", records.record(at(6), close=9.0, revision=None, tickCount=1))
     # From another engine, which has lost ticks.
     assert [c.close for c in live.merge_history("m1", newest(1), [candle(6, close=1.0)])] == [1.0]
 

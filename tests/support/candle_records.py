@@ -1,6 +1,7 @@
 """Records of candle topics."""
 
 import json
+from decimal import Decimal
 from typing import Any
 
 from homma.topics.latest import CandleRecord
@@ -9,7 +10,7 @@ MINUTE = "2025-03-20T14:31:00.000"
 
 
 def candle_value(start: str = MINUTE, source: str = "S", symbol: str = "A", **fields: Any) -> bytes:
-    """The value of a candle record; a field of ... is left out."""
+    """The value of a candle record; a field of ... is left out, and decimals are exact."""
     values = {
         "source": source,
         "symbol": symbol,
@@ -24,7 +25,14 @@ def candle_value(start: str = MINUTE, source: str = "S", symbol: str = "A", **fi
         "revision": 1,
         **fields,
     }
-    return json.dumps({k: v for k, v in values.items() if v is not ...}).encode()
+    written = {k: v for k, v in values.items() if v is not ...}
+    text = json.dumps(written, default=lambda value: f"<{value}>")
+    return text.replace('"<', "").replace('>"', "").encode()
+
+
+def trades(volume: str, turnover: str) -> dict[str, Any]:
+    """The fields of a candle of trades whose record has these numbers."""
+    return {"volume": Decimal(volume), "turnover": Decimal(turnover)}
 
 
 def candle_key(start: str = MINUTE, source: str = "S", symbol: str = "A") -> bytes:

@@ -4,12 +4,13 @@ from collections.abc import Iterable
 from typing import Final
 
 from homma.core.fields import CandleField, Kind
-from homma.serve.wire import FIELDS, START
+from homma.serve.wire import FIELDS, START, meaning_of
 from homma.topics.latest import may_be_null
 
 _TYPES: Final[dict[Kind, str]] = {
     "string": "string",
     "double": "number",
+    "decimal": "number",
     "long": "number",
     "int": "number",
     "boolean": "boolean",
@@ -41,7 +42,7 @@ export const AMOUNTS = [{_names(f for f in FIELDS if f.unit not in ("", "price")
 
 def _property(field: CandleField) -> list[str]:
     null = " | null" if may_be_null(field) else ""
-    lines = [f"/** {field.meaning} */", f"readonly {field.json}: {_TYPES[field.kind]}{null};"]
+    lines = [f"/** {meaning_of(field)} */", f"readonly {field.json}: {_TYPES[field.kind]}{null};"]
     if field is START:
         lines += ["/** The same in seconds since the epoch. */", "readonly time: number;"]
     return lines

@@ -7,6 +7,7 @@ and the lake has all older ones. Together they are complete. If they differ, mem
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
+from decimal import Decimal
 from typing import Final
 
 import polars as pl
@@ -16,8 +17,8 @@ from homma.core.fill import fill_previous
 from homma.core.interval import Interval
 from homma.serve.lake_client import LakeClient
 from homma.serve.live import CandleRange, Live
-from homma.serve.wire import candle_body
-from homma.topics.latest import PUBLIC_VALUES, Candle, SeriesKey
+from homma.serve.wire import candle_body, is_of_trades
+from homma.topics.latest import PUBLIC_VALUES, Candle
 
 #: At most this many candles of a series are open at a time, and those that watermarks delay.
 _MAX_OPEN: Final = 4
@@ -114,7 +115,7 @@ def _fill(interval: Interval, candles: Sequence[Candle], until: datetime) -> lis
         return []
     series = candles[0].series
     by_start_us = {_us(c.start): c for c in candles}
-    # Filled candles need only the start and the previous close: a candle is returned as it is.
+    # Only the starts are needed: a candle is returned as it is.
     frame = pl.DataFrame({"start_us": list(by_start_us), "close": [c.close for c in candles]})
     frame = frame.with_columns(
         source=pl.lit(series[0]),
@@ -122,24 +123,27 @@ def _fill(interval: Interval, candles: Sequence[Candle], until: datetime) -> lis
         **{name: pl.col("close") for name in ("open", "high", "low")},
         volume=pl.lit(0, pl.Int64),
     )
-    filled = []
-    for row in fill_previous(frame, interval, _us(until)).iter_rows(named=True):
-        candle = by_start_us.get(row["start_us"])
-        filled.append(candle or _with_text(_empty(series, row["start_us"], row["close"])))
+    filled: list[Candle] = []
+    for start_us in fill_previous(frame, interval, _us(until))["start_us"]:
+        candle = by_start_us.get(start_us)
+        filled.append(candle or _with_text(_empty_after(filled[-1], start_us)))
     return filled
 
 
-def _empty(series: SeriesKey, start_us: int, close: float) -> Candle:
-    values = tuple(_empty_value(field, close) for field in PUBLIC_VALUES)
-    return Candle(series, _EPOCH + timedelta(microseconds=start_us), values, b"")
+def _empty_after(previous: Candle, start_us: int) -> Candle:
+    """A candle without ticks."""
+    values = tuple(_empty_value(field, previous) for field in PUBLIC_VALUES)
+    return Candle(previous.series, _EPOCH + timedelta(microseconds=start_us), values, b"")
 
 
-def _empty_value(field: CandleField, close: float) -> float | int | bool | None:
+def _empty_value(field: CandleField, previous: Candle) -> float | Decimal | bool | None:
     """A field of a candle without ticks: its prices are the previous close."""
     # Final: only a late tick can change the candle.
     state = {"is_final": True, "revision": 0}
     if field.of_tick == "price":
-        return close
+        return previous.close
+    if field.of == "trade":
+        return Decimal(0) if is_of_trades(previous) else None
     return 0 if field.of_tick == "one" else state.get(field.column)
 
 

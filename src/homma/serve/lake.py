@@ -13,7 +13,7 @@ from homma.lake.history import HistoryQuery
 from homma.lake.schema import CandleRows, candle_table
 from homma.lake.table import Lake, Table
 from homma.serve.live import CandleRange
-from homma.topics.latest import PUBLIC_VALUES, Candle, complete
+from homma.topics.latest import PUBLIC_VALUES, Candle, complete, exact
 
 #: `count` candles are searched in this many times `count` intervals, then in the whole range.
 _WIDENING: Final = (1, 8, 100)
@@ -69,6 +69,9 @@ def _first(table: Table, query: HistoryQuery, count: int, now_us: int) -> Candle
 
 def _candles(rows: CandleRows) -> Iterator[Candle]:
     for row in rows.iter_rows(named=True):
+        # The tables of trades have the number of ticks in the column volume.
+        if row["traded_volume"] is not None:
+            row["volume"] = exact(row["traded_volume"])
         values = complete([_value(row[field.column]) for field in PUBLIC_VALUES])
         yield Candle((row["source"], row["symbol"]), _value(row["date_time"]), values, b"")
 

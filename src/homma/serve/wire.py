@@ -4,10 +4,12 @@ import io
 import json
 from collections.abc import Callable, Sequence
 from datetime import datetime
+from decimal import Decimal
 from typing import Any, Final
 
 import polars as pl
 
+from homma.core.decimals import DECIMAL
 from homma.core.fields import CANDLE_FIELDS, CandleField
 from homma.topics.latest import PUBLIC_VALUES, Candle, SeriesKey, may_be_null
 
@@ -21,15 +23,26 @@ def _dtype(field: CandleField) -> pl.DataType:
     return pl.Datetime("us", "UTC") if field.kind == "instant" else field.dtype
 
 
-#: The columns of Arrow answers.
+#: The columns of Arrow answers with candles of quotes.
 COLUMNS: Final = pl.Schema({field.json: _dtype(field) for field in FIELDS})
+#: The same of trades, whose volume is an exact size.
+TRADE_COLUMNS: Final = pl.Schema({**COLUMNS, "volume": DECIMAL})
+
+
+def meaning_of(field: CandleField) -> str:
+    """What a field means, in candles of quotes and of trades."""
+    return " ".join(other.meaning for other in CANDLE_FIELDS if other.json == field.json)
 
 
 def _text_of(field: CandleField) -> Callable[[Any], str] | None:
     """How a value of a field is written in JSON; None if Python writes it in the same way."""
+    if field.column == "volume":
+        return exact_text
     match field.kind:
         case "double" | "long" | "int":
             text: Callable[[Any], str] = str
+        case "decimal":
+            text = exact_text
         case "instant":
             text = _milliseconds if field.digits == 3 else _microseconds
         case "string":
@@ -43,6 +56,15 @@ def _text_of(field: CandleField) -> Callable[[Any], str] | None:
 
 def _or_null(text: Callable[[Any], str]) -> Callable[[Any], str]:
     return lambda value: "null" if value is None else text(value)
+
+
+def exact_text(value: int | Decimal) -> str:
+    """The shortest text of a number without an exponent; whole numbers have no point."""
+    if isinstance(value, int):
+        return str(value)
+    text = f"{value:f}"
+    text = text.rstrip("0").rstrip(".") if "." in text else text
+    return "0" if text == "-0" else text
 
 
 def _milliseconds(instant: datetime) -> str:
@@ -106,13 +128,25 @@ def compact(value: Any) -> bytes:
     return json.dumps(value, ensure_ascii=False, separators=(",", ":")).encode()
 
 
-def arrow_stream(candles: Sequence[Candle]) -> bytes:
-    """Candles as an Arrow IPC stream with the columns of COLUMNS."""
+def is_of_trades(candle: Candle) -> bool:
+    """Whether a candle is made of trades."""
+    return candle.turnover is not None
+
+
+def arrow_stream(candles: Sequence[Candle], *, of_trades: bool = False) -> bytes:
+    """Candles as an Arrow IPC stream with the columns of COLUMNS, or of TRADE_COLUMNS.
+
+    `of_trades`: whether the series is known to be one of trades, even if no candle is.
+    """
     values = [candle.values for candle in candles]
     columns = {
         field.json: [row[index] for row in values] for index, field in enumerate(PUBLIC_VALUES)
     }
-    frame = pl.DataFrame({START.json: [c.start for c in candles], **columns}, schema=COLUMNS)
+    schema = COLUMNS
+    if of_trades or any(map(is_of_trades, candles)):
+        schema = TRADE_COLUMNS
+        columns["volume"] = list(map(Decimal, columns["volume"]))
+    frame = pl.DataFrame({START.json: [c.start for c in candles], **columns}, schema=schema)
     out = io.BytesIO()
     # Not every reader supports the newest Arrow string layout; there are no strings here.
     frame.write_ipc_stream(out, compat_level=pl.CompatLevel.oldest())

@@ -16,6 +16,7 @@ from functools import partial
 from operator import itemgetter
 from typing import Any, Final, Generic, TypeVar
 
+from homma.core.decimals import BOUND
 from homma.core.fields import CANDLE_FIELDS, CandleField, Kind
 from homma.core.series_partitions import SeriesPartitions
 from homma.topics.codec import strip_schema_id
@@ -37,6 +38,8 @@ _SAME_VALUES: Final = tuple(
 )
 # A record of a candle of trades has this field.
 _TURNOVER: Final = b'"turnover"'
+#: The most fractional digits that a sum over trades has.
+_DIGITS: Final = 12
 T = TypeVar("T")
 
 
@@ -141,20 +144,30 @@ def read_candle(value: bytes) -> Candle | None:
         series = str(fields["source"]), str(fields["symbol"])
         start = _instant(fields["dateTime"])
         values = complete([read(get(name)) for name, read in _READERS])
+        if values[_INDEX["turnover"]] is not None and type(get("tickCount")) is not int:
+            return None
     except (ValueError, KeyError, TypeError, AttributeError, ArithmeticError, RecursionError):
         return None
     # JSON has no infinity, but Python's parser does.
     return Candle(series, start, values, value) if math.isfinite(sum(_doubles(values))) else None
 
 
+def exact(value: Decimal) -> int | Decimal:
+    """A sum over trades, as an integer if it is whole. Raises ValueError if it can be no sum."""
+    # With an exponent, a short text can be a number of millions of digits.
+    if not abs(value) < BOUND or int(value.as_tuple().exponent) < -_DIGITS:
+        raise ValueError("no sum of decimals")
+    return int(value) if value == value.to_integral_value() else value
+
+
 def _volume(value: Any) -> int | Decimal:
     """The volume of a candle: of quotes a number of ticks, of trades an exact size."""
-    return value if isinstance(value, Decimal) else int(value)
+    return exact(value) if isinstance(value, Decimal) else int(value)
 
 
 def _optional_decimal(value: Any) -> Decimal | None:
-    is_finite = type(value) is int or (isinstance(value, Decimal) and value.is_finite())
-    return Decimal(value) if is_finite else None
+    is_number = type(value) is int or isinstance(value, Decimal)
+    return Decimal(exact(Decimal(value))) if is_number else None
 
 
 def complete(values: list[Any]) -> tuple[Any, ...]:

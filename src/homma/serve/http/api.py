@@ -77,7 +77,9 @@ class Api:
         if not answer.candles:
             await self._check_series_exists(interval, series)
         if _accepts_arrow(request):
-            content, kind = wire.arrow_stream(answer.candles), ARROW
+            newest = self._live.newest(interval.code, series, 1)
+            of_trades = any(map(wire.is_of_trades, newest))
+            content, kind = wire.arrow_stream(answer.candles, of_trades=of_trades), ARROW
         else:
             content, kind = _candles_json(interval, series, answer), "application/json"
         closed = answer.complete and until is not None and _all_final(answer.candles)

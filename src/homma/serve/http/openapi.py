@@ -8,7 +8,7 @@ from homma.core.fields import CandleField, Kind
 from homma.serve.http import parameters
 from homma.serve.http.api import ARROW
 from homma.serve.http.parameters import CalendarParameters, Parameter
-from homma.serve.wire import START
+from homma.serve.wire import START, meaning_of
 from homma.topics.latest import PUBLIC_VALUES, may_be_null
 
 Document = dict[str, Any]
@@ -18,6 +18,7 @@ _TEXT: Final[Document] = {"type": "string"}
 _TYPES: Final[dict[Kind, Document]] = {
     "string": _TEXT,
     "double": _NUMBER,
+    "decimal": _NUMBER,
     "long": {"type": "integer"},
     "int": {"type": "integer"},
     "boolean": {"type": "boolean"},
@@ -25,16 +26,20 @@ _TYPES: Final[dict[Kind, Document]] = {
 }
 
 
+_EXACT: Final = "Exact: a number without an exponent and without zeros at the end."
+_NOT_RECORDED: Final = "null: the engine that wrote the candle does not record it."
+_OF_QUOTES: Final = "null: the candle is made of quotes."
+
+
 def _field(field: CandleField) -> Document:
     schema = _TYPES[field.kind]
+    if field.json == "volume":
+        return {**_NUMBER, "description": f"{meaning_of(field)} {_EXACT}"}
+    meaning = f"{field.meaning} {_EXACT}" if field.kind == "decimal" else field.meaning
     if not may_be_null(field):
-        return {**schema, "description": field.meaning}
-    null = "null: the engine that wrote the candle does not record it."
-    return {
-        **schema,
-        "type": [schema["type"], "null"],
-        "description": f"{field.meaning} {null}",
-    }
+        return {**schema, "description": meaning}
+    null = _OF_QUOTES if field.of == "trade" else _NOT_RECORDED
+    return {**schema, "type": [schema["type"], "null"], "description": f"{meaning} {null}"}
 
 
 _CANDLE: Final[Document] = {
@@ -126,7 +131,8 @@ def _schemas(codes: Sequence[str]) -> Document:
         "UdfHistory": _object(
             {
                 "s": {"type": "string", "enum": ["ok", "no_data"]},
-                **{name: _array(_NUMBER) for name in "tohlcv"},
+                **{name: _array(_NUMBER) for name in "tohlc"},
+                "v": {**_array(_NUMBER), "description": _UDF_VOLUME},
                 "nextTime": {"type": "integer"},
             },
             [*"tohlcv", "nextTime"],
@@ -140,6 +146,16 @@ _LIVE: Final = (
     "everything you show. Clients that reconnect with Last-Event-ID receive what has changed in "
     "the meantime, or `reset`. The Last-Event-ID header of /api/candles and /api/overview is the "
     "position from which a stream continues their answer."
+)
+
+
+_UDF_VOLUME: Final = (
+    "The volumes; of trades the double that is nearest to the exact size. `volume_precision` of "
+    "/udf/symbols is the number of digits after the point that the newest of them need."
+)
+_ARROW: Final = (
+    "The fields of a candle as columns, without `time`. `volume` is Int64 if the series is made of "
+    "quotes, and Decimal(38, 12) if it is made of trades; `turnover` is Decimal(38, 12)."
 )
 
 
@@ -224,7 +240,7 @@ def _candles(rows: Sequence[Parameter]) -> Document:
     path = _get("Candles of one series, oldest first", rows, _ref("Candles"))
     operation = path["get"]
     operation["responses"]["200"]["content"][ARROW] = {
-        "schema": {"type": "string", "contentMediaType": ARROW}
+        "schema": {"type": "string", "contentMediaType": ARROW, "description": _ARROW}
     }
     operation["responses"]["304"] = {"description": "unchanged since the ETag in If-None-Match"}
     return path

@@ -5,6 +5,7 @@ Refused requests get the protocol's own error format, with the HTTP status.
 
 from collections.abc import Sequence
 from datetime import UTC, datetime, timedelta
+from decimal import Decimal
 from typing import Any, Final
 
 from starlette.requests import Request
@@ -16,7 +17,7 @@ from homma.serve.candles import CandleHistory
 from homma.serve.http import parameters
 from homma.serve.http.api import Clock, json_response, read_query
 from homma.serve.live import CandleRange, Live
-from homma.serve.wire import epoch_s
+from homma.serve.wire import epoch_s, exact_text
 from homma.topics.latest import Candle, SeriesKey
 
 _EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
@@ -68,22 +69,26 @@ class Udf:
                 "format": "price",
                 "minmov": 1,
                 "minmovement": 1,
-                "pricescale": 10 ** self._digits(series),
+                "pricescale": 10 ** self._price_digits(series),
                 **_multipliers(self._live.calendar),
                 "supported_resolutions": _resolutions(self._live.calendar),
-                "volume_precision": 0,
+                "volume_precision": self._volume_digits(series),
                 "data_status": "streaming",
             }
         )
 
-    def _digits(self, series: SeriesKey) -> int:
-        prices = [
-            price
-            for interval in self._live.calendar.codes
-            for candle in self._live.newest(interval, series, 20)
-            for price in (candle.open, candle.high, candle.low, candle.close)
-        ]
+    def _price_digits(self, series: SeriesKey) -> int:
+        newest = self._newest(series)
+        prices = [price for c in newest for price in (c.open, c.high, c.low, c.close)]
         return max((_decimals(price) for price in prices), default=2)
+
+    def _volume_digits(self, series: SeriesKey) -> int:
+        return max((_fraction_digits(c.volume) for c in self._newest(series)), default=0)
+
+    def _newest(self, series: SeriesKey) -> list[Candle]:
+        """The newest candles of a series in each interval."""
+        intervals = self._live.calendar.codes
+        return [candle for code in intervals for candle in self._live.newest(code, series, 20)]
 
     async def search(self, request: Request) -> Response:
         """Symbols that contain a text."""
@@ -181,7 +186,8 @@ def _bars(candles: Sequence[Candle]) -> dict[str, list[Any]]:
         "h": [c.high for c in candles],
         "l": [c.low for c in candles],
         "c": [c.close for c in candles],
-        "v": [c.volume for c in candles],
+        # A double is all that a client would read, and its text is the shortest one.
+        "v": [c.volume if isinstance(c.volume, int) else float(c.volume) for c in candles],
     }
 
 
@@ -194,3 +200,8 @@ def _decimals(price: float) -> int:
     if "e" in text:
         return _MAX_DIGITS if "e-" in text else 0
     return min(_MAX_DIGITS, len(text.partition(".")[2].rstrip("0")))
+
+
+def _fraction_digits(volume: int | Decimal) -> int:
+    """The number of digits after the point."""
+    return len(exact_text(volume).partition(".")[2])

@@ -6,9 +6,8 @@ import * as api from "./api";
 import { Chart, closeOf, type Colours } from "./chart";
 import { ChartData } from "./chart-data";
 import { Controls, byId } from "./controls";
-import { csv } from "./csv";
 import { stoppedText } from "./feed";
-import { decimalsOf, instantText, priceText } from "./format";
+import { decimalsOf, priceText } from "./format";
 import { Legend, spoken, type View } from "./legend";
 import { Live, type DeletedCandle, type Link, type LiveCandle } from "./live";
 import { Market } from "./market";
@@ -16,7 +15,7 @@ import { measurementTexts, type Measurement } from "./measure";
 import { Measuring } from "./measuring";
 import { followOverview } from "./overview";
 import { ranked, type ActiveSeries } from "./ranking";
-import { fileName, pngOf, save } from "./save";
+import { saveCsv, savePng, type Range } from "./save";
 import { DEFAULTS, fitted, fromUrl, sameCandles, seriesName, toUrl, type Series, type State } from "./state";
 import { browserStorage, remember } from "./storage";
 import { StudyLines } from "./study-lines";
@@ -68,8 +67,8 @@ export class App {
     });
     this.#controls = new Controls({
       set: (change) => this.set(change),
-      csv: () => this.#saveCsv(),
-      png: () => void this.#savePng(),
+      csv: () => saveCsv(this.#data, this.#seen()),
+      png: () => void savePng(this.#chart.screenshot(), this.#data, this.#seen(), this.#style().timeZone, this.#colours),
       measure: () => this.#measure(),
       alerts: () => this.#alertPanel.open(),
       isMarketShown: () => this.#isMarketShown(),
@@ -142,6 +141,10 @@ export class App {
     });
   }
 
+  #seen(): Range {
+    return this.#chart.visibleRange() ?? { from: 0, to: 0 };
+  }
+
   #addressed(): State {
     return fromUrl(location.search, this.#codes, this.#storage.getItem(LAST_INTERVAL));
   }
@@ -159,6 +162,7 @@ export class App {
     this.#applyStyle();
     // Without a series, there is nothing to open yet.
     if (!hasSameCandles && state.symbol !== "") void this.#open();
+    else if (this.#isLoaded) void this.#loadForStudies();
   }
 
   #applyStyle(): void {
@@ -170,7 +174,8 @@ export class App {
   }
 
   #style() {
-    return { colours: this.#colours, interval: this.#state.interval, timeZone: timeZoneOf(this.#state.zone) };
+    const { interval, zone, scale } = this.#state;
+    return { colours: this.#colours, interval, timeZone: timeZoneOf(zone), isLogarithmic: scale === "log" };
   }
 
   #isMarketShown(): boolean {
@@ -195,12 +200,24 @@ export class App {
     this.#draw();
     this.#chart.toNewest(data.main);
     performance.mark("homma:drawn");
+    await this.#loadForStudies();
+  }
+
+  /** Load the older candles from which the studies of the newest one are computed. */
+  async #loadForStudies(): Promise<void> {
+    const data = this.#data;
+    const since = this.#studies.needSince(data.main.all);
+    if (since === undefined || data.isWhole || data.main.oldest!.time <= since) return;
+    await this.#tryRequest(() => data.loadSince(since));
+    if (data === this.#data) this.#draw();
   }
 
   async #loadOlder(): Promise<void> {
     const data = this.#data;
+    const wasWhole = data.isWhole;
     const hasMore = await this.#tryRequest(() => data.loadOlder());
-    if (hasMore && data === this.#data) this.#draw();
+    // Where a series begins, the VWAP of its first day begins.
+    if ((hasMore || data.isWhole !== wasWhole) && data === this.#data) this.#draw();
   }
 
   async #reload(): Promise<void> {
@@ -209,6 +226,7 @@ export class App {
     if (data !== this.#data) return;
     this.#seeNewest();
     this.#draw();
+    await this.#loadForStudies();
   }
 
   #seeNewest(): void {
@@ -254,8 +272,9 @@ export class App {
   #draw(): void {
     const { main } = this.#data;
     const others = this.#others().map(({ candles, colour }) => ({ colour, points: candles.all.map(closeOf) }));
-    this.#studies.choose(this.#state.studies, main.all);
+    this.#studies.choose(this.#state.studies, main.all, this.#data.isWhole);
     this.#chart.draw(main, others, this.#studies.lines(main.all, this.#colours.studies));
+    this.#controls.fit({ areOfTrades: main.areOfTrades, arePositive: this.#chart.arePositive });
     this.#showLegend();
   }
 
@@ -367,22 +386,4 @@ export class App {
     byId("spoken").textContent = measurement ? measurementTexts(measurement, this.#chart.decimals).join(", ") : "";
   }
 
-  #saveCsv(): void {
-    const { symbol, interval, sources } = this.#data;
-    const { from, to } = this.#chart.visibleRange() ?? { from: 0, to: 0 };
-    const rows = sources.map((source) => ({
-      source, symbol, interval, candles: this.#data.of(source).within(from, to),
-    }));
-    save(new Blob([csv(rows)], { type: "text/csv" }), fileName([symbol, ...sources, interval], "csv"));
-  }
-
-  async #savePng(): Promise<void> {
-    const { symbol, interval, sources } = this.#data;
-    const { timeZone } = this.#style();
-    const { from, to } = this.#chart.visibleRange() ?? { from: 0, to: 0 };
-    const span = [from, to].map((time) => instantText(time, interval, timeZone)).join(" – ");
-    const title = `${symbol}  ${sources.join(", ")}  ${interval}  ${span} ${timeZone}`;
-    const png = await pngOf(this.#chart.screenshot(), title, this.#colours);
-    save(png, fileName([symbol, ...sources, interval], "png"));
-  }
 }

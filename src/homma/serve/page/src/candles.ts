@@ -27,6 +27,16 @@ export class Candles {
     return candle?.time === time ? candle : undefined;
   }
 
+  /** Whether the candles are made of trades. */
+  get areOfTrades(): boolean {
+    return (this.newest?.turnover ?? null) !== null;
+  }
+
+  /** Whether all prices are above 0. */
+  get arePositive(): boolean {
+    return this.#rows.every(({ low }) => low > 0);
+  }
+
   /** The index of the candle that starts at a time, or else of the next one. */
   indexOf(time: number): number {
     return positionOf(this.#rows, time);
@@ -99,6 +109,11 @@ function mergeLoaded(
 /** Whether a candle is open; if its engine does not record that, the newest candle is open. */
 export function isOpen(candle: Candle, newest: Candle | undefined): boolean {
   return candle.isFinal === null ? candle.time === newest?.time : !candle.isFinal;
+}
+
+/** The average price of a candle's trades, weighted by their sizes; undefined for quotes, or without volume. */
+export function vwapOf({ turnover, volume }: Candle): number | undefined {
+  return turnover === null || volume === 0 ? undefined : turnover / volume;
 }
 
 /** Whether a late tick has changed the candle after it was final. */

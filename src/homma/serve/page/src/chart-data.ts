@@ -6,13 +6,15 @@ import type { Candle } from "./fields";
 
 const FIRST_PAGE = 500;
 const PAGE = 1000;
+/** The most that the server sends at once. */
+const LARGEST_PAGE = 10_000;
 
 type Fetch = (query: CandleQuery, limit: number, to?: string) => Promise<Candle[]>;
 
 export class ChartData {
   readonly #bySource = new Map<string, Candles>();
   readonly #exhausted = new Set<string>();
-  #loadingOlder = false;
+  #older: Promise<boolean> | undefined;
 
   /** `sources`: first the source that is drawn as candles, then those drawn as lines. */
   constructor(
@@ -26,6 +28,11 @@ export class ChartData {
 
   get main(): Candles {
     return this.of(this.sources[0] ?? "");
+  }
+
+  /** Whether there are no candles before those of the first source. */
+  get isWhole(): boolean {
+    return this.#exhausted.has(this.sources[0] ?? "");
   }
 
   get others(): readonly Candles[] {
@@ -49,22 +56,34 @@ export class ChartData {
   }
 
   /** Load the candles before the oldest; false if there are none, or a load is in progress. */
-  async loadOlder(): Promise<boolean> {
+  async loadOlder(limit = PAGE): Promise<boolean> {
     const sources = this.sources.filter((source) => !this.#exhausted.has(source));
-    if (this.#loadingOlder || sources.length === 0) return false;
-    this.#loadingOlder = true;
+    if (this.#older !== undefined || sources.length === 0) return false;
+    this.#older = this.#loadBefore(sources, limit);
     try {
-      const hasMore = await Promise.all(
-        sources.map(async (source) => {
-          const loaded = await this.#loadPage(source, PAGE, this.of(source).oldest?.dateTime);
-          if (loaded.length === 0) this.#exhausted.add(source);
-          return loaded.length > 0;
-        }),
-      );
-      return hasMore.includes(true);
+      return await this.#older;
     } finally {
-      this.#loadingOlder = false;
+      this.#older = undefined;
     }
+  }
+
+  /** Load older candles until those of the first source reach back to a time. */
+  async loadSince(time: number): Promise<void> {
+    for (let limit = PAGE; !this.isWhole && (this.main.oldest?.time ?? time) > time; limit = LARGEST_PAGE) {
+      if (this.#older !== undefined) await this.#older;
+      else await this.loadOlder(limit);
+    }
+  }
+
+  async #loadBefore(sources: readonly string[], limit: number): Promise<boolean> {
+    const hasMore = await Promise.all(
+      sources.map(async (source) => {
+        const loaded = await this.#loadPage(source, limit, this.of(source).oldest?.dateTime);
+        if (loaded.length === 0) this.#exhausted.add(source);
+        return loaded.length > 0;
+      }),
+    );
+    return hasMore.includes(true);
   }
 
   /** Load all candles again, as a missed event may have corrected an old candle. */

@@ -1,7 +1,7 @@
 /** The chart: candles, volume, lines, alerts and a measurement. */
 
 import {
-  CandlestickSeries, ColorType, CrosshairMode, HistogramSeries, LineStyle, createChart,
+  CandlestickSeries, ColorType, CrosshairMode, HistogramSeries, LineStyle, PriceScaleMode, createChart,
   type CandlestickData, type IChartApi, type IPriceLine, type ISeriesApi, type Time, type UTCTimestamp,
 } from "lightweight-charts";
 import { isOpen, type Candles, type Change } from "./candles";
@@ -32,6 +32,7 @@ export interface ChartStyle {
   readonly colours: Colours;
   readonly interval: string;
   readonly timeZone: string;
+  readonly isLogarithmic: boolean;
 }
 
 export interface ChartListener {
@@ -62,6 +63,7 @@ export class Chart {
   #measurement: Measurement | undefined;
   #style: ChartStyle;
   #decimals = 2;
+  #arePositive = true;
 
   constructor(private readonly host: HTMLElement, style: ChartStyle, listener: ChartListener) {
     this.#style = style;
@@ -94,6 +96,11 @@ export class Chart {
     return this.#decimals;
   }
 
+  /** Whether all drawn prices are above 0: others have no logarithm. */
+  get arePositive(): boolean {
+    return this.#arePositive;
+  }
+
   /** Apply colors, interval and time zone. */
   applyStyle(style: ChartStyle): void {
     this.#style = style;
@@ -104,7 +111,7 @@ export class Chart {
         fontFamily: getComputedStyle(document.body).fontFamily,
       },
       grid: { vertLines: { color: colours.grid }, horzLines: { color: colours.grid } },
-      rightPriceScale: { borderColor: colours.edge },
+      rightPriceScale: { borderColor: colours.edge, mode: this.#scaleMode() },
       timeScale: {
         borderColor: colours.edge,
         tickMarkFormatter: (time: Time) => tickText(time as number, interval, timeZone),
@@ -122,6 +129,8 @@ export class Chart {
   /** Redraw everything; the visible range stays the same. */
   draw(main: Candles, others: readonly Line[], studies: readonly Line[]): void {
     this.#fitDecimals(main);
+    this.#arePositive = main.arePositive && others.every(({ points }) => points.every(({ value }) => value > 0));
+    this.#chart.applyOptions({ rightPriceScale: { mode: this.#scaleMode() } });
     this.#candles.setData(main.all.map((candle) => this.#bar(candle, main)));
     this.#volume.setData(main.all.map((candle) => this.#column(candle)));
     this.#colourLastPrice(main);
@@ -135,7 +144,8 @@ export class Chart {
 
   /** Draw one changed candle; false if everything has to be redrawn. */
   change(main: Candles, candle: Candle, change: Change): boolean {
-    if (change === "inserted") return false;
+    const isFirst = main.all.length === 1;
+    if (change === "inserted" || isFirst || (this.#arePositive && candle.low <= 0)) return false;
     this.#candles.update(this.#bar(candle, main), change === "replaced");
     this.#volume.update(this.#column(candle), change === "replaced");
     this.#colourLastPrice(main);
@@ -232,6 +242,7 @@ export class Chart {
     return {
       candles: this.#candles.data(), volume: this.#volume.data(),
       lines: this.#others.data(), studies: this.#studies.data(),
+      isLogarithmic: this.#chart.priceScale("right").options().mode === PriceScaleMode.Logarithmic,
       alerts: this.#alerts.map((line) => line.options().price),
     };
   }
@@ -257,12 +268,17 @@ export class Chart {
     const newest = main.all.slice(-DECIMALS_FROM);
     this.#decimals = decimalsOf(newest.flatMap((candle) => PRICES.map((name) => candle[name])));
     this.#candles.applyOptions({ priceFormat: this.#priceFormat() });
+    const digits = decimalsOf(newest.map(({ volume }) => volume));
+    this.#volume.applyOptions({ priceFormat: { type: "volume", precision: digits, minMove: moveOf(digits) } });
+  }
+
+  #scaleMode(): PriceScaleMode {
+    return this.#style.isLogarithmic && this.#arePositive ? PriceScaleMode.Logarithmic : PriceScaleMode.Normal;
   }
 
   #priceFormat() {
     const decimals = this.#decimals;
-    const minMove = Number((10 ** -decimals).toFixed(decimals));
-    return { type: "custom", minMove, formatter: (price: number) => priceText(price, decimals) } as const;
+    return { type: "custom", minMove: moveOf(decimals), formatter: (price: number) => priceText(price, decimals) } as const;
   }
 
   #bar(candle: Candle, main: Candles): CandlestickData<UTCTimestamp> {
@@ -276,6 +292,11 @@ export class Chart {
     const color = candle.close >= candle.open ? upVolume : downVolume;
     return { time: candle.time as UTCTimestamp, value: candle.volume, color };
   }
+}
+
+/** The smallest difference of numbers with so many decimals. */
+function moveOf(decimals: number): number {
+  return Number((10 ** -decimals).toFixed(decimals));
 }
 
 /** The point of a candle on a line through the closes. */

@@ -24,6 +24,12 @@ export interface ControlActions {
   isMarketShown(): boolean;
 }
 
+/** What the shown candles are like, on which some controls depend. */
+export interface Shown {
+  readonly areOfTrades: boolean;
+  readonly arePositive: boolean;
+}
+
 export class Controls {
   readonly #symbol: Combobox;
   readonly #source: Combobox;
@@ -32,12 +38,14 @@ export class Controls {
   /** The studies of the menu: a study of another length stays when it is no longer shown. */
   #offered: readonly string[] = OFFERED;
   #state: State | undefined;
+  #shown: Shown = { areOfTrades: false, arePositive: true };
 
   constructor(private readonly actions: ControlActions) {
     this.#symbol = new Combobox(byId("symbol"), (symbol) => actions.set({ symbol }));
     this.#source = new Combobox(byId("source"), (source) => actions.set({ source }));
     this.#onClick("csv", () => actions.csv());
     this.#onClick("png", () => actions.png());
+    this.#onClick("scale", () => this.#applyKey("l"));
     this.#onClick("zone", () => this.#applyKey("u"));
     this.#onClick("theme", () => this.#applyKey("t"));
     this.#onClick("market-switch", () => this.#applyKey("m"));
@@ -86,6 +94,16 @@ export class Controls {
     for (const box of byId("studies-list").querySelectorAll("input")) {
       box.disabled = !box.checked && state.studies.length >= MAX_STUDIES;
     }
+    byId("scale").setAttribute("aria-pressed", String(state.scale === "log"));
+    this.fit(this.#shown);
+  }
+
+  /** Hide what the shown candles cannot have: a VWAP without trades, logarithms of 0 and below. */
+  fit(shown: Shown): void {
+    this.#shown = shown;
+    byId("scale").hidden = !shown.arePositive;
+    const vwap = byId("studies-list").querySelector<HTMLInputElement>('input[value="vwap"]');
+    if (vwap) vwap.closest("li")!.hidden = !shown.areOfTrades && !vwap.checked;
   }
 
   /** Handle a key while no field has the focus; false if the key has no effect. */
@@ -104,7 +122,8 @@ export class Controls {
   #applyKey(key: string): boolean {
     const state = this.#state;
     if (state === undefined) return false;
-    if (key === "u") this.actions.set({ zone: state.zone === "utc" ? "local" : "utc" });
+    if (key === "l" && this.#shown.arePositive) this.actions.set({ scale: state.scale === "log" ? "linear" : "log" });
+    else if (key === "u") this.actions.set({ zone: state.zone === "utc" ? "local" : "utc" });
     else if (key === "t") this.actions.set({ theme: isDark(state.theme) ? "light" : "dark" });
     else if (key === "m") this.actions.set({ market: this.actions.isMarketShown() ? "off" : "on" });
     else return false;

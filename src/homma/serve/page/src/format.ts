@@ -19,8 +19,9 @@ export function priceText(price: number, decimals: number): string {
   return price.toFixed(decimals);
 }
 
+/** A volume with all its decimals: the size of trades can have twelve. */
 export function volumeText(volume: number): string {
-  return volume.toLocaleString("en-US", { maximumFractionDigits: 0 });
+  return volume.toLocaleString("en-US", { maximumFractionDigits: 12 });
 }
 
 /** The name of a field in words: "tickCount" is "tick count". */
@@ -28,9 +29,9 @@ export function wordsOf(name: string): string {
   return name.replaceAll(/[A-Z]/g, (letter) => ` ${letter.toLowerCase()}`);
 }
 
-/** The change from `from` to `to` in percent, with its sign. */
+/** The change from `from` to `to` in percent, with its sign; empty if a price is not above 0. */
 export function changeText(from: number, to: number): string {
-  if (from === 0) return "";
+  if (from <= 0 || to <= 0) return "";
   const percent = ((to - from) / from) * 100;
   const text = Math.abs(percent).toFixed(2);
   if (Number(text) === 0) return "0.00 %";

@@ -1,6 +1,6 @@
 /** The values of the candle under the crosshair, or of the newest candle. */
 
-import { isCorrected, isOpen, type Candles } from "./candles";
+import { isCorrected, isOpen, vwapOf, type Candles } from "./candles";
 import { AMOUNTS, PRICES, type Candle } from "./fields";
 import { changeText, instantText, priceText, volumeText, wordsOf } from "./format";
 import type { State } from "./state";
@@ -73,7 +73,7 @@ function values(candle: Candle, { decimals, main }: View): Node[] {
     pair.append(span(sign, priceText(candle[name], decimals)));
     return pair;
   });
-  const amounts = amountsOf(candle).map(([name, text]) => {
+  const amounts = amountsOf(candle, decimals).map(([name, text]) => {
     const pair = span("pair", name === "volume" ? "V " : `${name} `);
     pair.append(span("", text));
     return pair;
@@ -85,11 +85,18 @@ function values(candle: Candle, { decimals, main }: View): Node[] {
   return [...prices, ...amounts, span(sign, changeText(candle.open, candle.close)), ...badges];
 }
 
-/** The volume, and other amounts that differ from it: the tick count of a quote feed is its volume. */
-export function amountsOf(candle: Candle): [string, string][] {
+/**
+ * The volume; of trades the VWAP, in place of the turnover; and the tick count, which quotes have as
+ * their volume.
+ */
+export function amountsOf(candle: Candle, decimals: number): [string, string][] {
   return AMOUNTS.flatMap((name) => {
     const amount: number | null = candle[name];
-    const isShown = amount !== null && (name === "volume" || amount !== candle.volume);
+    if (name === "turnover") {
+      const vwap = vwapOf(candle);
+      return vwap === undefined ? [] : [["VWAP", priceText(vwap, decimals)]];
+    }
+    const isShown = amount !== null && (name === "volume" || candle.turnover !== null || amount !== candle.volume);
     return isShown ? [[wordsOf(name), volumeText(amount)]] : [];
   });
 }
@@ -99,6 +106,6 @@ export function spoken(candle: Candle, view: View): string {
   const { state, timeZone, decimals, main } = view;
   const prices = PRICES.map((name) => `${name} ${priceText(candle[name], decimals)}`);
   const suffix = isOpen(candle, main.newest) ? ", still open" : "";
-  const amounts = amountsOf(candle).map((pair) => pair.join(" "));
+  const amounts = amountsOf(candle, decimals).map((pair) => pair.join(" "));
   return `${instantText(candle.time, state.interval, timeZone)}: ${[...prices, ...amounts].join(", ")}${suffix}`;
 }

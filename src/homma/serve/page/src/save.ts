@@ -1,10 +1,35 @@
 /** Saves data as a file. */
 
 import type { Colours } from "./chart";
+import type { ChartData } from "./chart-data";
+import { csv } from "./csv";
+import { instantText } from "./format";
 
 const HEAD_PX = 40;
 
-export function save(content: Blob, name: string): void {
+/** The first and last visible time. */
+export interface Range {
+  readonly from: number;
+  readonly to: number;
+}
+
+/** Save the candles in a range as CSV. */
+export function saveCsv(data: ChartData, { from, to }: Range): void {
+  const { symbol, interval, sources } = data;
+  const rows = sources.map((source) => ({ source, symbol, interval, candles: data.of(source).within(from, to) }));
+  save(new Blob([csv(rows)], { type: "text/csv" }), fileName([symbol, ...sources, interval], "csv"));
+}
+
+/** Save the picture of a chart that shows a range. */
+export async function savePng(
+  picture: HTMLCanvasElement, { symbol, interval, sources }: ChartData, { from, to }: Range, timeZone: string, colours: Colours,
+): Promise<void> {
+  const span = [from, to].map((time) => instantText(time, interval, timeZone)).join(" – ");
+  const title = `${symbol}  ${sources.join(", ")}  ${interval}  ${span} ${timeZone}`;
+  save(await pngOf(picture, title, colours), fileName([symbol, ...sources, interval], "png"));
+}
+
+function save(content: Blob, name: string): void {
   const link = document.createElement("a");
   link.href = URL.createObjectURL(content);
   link.download = name;
@@ -19,7 +44,7 @@ export function fileName(parts: readonly string[], extension: string): string {
 }
 
 /** A PNG of the chart with a title above. */
-export async function pngOf(chart: HTMLCanvasElement, title: string, colours: Colours): Promise<Blob> {
+async function pngOf(chart: HTMLCanvasElement, title: string, colours: Colours): Promise<Blob> {
   const scale = devicePixelRatio;
   const canvas = document.createElement("canvas");
   canvas.width = chart.width;

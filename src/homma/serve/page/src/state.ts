@@ -5,6 +5,7 @@ import { MAX_STUDIES, Study } from "./studies";
 
 export type Theme = "auto" | "light" | "dark";
 export type Zone = "utc" | "local";
+export type Scale = "linear" | "log";
 export type Market = "auto" | "on" | "off";
 
 export interface State {
@@ -15,6 +16,7 @@ export interface State {
   readonly compare: readonly string[];
   /** The codes of the studies, such as `sma20`. */
   readonly studies: readonly string[];
+  readonly scale: Scale;
   readonly market: Market;
   readonly theme: Theme;
   readonly zone: Zone;
@@ -36,6 +38,7 @@ export const DEFAULTS: State = {
   interval: "m1",
   compare: [],
   studies: [],
+  scale: "linear",
   market: "auto",
   theme: "auto",
   zone: "utc",
@@ -65,6 +68,7 @@ export function fromUrl(search: string, intervals: readonly string[], lastInterv
     interval: oneOf(query.get("interval"), intervals, unnamed),
     compare: [...new Set(query.getAll("compare"))].filter((other) => other !== "" && other !== source),
     studies: [...new Set(query.getAll("study"))].filter(Study.of).slice(0, MAX_STUDIES),
+    scale: oneOf(query.get("scale"), ["linear", "log"], DEFAULTS.scale),
     market: oneOf(query.get("market"), ["auto", "on", "off"], DEFAULTS.market),
     theme: oneOf(query.get("theme"), ["auto", "light", "dark"], DEFAULTS.theme),
     zone: oneOf(query.get("zone"), ["utc", "local"], DEFAULTS.zone),
@@ -75,7 +79,7 @@ export function fromUrl(search: string, intervals: readonly string[], lastInterv
 export function toUrl(state: State, intervals: readonly string[]): string {
   const parameters = new URLSearchParams();
   const defaults = { ...DEFAULTS, interval: defaultInterval(intervals) };
-  for (const name of ["symbol", "source", "interval", "market", "theme", "zone"] as const) {
+  for (const name of ["symbol", "source", "interval", "scale", "market", "theme", "zone"] as const) {
     if (state[name] !== defaults[name]) parameters.set(name, state[name]);
   }
   for (const source of state.compare) parameters.append("compare", source);

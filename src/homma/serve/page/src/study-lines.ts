@@ -2,7 +2,7 @@
 
 import type { Candle } from "./fields";
 import type { Line, LinePoint } from "./lines";
-import { Study } from "./studies";
+import { Study, dayOf } from "./studies";
 
 export interface StudyRow {
   readonly name: string;
@@ -13,16 +13,26 @@ export interface StudyRow {
 
 export class StudyLines {
   #studies: readonly Study[] = [];
+  #areWhole = false;
 
-  /** Choose the studies, and compute them for all candles. */
-  choose(codes: readonly string[], candles: readonly Candle[]): void {
-    this.#studies = codes.flatMap((code) => Study.of(code) ?? []);
+  /** Choose the studies, and compute them for all candles. `areWhole`: there are no older candles. */
+  choose(codes: readonly string[], candles: readonly Candle[], areWhole = false): void {
+    const areOfTrades = (candles.at(-1)?.turnover ?? null) !== null;
+    const studies = codes.flatMap((code) => Study.of(code) ?? []);
+    this.#studies = studies.filter(({ kind }) => areOfTrades || kind !== "vwap");
+    this.#areWhole = areWhole;
     this.compute(candles, 0);
+  }
+
+  /** The time from which the studies need candles to have values for the newest one. */
+  needSince(candles: readonly Candle[]): number | undefined {
+    const newest = candles.at(-1);
+    return newest && this.#studies.some(({ kind }) => kind === "vwap") ? dayOf(newest) : undefined;
   }
 
   /** Compute the values from the candle at this index on, as it has changed. */
   compute(candles: readonly Candle[], from: number): void {
-    for (const study of this.#studies) study.compute(candles, from);
+    for (const study of this.#studies) study.compute(candles, from, this.#areWhole);
   }
 
   lines(candles: readonly Candle[], colours: readonly string[]): Line[] {

@@ -2,7 +2,7 @@
 
 import { FIELDS, type Candle } from "../src/fields";
 
-const VALUES: Partial<Candle> = { open: 1, high: 2, low: 0.5, close: 1, isFinal: true, revision: 1 };
+const VALUES: Partial<Candle> = { open: 1, high: 2, low: 0.5, close: 1, turnover: null, isFinal: true, revision: 1 };
 
 /** A candle that starts at this minute; a field without a value of its own is 1. */
 export function candleAt(minute: number, values: Partial<Candle> = {}): Candle {

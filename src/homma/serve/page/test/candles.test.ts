@@ -1,5 +1,5 @@
 import { describe, expect, test } from "vitest";
-import { Candles, isCorrected, isOpen } from "../src/candles";
+import { Candles, isCorrected, isOpen, vwapOf } from "../src/candles";
 import type { Candle } from "../src/fields";
 import { candleAt } from "./candle";
 
@@ -86,4 +86,23 @@ test("a candle is open if it is not final; if that is unknown, if it is the newe
 
 test("a candle is corrected if it was written again after it was final", () => {
   expect([0, 1, 2, null].map((revision) => isCorrected(candle(1, 1, { revision })))).toEqual([false, false, true, false]);
+});
+
+test("the VWAP is the turnover by the volume; quotes and empty candles have none", () => {
+  expect(vwapOf(candle(1, 1, { turnover: 30, volume: 4 }))).toBe(7.5);
+  expect(vwapOf(candle(1, 1, { turnover: -30, volume: 4 }))).toBe(-7.5);
+  expect(vwapOf(candle(1, 1, { turnover: 0, volume: 0 }))).toBeUndefined();
+  expect(vwapOf(candle(1, 1, { turnover: null, volume: 4 }))).toBeUndefined();
+});
+
+test("the newest candle tells whether candles are made of trades", () => {
+  expect(new Candles().areOfTrades).toBe(false);
+  expect(candlesWith(candle(1)).areOfTrades).toBe(false);
+  expect(candlesWith(candle(1, 1, { turnover: 0 })).areOfTrades).toBe(true);
+});
+
+test("prices are positive if all lows are", () => {
+  expect(new Candles().arePositive).toBe(true);
+  expect(candlesWith(candle(1, 1, { low: 0.1 })).arePositive).toBe(true);
+  expect(candlesWith(candle(1), candle(2, 1, { low: 0 }), candle(3)).arePositive).toBe(false);
 });

@@ -67,3 +67,20 @@ test("a failed load changes nothing", async () => {
   expect(data.put("A", candle(1))).toBe("appended");
   expect(data.put("NONE", candle(1))).toBeUndefined();
 });
+
+test("candles are loaded back to a time, or to the first one", async () => {
+  const rows = [1, 2, 3, 4, 5].map((n) => candle(n));
+  const { requests, fetch } = server({ A: rows, B: rows }, 1);
+  const data = new ChartData("X", "m1", ["A", "B"], fetch);
+  await data.loadNewest();
+  await Promise.all([data.loadOlder(), data.loadSince(180)]);
+  expect(minutes(data, "A")).toEqual([3, 4, 5]);
+  await data.loadSince(180);
+  expect(requests.filter((request) => request.startsWith("A"))).toHaveLength(3);
+  expect(data.isWhole).toBe(false);
+  await data.loadSince(0);
+  expect(minutes(data, "A")).toEqual([1, 2, 3, 4, 5]);
+  expect(data.isWhole).toBe(true);
+  await data.loadSince(0);
+  expect(requests.filter((request) => request.startsWith("A"))).toHaveLength(6);
+});

@@ -20,9 +20,18 @@ test.each([
   [100, 98, "−2.00 %"],
   [100, 99.999, "0.00 %"],
   [0, 5, ""],
+  [5, 0, ""],
+  [-10, -5, ""],
+  [-10, 5, ""],
 ])("from %d to %d is %s", (from, to, text) => expect(changeText(from, to)).toBe(text));
 
-test("volumes are grouped", () => expect(volumeText(1234567)).toBe("1,234,567"));
+test.each([
+  [1234567, "1,234,567"],
+  [0.1, "0.1"],
+  [0.000000000001, "0.000000000001"],
+  [1234567.00000001, "1,234,567.00000001"],
+  [0, "0"],
+])("the volume %d is %s", (volume, text) => expect(volumeText(volume)).toBe(text));
 
 describe("a candle's start", () => {
   const time = at("2025-03-20T14:31:00Z");

@@ -12,7 +12,7 @@ describe("the URL", () => {
   test("round-trips the state", () => {
     const state = {
       symbol: "EUR/USD&co", source: "Ä 1", interval: "M1", compare: ["B", "C"],
-      studies: ["sma20", "bb33"], market: "off", theme: "dark", zone: "local",
+      studies: ["sma20", "bb33", "vwap"], scale: "log", market: "off", theme: "dark", zone: "local",
     } as const;
     expect(fromUrl(toUrl(state, CODES), CODES)).toEqual(state);
   });

@@ -58,3 +58,45 @@ test("the lines of the chart start with the first value", () => {
   expect(studies.rows(0, ["a"])).toEqual([{ name: "SMA 2", colour: "a", values: [] }, { name: "Bollinger 2", colour: "a", values: [] }]);
   expect(studies.rows(1, ["a"])[1]!.values).toEqual([2, 4, 0]);
 });
+
+describe("the VWAP of the day", () => {
+  const DAY = 24 * 60;
+  const traded = (minute: number, turnover: number, volume: number) => candleAt(minute, { turnover, volume });
+  const vwaps = (rows: ReturnType<typeof traded>[], isWhole = false) => {
+    const study = Study.of("vwap")!;
+    study.compute(rows, 0, isWhole);
+    return study.lines[0];
+  };
+  const rows = [traded(DAY - 1, 50, 5), traded(DAY, 20, 2), traded(DAY + 1, 0, 0), traded(DAY + 5, 60, 2), traded(2 * DAY + 3, 9, 3)];
+
+  test("weights all trades since the start of the day", () => {
+    expect(vwaps(rows)).toEqual([undefined, 10, 10, 20, 3]);
+  });
+  test("of the first day is known only if no older candles exist", () => {
+    expect(vwaps(rows, true)![0]).toBe(10);
+    expect(vwaps(rows.slice(1))![0]).toBe(10);
+  });
+  test("of days and longer intervals is that of the candle", () => {
+    expect(vwaps([0, 1, 2].map((day) => traded(day * DAY, 10 * day, 2)))).toEqual([0, 5, 10]);
+  });
+  test("has no value while nothing has been traded", () => {
+    expect(vwaps([traded(0, 0, 0), traded(1, 4, 2)])).toEqual([undefined, 2]);
+  });
+  test("computed from a changed candle on equals the whole computation", () => {
+    const study = Study.of("vwap")!;
+    study.compute(rows);
+    const changed = rows.with(1, traded(DAY, 40, 2)).concat(traded(2 * DAY + 4, 1, 1));
+    study.compute(changed, 1);
+    expect(study.lines[0]).toEqual(vwaps(changed));
+  });
+  test("is a study of trades only, has no length, and needs the whole day", () => {
+    expect(["vwap1", "vwap20"].map(Study.of)).toEqual([undefined, undefined]);
+    const studies = new StudyLines();
+    studies.choose(["vwap"], candles(1, 2));
+    expect([studies.rows(1, ["a"]), studies.needSince(candles(1, 2))]).toEqual([[], undefined]);
+    studies.choose(["vwap"], rows);
+    expect(studies.rows(3, ["a"])).toEqual([{ name: "Day VWAP", colour: "a", values: [20] }]);
+    expect(studies.needSince(rows)).toBe(2 * DAY * 60);
+    expect(studies.needSince([])).toBeUndefined();
+  });
+});

@@ -12,12 +12,12 @@ const CODES = ["m1", "m5", "m10", "m15", "m30", "h1", "h3", "h4", "D1", "W1", "M
 test("CSV has one row per candle, exact prices, and empty cells for unknown values", () => {
   const candle = candleAt(0, {
     dateTime: "2025-03-20T14:31:00.000", time: 1742481060, open: 627.045, high: 627.1, low: 1e-7,
-    close: 0.30000000000000004, volume: 12, tickCount: 12, isFinal: null, revision: null,
+    close: 0.30000000000000004, volume: 12, tickCount: 12, turnover: null, isFinal: null, revision: null,
   });
   const text = csv([{ source: 'A "B", C', symbol: "X", interval: "m1", candles: [candle] }]);
   expect(text.split("\r\n")).toEqual([
-    "source,symbol,interval,dateTime,open,high,low,close,volume,tickCount,isFinal,revision",
-    '"A ""B"", C",X,m1,2025-03-20T14:31:00.000,627.045,627.1,1e-7,0.30000000000000004,12,12,,',
+    "source,symbol,interval,dateTime,open,high,low,close,volume,tickCount,turnover,isFinal,revision",
+    '"A ""B"", C",X,m1,2025-03-20T14:31:00.000,627.045,627.1,1e-7,0.30000000000000004,12,12,,,',
     "",
   ]);
 });
@@ -28,8 +28,17 @@ test("CSV has every field of the table", () => {
 });
 
 test("amounts that equal the volume are not repeated", () => {
-  expect(amountsOf(candleAt(0, { volume: 1200, tickCount: 1200 }))).toEqual([["volume", "1,200"]]);
-  expect(amountsOf(candleAt(0, { volume: 1200, tickCount: 7 }))).toEqual([["volume", "1,200"], ["tick count", "7"]]);
+  expect(amountsOf(candleAt(0, { volume: 1200, tickCount: 1200 }), 2)).toEqual([["volume", "1,200"]]);
+  expect(amountsOf(candleAt(0, { volume: 1200, tickCount: 7 }), 2)).toEqual([["volume", "1,200"], ["tick count", "7"]]);
+});
+
+test("trades have a volume with its decimals, a tick count and a VWAP", () => {
+  const candle = candleAt(0, { volume: 1234.00000001, tickCount: 3, turnover: 15425.0000001 });
+  expect(amountsOf(candle, 2)).toEqual([["volume", "1,234.00000001"], ["tick count", "3"], ["VWAP", "12.50"]]);
+  const whole = candleAt(0, { volume: 3, tickCount: 3, turnover: -4.5 });
+  expect(amountsOf(whole, 1)).toEqual([["volume", "3"], ["tick count", "3"], ["VWAP", "-1.5"]]);
+  const empty = candleAt(0, { volume: 0, tickCount: 1, turnover: 0 });
+  expect(amountsOf(empty, 2)).toEqual([["volume", "0"], ["tick count", "1"]]);
 });
 
 test("file names contain only safe characters", () => {
