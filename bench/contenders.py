@@ -129,7 +129,7 @@ def homma(
         withheld(bootstrap, topics.topic, market) as release,
     ):
         for _ in range(processes):
-            group.start()
+            group.start("--price", "trade" if market.kind == "trade" else "mid")
         group.until(group.ready)
         return process_ticks(group, names, market, release)
 

@@ -11,7 +11,7 @@ import statistics
 import sys
 from collections import defaultdict
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from bench import contenders, report
@@ -47,9 +47,13 @@ class Round:
 
     def measurements(self) -> dict[str, Callable[[], Result]]:
         """Measurements by contender, in order. The others read the ticks of the first engine."""
-        single, double = self.topics("one"), self.topics("two")
+        single, traded, double = self.topics("one"), self.topics("trades"), self.topics("two")
+        trades = replace(self.market, kind="trade")
         return {
             "homma": lambda: contenders.homma(self.bootstrap, single, self.market, self.folder, 1),
+            "homma, trades": lambda: contenders.homma(
+                self.bootstrap, traded, trades, self.folder, 1
+            ),
             "kcat": lambda: contenders.kcat(self.bootstrap, single.topic, self.market),
             RAW: lambda: contenders.raw_loop(self.bootstrap, single.topic, self.market),
             "Quix Streams": lambda: contenders.quix(

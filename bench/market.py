@@ -9,6 +9,8 @@ from confluent_kafka import Producer
 from rich.console import Console
 from rich.progress import track
 
+from homma.core.decimals import parse_sizes
+from homma.core.fields import TickKind
 from homma.settings import TopicSettings
 from homma.topics import codec, contract
 from homma.topics.kafka.admin import Admin
@@ -30,6 +32,7 @@ class Market:
     series: int
     span_us: int
     start_us: int = START_US
+    kind: TickKind = "quote"
 
     def frame(self, first: int, count: int) -> pl.DataFrame:
         """Ticks `first` to `first + count`, with the columns of a tick's JSON."""
@@ -37,15 +40,21 @@ class Market:
         at = pl.from_epoch(self.start_us + pl.col("n") * self.span_us // self.ticks, time_unit="us")
         cents = (pl.col("n") * 7919 % 1000).cast(pl.Float64)
         ticks = n.to_frame().with_columns(at=at.dt.to_string("%Y-%m-%dT%H:%M:%S%.3f"))
+        # Sizes of a crypto exchange, with up to eight digits after the point.
+        size = parse_sizes(((ticks["n"] * 104_729 % 10**9) / 1e8).cast(pl.String))
+        quote = {
+            "ask": (60_000 + cents + 1) / 100,
+            "bid": (60_000 + cents) / 100,
+            "mid": (60_000 + cents) / 100,
+            "askMarkup": pl.lit(0),
+            "bidMarkup": pl.lit(0),
+            "isTradable": pl.lit(value=True),
+        }
+        trade = {"price": (60_000 + cents) / 100, "size": pl.lit(size), "side": pl.lit("buy")}
         return ticks.select(
             source=pl.format("SOURCE_{}", pl.col("n") % self.series % 2),
             symbol=pl.format("SYM{}", pl.col("n") % self.series),
-            ask=(60_000 + cents + 1) / 100,
-            bid=(60_000 + cents) / 100,
-            mid=(60_000 + cents) / 100,
-            askMarkup=0,
-            bidMarkup=0,
-            isTradable=True,
+            **(trade if self.kind == "trade" else quote),
             number=pl.col("n") + self.start_us,
             dateTime="at",
             receiveDateTime="at",

@@ -2,6 +2,7 @@
 
     make bench WHAT=steps
     make bench WHAT=steps ARGS="--series 10000 --only publish"
+    make bench WHAT=steps ARGS="--price trade"
 
 Every step is repeated on the same input, which is possible as no step changes its input. Compare
 with the first rows, which are not homma's own code: machines differ.
@@ -13,15 +14,17 @@ import statistics
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from typing import get_args
 
 import polars as pl
 
 from bench import report
 from bench.market import Market
 from homma.core import tick
+from homma.core.fields import TickKind
 from homma.core.identity import Identities
 from homma.core.interval import BY_CODE, CLOCK, MINUTE_US
-from homma.core.tick import TickRules
+from homma.core.tick import Price, TickRules
 from homma.core.window import Window, WindowRules
 from homma.feed.invalid import CORRUPTIONS
 from homma.topics import codec
@@ -56,6 +59,14 @@ class Setup:
     ticks: pl.DataFrame
 
     @property
+    def rules(self) -> WindowRules:
+        return self.window.rules
+
+    @property
+    def kind(self) -> TickKind:
+        return tick.kind_of(self.rules.price)
+
+    @property
     def clock_us(self) -> int:
         return int(self.ticks["timestamp_us"].max())  # type: ignore[arg-type]
 
@@ -72,11 +83,12 @@ def parse_and_check(values: list[bytes], offset: int) -> pl.DataFrame:
     return tick.check(rows, RULES)
 
 
-def set_up(series: int, thin: int) -> Setup:
+def set_up(series: int, thin: int, price: Price) -> Setup:
     """Fill a window with one of `thin` ticks; filling it with all would take a minute."""
     count = RATE // thin * FILLED_S
-    market = Market(count + BATCH, series, (FILLED_S + BATCH * thin // RATE) * 1_000_000)
-    window = Window(WindowRules())
+    span_us = (FILLED_S + BATCH * thin // RATE) * 1_000_000
+    market = Market(count + BATCH, series, span_us, kind=tick.kind_of(price))
+    window = Window(WindowRules(price=price))
     for first in range(0, count, _FILL):
         height = min(_FILL, count - first)
         batch = parse_and_check(codec.encode_ticks(market.frame(first, height))[1], first)
@@ -110,7 +122,10 @@ def counting(setup: Setup) -> Iterator[Step]:
     yield Step("apply", BATCH, "ticks", lambda: setup.window.apply(setup.ticks))
     yield Step("publish", candles.height, "candles", lambda: applied.publish(setup.clock_us))
     yield Step(
-        "encode", candles.height, "candles", lambda: codec.encode_candles(candles, setup.clock_us)
+        "encode",
+        candles.height,
+        "candles",
+        lambda: codec.encode_candles(candles, setup.clock_us, setup.kind),
     )
 
 
@@ -141,14 +156,14 @@ def restoring(setup: Setup) -> Iterator[Step]:
         names[code].gather(window_candles["series"]) for code in names.columns
     )
     parts = named.sort("interval").partition_by("interval", maintain_order=True)
-    values = [codec.encode_candles(part, setup.clock_us)[1] for part in parts]
+    values = [codec.encode_candles(part, setup.clock_us, setup.kind)[1] for part in parts]
     codes = [str(part["interval"][0]) for part in parts]
 
     def decoded() -> pl.DataFrame:
         frames = [codec.decode_candles(v, BY_CODE[c]) for v, c in zip(values, codes, strict=True)]
         return pl.concat(frames).with_columns(published_us=pl.lit(setup.clock_us))
 
-    candles, empty = decoded(), Window(WindowRules())
+    candles, empty = decoded(), Window(setup.rules)
     restored = empty.restore_candles(candles)
     assert CLOCK.code in codes
     yield Step("restore: decode candles", candles.height, "candles", decoded)
@@ -194,6 +209,7 @@ def main() -> None:
     parser.add_argument(
         "--thin", type=int, default=4, help="fill the window with one of this many ticks"
     )
+    parser.add_argument("--price", default="mid", choices=get_args(Price), help="of the candles")
     parser.add_argument("--only", default="", help="only steps whose name contains this text")
     report.takes_markdown(parser)
     args = parser.parse_args()
@@ -205,7 +221,7 @@ def main() -> None:
         rows.extend(row(step, series, measure(step, args.seconds)) for step in selected)
 
     for index, series in enumerate(args.series or (100, 10_000)):
-        setup = set_up(series, args.thin)
+        setup = set_up(series, args.thin, args.price)
         if not index:
             run(baselines(setup.raw), "")
             run(parsing(setup.raw), "")
