@@ -94,7 +94,7 @@ def test_the_vwap_of_the_day(chart: ChartPage, site: Market) -> None:
         # Keys that are pressed within one frame scroll only once.
         chart.page.keyboard.press("Shift+ArrowLeft")
         lengths = chart.read("drawn.studies[0].length"), chart.read("drawn.candles.length")
-        return lengths[0] == lengths[1]
+        return bool(lengths[0] == lengths[1])
 
     until(is_scrolled_to_the_first_candle)
     assert chart.read("drawn.studies[0][0].value") == pytest.approx(float(PRICES[0]))
