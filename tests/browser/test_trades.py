@@ -11,6 +11,7 @@ from playwright.sync_api import BrowserContext, expect
 from tests.browser.chart_page import ChartPage
 from tests.browser.market import NEWEST, Market, market
 from tests.support.candle_records import trades
+from tests.support.waiting import until
 
 NEXT = NEWEST + timedelta(minutes=1)
 MIDNIGHT = NEWEST.replace(hour=0, minute=0)
@@ -88,9 +89,14 @@ def test_the_vwap_of_the_day(chart: ChartPage, site: Market) -> None:
     # All candles of the server are loaded: the first day has a VWAP since the first candle.
     chart.page.reload()
     chart.wait("homma.drawn.studies[0]?.length > 0")
-    for _ in range(25):
+
+    def is_scrolled_to_the_first_candle() -> bool:
+        # Keys that are pressed within one frame scroll only once.
         chart.page.keyboard.press("Shift+ArrowLeft")
-    chart.wait("homma.drawn.studies[0].length === homma.drawn.candles.length")
+        lengths = chart.read("drawn.studies[0].length"), chart.read("drawn.candles.length")
+        return bool(lengths[0] == lengths[1])
+
+    until(is_scrolled_to_the_first_candle)
     assert chart.read("drawn.studies[0][0].value") == pytest.approx(float(PRICES[0]))
     assert chart.violations() == []
 

@@ -159,7 +159,7 @@ export class Chart {
 
   /** Draw the changed candle of another source; false if everything has to be redrawn. */
   changeOther(index: number, candle: Candle, change: Change): boolean {
-    if (change === "inserted") return false;
+    if (change === "inserted" || (this.#arePositive && candle.close <= 0)) return false;
     this.#others.change(index, closeOf(candle), change === "replaced");
     return true;
   }
