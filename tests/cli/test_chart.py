@@ -9,7 +9,7 @@ from rich.cells import cell_len
 
 from homma.cli.terminal import chart
 from homma.core.interval import BY_CODE
-from homma.topics.latest import PUBLIC_VALUES, Candle
+from homma.topics.candle import PUBLIC_VALUES, Candle
 
 START = datetime(2025, 3, 20, 13, 58, tzinfo=UTC)
 LABEL = len("8") + 2

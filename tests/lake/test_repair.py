@@ -11,6 +11,7 @@ import pytest
 from homma.core.finality import FinalityRules
 from homma.core.recompute import EventSpan
 from homma.errors import TableMismatch
+from homma.formats import CURRENT
 from homma.lake.audit.counted_ticks import SeriesFilter
 from homma.lake.audit.late import late_keys, span_of
 from homma.lake.audit.repair import RepairReport, repair
@@ -115,7 +116,7 @@ def test_repair_writes_the_format_of_the_engine(sinks: Sinks) -> None:
     work(sinks)
     run_repair(sinks)
     with engine_of(sinks) as engine:
-        assert [state.version for state in engine.committed_states().values()] == [2, 2]
+        assert [state.version for state in engine.committed_states().values()] == [CURRENT, CURRENT]
     sinks.work_off()
     check_all(sinks)
 

@@ -143,7 +143,7 @@ def test_a_table_of_format_1_is_read_as_it_is(minutes: Iceberg, client: Lake) ->
     client.ensure_table(MINUTES)
     minutes.refresh()
     assert "tick_count" not in minutes.schema().column_names
-    with pytest.raises(TableMismatch, match="lacks tick_count; start `homma land`"):
+    with pytest.raises(TableMismatch, match="lacks .*tick_count.*; start `homma land`"):
         table.upload(candles(candle("C")))
 
 
@@ -196,7 +196,7 @@ def test_new_tables_and_tables_of_a_newer_homma(client: Lake, minutes: Iceberg) 
     # A table of the current format has all columns.
     with minutes.transaction() as transaction:
         transaction.set_properties({"homma.format": str(CURRENT)})
-    with pytest.raises(TableMismatch, match="it lacks tick_count long"):
+    with pytest.raises(TableMismatch, match=r"it lacks .*tick_count long"):
         client.table(MINUTES)
 
 
@@ -269,6 +269,7 @@ def test_the_order_of_columns_does_not_matter(lake: dict[str, str], namespace: s
     create(lake, namespace, TICKS.name, swapped)
     client = Lake(lake, namespace)
     table = client.table(TICKS)
+    table.upgrade()
     row: dict[str, Any] = tick(1, ask=3.0, bid=1.0, mid=2.0, ask_markup=0.5)
     frame = pl.DataFrame([row], schema=TICKS.schema)
     table.commit(table.upload(frame))

@@ -13,7 +13,7 @@ RECORD = '    "tickCount": 9007199254740992,\n'
 STRATEGY = '        "tickCount": st.integers(1, 2**63 - 1),\n'
 EDITS = {
     "src/homma/core/fields.py": replacing((BEFORE, ROW + BEFORE)),
-    "src/homma/topics/latest.py": replacing(
+    "src/homma/topics/candle.py": replacing(
         (ATTRIBUTE, ATTRIBUTE + ATTRIBUTE.replace("tick_count", "ticks2"))
     ),
     "tests/support/oracle.py": replacing((ORACLE, ORACLE + ORACLE.replace("tickCount", "ticks2"))),
@@ -23,9 +23,9 @@ EDITS = {
         (RECORD, RECORD + RECORD.replace("tickCount", "ticks2")),
         (STRATEGY, STRATEGY + STRATEGY.replace("tickCount", "ticks2")),
     ),
-    "tests/topics/test_latest.py": replacing(("3, 2, True, 1)", "3, 2, 3, True, 1)")),
+    "tests/topics/test_latest.py": replacing(("3, 2, None, True, 1)", "3, 2, None, 3, True, 1)")),
     "tests/topics/test_schemas.py": replacing(
-        ('{"tickCount", "isFinal"', '{"tickCount", "ticks2", "isFinal"')
+        ('"turnover", "isFinal"', '"turnover", "ticks2", "isFinal"')
     ),
 }
 

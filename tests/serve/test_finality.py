@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from homma.core.interval import BY_CODE, MINUTE, Interval
 from homma.serve.watermarks import SeriesWatermarks
-from homma.topics.latest import newest_tick_time
+from homma.topics.candle import newest_tick_time
 from tests.support import oracle
 from tests.support.candle_records import RecordSequence, candle_value
 from tests.support.serving import get_candles, make_server, running

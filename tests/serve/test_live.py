@@ -10,7 +10,8 @@ from homma.core.calendar import DEFAULT_CALENDAR
 from homma.serve.events import Events, Subscription
 from homma.serve.live import EARLIEST, CandleRange, Live
 from homma.serve.watermarks import SeriesWatermarks
-from homma.topics.latest import Candle, DeletedCandle, read_candle
+from homma.topics.candle import Candle, read_candle
+from homma.topics.latest import DeletedCandle
 from tests.support.candle_records import RecordSequence, candle_value
 
 SERIES = ("S", "A")

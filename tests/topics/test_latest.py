@@ -5,7 +5,8 @@ from datetime import datetime
 from itertools import permutations
 
 from homma.core.fields import CANDLE_FIELDS
-from homma.topics.latest import Candle, CandleRecord, DeletedCandle, LatestCandles, read_candle
+from homma.topics.candle import Candle, read_candle
+from homma.topics.latest import CandleRecord, DeletedCandle, LatestCandles
 from tests.support.candle_records import candle_value as value
 
 

@@ -26,9 +26,10 @@ from homma.rendered import trino
 from homma.serve.live import EARLIEST, CandleRange, Live
 from homma.serve.watermarks import SeriesWatermarks
 from homma.topics import contract, precedence
+from homma.topics.candle import read_candle
 from homma.topics.kafka.published_candles import PublishedCandles
 from homma.topics.kafka.reading import Reader
-from homma.topics.latest import CandleRecord, LatestCandles, read_candle
+from homma.topics.latest import CandleRecord, LatestCandles
 from homma.topics.offset_metadata import RUN
 from tests.support import oracle
 from tests.support.candle_records import candle_key, candle_value

@@ -22,8 +22,9 @@ from typing import Final, TypeAlias
 import polars as pl
 
 from homma.core.decimals import DECIMAL
-from homma.core.fields import VALUE_FIELDS, VALUES, merged, of_ticks
+from homma.core.fields import VALUE_FIELDS, VALUES
 from homma.core.interval import CODE, Interval
+from homma.core.merging import merged, of_ticks
 
 KEY: Final = ("series", "interval", "start_us")
 CANDLE: Final = pl.Schema(

@@ -24,9 +24,10 @@ from homma.core import candle, traded_sums
 from homma.core.calendar import Calendar
 from homma.core.candle import CANDLE, Candles
 from homma.core.decimals import DECIMAL
-from homma.core.fields import VALUE_FIELDS, of_one_tick
+from homma.core.fields import VALUE_FIELDS
 from homma.core.identity import IDENTITY
 from homma.core.interval import CODE, DAY_US, MINUTE_US, Interval
+from homma.core.merging import of_one_tick
 from homma.core.series import NAMES, SERIES, SeriesClocks, decode, register
 
 #: The partition of a tick that came from a file.

@@ -5,7 +5,7 @@ from typing import Final
 
 from homma.core.fields import CandleField, Kind
 from homma.serve.wire import FIELDS, START, meaning_of
-from homma.topics.latest import may_be_null
+from homma.topics.candle import may_be_null
 
 _TYPES: Final[dict[Kind, str]] = {
     "string": "string",

@@ -18,7 +18,7 @@ from homma.core.interval import Interval
 from homma.serve.lake_client import LakeClient
 from homma.serve.live import CandleRange, Live
 from homma.serve.wire import candle_body, is_of_trades
-from homma.topics.latest import PUBLIC_VALUES, Candle
+from homma.topics.candle import PUBLIC_VALUES, Candle
 
 #: At most this many candles of a series are open at a time, and those that watermarks delay.
 _MAX_OPEN: Final = 4

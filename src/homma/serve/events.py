@@ -13,7 +13,7 @@ from typing import Final
 
 from homma.serve import wire
 from homma.serve.live import LiveChange
-from homma.topics.latest import Candle, SeriesKey
+from homma.topics.candle import Candle, SeriesKey
 
 #: A stream that is further behind than this receives a reset.
 _MAX_BYTES: Final = 1 << 20

@@ -13,7 +13,7 @@ from homma.lake.history import HistoryQuery
 from homma.lake.schema import CandleRows, candle_table
 from homma.lake.table import Lake, Table
 from homma.serve.live import CandleRange
-from homma.topics.latest import PUBLIC_VALUES, Candle, complete, exact
+from homma.topics.candle import PUBLIC_VALUES, Candle, complete, exact
 
 #: `count` candles are searched in this many times `count` intervals, then in the whole range.
 _WIDENING: Final = (1, 8, 100)

@@ -12,7 +12,7 @@ from homma.core.interval import Interval
 from homma.errors import LakeError, RequestRefused
 from homma.metrics import Metrics
 from homma.serve.live import CandleRange
-from homma.topics.latest import Candle
+from homma.topics.candle import Candle
 
 log = logging.getLogger("homma.serve")
 

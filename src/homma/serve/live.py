@@ -14,14 +14,8 @@ from typing import Final
 from homma.core.calendar import Calendar
 from homma.serve.watermarks import SeriesWatermarks
 from homma.serve.wire import candle_body
-from homma.topics.latest import (
-    Candle,
-    CandleRecord,
-    DeletedCandle,
-    LatestCandles,
-    SeriesKey,
-    newest_tick_time,
-)
+from homma.topics.candle import Candle, SeriesKey, newest_tick_time
+from homma.topics.latest import CandleRecord, DeletedCandle, LatestCandles
 from homma.topics.precedence import is_superseded
 
 #: Earlier than any candle.

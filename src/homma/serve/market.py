@@ -9,7 +9,8 @@ from typing import Final
 from homma.metrics import Metrics
 from homma.serve.live import Live
 from homma.serve.streams import Streams
-from homma.topics.latest import CandleRecord, SeriesKey
+from homma.topics.candle import SeriesKey
+from homma.topics.latest import CandleRecord
 
 log = logging.getLogger("homma.serve")
 

@@ -13,7 +13,7 @@ import polars as pl
 from homma.core.finality import FinalityRules, open_from_us
 from homma.core.interval import Interval
 from homma.durations import microseconds
-from homma.topics.latest import SeriesKey
+from homma.topics.candle import SeriesKey
 
 _EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
 

@@ -11,7 +11,7 @@ import polars as pl
 
 from homma.core.decimals import DECIMAL
 from homma.core.fields import CANDLE_FIELDS, CandleField
-from homma.topics.latest import PUBLIC_VALUES, Candle, SeriesKey, may_be_null
+from homma.topics.candle import PUBLIC_VALUES, Candle, SeriesKey, may_be_null
 
 START: Final = next(field for field in CANDLE_FIELDS if field.json == "dateTime")
 #: The fields that clients see, in the order of their JSON; `time` follows the start.

@@ -4,7 +4,7 @@
    different partitions, the one with the larger Kafka timestamp.
 2. The newest record of a key is the candle. If it is a tombstone, there is no candle.
 3. A record without revision comes from an engine whose state may have expired. It is **superseded**
-   by an older candle with a larger volume, unless a tombstone or a record with revision is in
+   by an older candle with more ticks, unless a tombstone or a record with revision is in
    between.
 
 `land`, `serve` and `tail` follow all three. A restart, `verify`, `repair` and Trino's views use the

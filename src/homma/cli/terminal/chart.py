@@ -15,7 +15,7 @@ from rich.text import Text
 
 from homma.core.decimals import plain_text
 from homma.core.interval import DAY_US, MINUTE_US, SECOND_US, Interval
-from homma.topics.latest import Candle
+from homma.topics.candle import Candle
 
 EMPTY, WICK, BODY = range(3)
 #: (upper half, lower half) of a cell.

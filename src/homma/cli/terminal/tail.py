@@ -13,7 +13,8 @@ from rich.text import Text
 
 from homma.cli.terminal import chart
 from homma.core.interval import DAY_US, Interval
-from homma.topics.latest import Candle, DeletedCandle, LatestCandles, SeriesKey
+from homma.topics.candle import Candle, SeriesKey
+from homma.topics.latest import DeletedCandle, LatestCandles
 
 TailChange = Candle | DeletedCandle
 

@@ -53,7 +53,7 @@ _KEY: Final = list(CANDLE_KEY)
 class CandleChange:
     """Changes to a table: all its open rows, new final rows, and keys of final rows to remove.
 
-    `retained` are rows with a larger volume than a newer record without revision.
+    `retained` are rows with more ticks than a newer record without revision.
     """
 
     open: CandleRows

@@ -18,7 +18,7 @@ from homma.serve.http.parameters import Parameter, RequestQuery
 from homma.serve.live import CandleRange
 from homma.serve.market import Market
 from homma.serve.streams import Stream
-from homma.topics.latest import Candle, SeriesKey
+from homma.topics.candle import Candle, SeriesKey
 
 ARROW: Final = "application/vnd.apache.arrow.stream"
 _MICROSECOND: Final = timedelta(microseconds=1)

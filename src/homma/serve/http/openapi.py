@@ -9,7 +9,7 @@ from homma.serve.http import parameters
 from homma.serve.http.api import ARROW
 from homma.serve.http.parameters import CalendarParameters, Parameter
 from homma.serve.wire import START, meaning_of
-from homma.topics.latest import PUBLIC_VALUES, may_be_null
+from homma.topics.candle import PUBLIC_VALUES, may_be_null
 
 Document = dict[str, Any]
 

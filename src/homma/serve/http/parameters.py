@@ -9,7 +9,7 @@ from typing import Any, Final
 from homma.core.calendar import Calendar
 from homma.core.interval import MINUTE, Interval
 from homma.errors import RequestRefused
-from homma.topics.latest import SeriesKey
+from homma.topics.candle import SeriesKey
 
 MAX_CANDLES: Final = 10_000
 _MAX_SERIES: Final = 200

@@ -18,7 +18,7 @@ from homma.serve.http import parameters
 from homma.serve.http.api import Clock, json_response, read_query
 from homma.serve.live import CandleRange, Live
 from homma.serve.wire import epoch_s, exact_text
-from homma.topics.latest import Candle, SeriesKey
+from homma.topics.candle import Candle, SeriesKey
 
 _EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
 _MAX_DIGITS: Final = 10
