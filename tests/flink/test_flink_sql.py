@@ -1,6 +1,7 @@
 """The SQL for Flink, generated from the tables of fields and the settings."""
 
 import re
+from dataclasses import replace
 from datetime import timedelta
 from pathlib import Path
 
@@ -10,7 +11,7 @@ from click.testing import CliRunner
 
 from homma.cli.main import homma
 from homma.core.calendar import DEFAULT_CALENDAR, Calendar, calendar_of
-from homma.core.fields import CANDLE_FIELDS, TICK_FIELDS
+from homma.core.fields import TICK_FIELDS, record_fields
 from homma.core.interval import BY_CODE
 from homma.errors import SettingError, StateError
 from homma.flink.sql import SHADED, Job, options, script
@@ -86,7 +87,7 @@ def test_months_have_no_table_unless_they_were_chosen() -> None:
 
 def test_each_table_has_the_fields_in_order() -> None:
     text = script(job())
-    for table, fields in (("ticks", TICK_FIELDS), ("candle_1min", CANDLE_FIELDS)):
+    for table, fields in (("ticks", TICK_FIELDS), ("candle_1min", record_fields("quote", CURRENT))):
         [columns] = re.findall(rf"CREATE TABLE `{table}` \((.*?)\) WITH", text, re.DOTALL)
         names = re.findall(r"^  `(\w+)`", columns, re.MULTILINE)
         assert names[: len(fields)] == [field.json for field in fields]
@@ -125,8 +126,11 @@ def test_starts_equal_those_of_the_core(code: str) -> None:
 
 
 def test_the_hash_depends_on_the_intervals() -> None:
-    hashes = {sql_hash(calendar_of(c.split(","))) for c in ("m1", "m1,m5", "s1,m1", "m20,m30")}
-    assert len({*hashes, sql_hash(DEFAULT_CALENDAR)}) == 5
+    hashes = {
+        sql_hash(calendar_of(c.split(",")), "quote") for c in ("m1", "m1,m5", "s1,m1", "m20,m30")
+    }
+    hashes |= {sql_hash(DEFAULT_CALENDAR, kind) for kind in ("quote", "trade")}
+    assert len(hashes) == 6
 
 
 def test_other_intervals_are_refused_with_a_remedy(tmp_path: Path) -> None:
@@ -151,11 +155,10 @@ class Origins(TickGroup):
     """A group of ticks without a broker."""
 
     def __init__(self, intervals: str, sql: str, version: int = CURRENT) -> None:
-        self._origin = StateOrigin("topic", "mid", intervals, sql, version)
+        self._origin = StateOrigin("topic", "mid", intervals, sql, format=version)
 
-    def origin(self, price: str) -> StateOrigin:
-        assert price == self._origin.price
-        return self._origin
+    def origin(self, settings: AggregateSettings) -> StateOrigin:
+        return replace(self._origin, price=settings.price, prices=settings.prices)
 
     def must_be_new(self, *, was_started: bool) -> None:
         assert not was_started
