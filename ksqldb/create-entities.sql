@@ -11,9 +11,9 @@
 -- - Windows shorter than a minute accept late ticks for up to a minute longer.
 -- - Weeks and months are groups, not windows: they accept ticks of any age and keep their state.
 -- - Keys of windows end with eight binary bytes. Readers use the value.
--- - Candles are made of quotes: trades without a quote are left out. Candles of trades would not be
---   exact: a DECIMAL has 38 digits, a price times a size up to 47, and JSON would have all zeros of
---   a DECIMAL. The stream has price, size and side for queries over the trades themselves.
+-- - Candles are made of quotes: trades without a quote are left out. The turnover of trades would
+--   not be exact: a DECIMAL has 38 digits, a price times a size up to 47. The stream has price,
+--   size and side for queries over the trades themselves.
 -- - A size has at most 12 digits after the point, and a record that has more may be left out, even
 --   if they are zeros. An invalid price, size or side does not make a quote invalid otherwise.
 -- Open and close go by event time: the order key is a text of fixed width with time, number and

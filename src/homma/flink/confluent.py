@@ -4,8 +4,8 @@ In Confluent Cloud a topic is a table. Ticks are bare JSON without a schema: a t
 tables create the candle topics, in the Schema Registry's frame. There is no processing time, so the
 order of arrival is the order of the records' timestamps. This SQL was never run.
 
-It makes candles of quotes. Candles of trades would not be exact: JSON_VALUE reads a size as a
-double, and the registry's JSON has decimals as bytes or with all their zeros.
+It makes candles of quotes. Candles of trades need each digit of a decimal in their JSON, and it is
+not known how the registry's JSON writes a DECIMAL.
 """
 
 from typing import Final
