@@ -11,6 +11,11 @@
 -- - Windows shorter than a minute accept late ticks for up to a minute longer.
 -- - Weeks and months are groups, not windows: they accept ticks of any age and keep their state.
 -- - Keys of windows end with eight binary bytes. Readers use the value.
+-- - Candles are made of quotes: trades without a quote are left out. The turnover of trades would
+--   not be exact: a DECIMAL has 38 digits, a price times a size up to 47. The stream has price,
+--   size and side for queries over the trades themselves.
+-- - A size has at most 12 digits after the point, and a record that has more may be left out, even
+--   if they are zeros. An invalid price, size or side does not make a quote invalid otherwise.
 -- Open and close go by event time: the order key is a text of fixed width with time, number and
 -- price. The largest order key is the last tick; for the first tick, time and number count down.
 
@@ -22,6 +27,9 @@ CREATE STREAM stock_ticks (
   `ask` DOUBLE,
   `bid` DOUBLE,
   `mid` DOUBLE,
+  `price` DOUBLE,
+  `size` DECIMAL(30, 12),
+  `side` VARCHAR,
   `number` BIGINT,
   `dateTime` VARCHAR
 ) WITH (

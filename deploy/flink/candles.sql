@@ -25,6 +25,9 @@ CREATE TABLE `ticks` (
   `ask` DOUBLE,
   `bid` DOUBLE,
   `mid` DOUBLE,
+  `price` STRING,
+  `size` STRING,
+  `side` STRING,
   `number` BIGINT,
   `dateTime` STRING,
   `receiveDateTime` STRING,
@@ -56,6 +59,9 @@ CREATE TABLE `late` (
   `ask` DOUBLE,
   `bid` DOUBLE,
   `mid` DOUBLE,
+  `price` DOUBLE,
+  `size` DECIMAL(38, 12),
+  `side` STRING,
   `number` BIGINT,
   `dateTime` STRING,
   `receiveDateTime` STRING,
@@ -78,7 +84,8 @@ CREATE TABLE `late` (
   'key.fields' = 'key',
   'value.format' = 'json',
   'value.fields-include' = 'EXCEPT_KEY',
-  'value.json.encode.ignore-null-fields' = 'true'
+  'value.json.encode.ignore-null-fields' = 'true',
+  'value.json.encode.decimal-as-plain-number' = 'true'
 );
 
 CREATE TABLE `candle_1min` (
@@ -441,6 +448,7 @@ WHERE REGEXP(`source`, '^[^\p{Cc}"\\{}\[\]]{1,64}\z')
   AND `ask` > 0 AND `ask` <= 1.7976931348623157E308
   AND `bid` > 0 AND `bid` <= 1.7976931348623157E308
   AND `mid` > 0 AND `mid` <= 1.7976931348623157E308
+  AND ((`price` IS NULL AND `size` IS NULL AND `side` IS NULL) OR ((`side` IS NULL OR `side` IN ('buy', 'sell')) AND CASE WHEN TRY_CAST(`price` AS DOUBLE) > 0 AND TRY_CAST(`price` AS DOUBLE) < 1E+12 AND (`size` IS NULL OR REGEXP(`size`, '^(?:0|[1-9][0-9]{0,17})(?:\.[0-9]{1,12}0*)?\z') OR REGEXP(`size`, '^-?0(?:\.0+)?(?:[eE][+-]?[0-9]{1,9})?\z') OR (REGEXP(`size`, '^(?:0|[1-9][0-9]*)(?:\.[0-9]+)?(?:[eE][+-]?[0-9]{1,4})?\z') AND CHAR_LENGTH(SPLIT_INDEX(SPLIT_INDEX(UPPER(`size`), 'E', 0), '.', 0)) - CHAR_LENGTH(TRIM(TRAILING '0' FROM REPLACE(SPLIT_INDEX(UPPER(`size`), 'E', 0), '.', ''))) + COALESCE(CAST(SPLIT_INDEX(UPPER(`size`), 'E', 1) AS INT), 0) >= -12 AND TRY_CAST(`size` AS DECIMAL(30, 12)) >= 0)) THEN TRY_CAST('0' || CAST(CAST(REPLACE(SPLIT_INDEX(CAST(ABS(TRY_CAST(`price` AS DOUBLE)) AS STRING), 'E', 0), '.', '') AS DECIMAL(18, 0)) * CAST(SPLIT_INDEX(CAST(TRY_CAST(COALESCE(`size`, '1') AS DECIMAL(30, 12)) AS STRING), '.', 0) AS DECIMAL(18, 0)) + CAST(LEFT(LPAD(CAST(CAST(REPLACE(SPLIT_INDEX(CAST(ABS(TRY_CAST(`price` AS DOUBLE)) AS STRING), 'E', 0), '.', '') AS DECIMAL(18, 0)) * CAST(SPLIT_INDEX(CAST(TRY_CAST(COALESCE(`size`, '1') AS DECIMAL(30, 12)) AS STRING), '.', 1) AS DECIMAL(12, 0)) AS STRING), 30, '0'), 18) AS DECIMAL(18, 0)) AS STRING) || RIGHT(LPAD(CAST(CAST(REPLACE(SPLIT_INDEX(CAST(ABS(TRY_CAST(`price` AS DOUBLE)) AS STRING), 'E', 0), '.', '') AS DECIMAL(18, 0)) * CAST(SPLIT_INDEX(CAST(TRY_CAST(COALESCE(`size`, '1') AS DECIMAL(30, 12)) AS STRING), '.', 1) AS DECIMAL(12, 0)) AS STRING), 30, '0'), 12) || 'E-' || CAST(CHAR_LENGTH(SPLIT_INDEX(SPLIT_INDEX(CAST(ABS(TRY_CAST(`price` AS DOUBLE)) AS STRING), 'E', 0), '.', 1)) - COALESCE(CAST(SPLIT_INDEX(CAST(ABS(TRY_CAST(`price` AS DOUBLE)) AS STRING), 'E', 1) AS INT), 0) + 12 AS STRING) AS DECIMAL(38, 12)) IS NOT NULL ELSE FALSE END))
   AND `number` >= 0
   AND REGEXP(`dateTime`, '^[0-9]{4}-[0-9]{2}-[0-9]{2}T[0-9]{2}:[0-9]{2}:[0-5][0-9](\.[0-9]{1,6})?Z?\z') AND SUBSTRING(CAST(TRY_CAST(REPLACE(REPLACE(`dateTime`, 'T', ' '), 'Z', '') AS TIMESTAMP(6)) AS STRING) FROM 1 FOR 19) = SUBSTRING(REPLACE(`dateTime`, 'T', ' ') FROM 1 FOR 19) AND `dateTime` >= '1970'
   AND (`receiveDateTime` IS NULL OR (REGEXP(`receiveDateTime`, '^[0-9]{4}-[0-9]{2}-[0-9]{2}T[0-9]{2}:[0-9]{2}:[0-5][0-9](\.[0-9]{1,6})?Z?\z') AND SUBSTRING(CAST(TRY_CAST(REPLACE(REPLACE(`receiveDateTime`, 'T', ' '), 'Z', '') AS TIMESTAMP(6)) AS STRING) FROM 1 FOR 19) = SUBSTRING(REPLACE(`receiveDateTime`, 'T', ' ') FROM 1 FOR 19) AND `receiveDateTime` >= '1970'))
@@ -565,6 +573,9 @@ SELECT `source` || ':' || `symbol`,
   `ask`,
   `bid`,
   `mid`,
+  CAST(`price` AS DOUBLE),
+  CAST(`size` AS DECIMAL(38, 12)),
+  `side`,
   `number`,
   `dateTime`,
   `receiveDateTime`,

@@ -11,12 +11,10 @@ from tests.flink.flinks import Record
 from tests.support import oracle
 from tests.support.effort import effort
 from tests.support.frames import us
-from tests.support.golden import CASES, DEFAULTS, batches
+from tests.support.golden import CASES, batches, settings_of
 from tests.support.tick_logs import Log, logs
 
 MAX_FUTURE = timedelta(minutes=5)
-#: Settings that affect only finality, which is not compared.
-FINALITY = {"watermarkDelay", "idleTimeout"}
 
 #: Comments of invalid records that Flink accepts as ticks; `docs/semantics.md` lists them.
 ACCEPTED = frozenset(
@@ -65,42 +63,46 @@ class Case:
 
 def with_prefix(value: bytes, prefix: str) -> bytes:
     """The record with a prefix in its source, if the source is written in a usual way."""
-    for source in (b"S", b"T", b"R"):
+    for source in (b"S", b"T", b"R", b"CME"):
         for text in (b'"source":"%s"' % source, b'"source": "%s"' % source):
             if text in value:
-                prefixed = text[:-2] + prefix.encode() + source + b'"'
+                prefixed = text[: -len(source) - 1] + prefix.encode() + source + b'"'
                 return value.replace(text, prefixed)
     return value
 
 
-def has_default_settings(case: dict[str, Any]) -> bool:
-    """Whether a case runs with the settings of this run."""
-    settings = case.get("settings", {})
-    return all(DEFAULTS[name] == value or name in FINALITY for name, value in settings.items())
+def of_price(price: str, prices: str) -> list[dict[str, Any]]:
+    """The golden cases with these prices. Their other settings do not matter to the oracle."""
+    return [
+        case
+        for case in CASES
+        if (settings_of(case)["price"], settings_of(case)["prices"]) == (price, prices)
+    ]
 
 
-def golden() -> list[Case]:
-    """The golden cases with default settings, without their invalid records."""
+def golden(price: str = "mid", prices: str = "positive") -> list[Case]:
+    """The golden cases of prices, without their invalid records."""
     cases = []
-    for number, case in enumerate(case for case in CASES if has_default_settings(case)):
+    for number, case in enumerate(of_price(price, prices)):
         own_case = Case(f"{case['file']}: {case['name']}", f"g{number}.")
         for records, _ in batches(case):
             for record in records:
                 value = with_prefix(record.value, own_case.prefix)
-                tick = oracle.read(value)
+                tick = oracle.read(value, prices)
                 is_misread = case["ticks"][record.index]["comment"] in MISREAD
                 if is_misread or isinstance(tick, str) or _ahead(tick, record.timestamp):
                     continue
                 own_case.records.append((None, value, us(record.timestamp) // 1000))
-                own_case.ticks.append(tick)
+                if oracle.applies(tick, price):
+                    own_case.ticks.append(tick)
         cases.append(own_case)
     return cases
 
 
-def invalid() -> dict[str, Case]:
+def invalid(price: str = "mid", prices: str = "positive") -> dict[str, Case]:
     """Each invalid record of the golden cases by prefix, in a series of its own if it has one."""
     cases: dict[str, Case] = {}
-    for case in (case for case in CASES if has_default_settings(case)):
+    for case in of_price(price, prices):
         for records, _ in batches(case):
             for record in records:
                 comment = case["ticks"][record.index]["comment"]

@@ -1,6 +1,7 @@
 """The SQL for Flink, generated from the tables of fields and the settings."""
 
 import re
+from dataclasses import replace
 from datetime import timedelta
 from pathlib import Path
 
@@ -10,14 +11,17 @@ from click.testing import CliRunner
 
 from homma.cli.main import homma
 from homma.core.calendar import DEFAULT_CALENDAR, Calendar, calendar_of
-from homma.core.fields import CANDLE_FIELDS, TICK_FIELDS
+from homma.core.fields import TICK_FIELDS, record_fields
 from homma.core.interval import BY_CODE
+from homma.core.tick import Price
 from homma.errors import SettingError, StateError
+from homma.flink import confluent
 from homma.flink.sql import SHADED, Job, options, script
 from homma.flink.sql_types import interval_literal
 from homma.flink.state import StateOrigin, TickGroup, prepare_state
 from homma.flink.views import sql_hash, start, state_ttl
 from homma.formats import CURRENT
+from homma.rendered import ksqldb
 from homma.settings import AggregateSettings, FlinkSettings, TopicSettings
 from homma.topics import contract
 from homma.topics.java import java_properties
@@ -86,7 +90,7 @@ def test_months_have_no_table_unless_they_were_chosen() -> None:
 
 def test_each_table_has_the_fields_in_order() -> None:
     text = script(job())
-    for table, fields in (("ticks", TICK_FIELDS), ("candle_1min", CANDLE_FIELDS)):
+    for table, fields in (("ticks", TICK_FIELDS), ("candle_1min", record_fields("quote", CURRENT))):
         [columns] = re.findall(rf"CREATE TABLE `{table}` \((.*?)\) WITH", text, re.DOTALL)
         names = re.findall(r"^  `(\w+)`", columns, re.MULTILINE)
         assert names[: len(fields)] == [field.json for field in fields]
@@ -125,8 +129,11 @@ def test_starts_equal_those_of_the_core(code: str) -> None:
 
 
 def test_the_hash_depends_on_the_intervals() -> None:
-    hashes = {sql_hash(calendar_of(c.split(","))) for c in ("m1", "m1,m5", "s1,m1", "m20,m30")}
-    assert len({*hashes, sql_hash(DEFAULT_CALENDAR)}) == 5
+    hashes = {
+        sql_hash(calendar_of(c.split(",")), "quote") for c in ("m1", "m1,m5", "s1,m1", "m20,m30")
+    }
+    hashes |= {sql_hash(DEFAULT_CALENDAR, kind) for kind in ("quote", "trade")}
+    assert len(hashes) == 6
 
 
 def test_other_intervals_are_refused_with_a_remedy(tmp_path: Path) -> None:
@@ -140,6 +147,38 @@ def test_other_intervals_are_refused_with_a_remedy(tmp_path: Path) -> None:
         prepare_state(tmp_path, job(), Origins("m1,m5", "other"), "file:///state/chk-1")
 
 
+@pytest.mark.parametrize(
+    ("settings", "message", "rebuilds"),
+    [
+        (AggregateSettings(price="bid"), "built from mid, but --price is bid", True),
+        (AggregateSettings(prices="any"), "with --prices positive, but --prices is any", True),
+        (AggregateSettings(price="trade"), "built from mid, but --price is trade", False),
+    ],
+)
+def test_state_of_other_prices_is_refused(
+    tmp_path: Path, settings: AggregateSettings, message: str, rebuilds: bool
+) -> None:
+    ticks = Origins("m1", "hash")
+    prepare_state(tmp_path, job(), ticks, None)
+    with pytest.raises(StateError, match=message) as raised:
+        prepare_state(tmp_path, job(settings), ticks, "file:///state/chk-1")
+    assert ("--rebuild" in str(raised.value.remedy)) == rebuilds
+    rebuild = job(replace(settings, rebuild=True))
+    if rebuilds:
+        prepare_state(tmp_path, rebuild, ticks, "file:///state/chk-1")
+        return
+    with pytest.raises(StateError, match=message):
+        prepare_state(tmp_path, rebuild, ticks, "file:///state/chk-1")
+
+
+def test_trades_do_not_take_the_place_of_the_candles_of_hommas_own_engine(tmp_path: Path) -> None:
+    ticks = Origins("m1", "hash")
+    ticks.committed = {"bid"}
+    settings = AggregateSettings(price="trade", rebuild=True)
+    with pytest.raises(StateError, match="built from bid, but --price is trade"):
+        prepare_state(tmp_path, job(settings), ticks, None)
+
+
 def test_state_of_a_newer_homma_is_refused(tmp_path: Path) -> None:
     prepare_state(tmp_path, job(), Origins("m1", "newer", CURRENT + 1), None)
     with pytest.raises(StateError, match="was written by a newer homma") as raised:
@@ -151,14 +190,20 @@ class Origins(TickGroup):
     """A group of ticks without a broker."""
 
     def __init__(self, intervals: str, sql: str, version: int = CURRENT) -> None:
-        self._origin = StateOrigin("topic", "mid", intervals, sql, version)
+        self._origin = StateOrigin("topic", "mid", intervals, sql, format=version)
+        self.committed: set[Price] = set()
 
-    def origin(self, price: str) -> StateOrigin:
-        assert price == self._origin.price
-        return self._origin
+    def origin(self, settings: AggregateSettings) -> StateOrigin:
+        return replace(self._origin, price=settings.price, prices=settings.prices)
 
     def must_be_new(self, *, was_started: bool) -> None:
         assert not was_started
+
+    def committed_prices(self) -> set[Price]:
+        return self.committed
+
+    def delete_offsets(self) -> None:
+        pass
 
 
 def test_a_candle_outlives_its_parts() -> None:
@@ -211,11 +256,46 @@ def test_restore_sets_the_recovery_path() -> None:
 
 def test_price_setting() -> None:
     assert "`bid` AS `price`" in script(job(AggregateSettings(price="bid")))
+    zero = "CAST(0 AS DOUBLE)"
+    text = script(job(AggregateSettings(price="ask", prices="any")))
+    assert f"`ask` + {zero} AS `price`" in text
+    assert "ABS(`bid`) <= " in text
+    assert zero not in script(job())
+    assert "`mid` > 0 AND `mid` <= " in script(job())
+
+
+def test_the_prices_that_count_are_read_as_numbers() -> None:
+    quotes, trades = script(job()), script(job(AggregateSettings(price="trade")))
+    for name, of_quotes, of_trades in (
+        ("mid", "DOUBLE", "STRING"),
+        ("price", "STRING", "DOUBLE"),
+        ("size", "STRING", "STRING"),
+        ("number", "BIGINT", "BIGINT"),
+    ):
+        assert f"\n  `{name}` {of_quotes}," in quotes.partition("CREATE VIEW")[0]
+        assert f"\n  `{name}` {of_trades}," in trades.partition("CREATE VIEW")[0]
+
+
+def test_candles_of_trades_are_written_as_texts() -> None:
+    quotes, trades = script(job()), script(job(AggregateSettings(price="trade")))
+    assert "'value.format' = 'raw'" not in quotes
+    assert "turnover" not in quotes
+    assert trades.count("'value.format' = 'raw'") == len(DEFAULT_CALENDAR.intervals)
+    names = [field.json for field in record_fields("trade", CURRENT)]
+    assert re.findall(r"'\"(\w+)\":'", trades)[: len(names)] == names
 
 
 def test_duplicates_are_recognised_during_the_allowed_lateness() -> None:
     with pytest.raises(SettingError, match="dedupe_ttl is 5min, less than allowed_lateness"):
         job(flink=FlinkSettings(dedupe_ttl=timedelta(minutes=5)))
+
+
+def test_engines_without_exact_decimals_make_candles_of_quotes_only() -> None:
+    trades = job(AggregateSettings(price="trade"))
+    with pytest.raises(SettingError, match="makes candles of quotes only"):
+        confluent.tables(trades, 1)
+    with pytest.raises(SettingError, match="makes candles of quotes only"):
+        ksqldb.script(trades.topics, trades.settings)
 
 
 def test_the_sql_contains_no_secrets() -> None:

@@ -3,15 +3,21 @@
 In Confluent Cloud a topic is a table. Ticks are bare JSON without a schema: a table of bytes. The
 tables create the candle topics, in the Schema Registry's frame. There is no processing time, so the
 order of arrival is the order of the records' timestamps. This SQL was never run.
+
+It makes candles of quotes. Candles of trades need each digit of a decimal in their JSON, and it is
+not known how the registry's JSON writes a DECIMAL.
 """
 
 from typing import Final
 
-from homma.core.fields import CANDLE_FIELDS, TICK_FIELDS, TickField
+from homma.core.fields import TICK_FIELDS, TickField, record_fields
 from homma.core.interval import Interval
+from homma.errors import SettingError
 from homma.flink.sql import Job
 from homma.flink.sql_types import FLINK_TYPES, milliseconds, quoted
+from homma.flink.tick_rules import read_type
 from homma.flink.views import candle_view, insert, tick_views
+from homma.formats import CURRENT
 from homma.topics.codec import CANDLE_KEY
 from homma.topics.contract import Topics
 
@@ -21,6 +27,11 @@ PROPERTIES: Final = {"sql.local-time-zone": "UTC"}
 
 def tables(job: Job, partitions: int) -> dict[str, tuple[str, str]]:
     """By the interval's code: name and text of the statement that creates its table and topic."""
+    if job.kind != "quote":
+        raise SettingError(
+            "the SQL for Confluent Cloud makes candles of quotes only",
+            "use --price mid, bid or ask, or homma's own engine",
+        )
     return {
         interval.code: (
             f"candle-{interval.name}",
@@ -54,7 +65,7 @@ def _ticks(topics: Topics) -> str:
 def _extracted(field: TickField) -> str:
     """A field as a text, or in its own type if it is required."""
     value, path = "CAST(`val` AS STRING)", quoted(f"$.{field.json}")
-    kind = FLINK_TYPES[field.kind if field.required else "string"]
+    kind = read_type(field, "quote")
     if kind == "STRING":
         return f"JSON_VALUE({value}, {path})"
     if kind == "DOUBLE":
@@ -67,7 +78,7 @@ def _table(topic: str, partitions: int) -> str:
     columns = [
         *(
             f"`{f.json}` {FLINK_TYPES[f.kind]}" + (" NOT NULL" if f.json in CANDLE_KEY else "")
-            for f in CANDLE_FIELDS
+            for f in record_fields("quote", CURRENT)
         ),
         f"PRIMARY KEY ({key}) NOT ENFORCED",
     ]
@@ -102,7 +113,7 @@ def _insert(job: Job, interval: Interval) -> str:
         candle_view(job.settings, job.flink, interval),
     ]
     parts = ",\n".join(_cte(view) for view in views)
-    head, _, select = insert(interval).partition("\n")
+    head, _, select = insert(interval, job.kind).partition("\n")
     assert head == f"INSERT INTO `candle_{interval.name}`"
     topic = job.topics.candles[interval.code]
     return f"INSERT INTO `{topic}`\nWITH {parts}\n{select}"

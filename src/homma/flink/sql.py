@@ -9,12 +9,15 @@ from dataclasses import dataclass
 from typing import Final
 
 from homma.core.calendar import Calendar
-from homma.core.fields import CANDLE_FIELDS, TICK_FIELDS, TickField
+from homma.core.fields import TICK_FIELDS, TickField, TickKind, record_fields
 from homma.core.interval import Interval
+from homma.core.tick import kind_of
 from homma.durations import format_duration
 from homma.errors import SettingError
 from homma.flink.sql_types import FLINK_TYPES, milliseconds, quoted
-from homma.flink.views import in_time, insert, views
+from homma.flink.tick_rules import read_type
+from homma.flink.views import RECORD, in_time, insert, views
+from homma.formats import CURRENT
 from homma.settings import AggregateSettings, FlinkSettings
 from homma.topics.codec import CANDLE_KEY
 from homma.topics.contract import Topics
@@ -61,6 +64,11 @@ class Job:
     def calendar(self) -> Calendar:
         """The intervals of the candles. Flink needs no others."""
         return self.topics.calendar
+
+    @property
+    def kind(self) -> TickKind:
+        """What the ticks of the candles are."""
+        return kind_of(self.settings.price)
 
     @property
     def name(self) -> str:
@@ -128,7 +136,7 @@ def definitions(job: Job) -> Iterator[str]:
 
 def inserts(job: Job) -> str:
     """The statement set, the only statement that runs."""
-    statements = [_insert_late(job), *(insert(interval) for interval in job.calendar)]
+    statements = [_insert_late(job), *(insert(interval, job.kind) for interval in job.calendar)]
     return "\n".join(["EXECUTE STATEMENT SET BEGIN", *(f"{s};" for s in statements), "END"])
 
 
@@ -144,7 +152,7 @@ def _client(job: Job) -> dict[str, str]:
 
 def _ticks(job: Job) -> str:
     columns = [
-        *(f"`{field.json}` {_read_type(field)}" for field in TICK_FIELDS),
+        *(f"`{field.json}` {read_type(field, job.kind)}" for field in TICK_FIELDS),
         "`recorded` TIMESTAMP_LTZ(3) METADATA FROM 'timestamp'",
         "`partition` INT METADATA",
         "`offset` BIGINT METADATA",
@@ -166,11 +174,6 @@ def _ticks(job: Job) -> str:
     return _table("ticks", columns, table_options)
 
 
-def _read_type(field: TickField) -> str:
-    """Optional fields are read as text, to distinguish absent ones from those of a wrong type."""
-    return FLINK_TYPES[field.kind if field.required else "string"]
-
-
 def _sink(job: Job, name: str) -> dict[str, str]:
     table_options = {
         **_client(job),
@@ -187,16 +190,20 @@ def _sink(job: Job, name: str) -> dict[str, str]:
 
 def _candles(job: Job, interval: Interval) -> str:
     key = ", ".join(f"`{name}`" for name in CANDLE_KEY)
-    columns = [
-        *(f"`{field.json}` {FLINK_TYPES[field.kind]}" for field in CANDLE_FIELDS),
-        f"PRIMARY KEY ({key}) NOT ENFORCED",
-    ]
+    fields = record_fields(job.kind, CURRENT)
+    columns = [f"`{field.json}` {FLINK_TYPES[field.kind]}" for field in fields]
+    value_options = {"value.format": "json"}
+    if job.kind == "trade":
+        # The record is a text, because Flink's JSON has all twelve digits of a decimal.
+        columns = [*(f"`{name}` STRING" for name in CANDLE_KEY), f"`{RECORD}` STRING"]
+        value_options = {"value.format": "raw", "value.fields-include": "EXCEPT_KEY"}
+    columns.append(f"PRIMARY KEY ({key}) NOT ENFORCED")
     table_options = {
         "connector": "upsert-kafka",
         "topic": job.topics.candles[interval.code],
         **_sink(job, interval.name),
         "key.format": "json",
-        "value.format": "json",
+        **value_options,
     }
     return _table(f"candle_{interval.name}", columns, table_options)
 
@@ -217,6 +224,7 @@ def _late(job: Job) -> str:
         "value.format": "json",
         "value.fields-include": "EXCEPT_KEY",
         "value.json.encode.ignore-null-fields": "true",
+        "value.json.encode.decimal-as-plain-number": "true",
     }
     return _table("late", columns, table_options)
 
@@ -232,7 +240,7 @@ def _insert_late(job: Job) -> str:
     )
     columns = [
         "`source` || ':' || `symbol`",
-        *map(_converted, TICK_FIELDS),
+        *(_converted(field, job.kind) for field in TICK_FIELDS),
         f"MAP[{headers}]",
         "`recorded`",
     ]
@@ -242,7 +250,6 @@ def _insert_late(job: Job) -> str:
     )
 
 
-def _converted(field: TickField) -> str:
-    kind = FLINK_TYPES[field.kind]
-    column = f"`{field.json}`"
-    return column if _read_type(field) == kind else f"CAST({column} AS {kind})"
+def _converted(field: TickField, kind: TickKind) -> str:
+    column, written = f"`{field.json}`", FLINK_TYPES[field.kind]
+    return column if read_type(field, kind) == written else f"CAST({column} AS {written})"

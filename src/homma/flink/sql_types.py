@@ -9,6 +9,7 @@ from homma.core.fields import Kind
 FLINK_TYPES: Final[dict[Kind, str]] = {
     "string": "STRING",
     "double": "DOUBLE",
+    "decimal": "DECIMAL(38, 12)",
     "long": "BIGINT",
     "int": "INT",
     "boolean": "BOOLEAN",

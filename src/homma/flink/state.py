@@ -1,8 +1,8 @@
 """The origin of Flink's state, and the path of its newest checkpoint.
 
 Flink's state is in its checkpoints. A file next to them records their origin: the id of the tick
-topic, the price, the intervals, and a hash of the SQL, which may differ in another version of
-homma.
+topic, the price, which prices are valid, the intervals, and a hash of the SQL, which may differ in
+another version of homma.
 """
 
 import json
@@ -13,16 +13,19 @@ from pathlib import Path
 from typing import Any, Final
 from urllib.parse import unquote, urlsplit
 
+from homma.core.fields import Prices
+from homma.core.tick import Price, kind_of
 from homma.errors import SettingError, StateError
 from homma.flink import views
 from homma.flink.sql import Job, state_folder
 from homma.formats import CURRENT, FORMAT, format_of
-from homma.settings import EngineSettings, FlinkSettings
+from homma.settings import AggregateSettings, EngineSettings, FlinkSettings
 from homma.topics.contract import Topics
 from homma.topics.kafka.admin import Admin
 from homma.topics.kafka.connection import Connection
 from homma.topics.kafka.identity import TopicState, topic_state
 from homma.topics.kafka.reading import GroupOffsets, Range, Reader
+from homma.topics.offset_metadata import read_offset_metadata
 
 #: The last record of a partition is searched for among this many offsets before its end.
 _TAIL_OFFSETS: Final = 100
@@ -50,12 +53,13 @@ def checkpoints_uri(flink: FlinkSettings, engine: EngineSettings, group: str, ti
 
 @dataclass(frozen=True, slots=True)
 class StateOrigin:
-    """The topic, price, intervals and SQL that Flink's state was built with."""
+    """The topic, prices, intervals and SQL that Flink's state was built with."""
 
     topicId: str  # noqa: N815  as in the offset metadata of homma's own engine
-    price: str
+    price: Price
     intervals: str
     sql: str
+    prices: Prices = "positive"
     format: int = CURRENT
 
 
@@ -70,10 +74,18 @@ class TickGroup:
         self._reader = Reader(connection)
         self._offsets = GroupOffsets(connection, group, topics.ticks)
 
-    def origin(self, price: str) -> StateOrigin:
+    def origin(self, settings: AggregateSettings) -> StateOrigin:
         """Return the origin of a state that is built now."""
         topic_id, calendar = self._admin.topic_id(self._topics.ticks), self._topics.calendar
-        return StateOrigin(topic_id or "", price, str(calendar), views.sql_hash(calendar))
+        sql = views.sql_hash(calendar, kind_of(settings.price))
+        return StateOrigin(topic_id or "", settings.price, str(calendar), sql, settings.prices)
+
+    def committed_prices(self) -> set[Price]:
+        """Return the prices of the candles that homma's own engine has built in this group."""
+        committed = (self._offsets.committed(p) for p in range(self._partitions))
+        # Flink commits offsets without metadata.
+        texts = [offset.metadata for offset in committed if offset is not None and offset.metadata]
+        return {read_offset_metadata(text, self._topics.ticks).price for text in texts}
 
     def delete_offsets(self) -> None:
         """Delete the group, so that it starts again from the oldest tick."""
@@ -136,8 +148,12 @@ class TickGroup:
 
 def prepare_state(home: Path, job: Job, ticks: TickGroup, checkpoint: str | None) -> None:
     """Check that state, ticks and settings belong together, and store the origin."""
-    path, origin = home / "basis.json", ticks.origin(job.settings.price)
+    path, origin = home / "basis.json", ticks.origin(job.settings)
     if job.settings.rebuild:
+        if path.exists():
+            _must_be_of_kind(json.loads(path.read_text(encoding="utf-8"))["price"], origin)
+        for price in ticks.committed_prices():
+            _must_be_of_kind(price, origin)
         if is_local(job.checkpoints):
             shutil.rmtree(path_of(job.checkpoints), ignore_errors=True)
         (home / "checkpoint").unlink(missing_ok=True)
@@ -149,12 +165,32 @@ def prepare_state(home: Path, job: Job, ticks: TickGroup, checkpoint: str | None
     path.write_text(json.dumps(asdict(origin)), encoding="utf-8")
 
 
+def _must_be_of_kind(price: Price, origin: StateOrigin) -> None:
+    """Raise StateError if candles of trades would take the place of those of quotes, or vice versa.
+
+    Candles that are not built again would stay.
+    """
+    if kind_of(price) != kind_of(origin.price):
+        raise StateError(
+            f"the candles are built from {price}, but --price is {origin.price}",
+            f"use --price {price}, or other topics, another --group and another "
+            "--namespace, as candles of trades and of quotes cannot share them",
+        )
+
+
 def _must_match(stored: Mapping[str, Any], origin: StateOrigin, job: Job) -> None:
     format_of(stored.get(FORMAT, 1), "Flink's state")
+    _must_be_of_kind(stored["price"], origin)
     if stored["price"] != origin.price:
         raise StateError(
             f"the candles are built from {stored['price']}, but --price is {origin.price}",
             f"use --price {stored['price']}, or start with --rebuild",
+        )
+    prices = stored.get("prices", "positive")
+    if prices != origin.prices:
+        raise StateError(
+            f"the candles are built with --prices {prices}, but --prices is {origin.prices}",
+            f"use --prices {prices}, or start with --rebuild",
         )
     if topic_state(stored["topicId"], origin.topicId) is not TopicState.SAME:
         raise StateError(

@@ -2,6 +2,8 @@
 
     ticks → valid → clocked → counted → parts → candles of each interval
 
+For candles of trades, the views of traded.py come between `valid` and `clocked`.
+
 A tick's **order key** is a text of fixed width: its dateTime, its number, then its price. MIN and
 MAX of the order key give open and close by event time; FIRST_VALUE and LAST_VALUE would go by order
 of arrival. Starts of intervals are texts in the format of the records, so that Flink groups by
@@ -14,32 +16,33 @@ from datetime import timedelta
 from typing import Final
 
 from homma.core.calendar import Calendar
-from homma.core.fields import (
-    CANDLE_FIELDS,
-    INSTANT_PATTERN,
-    NAME_PATTERN,
-    TICK_FIELDS,
-    VALUE_FIELDS,
-    CandleField,
-    TickField,
-)
+from homma.core.fields import CandleField, TickKind, record_fields
 from homma.core.interval import DAY_US, HOUR_US, MINUTE_US, SECOND_US, Interval
+from homma.core.tick import PRICE_FIELDS, Price, kind_of
+from homma.flink import traded
 from homma.flink.sql_types import FLINK_TYPES, interval_literal, milliseconds, quoted
+from homma.flink.tick_rules import instant, tick_rules
+from homma.formats import CURRENT
 from homma.settings import AggregateSettings, FlinkSettings
 from homma.topics.codec import CANDLE_KEY
 
-_LARGEST: Final = "1.7976931348623157E308"
 # Positions of the number and the price in an order key.
 _NUMBER_AT: Final = 27
 _PRICE_AT: Final = 46
+#: The price that stands for all prices of a kind in the hash of the SQL.
+_PRICES: Final[dict[TickKind, Price]] = {"quote": "mid", "trade": "trade"}
 
 
-def sql_hash(calendar: Calendar) -> str:
+#: The column that has a record of candles of trades.
+RECORD: Final = "record"
+
+
+def sql_hash(calendar: Calendar, kind: TickKind) -> str:
     """A hash of the SQL: state of another form is incompatible. Changed settings do not matter."""
-    settings, flink = AggregateSettings(), FlinkSettings()
+    settings, flink = AggregateSettings(price=_PRICES[kind]), FlinkSettings()
     statements = [
         *views(settings, flink, calendar),
-        *(insert(interval) for interval in calendar),
+        *(insert(interval, kind) for interval in calendar),
     ]
     return hashlib.blake2b("\n".join(statements).encode(), digest_size=6).hexdigest()
 
@@ -56,67 +59,37 @@ def tick_views(
 ) -> Iterator[str]:
     """The views that the candles of all intervals are made of, in order of dependency."""
     yield _valid_view(settings)
-    yield _clocked_view()
+    if kind_of(settings.price) == "trade":
+        yield from traded.views()
+    yield _clocked_view(kind_of(settings.price))
     yield _counted_view(settings, calendar)
     yield _parts_view(settings, flink, calendar)
 
 
 def _valid_view(settings: AggregateSettings) -> str:
-    """The ticks that meet the contract; Flink leaves out the others without a dead letter."""
+    """The valid ticks that have the price; Flink leaves out the others without a dead letter."""
     ahead = interval_literal(settings.max_future)
     rules = [
-        *filter(None, map(_rule, TICK_FIELDS)),
+        *tick_rules(kind_of(settings.price), settings.prices),
         f"`at` <= CAST(`recorded` AS TIMESTAMP(6)) + {ahead}",
     ]
     where = "\n  AND ".join(rules)
     return (
-        f"CREATE VIEW `valid` AS\nSELECT *\nFROM (SELECT *, {_instant('`dateTime`')} AS `at` "
+        f"CREATE VIEW `valid` AS\nSELECT *\nFROM (SELECT *, {instant('`dateTime`')} AS `at` "
         f"FROM `ticks`)\nWHERE {where}"
     )
 
 
-def _rule(field: TickField) -> str:
-    """The rule of a field of a tick; optional fields are texts."""
-    column = f"`{field.json}`"
-    match field.kind:
-        case "string":
-            rule = f"REGEXP({column}, {_pattern(NAME_PATTERN)})"
-        case "double" if field.required:
-            rule = f"{column} > 0 AND {column} <= {_LARGEST}"
-        case "double":
-            rule = f"ABS(TRY_CAST({column} AS DOUBLE)) <= {_LARGEST}"
-        case "long" | "int":
-            rule = f"{column if field.required else f'TRY_CAST({column} AS BIGINT)'} >= 0"
-        case "instant":
-            # Flink parses February 30 as February 28: comparing the formatted date rejects it.
-            rule = f"REGEXP({column}, {_pattern(INSTANT_PATTERN)}) AND {_dated(column)}"
-        case "boolean":
-            rule = f"{column} IN ('true', 'false')"
-    return rule if field.required else f"({column} IS NULL OR ({rule}))"
-
-
-def _pattern(pattern: str) -> str:
-    """A pattern as a literal; Java's `$` would accept a newline at the end."""
-    return quoted(pattern.removesuffix("$") + r"\z")
-
-
-def _instant(text: str) -> str:
-    return f"TRY_CAST(REPLACE(REPLACE({text}, 'T', ' '), 'Z', '') AS TIMESTAMP(6))"
-
-
-def _dated(text: str) -> str:
-    """Whether the date exists and is not before 1970."""
-    formatted = f"SUBSTRING(CAST({_instant(text)} AS STRING) FROM 1 FOR 19)"
-    return f"{formatted} = SUBSTRING(REPLACE({text}, 'T', ' ') FROM 1 FOR 19) AND {text} >= '1970'"
-
-
-def _clocked_view() -> str:
+def _clocked_view(kind: TickKind) -> str:
     """Each tick with the largest event time of its series so far, in the order of arrival."""
-    return (
-        "CREATE VIEW `clocked` AS\nSELECT *, MAX(`at`) OVER (PARTITION BY `source`, `symbol` "
-        "ORDER BY `arrived`\n  ROWS BETWEEN UNBOUNDED PRECEDING AND CURRENT ROW) AS `clock`\n"
-        "FROM `valid`"
+    window = (
+        "(PARTITION BY `source`, `symbol` ORDER BY `arrived`\n"
+        "  ROWS BETWEEN UNBOUNDED PRECEDING AND CURRENT ROW)"
     )
+    view = f"CREATE VIEW `clocked` AS\nSELECT *, MAX(`at`) OVER {window} AS `clock`"
+    if kind == "quote":
+        return f"{view}\nFROM `valid`"
+    return f"{view},\n  {traded.running_sums(window)}\nFROM `traded`"
 
 
 def in_time(settings: AggregateSettings) -> str:
@@ -138,20 +111,28 @@ def _start_columns(calendar: Calendar) -> str:
 
 def _counted_view(settings: AggregateSettings, calendar: Calendar) -> str:
     """The ticks within the allowed lateness, without duplicates, with order keys and starts."""
-    price = f"`{settings.price}`"
+    kind = kind_of(settings.price)
+    price = f"`{PRICE_FIELDS[settings.price]}`"
+    if settings.prices == "any":
+        # -0.0 counts as 0.0.
+        price = f"{price} + CAST(0 AS DOUBLE)"
     order_key = (
         "REPLACE(CAST(`at` AS STRING), ' ', 'T') || LPAD(CAST(`number` AS STRING), 19, '0')"
         f" || CAST({price} AS STRING)"
     )
     starts = ",\n  ".join(f"{start(i, '`dateTime`')} AS `{i.name}`" for i in _starts(calendar))
+    sums, where = "", in_time(settings)
+    if kind == "trade":
+        sums = "".join(f", `{name}`" for name in traded.SUMS)
+        where = f"{where}\n  AND {traded.are_below_bound()}"
     # Before the ranking: Flink would not know that columns computed after it never change.
     keyed = (
-        f"SELECT `source`, `symbol`, `at`, `number`, `arrived`, {price} AS `price`,\n  {starts},\n"
-        f"  {order_key} AS `order_key`\n  FROM `clocked` WHERE {in_time(settings)}"
+        f"SELECT `source`, `symbol`, `at`, `number`, `arrived`, {price} AS `price`{sums},\n"
+        f"  {starts},\n  {order_key} AS `order_key`\n  FROM `clocked` WHERE {where}"
     )
     return (
         f"CREATE VIEW `counted` AS\nSELECT `source`, `symbol`, {_start_columns(calendar)}, "
-        "`price`, `order_key`\n"
+        f"`price`{sums}, `order_key`\n"
         "FROM (SELECT *, ROW_NUMBER() OVER (PARTITION BY `source`, `symbol`, `at`, `number`\n"
         f"  ORDER BY `arrived`) AS `copy` FROM ({keyed}))\nWHERE `copy` = 1"
     )
@@ -167,23 +148,25 @@ def _parts_view(settings: AggregateSettings, flink: FlinkSettings, calendar: Cal
     starts = _start_columns(calendar)
     return (
         f"CREATE VIEW `parts` AS\nSELECT {_ttl_hint(settings, flink, calendar.base)}\n"
-        f"  `source`, `symbol`, {starts},\n  {_aggregates(_of_ticks)}\n"
+        f"  `source`, `symbol`, {starts},\n  {_aggregates(_of_ticks, kind_of(settings.price))}\n"
         f"FROM `counted` AS `t`\nGROUP BY `source`, `symbol`, {starts}"
     )
 
 
 def candle_view(settings: AggregateSettings, flink: FlinkSettings, interval: Interval) -> str:
     """The candles of an interval."""
+    aggregates = _aggregates(_of_parts, kind_of(settings.price))
     return (
         f"CREATE VIEW `candles_{interval.name}` AS\nSELECT {_ttl_hint(settings, flink, interval)}\n"
-        f"  `source`, `symbol`, `{interval.name}` AS `dateTime`,\n  {_aggregates(_of_parts)}\n"
+        f"  `source`, `symbol`, `{interval.name}` AS `dateTime`,\n  {aggregates}\n"
         f"FROM `parts` AS `t`\nGROUP BY `source`, `symbol`, `{interval.name}`"
     )
 
 
-def _aggregates(aggregate: Callable[[CandleField], str]) -> str:
+def _aggregates(aggregate: Callable[[CandleField], str], kind: TickKind) -> str:
     """The aggregates of all fields that depend on ticks; first and last are order keys."""
-    return ", ".join(f"{aggregate(field)} AS `{_part(field)}`" for field in VALUE_FIELDS)
+    fields = [field for field in record_fields(kind, CURRENT) if field.merge]
+    return ", ".join(f"{aggregate(field)} AS `{_part(field)}`" for field in fields)
 
 
 def _part(field: CandleField) -> str:
@@ -194,7 +177,7 @@ def _part(field: CandleField) -> str:
 def _of_ticks(field: CandleField) -> str:
     if field.of_tick == "one":
         return "COUNT(*)"
-    return _merged(field, "order_key" if field.merge in ("first", "last") else "price")
+    return _merged(field, "order_key" if field.merge in ("first", "last") else str(field.of_tick))
 
 
 def _of_parts(field: CandleField) -> str:
@@ -246,9 +229,13 @@ def _floored(at: str, position: int, step: int) -> str:
     return f"SUBSTRING({at} FROM 1 FOR {position - 1}) || {digits}"
 
 
-def insert(interval: Interval) -> str:
+def insert(interval: Interval, kind: TickKind) -> str:
     """The INSERT that writes the candles of an interval, with the fields of the contract."""
-    listed = ",\n  ".join(map(_output, CANDLE_FIELDS))
+    if kind == "quote":
+        outputs = [_output(field) for field in record_fields(kind, CURRENT)]
+    else:
+        outputs = [*(f"`{name}`" for name in CANDLE_KEY), f"{_record()} AS `{RECORD}`"]
+    listed = ",\n  ".join(outputs)
     return f"INSERT INTO `candle_{interval.name}`\nSELECT {listed}\nFROM `candles_{interval.name}`"
 
 
@@ -272,9 +259,33 @@ _COMPUTED: Final = {
 
 def _output(field: CandleField) -> str:
     """A field of a candle record; null if plain SQL cannot know its value."""
-    name, kind = f"`{field.json}`", FLINK_TYPES[field.kind]
+    name, value = f"`{field.json}`", _value(field)
+    if value is None:
+        value = f"CAST(NULL AS {FLINK_TYPES[field.kind]})"
+    return value if value == name else f"{value} AS {name}"
+
+
+def _value(field: CandleField) -> str | None:
     if field.merge in ("first", "last"):
-        return f"CAST(SUBSTRING(`{_part(field)}` FROM {_PRICE_AT}) AS {kind}) AS {name}"
+        kind = FLINK_TYPES[field.kind]
+        return f"CAST(SUBSTRING(`{_part(field)}` FROM {_PRICE_AT}) AS {kind})"
     if field.merge or field.json in CANDLE_KEY:
-        return name
-    return f"{_COMPUTED.get(field.column, f'CAST(NULL AS {kind})')} AS {name}"
+        return f"`{field.json}`"
+    return _COMPUTED.get(field.column)
+
+
+def _record() -> str:
+    """The JSON object of a candle of trades, as Flink would write decimals with all their zeros."""
+    fields = record_fields("trade", CURRENT)
+    members = [f"'\"{field.json}\":' || {_json(field)}" for field in fields]
+    return "'{' || " + "\n  || ',' || ".join(members) + " || '}'"
+
+
+def _json(field: CandleField) -> str:
+    value = _value(field)
+    if value is None:
+        return "'null'"
+    if field.kind in ("string", "instant"):
+        # Names have no character that JSON escapes.
+        return f"'\"' || {value} || '\"'"
+    return traded.text(value) if field.kind == "decimal" else f"CAST({value} AS STRING)"

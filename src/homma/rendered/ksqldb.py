@@ -3,9 +3,12 @@
 from collections.abc import Iterator
 from typing import Final
 
-from homma.core.fields import CANDLE_FIELDS, TICK_FIELDS, CandleField, Kind, TickField
+from homma.core.fields import TICK_FIELDS, CandleField, Kind, TickField, record_fields
 from homma.core.interval import DAY_US, MINUTE_US, MONDAY_US, SECOND_US, Interval
+from homma.core.tick import PRICE_FIELDS, kind_of
+from homma.errors import SettingError
 from homma.flink.sql_types import quoted
+from homma.formats import CURRENT
 from homma.settings import AggregateSettings
 from homma.topics.contract import Topics
 
@@ -22,6 +25,11 @@ _LIMITS: Final = """\
 -- - Windows shorter than a minute accept late ticks for up to a minute longer.
 -- - Weeks and months are groups, not windows: they accept ticks of any age and keep their state.
 -- - Keys of windows end with eight binary bytes. Readers use the value.
+-- - Candles are made of quotes: trades without a quote are left out. The turnover of trades would
+--   not be exact: a DECIMAL has 38 digits, a price times a size up to 47. The stream has price,
+--   size and side for queries over the trades themselves.
+-- - A size has at most 12 digits after the point, and a record that has more may be left out, even
+--   if they are zeros. An invalid price, size or side does not make a quote invalid otherwise.
 -- Open and close go by event time: the order key is a text of fixed width with time, number and
 -- price. The largest order key is the last tick; for the first tick, time and number count down.
 """
@@ -34,17 +42,23 @@ _PRICE_AT: Final = 33
 _TYPES: Final[dict[Kind, str]] = {
     "string": "VARCHAR",
     "double": "DOUBLE",
+    "decimal": "DECIMAL(30, 12)",
     "long": "BIGINT",
     "int": "INTEGER",
     "boolean": "BOOLEAN",
     "instant": "VARCHAR",
 }
-#: Optional fields are not in the candles.
-_REQUIRED: Final = tuple(field for field in TICK_FIELDS if field.required)
+#: Other optional fields are not needed.
+_COLUMNS: Final = tuple(field for field in TICK_FIELDS if field.required or field.of)
 
 
 def script(topics: Topics, settings: AggregateSettings) -> str:
     """All statements in order."""
+    if kind_of(settings.price) != "quote":
+        raise SettingError(
+            "the SQL for ksqlDB makes candles of quotes only",
+            "use --price mid, bid or ask, or another engine",
+        )
     parts = [
         _LIMITS,
         "SET 'auto.offset.reset' = 'earliest';\n",
@@ -55,7 +69,7 @@ def script(topics: Topics, settings: AggregateSettings) -> str:
 
 
 def _stream(topics: Topics) -> str:
-    columns = ",\n  ".join(f"`{field.json}` {_TYPES[field.kind]}" for field in _REQUIRED)
+    columns = ",\n  ".join(f"`{field.json}` {_TYPES[field.kind]}" for field in _COLUMNS)
     return f"""\
 CREATE STREAM stock_ticks (
   {columns}
@@ -135,7 +149,7 @@ def _columns(interval: Interval, price: str) -> Iterator[str]:
         "close_date_time": _tick_time(price, first=False),
         "close_number": _tick_number(price, first=False),
     }
-    for field in CANDLE_FIELDS:
+    for field in record_fields("quote", CURRENT):
         if field.merge:
             yield f"{_aggregate(field, price)} AS `{field.json}`"
         elif field.column in computed:
@@ -160,11 +174,15 @@ def _rule(field: TickField) -> str:
 
 def _table(interval: Interval, topic: str, settings: AggregateSettings) -> str:
     windowed = interval.longest_us <= DAY_US
-    columns = ",\n  ".join(_columns(interval, settings.price))
+    columns = ",\n  ".join(_columns(interval, PRICE_FIELDS[settings.price]))
     window = f"\n{_window(interval, settings)}" if windowed else ""
     group = "" if windowed else f", {_group(interval)[0]}"
     # An invalid date is none: the stream leaves its record out.
-    rules = "\n  AND ".join(_rule(field) for field in _REQUIRED if field.kind != "instant")
+    rules = "\n  AND ".join(
+        _rule(field)
+        for field in _COLUMNS
+        if field.kind != "instant" and (field.required or field.required_of == "quote")
+    )
     return f"""\
 CREATE TABLE candle_{interval.name} WITH (
   KAFKA_TOPIC = {quoted(topic)},
