@@ -143,7 +143,7 @@ def test_a_table_of_format_1_is_read_as_it_is(minutes: Iceberg, client: Lake) ->
     client.ensure_table(MINUTES)
     minutes.refresh()
     assert "tick_count" not in minutes.schema().column_names
-    with pytest.raises(TableMismatch, match="lacks .*tick_count.*; start `homma land`"):
+    with pytest.raises(TableMismatch, match=r"lacks .*tick_count.*; start `homma land`"):
         table.upload(candles(candle("C")))
 
 
