@@ -243,11 +243,17 @@ class UpSettings:
         timedelta(days=400),
         "how much synthetic history a new data folder gets, if ticks are generated; 0: none",
     )
-    price: Price = setting(*shared.PRICE)
-    prices: Prices = setting(*shared.PRICES)
     no_generate: bool = setting(False, "do not generate synthetic ticks")
     no_lake: bool = setting(False, "do not start SeaweedFS or `homma land`")
     no_serve: bool = setting(False, "do not start the page and the API")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PriceSettings:
+    """What the candles of `homma up` are made of. Its stages use the same settings."""
+
+    price: Price = setting(*shared.PRICE)
+    prices: Prices = setting(*shared.PRICES)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -370,6 +376,7 @@ STAGES: Final = (
     UpSettings,
     KafkaSettings,
     TopicSettings,
+    PriceSettings,
     GenerateSettings,
     ReplaySettings,
     AggregateSettings,

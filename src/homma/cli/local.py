@@ -20,13 +20,18 @@ from homma.cli.stage_programs import (
     as_flags,
     lake_flags,
     lake_server,
-    price_flags,
     stages,
 )
 from homma.durations import format_duration
 from homma.errors import HommaError, KafkaError, SettingError
 from homma.rendered import prometheus
-from homma.settings import AggregateSettings, GenerateSettings, TopicSettings, UpSettings
+from homma.settings import (
+    AggregateSettings,
+    GenerateSettings,
+    PriceSettings,
+    TopicSettings,
+    UpSettings,
+)
 from homma.stack.downloads import jars
 from homma.stack.processes import folder, periodic
 from homma.stack.processes.backoff import Backoff
@@ -85,8 +90,10 @@ def running(
         server = lake_server(up)
         lake = {"catalog_uri": server.catalog, "s3_endpoint": server.s3} if server else {}
         home.record_settings(recorded(f"{HOST}:{up.kafka_port}", lake, topics, engine))
+        prices = PriceSettings(price=engine.price, prices=engine.prices)
+        programs = stages(up, topics, ticks, prices)
         # Check all ports first: downloads and servers take time.
-        for port, flag in _ports(up, topics, ticks, extras).items():
+        for port, flag in _ports(up, programs, extras).items():
             must_be_free(port, flag)
         started = _Started(home, cleanup, say)
         class_path = jars.fetch(
@@ -96,7 +103,8 @@ def running(
             up.maven,
         )
         trino_server = trino_node.fetch(up, partial(on_fetch, "Trino")) if TRINO in extras else None
-        own = _start_servers(up, topics, ticks, config, class_path, started)
+        own = _OwnPrograms(programs, f"{HOST}:{up.kafka_port}", config, started)
+        _start_servers(up, topics, ticks, own, as_flags(prices), class_path, started)
         own.start(*own.programs)
         if server is not None and trino_server is not None:
             node = trino_node.of(up, topics.intervals, server, own.bootstrap, trino_server)
@@ -164,12 +172,13 @@ def _start_servers(
     up: UpSettings,
     topics: TopicSettings,
     ticks: GenerateSettings,
-    config: Path | None,
+    own: _OwnPrograms,
+    price_flags: tuple[str, ...],
     class_path: list[Path],
     started: _Started,
-) -> _OwnPrograms:
-    """Start the servers, and load the history if it is due; return homma's own programs."""
-    server, bootstrap = lake_server(up), f"{HOST}:{up.kafka_port}"
+) -> None:
+    """Start the servers, and load the history if it is due."""
+    server, bootstrap = lake_server(up), own.bootstrap
     with ExitStack() as preparing:
         load = None
         # SeaweedFS and the load of the history get ready while Kafka starts.
@@ -179,26 +188,24 @@ def _start_servers(
                 *_kafka_flags(bootstrap),
                 *as_flags(topics),
                 *lake_flags(up, server),
-                *price_flags(up),
+                *price_flags,
             )
             load = preparing.enter_context(
-                first_history.loading(started.home, flags, _environment(), config)
+                first_history.loading(started.home, flags, _environment(), own.config)
             )
         _start_kafka(up, started, class_path, bootstrap)
         admin = Admin({"bootstrap.servers": bootstrap})
         partitions = admin.partitions().get(topics.topic, topics.partitions)
         admin.ensure(contract.specs(topics, partitions), topics.replication_factor)
-        own = _OwnPrograms(stages(up, topics, ticks), bootstrap, config, started)
         _write_prometheus_targets(up.dir, own.programs.values())
         if server is not None and storage is not None:
             _wait_for_seaweed(server, storage, started)
         if load is not None:
             _load_history(up, ticks, load, own, started)
-    return own
 
 
 def _ports(
-    up: UpSettings, topics: TopicSettings, ticks: GenerateSettings, extras: Collection[str]
+    up: UpSettings, programs: Iterable[StageProgram], extras: Collection[str]
 ) -> dict[int, str]:
     """Return every port that will be used, with its flag."""
     server = lake_server(up)
@@ -207,7 +214,7 @@ def _ports(
         up.kafka_controller_port: "--kafka-controller-port",
         **(server.flags if server else {}),
         **({up.trino_port: "--trino-port"} if TRINO in extras else {}),
-        **{stage.metrics_port: stage.port_flag for stage in stages(up, topics, ticks)},
+        **{stage.metrics_port: stage.port_flag for stage in programs},
     }
 
 

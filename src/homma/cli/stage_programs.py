@@ -4,10 +4,10 @@ from dataclasses import dataclass, fields, replace
 from datetime import timedelta
 from typing import Any, Final
 
-from homma.core.tick import kind_of
+from homma.core.tick import Price, kind_of
 from homma.durations import format_duration
 from homma.errors import SettingError
-from homma.settings import GenerateSettings, TopicSettings, UpSettings
+from homma.settings import GenerateSettings, PriceSettings, TopicSettings, UpSettings
 from homma.stack.servers.seaweed import Seaweed
 from homma.stack.servers.seaweed_settings import Ports
 
@@ -39,10 +39,12 @@ class StageProgram:
         )
 
 
-def stages(up: UpSettings, topics: TopicSettings, ticks: GenerateSettings) -> list[StageProgram]:
+def stages(
+    up: UpSettings, topics: TopicSettings, ticks: GenerateSettings, prices: PriceSettings
+) -> list[StageProgram]:
     """Return homma's own programs, consumers first, so that no tick waits for them."""
     topic_flags, server = as_flags(topics), lake_server(up)
-    rules = price_flags(up)
+    rules = as_flags(prices)
     programs = [_with_metrics("aggregate", up.aggregate_metrics_port, *topic_flags, *rules)]
     if server is not None:
         commit_flags = ("--commit-every", format_duration(up.commit_every))
@@ -54,7 +56,7 @@ def stages(up: UpSettings, topics: TopicSettings, ticks: GenerateSettings) -> li
                 *topic_flags,
                 *addresses,
                 *commit_flags,
-                *price_flags(up, "prices"),
+                *as_flags(replace(prices, price=PriceSettings().price)),
             )
         )
     if not up.no_serve:
@@ -71,23 +73,13 @@ def stages(up: UpSettings, topics: TopicSettings, ticks: GenerateSettings) -> li
     return programs
 
 
-def price_flags(up: UpSettings, *names: str) -> tuple[str, ...]:
-    """Return the flags of price and prices, or of these names, that differ from their defaults."""
-    flags: list[str] = []
-    for row in fields(up):
-        value = getattr(up, row.name)
-        if row.name in (names or ("price", "prices")) and value != row.default:
-            flags += (f"--{row.name}", value)
-    return tuple(flags)
-
-
-def require_applicable(up: UpSettings, ticks: GenerateSettings) -> None:
+def require_applicable(up: UpSettings, ticks: GenerateSettings, price: Price) -> None:
     """Raise SettingError if none of the generated ticks has the price that candles need."""
-    if up.no_generate or ticks.kind == "both" or ticks.kind == f"{kind_of(up.price)}s":
+    if up.no_generate or ticks.kind == "both" or ticks.kind == f"{kind_of(price)}s":
         return
     other = "--price trade" if ticks.kind == "trades" else "--kind trades"
     raise SettingError(
-        f"homma up would generate {ticks.kind}, and build candles from the price {up.price}",
+        f"homma up would generate {ticks.kind}, and build candles from the price {price}",
         f"add {other}, or --kind both",
     )
 

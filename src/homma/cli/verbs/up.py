@@ -27,6 +27,7 @@ from homma.settings import (
     AggregateSettings,
     EngineSettings,
     GenerateSettings,
+    PriceSettings,
     TopicSettings,
     UpSettings,
 )
@@ -43,7 +44,7 @@ _DETACH_TIMEOUT_S: Final = 1200.0
 
 
 @click.command()
-@with_settings(UpSettings, TopicSettings, GenerateSettings)
+@with_settings(UpSettings, TopicSettings, PriceSettings, GenerateSettings)
 @click.option("--detach", is_flag=True, help="run in the background; `homma down` stops it")
 @click.option(
     "--with",
@@ -57,6 +58,7 @@ def up(
     context: click.Context,
     settings: UpSettings,
     topics: TopicSettings,
+    prices: PriceSettings,
     ticks: GenerateSettings,
     detach: bool,
     extras: tuple[str, ...],
@@ -76,7 +78,7 @@ def up(
       homma up --with trino
       homma up --detach && homma status && homma down
     """
-    require_applicable(settings, ticks)
+    require_applicable(settings, ticks, prices.price)
     settings = _without_foreign_history(settings)
     if detach:
         _start_detached(settings.dir, {"kafka", "aggregate", *extras})
@@ -87,8 +89,8 @@ def up(
     config: Path | None = context.parent.params["config"] if context.parent else None
     engine = replace(
         settings_without_flags(AggregateSettings, "aggregate"),
-        price=settings.price,
-        prices=settings.prices,
+        price=prices.price,
+        prices=prices.prices,
     )
     with _Downloads(console) as downloads:
         pipeline = local.running(
