@@ -45,6 +45,8 @@ OPEN = {
     "homma.core.series.register": "any rows with a source and a symbol",
     "homma.core.series_partitions.SeriesPartitions.require_unsplit": "any rows with a partition",
     "homma.feed.files.batches": "rows of any file",
+    "homma.feed.quotes.Walks.trades": "random numbers",
+    "homma.feed.trades.trades": "quotes with sizes, and random numbers",
     "homma.feed.recorded.RowParser.ticks": "rows of any file",
     "homma.lake.audit.counted_ticks.SeriesFilter.apply": "any rows with a source and a symbol",
     "homma.lake.audit.rows.candles": "some columns of a candle table",
