@@ -27,7 +27,18 @@ WRITTEN: Final = START + timedelta(days=DAYS, seconds=3)
 
 def market(price: Literal["mid", "trade"] = "mid") -> dict[str, pl.DataFrame]:
     """The rows of every table by name, the same at every call: of a market of quotes or trades."""
-    ticks = _ticks() if price == "mid" else _trades(_ticks())
+    ticks = _ticks() if price == "mid" else trades()
+    candles = candles_of(ticks, price)
+    if price == "mid":
+        # What the records of quotes do not have is null in the tables.
+        candles = candles.with_columns(traded_volume=None, turnover=None)
+    return {TICKS.name: ticks} | {
+        spec.name: _candles(candles, spec) for spec in candle_tables(DEFAULT_CALENDAR)
+    }
+
+
+def candles_of(ticks: pl.DataFrame, price: Literal["mid", "trade"]) -> pl.DataFrame:
+    """The candles of all intervals, of which the last ones are open."""
     at = pl.col("date_time").cast(pl.Int64)
     coded = with_turnover(ticks).select(
         pl.struct(NAMES).rank("dense").sub(1).cast(pl.UInt32).alias("series"),
@@ -41,13 +52,8 @@ def market(price: Literal["mid", "trade"] = "mid") -> dict[str, pl.DataFrame]:
     candles = roll_up(base, DEFAULT_CALENDAR.intervals).join(
         named, on="series", maintain_order="left"
     )
-    if price == "mid":
-        # What the records of quotes do not have is null in the tables.
-        candles = candles.with_columns(traded_volume=None, turnover=None)
-    last_us = ticks["date_time"].max()
-    return {TICKS.name: ticks} | {
-        spec.name: _candles(candles, spec, last_us) for spec in candle_tables(DEFAULT_CALENDAR)
-    }
+    is_final = pl.col("end_us").cast(INSTANT) <= pl.lit(ticks["date_time"].max(), INSTANT)
+    return candles.with_columns(is_final=is_final, revision=is_final.cast(pl.Int32))
 
 
 def _ticks() -> pl.DataFrame:
@@ -79,8 +85,9 @@ def _ticks() -> pl.DataFrame:
     return pl.DataFrame(rows, TICKS.schema)
 
 
-def _trades(quotes: pl.DataFrame) -> pl.DataFrame:
+def trades() -> pl.DataFrame:
     """A trade at the mid price of each quote; every tenth tick is the quote, too."""
+    quotes = _ticks()
     rng = random.Random(5)
     sizes = []
     for symbol in quotes["symbol"]:
@@ -97,17 +104,14 @@ def _trades(quotes: pl.DataFrame) -> pl.DataFrame:
     ).select(TICKS.schema.names())
 
 
-def _candles(candles: pl.DataFrame, spec: TableSpec, last: object) -> pl.DataFrame:
-    """The candles of a table; the last ones are open."""
-    final = pl.col("end_us").cast(INSTANT) <= pl.lit(last, INSTANT)
+def _candles(candles: pl.DataFrame, spec: TableSpec) -> pl.DataFrame:
+    """The candles of a table."""
     columns = {
         "date_time": pl.col("start_us"),
         "open_date_time": order_key_us(pl.col("open_order_key")),
         "open_number": order_key_number(pl.col("open_order_key")),
         "close_date_time": order_key_us(pl.col("close_order_key")),
         "close_number": order_key_number(pl.col("close_order_key")),
-        "is_final": final,
-        "revision": final.cast(pl.Int32),
         "update_date_time": pl.lit(WRITTEN),
     }
     assert spec.interval is not None

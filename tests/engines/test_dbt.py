@@ -3,6 +3,7 @@
 import json
 import subprocess
 from collections import Counter
+from collections.abc import Sequence
 from dataclasses import replace
 from itertools import product
 from pathlib import Path
@@ -14,6 +15,8 @@ import pytest
 from homma.core.calendar import DEFAULT_CALENDAR
 from homma.core.interval import BY_CODE
 from homma.lake.schema import candle_tables
+from homma.topics import codec
+from tests.engines.market import WRITTEN, candles_of, trades
 from tests.engines.sandbox import ROOT, Sandbox
 from tests.support.landing import tamper
 from tests.support.pipeline import tick
@@ -251,3 +254,85 @@ def test_trino_lands_candles_in_place_of_homma(sandbox: Sandbox, dbt: Dbt) -> No
     sinks.check()
     refused = dbt.run("run", "--select", "land_candle_1min", **by_trino)
     assert "--candles-by trino" in refused.stdout
+
+
+# --- trades ---------------------------------------------------------------------------------------
+def send_trades(sandbox: Sandbox) -> None:
+    """Trades and their candles, as an engine for trades writes them, after candles of quotes."""
+    # The quotes have series with the names of the market's.
+    ticks = trades().with_columns(source=pl.format("TRADES_{}", "source"))
+    pipeline = sandbox.pipeline
+    at = pl.col("date_time").dt.to_string("%Y-%m-%dT%H:%M:%S%.3f")
+    names = ("source", "symbol", "ask", "bid", "mid", "price", "size", "side", "number")
+    pipeline.send_frame(ticks.select(*names, at.alias("dateTime")))
+    candles, written_us = candles_of(ticks, "trade"), int(WRITTEN.timestamp() * 1_000_000)
+    transactions = pipeline.foreign_transaction()
+    transactions.init()
+    transactions.begin()
+
+    def send(code: str, keys: list[bytes], values: Sequence[bytes | None]) -> None:
+        sent_ms = [written_us // 1000] * len(keys)
+        headers: list[list[tuple[str, str | bytes | None]]] = [[] for _ in keys]
+        transactions.send(pipeline.topics.candles[code], 0, keys, values, sent_ms, headers)
+
+    for code in DEFAULT_CALENDAR.codes:
+        part = candles.filter(pl.col("interval") == code)
+        open_before = part.with_columns(close="open", is_final=pl.lit(value=False), revision=0)
+        send(code, *codec.encode_candles(open_before, written_us - 1_000_000, "trade"))
+        keys, values = codec.encode_candles(part, written_us, "trade")
+        send(code, keys, values)
+        # A record that is no candle changes nothing. With the key of a candle, compaction could
+        # delete the candle.
+        send(code, [b"invalid"], [values[0].replace(b'"turnover":', b'"turnover":"much",":":')])
+    is_deleted = (pl.col("interval") == "m1") & ~pl.col("is_final")
+    send("m1", codec.encode_candle_keys(candles.filter(is_deleted))[:1], [None])
+    transactions._producer.commit_transaction(60)
+    transactions.close()
+
+
+def test_trino_lands_candles_of_trades_as_homma_does(sandbox: Sandbox, dbt: Dbt) -> None:
+    send_trades(sandbox)
+    by_homma = replace(sandbox.sinks, namespace="trades_by_homma")
+    by_trino = replace(sandbox.sinks, namespace="trades_by_trino")
+    by_homma.work_off()
+    by_trino.work_off(candles_by="trino")
+    variables = {"HOMMA_CANDLES_BY": "trino", "KAFKA_CATALOG": "kafka"}
+    landed = dbt.run("run", "--select", "tag:land", HOMMA_NAMESPACE="trades_by_trino", **variables)
+    assert landed.returncode == 0
+    for spec in candle_tables(DEFAULT_CALENDAR):
+        expected, actual = by_homma.rows(spec.name), by_trino.rows(spec.name)
+        assert set(actual.rows()) ^ set(expected.rows()) == set(), spec.name
+        assert actual.height == expected.height
+        assert 0 < expected["turnover"].null_count() < expected.height
+        assert expected["turnover"].is_null().equals(expected["traded_volume"].is_null())
+
+
+def test_staging_shows_the_volume_of_trades_and_its_tests_can_fail(
+    sandbox: Sandbox, dbt: Dbt
+) -> None:
+    sinks = replace(sandbox.sinks, namespace="trades_by_homma")
+    environment = {"HOMMA_NAMESPACE": "trades_by_homma"}
+    built = dbt.run("build", "--select", "staging", **environment)
+    assert built.returncode == 0, built.stdout[-3000:]
+    assert set(dbt.results().values()) == {"success", "pass"}
+    of_trades = sinks.rows("candle_1day_iceberg").filter(pl.col("turnover").is_not_null())
+    expected = of_trades.select(*SERIES, "traded_volume", "tick_count", "turnover")
+    columns = "source, symbol, volume, tick_count, turnover"
+    staged = "market_marts.stg_candle_1day"
+    rows = sandbox.query(f"SELECT {columns} FROM {staged} WHERE turnover IS NOT NULL")
+    assert set(rows) == set(expected.rows())
+    assert len(rows) == 16
+    means = sandbox.query(f"SELECT vwap FROM {staged} WHERE vwap BETWEEN low AND high")
+    assert len(means) == len(rows)
+    quotes = f"SELECT volume, vwap FROM {staged} WHERE turnover IS NULL AND volume = tick_count"
+    assert {vwap for _, vwap in sandbox.query(quotes)} == {None}
+
+    is_bnb = (pl.col("symbol") == "BNBUSD") & pl.col("turnover").is_not_null()
+    assert tamper(sinks, "m5", is_bnb, turnover=pl.col("turnover") + pl.col("turnover"))
+    assert tamper(sinks, "m1", is_bnb & (pl.col("date_time").dt.hour() == 12))
+    failed = dbt.run("test", "--select", "stg_candle_1min", "stg_candle_5min", **environment)
+    assert failed.returncode == 1
+    failures = {name for name, status in dbt.results().items() if status == "fail"}
+    for name in ("in_order_stg_candle_5min", "no_gap_where_ticks_exist_stg_candle_1min"):
+        assert any(failure.startswith(name) for failure in failures)
+    assert not any(failure.startswith("in_order_stg_candle_1min") for failure in failures)

@@ -24,19 +24,19 @@
 {# Rendered by `homma render` from src/homma/rendered/dbt.py: edit that file instead. #}
 {% macro tick_columns() %}
     {{ return([
-        {'name': 'source', 'type': 'varchar', 'required': True},
-        {'name': 'symbol', 'type': 'varchar', 'required': True},
-        {'name': 'date_time', 'type': 'timestamp(6) with time zone', 'required': True},
-        {'name': 'number', 'type': 'bigint', 'required': True},
-        {'name': 'ask', 'type': 'double', 'required': False},
-        {'name': 'bid', 'type': 'double', 'required': False},
-        {'name': 'mid', 'type': 'double', 'required': False},
-        {'name': 'price', 'type': 'double', 'required': False},
-        {'name': 'size', 'type': 'decimal(38, 12)', 'required': False},
-        {'name': 'side', 'type': 'varchar', 'required': False},
-        {'name': 'receive_date_time', 'type': 'timestamp(6) with time zone', 'required': False},
-        {'name': 'ask_markup', 'type': 'double', 'required': False},
-        {'name': 'bid_markup', 'type': 'double', 'required': False},
-        {'name': 'is_tradable', 'type': 'boolean', 'required': False},
+        {'name': 'source', 'type': 'varchar', 'required': True, 'of': ''},
+        {'name': 'symbol', 'type': 'varchar', 'required': True, 'of': ''},
+        {'name': 'date_time', 'type': 'timestamp(6) with time zone', 'required': True, 'of': ''},
+        {'name': 'number', 'type': 'bigint', 'required': True, 'of': ''},
+        {'name': 'ask', 'type': 'double', 'required': False, 'of': 'quote'},
+        {'name': 'bid', 'type': 'double', 'required': False, 'of': 'quote'},
+        {'name': 'mid', 'type': 'double', 'required': False, 'of': 'quote'},
+        {'name': 'price', 'type': 'double', 'required': False, 'of': 'trade'},
+        {'name': 'size', 'type': 'decimal(38, 12)', 'required': False, 'of': 'trade'},
+        {'name': 'side', 'type': 'varchar', 'required': False, 'of': 'trade'},
+        {'name': 'receive_date_time', 'type': 'timestamp(6) with time zone', 'required': False, 'of': ''},
+        {'name': 'ask_markup', 'type': 'double', 'required': False, 'of': ''},
+        {'name': 'bid_markup', 'type': 'double', 'required': False, 'of': ''},
+        {'name': 'is_tradable', 'type': 'boolean', 'required': False, 'of': ''},
     ]) }}
 {% endmacro %}

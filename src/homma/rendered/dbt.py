@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from typing import Any, Final
 
 from homma.core.calendar import Calendar
-from homma.core.fields import CANDLE_FIELDS
+from homma.core.fields import CANDLE_FIELDS, TICK_FIELDS
 from homma.core.interval import DAY_US, MINUTE_US, Interval
 from homma.lake.schema import CANDLE_COLUMNS, TICK_COLUMNS, TableSpec, candle_table, tables
 from homma.rendered.trino import TYPES
@@ -81,12 +81,14 @@ def _candle_columns() -> Iterator[dict[str, Any]]:
 
 
 def _tick_columns() -> Iterator[dict[str, Any]]:
+    fields = {field.column: field for field in TICK_FIELDS}
     for column in TICK_COLUMNS:
         if column.json:
             yield {
                 "name": column.name,
                 "type": TYPES[column.kind],
                 "required": column.required,
+                "of": fields[column.name].of or "",
             }
 
 

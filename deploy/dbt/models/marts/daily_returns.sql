@@ -11,7 +11,7 @@ with days as (
 moves as (
     select
         source, symbol, date_trunc('day', date_time) as date_time,
-        ln(close / lag(close) over (partition by source, symbol order by date_time)) as log_return
+        {{ log_return("close", "lag(close) over (partition by source, symbol order by date_time)") }} as log_return
     from {{ ref("stg_candle_5min") }}
     where is_final
 ),
@@ -25,11 +25,11 @@ within as (
 select
     days.*,
     days.close / days.previous_close - 1 as simple_return,
-    ln(days.close / days.previous_close) as log_return,
+    {{ log_return("days.close", "days.previous_close") }} as log_return,
     within.realised_volatility,
     if(
         count(days.previous_close) over twenty = 20,
-        stddev_samp(ln(days.close / days.previous_close)) over twenty * sqrt({{ var("trading_days") }})
+        stddev_samp({{ log_return("days.close", "days.previous_close") }}) over twenty * sqrt({{ var("trading_days") }})
     ) as volatility_20_days
 from days
 left join within

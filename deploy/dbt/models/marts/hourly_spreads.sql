@@ -1,12 +1,13 @@
 {{ config(materialized="incremental", incremental_strategy="merge", unique_key=["source", "symbol", "date_time"]) }}
--- The cost of trading immediately: ask minus bid of every tick, without duplicates.
+-- The cost of trading immediately: ask minus bid of every quote, without duplicates.
 with spreads as (
     select
         source, symbol, date_trunc('hour', date_time) as date_time,
         ask - bid as spread, 10000 * (ask - bid) / mid as basis_points
     from {{ ref("stg_ticks") }}
+    where mid is not null
     {% if is_incremental() -%}
-    where date_time >= {{ look_back_since("hour") }}
+    and date_time >= {{ look_back_since("hour") }}
     {%- endif %}
 )
 

@@ -3,7 +3,7 @@
 with minutes as (
     select
         source, symbol, date_time, close,
-        ln(close / lag(close) over (partition by source, symbol order by date_time)) as log_return
+        {{ log_return("close", "lag(close) over (partition by source, symbol order by date_time)") }} as log_return
     from {{ ref("stg_candle_1min") }}
     where
         is_final

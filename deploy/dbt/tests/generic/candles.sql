@@ -1,12 +1,18 @@
-{# Valid order of prices, at least one tick, first and last tick within the interval, valid start. #}
+{# Valid order of prices, at least one tick, a mean price of the trades between low and high, first and
+   last tick within the interval, valid start. The turnover of each trade is rounded to 12 digits. #}
 {% test in_order(model, interval) %}
-select source, symbol, date_time, open, high, low, close, volume
+select source, symbol, date_time, open, high, low, close, volume, tick_count, turnover, vwap
 from {{ model }}
 where
     date_time >= {{ checked_since(model, interval) }}
     and not (
-        low > 0 and low <= open and open <= high and low <= close and close <= high
-        and is_finite(high) and volume >= 1
+        low <= open and open <= high and low <= close and close <= high
+        and {{ plausible_price("low") }} and is_finite(high)
+        and tick_count >= 1 and volume >= 0
+        and coalesce(vwap between
+            low - 1e-9 * abs(low) - 1e-12 * tick_count / cast(volume as double)
+            and high + 1e-9 * abs(high) + 1e-12 * tick_count / cast(volume as double),
+            turnover is null or volume = 0)
         and date_time = {{ start_of(interval, "date_time") }}
         and coalesce(open_date_time, date_time) between date_time and coalesce(close_date_time, end_date_time)
         and coalesce(close_date_time, date_time) < end_date_time
@@ -21,11 +27,13 @@ group by source, symbol, date_time
 having count(*) > 1
 {% endtest %}
 
-{# Ticks without a candle of this interval, up to the newest final candle. Ticks dropped as late have no candle until
+{# Ticks without a candle of this interval, up to the newest final candle: trades where candles are made
+   of them, else quotes. Ticks dropped as late have no candle until
    `homma repair --late`. #}
 {% test no_gap_where_ticks_exist(model, interval, ticks) %}
 with over as (
-    select source, symbol, max(date_time) as newest from {{ model }} where is_final group by source, symbol
+    select source, symbol, max(date_time) as newest, count(turnover) > 0 as of_trades
+    from {{ model }} where is_final group by source, symbol
 ),
 
 expected as (
@@ -33,6 +41,7 @@ expected as (
     from {{ ticks }} as t
     inner join over on t.source = over.source and t.symbol = over.symbol and t.date_time < over.newest
     where t.date_time >= {{ checked_since(model, interval) }}
+        and if(over.of_trades, t.price is not null, t.mid is not null)
 )
 
 select expected.*
@@ -52,7 +61,7 @@ with coarse as (
 finer as (
     select
         source, symbol, {{ start_of(interval, "date_time") }} as date_time,
-        {%- for column in candle_columns() if column.merge %}
+        {%- for column in counted_columns() %}
         {{ rolled_up(column) }} as {{ column.name }},
         {%- endfor %}
         max(update_date_time) as update_date_time

@@ -7,15 +7,20 @@ having count(*) > 1
 
 {# The contract of a tick, as far as SQL can check it. #}
 {% test plausible_ticks(model) %}
-select source, symbol, date_time, number
-    {%- for column in tick_columns() if column.required and column.type == "double" %}, {{ column.name }}{% endfor %}
+{%- set quote = tick_columns() | selectattr("of", "equalto", "quote") | map(attribute="name") | list %}
+select source, symbol, date_time, number, {{ quote | join(", ") }}, price, size, side
 from {{ model }}
 where
     date_time >= {{ checked_since(model) }}
-    and not (
+    and not coalesce(
         number >= 0
-        {%- for column in tick_columns() if column.required and column.type == "double" %}
-        and is_finite({{ column.name }}) and {{ column.name }} > 0
-        {%- endfor %}
+        and (
+            price is not null{% for name in quote %} and {{ name }} is null{% endfor %}
+            or {% for name in quote %}{{ plausible_price(name) }}{{ " and " if not loop.last }}{% endfor %}
+        )
+        and (price is null or {{ plausible_price("price") }} and abs(price) < 1e12)
+        and (size is null or size >= 0 and price is not null)
+        and (side is null or side in ('buy', 'sell') and price is not null),
+        false
     )
 {% endtest %}
