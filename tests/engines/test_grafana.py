@@ -7,13 +7,21 @@ import pytest
 
 from homma.core.calendar import DEFAULT_CALENDAR
 from homma.core.interval import Interval
+from tests.engines.candle_board import (
+    BOARD,
+    BY_SOURCE,
+    CANDLES,
+    CLOSE_TO,
+    DIVERGENCE,
+    END,
+    HEADER,
+    NEWEST,
+    board_of,
+)
 from tests.engines.conftest import QueryResult, RunQuery
-from tests.engines.market import DAYS, SOURCES, START, SYMBOLS, WRITTEN
+from tests.engines.market import SOURCES, START, SYMBOLS, WRITTEN
 from tests.support.dashboards import (
-    Json,
     PanelQuery,
-    dashboard,
-    interval_links,
     panel_queries,
     sql_for,
     time_range,
@@ -21,8 +29,6 @@ from tests.support.dashboards import (
 )
 
 pytestmark = pytest.mark.stack
-END = START + timedelta(days=DAYS)
-BOARD = dashboard("candles")
 LAKE = variables("candles")["lake"]["query"]
 SYMBOL = SYMBOLS[1][0]
 #: The types that Grafana's plugin passes on as times, numbers and text.
@@ -47,20 +53,11 @@ NEWEST_COLUMNS = (
     "tick_count",
     "update_date_time",
 )
-HEADER, CANDLES, NEWEST, BY_SOURCE, DIVERGENCE = panel_queries("candles")
 BY_INTERVAL = {query.title: query for query in panel_queries("intervals")}
-#: A price, its change and so on, as the rounded values of SQL.
-CLOSE_TO = 1e-7
 
 
 def choices(name: str, symbol: str = SYMBOL) -> dict[str, str]:
     return {"lake": LAKE, "source": SOURCES[0], "symbol": symbol, "interval": name}
-
-
-def board_of(name: str) -> Json:
-    """The dashboard after a click on the link of an interval."""
-    [link] = [link for link in interval_links().values() if link["var-interval"] == name]
-    return BOARD | {"time": {"from": link["from"], "to": link["to"]}}
 
 
 def run_panel(

@@ -11,10 +11,10 @@ from pyiceberg.catalog import Catalog
 from homma.core.calendar import DEFAULT_CALENDAR
 from homma.core.interval import Interval
 from homma.stack.servers.statements import split
+from tests.engines.candle_board import CANDLES, CLOSE_TO, END, HEADER, NEWEST, board_of
 from tests.engines.code_blocks import code_blocks, of_trades, run, traded_blocks
 from tests.engines.conftest import NAMESPACE, ROOT, TRADED, Query, RunQuery, Spark
 from tests.engines.market import DAYS, SOURCES, START, SYMBOLS
-from tests.engines.test_grafana import CANDLES, CLOSE_TO, END, HEADER, NEWEST, board_of
 from tests.engines.views import as_view
 from tests.support.dashboards import PanelQuery, sql_for, time_range
 
