@@ -10,10 +10,10 @@ import pytest
 from click.testing import CliRunner
 
 from homma.cli.catalog import Catalog
-from homma.cli.discovery import recorded
+from homma.cli.discovery import continued, recorded
 from homma.cli.options import read_file, with_settings
 from homma.core.calendar import calendar_of
-from homma.settings import (
+from homma.settings import GenerateSettings, (
     AggregateSettings,
     KafkaSettings,
     LakeSettings,
@@ -96,7 +96,7 @@ def folder(home: Path) -> Iterator[Folder]:
     topics = TopicSettings(topic="quotes", intervals=calendar_of(["s1", "m1"]))
     engine = AggregateSettings(group="mine", price="bid")
     with claim(home) as folder:
-        folder.record_settings(recorded(BROKER, LAKE, topics, engine))
+        folder.record_settings(recorded(BROKER, LAKE, topics, engine, GenerateSettings()))
         yield folder
 
 
@@ -109,6 +109,20 @@ def test_a_command_takes_what_is_not_set_from_the_running_pipeline(
     assert run(home, AWS_ACCESS_KEY_ID="other", AWS_SECRET_ACCESS_KEY="x") == RUNNING | {"key": key}
     folder.release()
     assert without_key(run(home)) == DEFAULTS
+
+
+def test_the_next_start_continues_what_the_folder_holds(tmp_path: Path) -> None:
+    def is_given(name: str) -> bool:
+        return name == "prices"
+
+    assert continued(tmp_path, is_given) == {}
+    engine = AggregateSettings(price="trade", prices="any")
+    with claim(tmp_path) as folder:
+        ticks = GenerateSettings(kind="trades")
+        folder.record_settings(recorded(BROKER, LAKE, TopicSettings(), engine, ticks))
+    # Also after a start that failed, and after `homma down`.
+    claim(tmp_path).release()
+    assert continued(tmp_path, is_given) == {"price": "trade", "kind": "trades"}
 
 
 def test_nothing_is_found_where_no_pipeline_has_run(home: Path) -> None:

@@ -6,13 +6,19 @@ A user who names other brokers means another installation: then no topic, group 
 from the folder either. The same holds for the lake: its addresses and its login belong together.
 """
 
-from collections.abc import Collection, Mapping
+from collections.abc import Callable, Collection, Mapping
 from dataclasses import fields
 from pathlib import Path
 from typing import Any, Final
 
 from homma.setting_values import all_settings, format_value, parse
-from homma.settings import AggregateSettings, KafkaSettings, LakeSettings, TopicSettings
+from homma.settings import (
+    AggregateSettings,
+    GenerateSettings,
+    KafkaSettings,
+    LakeSettings,
+    TopicSettings,
+)
 
 #: Settings of the engine that other stages share.
 _SHARED: Final = (
@@ -37,14 +43,34 @@ _PROPERTIES: Final = {
 _OF_LAKE: Final = {row.name for row in fields(LakeSettings)}
 
 
+#: What a data folder holds, which the next start continues.
+_CONTINUED: Final = ("price", "prices", "kind")
+
+
 def recorded(
-    kafka: str, lake: Mapping[str, str], topics: TopicSettings, engine: AggregateSettings
+    kafka: str,
+    lake: Mapping[str, str],
+    topics: TopicSettings,
+    engine: AggregateSettings,
+    ticks: GenerateSettings,
 ) -> dict[str, str]:
     """Return what `homma up` records: the address of Kafka, those of the lake, and settings."""
     shared = {name: getattr(engine, name) for name in _SHARED}
     values = {row.name: getattr(topics, row.name) for row in fields(topics)} | shared
+    values["kind"] = ticks.kind
     texts = {name: format_value(value) for name, value in values.items()}
     return {"bootstrap_servers": kafka, **lake, **texts}
+
+
+def continued(data_dir: Path, is_given: Callable[[str], bool]) -> dict[str, Any]:
+    """Return what the last `homma up` of a folder made candles of, unless the user has set it."""
+    if not data_dir.is_dir():
+        return {}
+    from homma.stack.processes.record import read_record  # noqa: PLC0415
+
+    texts, rows = read_record(data_dir).settings, all_settings()
+    names = [name for name in _CONTINUED if name in texts and not is_given(name)]
+    return {name: parse(rows[name], texts[name]) for name in names}
 
 
 def discover(

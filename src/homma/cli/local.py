@@ -89,7 +89,7 @@ def running(
             say(f"stopped {orphan.name}, left over from an earlier run")
         server = lake_server(up)
         lake = {"catalog_uri": server.catalog, "s3_endpoint": server.s3} if server else {}
-        home.record_settings(recorded(f"{HOST}:{up.kafka_port}", lake, topics, engine))
+        home.record_settings(recorded(f"{HOST}:{up.kafka_port}", lake, topics, engine, ticks))
         prices = PriceSettings(price=engine.price, prices=engine.prices)
         programs = stages(up, topics, ticks, prices)
         # Check all ports first: downloads and servers take time.

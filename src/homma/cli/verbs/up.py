@@ -18,7 +18,8 @@ from rich.live import Live
 from rich.progress import BarColumn, DownloadColumn, Progress, TextColumn, TimeRemainingColumn
 
 from homma.cli import local
-from homma.cli.options import settings_without_flags, with_settings
+from homma.cli.discovery import continued
+from homma.cli.options import is_given, settings_without_flags, with_settings
 from homma.cli.signals import stop_on_signals
 from homma.cli.stage_programs import require_applicable
 from homma.cli.terminal import overview
@@ -78,6 +79,7 @@ def up(
       homma up --with trino
       homma up --detach && homma status && homma down
     """
+    prices, ticks = _continued(settings.dir, prices, ticks)
     require_applicable(settings, ticks, prices.price)
     settings = _without_foreign_history(settings)
     if detach:
@@ -107,6 +109,15 @@ def up(
     finally:
         pipeline.__exit__(None, None, None)
     log.info("stopped; `homma up` continues from here")
+
+
+def _continued(
+    home: Path, prices: PriceSettings, ticks: GenerateSettings
+) -> tuple[PriceSettings, GenerateSettings]:
+    """What candles are made of stays as it was in the last start of the folder."""
+    last = continued(home, is_given)
+    kind = {name: last.pop(name) for name in ("kind",) if name in last}
+    return replace(prices, **last), replace(ticks, **kind)
 
 
 def _without_foreign_history(settings: UpSettings) -> UpSettings:

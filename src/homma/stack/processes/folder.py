@@ -41,15 +41,17 @@ class Leftovers:
 class Folder:
     """A data folder that this process owns, until `release` or the process's end."""
 
-    def __init__(self, path: Path, lock_fd: int, leftovers: Leftovers) -> None:
-        """Created by `claim`."""
+    def __init__(
+        self, path: Path, lock_fd: int, leftovers: Leftovers, settings: Mapping[str, str]
+    ) -> None:
+        """Created by `claim`. `settings` are those of the last owner, until they are recorded."""
         self.path = path
         self.leftovers = leftovers
         self._lock_fd = lock_fd
         self._mutex = threading.Lock()
         self._owner: Owner | None = _current_process()
         self._entries: dict[str, Entry] = {}
-        self._settings: dict[str, str] = {}
+        self._settings = dict(settings)
         self._write()
 
     def record_status(self, status: Status, ports: Mapping[str, int]) -> None:
@@ -116,8 +118,9 @@ def claim(path: Path) -> Folder:
         os.close(lock_fd)
         raise
     try:
-        leftovers = _end_leftovers(path, read_record(path))
-        return Folder(path, lock_fd, leftovers)
+        record = read_record(path)
+        leftovers = _end_leftovers(path, record)
+        return Folder(path, lock_fd, leftovers, record.settings)
     except BaseException:
         _release_lock(lock_fd)
         raise
