@@ -13,8 +13,9 @@ from homma.cli.catalog import Catalog
 from homma.cli.discovery import continued, recorded
 from homma.cli.options import read_file, with_settings
 from homma.core.calendar import calendar_of
-from homma.settings import GenerateSettings, (
+from homma.settings import (
     AggregateSettings,
+    GenerateSettings,
     KafkaSettings,
     LakeSettings,
     TopicSettings,
