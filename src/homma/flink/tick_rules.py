@@ -55,13 +55,11 @@ def _trade_rules(kind: TickKind, prices: Prices) -> Iterator[str]:
     price = _price_rule(_PRICE, kind, prices)
     size = f"(`size` IS NULL OR {traded.is_size('`size`')})"
     side = "(`side` IS NULL OR `side` IN ('buy', 'sell'))"
-    if kind == "trade":
-        yield from (price, size, side)
-        return
     has_turnover = traded.has_turnover(_number(_PRICE, kind), "`size`")
     # CASE computes the turnover only of valid factors.
     rule = f"{side} AND CASE WHEN {price} AND {size} THEN {has_turnover} ELSE FALSE END"
-    yield f"((`price` IS NULL AND `size` IS NULL AND `side` IS NULL) OR ({rule}))"
+    absent = "`price` IS NULL AND `size` IS NULL AND `side` IS NULL"
+    yield rule if kind == "trade" else f"(({absent}) OR ({rule}))"
 
 
 def _number(field: TickField, kind: TickKind) -> str:

@@ -1,24 +1,22 @@
 """SQL for trades: exact sizes and turnovers, and sums that stay below their bound. Pure.
 
-    valid → factors → products → traded
-
 Flink's DECIMAL has 38 digits, a price times a size up to 47. The price's digits, a whole number,
 are multiplied by the two halves of the size, and the result is a text of digits: its point is set
-by an exponent, and a cast rounds it. `UNNEST` of one element gives a value a name. Without it,
-Flink would copy the expression to each place that uses it and compute it there again.
+by an exponent, and a cast rounds it. Flink computes an expression again in each place that uses it.
+A subquery of its own (`UNNEST`) would avoid that, but Flink would run it once for each interval.
 """
 
-from collections.abc import Iterator
 from typing import Final
 
-from homma.core.decimals import BOUND
 from homma.flink.sql_types import FLINK_TYPES
 
 #: The type of a size. A product and a sum have the same scale and are below 10^26.
 SIZE: Final = "DECIMAL(30, 12)"
 SUM: Final = FLINK_TYPES["decimal"]
-#: The columns that are summed over the ticks of a candle.
-SUMS: Final = ("traded_volume", "turnover")
+# Totals of doubles: a little less than 10^26, because they are rounded.
+_BOUND: Final = "9.9999999999999995E25"
+# A double below it is that of a product below the bound.
+_SURE: Final = "9E25"
 
 _NUMBER: Final = r"(?:0|[1-9][0-9]*)(?:\.[0-9]+)?(?:[eE][+-]?[0-9]{1,4})?"
 _PLAIN: Final = r"(?:0|[1-9][0-9]{0,17})(?:\.[0-9]{1,12}0*)?"
@@ -45,63 +43,42 @@ def is_size(column: str) -> str:
     return f"{_matches(column, _PLAIN)} OR {_matches(column, _ZERO)} OR ({with_exponent})"
 
 
-def views() -> Iterator[str]:
-    """The views between `valid` and `clocked`, which add `traded_volume` and `turnover`."""
-    price = "`price`"
-    factors = {
-        "mantissa": _mantissa(price),
-        "digits": _digits(price),
-        "whole": _whole("`size`"),
-        "fraction": _fraction("`size`"),
-        "traded_volume": f"CAST({_size('`size`')} AS {SUM})",
-    }
-    yield _named("factors", "valid", factors)
-    product = _product("`mantissa`", "`whole`", "`fraction`")
-    yield _named("products", "factors", {"product": product})
-    yield (
-        _named("traded", "products", {"turnover": _turnover(price, "`product`", "`digits`")})
-        + "\nWHERE `turnover` IS NOT NULL"
+def has_turnover(price: str, size: str) -> str:
+    """Whether the product of a valid price and a valid size is below the bound."""
+    exact = f"{_rounded('', _product(price, size), _digits(price))} IS NOT NULL"
+    return f"CASE WHEN {_approximate(price, size)} < {_SURE} THEN TRUE ELSE {exact} END"
+
+
+def columns(price: str, size: str) -> dict[str, str]:
+    """What is summed over the trades of a candle."""
+    return {"traded_volume": f"CAST({_size(size)} AS {SUM})", "turnover": _turnover(price, size)}
+
+
+def running_totals(price: str, size: str, window: str) -> str:
+    """The totals of all trades of a series so far, as doubles, which do not overflow."""
+    return (
+        f"SUM({_double(size)}) OVER {window} AS `size_total`,\n"
+        f"  SUM({_approximate(price, size)}) OVER {window} AS `turnover_total`"
     )
 
 
-def has_turnover(price: str, size: str) -> str:
-    """Whether the product of a valid price and a valid size is below the bound."""
-    product = _product(_mantissa(price), _whole(size), _fraction(size))
-    return f"{_rounded('', product, _digits(price))} IS NOT NULL"
-
-
-def running_sums(window: str) -> str:
-    """The sums of all trades of a series so far; each in two halves, which cannot overflow."""
-    columns = []
-    for name in SUMS:
-        value = f"ABS(`{name}`)"
-        columns += [
-            f"SUM(CAST(FLOOR({value}) AS DECIMAL(38, 0))) OVER {window} AS `{name}_whole`",
-            f"SUM(MOD({value}, 1)) OVER {window} AS `{name}_rest`",
-        ]
-    return ",\n  ".join(columns)
-
-
 def are_below_bound() -> str:
-    """Whether no candle's sum can have reached the bound."""
-    bound = f"CAST('{int(BOUND)}' AS DECIMAL(38, 0))"
-    return " AND ".join(f"`{name}_whole` + FLOOR(`{name}_rest`) < {bound}" for name in SUMS)
+    """Whether no sum of a candle can have reached the bound."""
+    return f"`size_total` < {_BOUND} AND `turnover_total` < {_BOUND}"
+
+
+def _double(size: str) -> str:
+    return f"TRY_CAST(COALESCE({size}, '1') AS DOUBLE)"
+
+
+def _approximate(price: str, size: str) -> str:
+    """The magnitude of a product as a double."""
+    return f"ABS({price}) * {_double(size)}"
 
 
 def text(column: str) -> str:
     """The shortest text of a decimal with a scale of 12."""
     return rf"REGEXP_REPLACE(CAST({column} AS STRING), '\.?0+$', '')"
-
-
-def _named(view: str, source: str, values: dict[str, str]) -> str:
-    """A view that adds columns to another one and computes each once."""
-    names = ", ".join(f"`{name}`" for name in values)
-    listed = ",\n  ".join(values.values())
-    element = f"ROW({listed})" if len(values) > 1 else listed
-    return (
-        f"CREATE VIEW `{view}` AS\nSELECT `{source}`.*, {names}\n"
-        f"FROM `{source}` CROSS JOIN UNNEST(ARRAY[{element}]) AS `named` ({names})"
-    )
 
 
 def _text_of(price: str) -> str:
@@ -117,7 +94,8 @@ def _mantissa(price: str) -> str:
 def _digits(price: str) -> str:
     """The number of the mantissa's digits after the point; negative for large prices."""
     decimal, exponent = (f"SPLIT_INDEX({_text_of(price)}, 'E', {i})" for i in (0, 1))
-    return f"CHAR_LENGTH(SPLIT_INDEX({decimal}, '.', 1)) - COALESCE(CAST({exponent} AS INT), 0)"
+    fraction = f"CHAR_LENGTH(SPLIT_INDEX({decimal}, '.', 1))"
+    return f"({fraction} - COALESCE(CAST({exponent} AS INT), 0))"
 
 
 def _size(size: str) -> str:
@@ -132,10 +110,10 @@ def _fraction(size: str) -> str:
     return f"CAST(SPLIT_INDEX(CAST({_size(size)} AS STRING), '.', 1) AS DECIMAL(12, 0))"
 
 
-def _product(mantissa: str, whole: str, fraction: str) -> str:
+def _product(price: str, size: str) -> str:
     """The digits of a product, of which 12 and those of the price are after the point."""
-    low = f"LPAD(CAST({mantissa} * {fraction} AS STRING), 30, '0')"
-    high = f"{mantissa} * {whole} + CAST(LEFT({low}, 18) AS DECIMAL(18, 0))"
+    low = f"LPAD(CAST({_mantissa(price)} * {_fraction(size)} AS STRING), 30, '0')"
+    high = f"{_mantissa(price)} * {_whole(size)} + CAST(LEFT({low}, 18) AS DECIMAL(18, 0))"
     # With a zero in front, there is a digit before the ones that are rounded.
     return f"'0' || CAST({high} AS STRING) || RIGHT({low}, 12)"
 
@@ -145,8 +123,9 @@ def _rounded(sign: str, product: str, digits: str) -> str:
     return f"TRY_CAST({sign}{product} || 'E-' || CAST({digits} + 12 AS STRING) AS {SUM})"
 
 
-def _turnover(price: str, product: str, digits: str) -> str:
+def _turnover(price: str, size: str) -> str:
     """A product rounded half to even; the cast rounds half up."""
+    product, digits = _product(price, size), _digits(price)
     sign = f"CASE WHEN {price} < 0 THEN '-' ELSE '' END || "
     head = f"LEFT({product}, CHAR_LENGTH({product}) - {digits})"
     is_tie = f"{digits} > 0 AND RIGHT({product}, {digits}) = RPAD('5', {digits}, '0')"

@@ -2,8 +2,6 @@
 
     ticks → valid → clocked → counted → parts → candles of each interval
 
-For candles of trades, the views of traded.py come between `valid` and `clocked`.
-
 A tick's **order key** is a text of fixed width: its dateTime, its number, then its price. MIN and
 MAX of the order key give open and close by event time; FIRST_VALUE and LAST_VALUE would go by order
 of arrival. Starts of intervals are texts in the format of the records, so that Flink groups by
@@ -59,8 +57,6 @@ def tick_views(
 ) -> Iterator[str]:
     """The views that the candles of all intervals are made of, in order of dependency."""
     yield _valid_view(settings)
-    if kind_of(settings.price) == "trade":
-        yield from traded.views()
     yield _clocked_view(kind_of(settings.price))
     yield _counted_view(settings, calendar)
     yield _parts_view(settings, flink, calendar)
@@ -87,9 +83,9 @@ def _clocked_view(kind: TickKind) -> str:
         "  ROWS BETWEEN UNBOUNDED PRECEDING AND CURRENT ROW)"
     )
     view = f"CREATE VIEW `clocked` AS\nSELECT *, MAX(`at`) OVER {window} AS `clock`"
-    if kind == "quote":
-        return f"{view}\nFROM `valid`"
-    return f"{view},\n  {traded.running_sums(window)}\nFROM `traded`"
+    if kind == "trade":
+        view = f"{view},\n  {traded.running_totals('`price`', '`size`', window)}"
+    return f"{view}\nFROM `valid`"
 
 
 def in_time(settings: AggregateSettings) -> str:
@@ -111,7 +107,6 @@ def _start_columns(calendar: Calendar) -> str:
 
 def _counted_view(settings: AggregateSettings, calendar: Calendar) -> str:
     """The ticks within the allowed lateness, without duplicates, with order keys and starts."""
-    kind = kind_of(settings.price)
     price = f"`{PRICE_FIELDS[settings.price]}`"
     if settings.prices == "any":
         # -0.0 counts as 0.0.
@@ -121,13 +116,15 @@ def _counted_view(settings: AggregateSettings, calendar: Calendar) -> str:
         f" || CAST({price} AS STRING)"
     )
     starts = ",\n  ".join(f"{start(i, '`dateTime`')} AS `{i.name}`" for i in _starts(calendar))
-    sums, where = "", in_time(settings)
-    if kind == "trade":
-        sums = "".join(f", `{name}`" for name in traded.SUMS)
+    sums, computed, where = "", "", in_time(settings)
+    if kind_of(settings.price) == "trade":
+        values = traded.columns("`price`", "`size`")
+        sums = "".join(f", `{name}`" for name in values)
+        computed = "".join(f",\n  {value} AS `{name}`" for name, value in values.items())
         where = f"{where}\n  AND {traded.are_below_bound()}"
     # Before the ranking: Flink would not know that columns computed after it never change.
     keyed = (
-        f"SELECT `source`, `symbol`, `at`, `number`, `arrived`, {price} AS `price`{sums},\n"
+        f"SELECT `source`, `symbol`, `at`, `number`, `arrived`, {price} AS `price`{computed},\n"
         f"  {starts},\n  {order_key} AS `order_key`\n  FROM `clocked` WHERE {where}"
     )
     return (
