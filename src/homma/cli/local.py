@@ -107,7 +107,9 @@ def running(
         _start_servers(up, topics, ticks, own, as_flags(prices), class_path, started)
         own.start(*own.programs)
         if server is not None and trino_server is not None:
-            node = trino_node.of(up, topics.intervals, server, own.bootstrap, trino_server)
+            node = trino_node.of(
+                up, topics.intervals, prices.prices, server, own.bootstrap, trino_server
+            )
             _trino(node, started)
         yield RunningPipeline(own.bootstrap, server, tuple(started.processes), started.ports)
 

@@ -5,8 +5,9 @@ from collections.abc import Callable
 from pathlib import Path
 
 from homma.core.calendar import DEFAULT_CALENDAR, Calendar
+from homma.core.fields import Prices
 from homma.rendered.trino import files
-from homma.settings import UpSettings
+from homma.settings import PriceSettings, UpSettings
 from homma.stack.downloads import archive
 from homma.stack.servers import trino
 from homma.stack.servers.credentials import ensure_credentials
@@ -21,7 +22,12 @@ def fetch(up: UpSettings, on_fetch: Callable[[int, int], None]) -> Path:
 
 
 def of(
-    up: UpSettings, calendar: Calendar, lake: Seaweed, bootstrap: str, server: Path
+    up: UpSettings,
+    calendar: Calendar,
+    prices: Prices,
+    lake: Seaweed,
+    bootstrap: str,
+    server: Path,
 ) -> trino.Node:
     """Return a Trino on the lake and the topics."""
     login = ensure_credentials(up.dir)
@@ -36,17 +42,17 @@ def of(
         }
     )
     environment |= {"HOMMA_BOOTSTRAP_SERVERS": bootstrap}
-    settings = _settings(up.dir / "trino-settings", calendar)
+    settings = _settings(up.dir / "trino-settings", calendar, prices)
     return trino.Node(up.dir / "trino", up.trino_port, server, settings, environment)
 
 
-def _settings(target: Path, calendar: Calendar) -> Path:
-    """Return the folder of Trino's settings; other intervals than the default get a copy."""
-    if calendar == DEFAULT_CALENDAR:
+def _settings(target: Path, calendar: Calendar, prices: Prices) -> Path:
+    """Return the folder of Trino's settings; other settings than the defaults get a copy."""
+    if calendar == DEFAULT_CALENDAR and prices == PriceSettings().prices:
         return trino.settings_folder()
     shutil.rmtree(target, ignore_errors=True)
     shutil.copytree(trino.settings_folder(), target, ignore=shutil.ignore_patterns("*.json"))
-    for name, text in files(calendar).items():
+    for name, text in files(calendar, prices).items():
         path = target / name
         path.parent.mkdir(parents=True, exist_ok=True)
         path.write_text(text, encoding="utf-8")
