@@ -7,7 +7,9 @@ values stay below `BOUND`, and whoever adds values checks the result first: see
 """
 
 import re
+from collections.abc import Callable
 from decimal import MAX_EMAX, MIN_EMIN, ROUND_HALF_EVEN, Context, Decimal
+from functools import partial
 from typing import Final
 
 import polars as pl
@@ -32,8 +34,9 @@ _EXACT: Final = Context(prec=64, rounding=ROUND_HALF_EVEN, Emin=MIN_EMIN, Emax=M
 _SHORTEST: Final = 1e15
 # Its product with so many units is below 2^127.
 _UNITS: Final = 10**23
-# The numbers of fractional digits that are tried.
-_SCALES: Final = (8, 12)
+_PLAIN_PRICE: Final = r"^-?[0-9]{1,12}\.[0-9]{1,17}$"
+#: By prices and sizes in units: the digits of the prices, and where they are exact.
+_DigitsOf = Callable[[pl.Series, pl.Series], tuple[pl.Series, pl.Series]]
 
 
 def parse_sizes(texts: pl.Series) -> pl.Series:
@@ -81,12 +84,10 @@ def products(prices: pl.Series, sizes: pl.Series) -> pl.Series:
     units = sizes.to_physical()
     result = pl.Series([None], dtype=pl.Int128).new_from_index(0, prices.len())
     left = prices.is_not_null() & sizes.is_not_null()
-    for scale in _SCALES:
-        # A column, because polars divides by a constant inexactly.
-        power = pl.repeat(10.0**scale, prices.len(), eager=True)
-        digits = (prices * power).round()
-        fits = left & (digits / power == prices) & (digits.abs() < _SHORTEST) & (units < _UNITS)
-        rounded = _rounded(digits.set(~fits, 0.0).cast(pl.Int128) * units, scale)
+    for digits_of, scale in _WAYS:
+        digits, fits = digits_of(prices, units)
+        fits = left & fits
+        rounded = _rounded(digits.set(~fits, 0) * units, scale)
         result = rounded if fits.all() else result.zip_with(~fits, rounded)
         left = left & ~fits
         if not left.any():
@@ -97,6 +98,30 @@ def products(prices: pl.Series, sizes: pl.Series) -> pl.Series:
     ]
     decimals = result.reinterpret(dtype=DECIMAL)
     return decimals.scatter(left.arg_true(), pl.Series(exact, dtype=DECIMAL))
+
+
+def _short_digits(scale: int, prices: pl.Series, units: pl.Series) -> tuple[pl.Series, pl.Series]:
+    """The shortest decimals of prices in 10^-scale, and where they have so few digits."""
+    # A column, because polars divides by a constant inexactly.
+    power = pl.repeat(10.0**scale, prices.len(), eager=True)
+    digits = (prices * power).round()
+    fits = (digits / power == prices) & (digits.abs() < _SHORTEST) & (units < _UNITS)
+    return digits.set(~fits, 0.0).cast(pl.Int128), fits
+
+
+def _long_digits(prices: pl.Series, units: pl.Series) -> tuple[pl.Series, pl.Series]:
+    """The shortest decimals of prices in 10^-17, and where that is exact."""
+    texts = prices.cast(pl.String)
+    magnitude = prices.abs() * 1e17 * units.cast(pl.Float64).clip(lower_bound=1.0)
+    fits = texts.str.contains(_PLAIN_PRICE) & (magnitude < 1e38)
+    return texts.set(~fits, "0").cast(pl.Decimal(38, 17)).to_physical(), fits
+
+
+#: Ways to get the digits of a price: those of usual prices first, then those of any others.
+_WAYS: Final[tuple[tuple[_DigitsOf, int], ...]] = (
+    (partial(_short_digits, 8), 8),
+    (_long_digits, 17),
+)
 
 
 def _rounded(products: pl.Series, scale: int) -> pl.Series:

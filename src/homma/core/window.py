@@ -159,7 +159,12 @@ class Window:
         if ticks.is_empty():
             return self, candle.KEYED_TICK.to_frame(), ApplyResult(0, 0, ticks, ticks)
         series, encoded = register(self.series, ticks)
-        keyed = encoded.with_columns(
+        # Only what is needed below: whole ticks are wide.
+        keyed = encoded.select(
+            "series",
+            "event_us",
+            "number",
+            "offset",
             candle.order_key(pl.col("event_us"), pl.col("number")).alias("order_key"),
             *measures(self.rules.price),
             last_read_us=pl.max_horizontal(pl.col("timestamp_us").cum_max(), self.clock_us),

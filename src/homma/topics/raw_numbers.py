@@ -18,10 +18,7 @@ def raw_numbers(parsed: pl.Series, lines: list[bytes], joined: bytes, name: str)
     is_present = parsed.is_not_null()
     # In flat objects without escapes, the name in quotes before a colon is a key.
     if b"\\" not in joined and joined.count(b"{") == len(lines):
-        key = rf'"{name}"[ \t\r]*:[ \t\r]*'
-        pairs = pl.Series([joined.decode()]).str.extract_all(rf'{key}(?:"[^"]*"|[^",}}\s]+)')
-        values = pairs.explode().str.replace(f"^{key}", "")
-        values = values.filter(values != "null")
+        values = _values(joined, name)
         # More if a line has the key twice: then the first value counts.
         if values.len() == count:
             raw = values.str.strip_chars('"')
@@ -30,6 +27,19 @@ def raw_numbers(parsed: pl.Series, lines: list[bytes], joined: bytes, name: str)
             return parsed.scatter(is_present.arg_true(), raw)
     raw_texts = [_raw_number(lines[row], name) for row in is_present.arg_true()]
     return parsed.scatter(is_present.arg_true(), pl.Series(raw_texts, dtype=pl.String))
+
+
+def _values(joined: bytes, name: str) -> pl.Series:
+    """The values of all fields with a name, strings with their quotes, but no null."""
+    key = rf'"{name}"[ \t\r]*:[ \t\r]*'
+    pairs = pl.Series([joined.decode()]).str.extract_all(rf'{key}(?:"[^"]*"|[^",}}\s]+)').explode()
+    plain = f'"{name}":'
+    if pairs.str.starts_with(plain).all():
+        # Twice as fast as a regular expression.
+        values = pairs.str.strip_prefix(plain).str.strip_chars_start(" \t\r")
+    else:
+        values = pairs.str.replace(f"^{key}", "")
+    return values.filter(values != "null")
 
 
 def _raw_number(line: bytes, name: str) -> str:
