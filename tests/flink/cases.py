@@ -110,6 +110,11 @@ def invalid(price: str = "mid", prices: str = "positive") -> dict[str, Case]:
                     continue
                 own_case = Case(comment, f"d{len(cases)}.")
                 value = with_prefix(record.value, own_case.prefix)
+                tick = oracle.read(value, prices)
+                is_valid = isinstance(tick, dict) and not _ahead(tick, record.timestamp)
+                if is_valid and comment not in MISREAD:
+                    # Invalid only with the settings of its case, or after its other ticks.
+                    continue
                 own_case.records.append((None, value, us(record.timestamp) // 1000))
                 cases[own_case.prefix] = own_case
     return cases

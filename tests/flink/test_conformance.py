@@ -11,7 +11,7 @@ from homma.core.calendar import DEFAULT_CALENDAR
 from homma.core.candle import order_key_number, order_key_us
 from homma.core.interval import DAY_US, Interval
 from homma.core.recompute import END_OF_TIME_US, FROM_FILE, TICKS, EventSpan, Slice, recompute
-from homma.core.tick import TickRules
+from homma.core.tick import TickRules, measures
 from homma.topics.kafka.reading import Message
 from homma.topics.ticks import parse_ticks
 from tests.flink.cases import ACCEPTED, MISREAD
@@ -21,7 +21,7 @@ from tests.support.oracle import Candle
 from tests.support.pipeline import same_candles
 
 pytestmark = [pytest.mark.stack, pytest.mark.timeout(1800)]
-RULES = TickRules(300_000_000)
+RULES = TickRules(300_000_000, price="mid")
 
 
 def of_prefix(candles: pl.DataFrame, prefix: str) -> pl.DataFrame:
@@ -109,7 +109,7 @@ def test_batch_agrees(results: EngineResults) -> None:
             "symbol",
             "event_us",
             "number",
-            pl.col("mid").alias("price"),
+            *measures("mid"),
             pl.lit(FROM_FILE + 1, pl.Int64).alias("partition"),
             "offset",
         )

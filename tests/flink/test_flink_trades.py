@@ -129,15 +129,12 @@ def test_the_late_ticks_are_the_same(run: Run) -> None:
         for pipeline in (run.flink.pipeline, run.pipeline)
     ]
     assert late[0] == late[1]
-    assert len(late[0]) > 10
+    assert late[0]
 
 
 def test_invalid_records_do_not_count(run: Run) -> None:
     for prefix, case in run.invalid.items():
-        [(_, value, _)] = case.records
-        # Some are valid, but would take a sum of their candle to the bound.
-        if isinstance(oracle.read(value, run.prices), str):
-            assert candles(run.flink.pipeline, "m1", prefix) == {}, case.name
+        assert candles(run.flink.pipeline, "m1", prefix) == {}, case.name
 
 
 def test_records_have_the_fields_in_order(run: Run) -> None:
