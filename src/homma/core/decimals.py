@@ -83,21 +83,18 @@ def products(prices: pl.Series, sizes: pl.Series) -> pl.Series:
     """
     units = sizes.to_physical()
     result = pl.Series([None], dtype=pl.Int128).new_from_index(0, prices.len())
-    left = prices.is_not_null() & sizes.is_not_null()
+    rows = (prices.is_not_null() & sizes.is_not_null()).arg_true()
     for digits_of, scale in _WAYS:
-        digits, fits = digits_of(prices, units)
-        fits = left & fits
-        rounded = _rounded(digits.set(~fits, 0) * units, scale)
-        result = rounded if fits.all() else result.zip_with(~fits, rounded)
-        left = left & ~fits
-        if not left.any():
+        digits, fits = digits_of(prices.gather(rows), units.gather(rows))
+        done = rows.filter(fits)
+        rounded = _rounded(digits.filter(fits) * units.gather(done), scale)
+        result = result.scatter(done, rounded)
+        rows = rows.filter(~fits)
+        if rows.is_empty():
             return result.reinterpret(dtype=DECIMAL)
-    exact = [
-        _product(price, size)
-        for price, size in zip(prices.filter(left), sizes.filter(left), strict=True)
-    ]
-    decimals = result.reinterpret(dtype=DECIMAL)
-    return decimals.scatter(left.arg_true(), pl.Series(exact, dtype=DECIMAL))
+    pairs = zip(prices.gather(rows), sizes.gather(rows), strict=True)
+    exact = pl.Series([_product(price, size) for price, size in pairs], dtype=DECIMAL)
+    return result.reinterpret(dtype=DECIMAL).scatter(rows, exact)
 
 
 def _short_digits(scale: int, prices: pl.Series, units: pl.Series) -> tuple[pl.Series, pl.Series]:
