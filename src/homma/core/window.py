@@ -158,10 +158,9 @@ class Window:
         """Count ticks, whatever their sums. Also returns the ticks that count."""
         if ticks.is_empty():
             return self, candle.KEYED_TICK.to_frame(), ApplyResult(0, 0, ticks, ticks)
-        series, encoded = register(self.series, ticks)
         # Only what is needed below: whole ticks are wide.
-        keyed = encoded.select(
-            "series",
+        narrow = ticks.select(
+            *NAMES,
             "event_us",
             "number",
             "offset",
@@ -169,6 +168,8 @@ class Window:
             *measures(self.rules.price),
             last_read_us=pl.max_horizontal(pl.col("timestamp_us").cum_max(), self.clock_us),
         )
+        series, coded = register(self.series, narrow)
+        keyed = coded.drop(NAMES)
         ranges = keyed.group_by("series").agg(
             pl.col("event_us").min().alias("min_event_us"),
             pl.col("event_us").max().alias("max_event_us"),
