@@ -38,19 +38,25 @@ class Market:
         """Ticks `first` to `first + count`, with the columns of a tick's JSON."""
         n = pl.int_range(first, first + count, eager=True).alias("n")
         at = pl.from_epoch(self.start_us + pl.col("n") * self.span_us // self.ticks, time_unit="us")
-        cents = (pl.col("n") * 7919 % 1000).cast(pl.Float64)
+        cents = n.to_frame().select((pl.col("n") * 7919 % 1000).cast(pl.Float64)).to_series()
+        # A column, because polars divides by a constant inexactly: prices have two decimals.
+        hundred = pl.repeat(100.0, count, eager=True)
         ticks = n.to_frame().with_columns(at=at.dt.to_string("%Y-%m-%dT%H:%M:%S%.3f"))
         # Sizes of a crypto exchange, with up to eight digits after the point.
         size = parse_sizes(((ticks["n"] * 104_729 % 10**9) / 1e8).cast(pl.String))
         quote = {
-            "ask": (60_000 + cents + 1) / 100,
-            "bid": (60_000 + cents) / 100,
-            "mid": (60_000 + cents) / 100,
+            "ask": pl.lit((cents + 60_001) / hundred),
+            "bid": pl.lit((cents + 60_000) / hundred),
+            "mid": pl.lit((cents + 60_000) / hundred),
             "askMarkup": pl.lit(0),
             "bidMarkup": pl.lit(0),
             "isTradable": pl.lit(value=True),
         }
-        trade = {"price": (60_000 + cents) / 100, "size": pl.lit(size), "side": pl.lit("buy")}
+        trade = {
+            "price": pl.lit((cents + 60_000) / hundred),
+            "size": pl.lit(size),
+            "side": pl.lit("buy"),
+        }
         return ticks.select(
             source=pl.format("SOURCE_{}", pl.col("n") % self.series % 2),
             symbol=pl.format("SYM{}", pl.col("n") % self.series),

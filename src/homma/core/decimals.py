@@ -125,7 +125,8 @@ def _rounded(products: pl.Series, scale: int) -> pl.Series:
     """Integers divided by 10^scale, rounded half to even."""
     magnitude = pl.col("product").abs()
     ten = pl.lit(10**scale, pl.Int128)
-    quotient, rest = magnitude // ten, magnitude % ten
+    quotient = magnitude // ten
+    rest = magnitude - quotient * ten
     half = pl.lit(10**scale // 2, pl.Int128)
     is_up = (rest > half) | ((rest == half) & (quotient % 2 == 1))
     rounded = (quotient + is_up.cast(pl.Int128)) * pl.col("product").sign()

@@ -205,7 +205,8 @@ TICK_FIELDS: Final = (
         False,
         "side of the taker of a trade: buy or sell",
         "buy or sell, of a trade",
-        pl.col("side").is_in(["buy", "sell"]) & pl.col("price").is_not_null(),
+        # Faster than `is_in`.
+        ((pl.col("side") == "buy") | (pl.col("side") == "sell")) & pl.col("price").is_not_null(),
         since=3,
         of="trade",
     ),

@@ -10,10 +10,11 @@ def raw_numbers(parsed: pl.Series, lines: list[bytes], joined: bytes, name: str)
     """The text of a number, or of a string, that a field has in each line; null where it is absent.
 
     `parsed` is the field as the parser read it, null where it is absent, and `joined` has all lines
-    with a newline between them. A value of another type comes out as a text that is no number.
+    with a newline between them. A value of another type comes out as a text that is no number. A
+    number of up to 15 digits may come out in another notation.
     """
     count = parsed.len() - parsed.null_count()
-    if count == 0:
+    if count == 0 or not _may_be_rounded(joined, name):
         return parsed
     is_present = parsed.is_not_null()
     # In flat objects without escapes, the name in quotes before a colon is a key.
@@ -27,6 +28,19 @@ def raw_numbers(parsed: pl.Series, lines: list[bytes], joined: bytes, name: str)
             return parsed.scatter(is_present.arg_true(), raw)
     raw_texts = [_raw_number(lines[row], name) for row in is_present.arg_true()]
     return parsed.scatter(is_present.arg_true(), pl.Series(raw_texts, dtype=pl.String))
+
+
+def _may_be_rounded(joined: bytes, name: str) -> bool:
+    """Whether the parser may have changed a number of a field.
+
+    It gives strings and whole numbers as they are, and a decimal of up to 15 digits is the shortest
+    one of its double.
+    """
+    # A name with escapes cannot be searched for.
+    if b"\\" in joined:
+        return True
+    long = rf'"{name}"[ \t\r]*:[ \t\r]*-?(?:[0-9.]{{17}}|[0-9.]*[eE])'
+    return bool(pl.Series([joined.decode()]).str.contains(long)[0])
 
 
 def _values(joined: bytes, name: str) -> pl.Series:
