@@ -4,6 +4,7 @@ import time
 from collections.abc import Callable
 from pathlib import Path
 
+from homma.core.fields import Prices
 from homma.core.finality import FinalityRules
 from homma.core.tick import Price
 from homma.feed.recorded import ColumnMapping
@@ -24,6 +25,7 @@ def backfill(
     layout: ColumnMapping | None = None,
     now_us: int | None = None,
     price: Price = "mid",
+    prices: Prices = "positive",
     when_published: Callable[[], None] = lambda: None,
 ) -> RepairReport:
     """Load files, at a time of the clock."""
@@ -45,10 +47,10 @@ def backfill(
             report = repair(
                 lake,
                 engine,
-                Scope(calendar, price=price, span=loaded.span(calendar)),
+                Scope(calendar, price=price, prices=prices, span=loaded.span(calendar)),
                 FinalityRules(),
                 lambda: clock_us,
-                initial_state=initial_state(engine, topic_id, price, "positive", clock_us),
+                initial_state=initial_state(engine, topic_id, price, prices, clock_us),
                 newest_times=loaded.newest_times,
                 new_ticks=loaded.new_ticks(price),
                 takeovers=takeovers,
@@ -57,6 +59,11 @@ def backfill(
             return report
 
         _, report = load(
-            recording.frames(), lake, time.time_ns() // 1000, publish, skip_invalid=skip
+            recording.frames(),
+            lake,
+            time.time_ns() // 1000,
+            publish,
+            prices=prices,
+            skip_invalid=skip,
         )
         return report

@@ -9,18 +9,23 @@ import pytest
 
 from homma.core.finality import FinalityRules
 from homma.core.interval import BY_CODE, CODE
-from homma.errors import StateError
+from homma.errors import FeedError, StateError
+from homma.feed.recorded import ColumnMapping
 from homma.lake.audit.repair import repair
 from homma.lake.audit.verify import Scope
 from tests.lake.loading import backfill
 from tests.support.landing import counts, engine_of, forge, lake_of, tamper, verified
 from tests.support.pipeline import KEY, Pipeline, tick
-from tests.support.real_ticks import disturbed, real_ticks
+from tests.support.real_ticks import FOLDER, disturbed, real_ticks
 from tests.support.real_trades import (
     ALL_CRYPTO_BARS,
     CRYPTO,
+    EQUAL_EQUITY_VOLUMES,
+    EQUITY,
     crypto_trades,
     equal_crypto_bars,
+    equal_equity_volumes,
+    equity_trades,
     exact,
     expected_candles,
     needs_real_trades,
@@ -28,6 +33,7 @@ from tests.support.real_trades import (
 from tests.support.sinks import Sinks
 
 FOUR_MINUTES_US = 240_000_000
+NEGATIVE = FOLDER / "cases" / "k06_negative.csv"
 #: The last digit of a decimal.
 DIGIT = pl.lit(Decimal("1e-12"))
 
@@ -109,6 +115,28 @@ def test_trades_are_backfilled_and_the_engine_continues(sinks: Sinks, tmp_path: 
     assert exact(landed(sinks)).equals(expected)
     all_equal = {"equal": expected.height}
     assert counts(verified(sinks, price="trade")) == (all_equal, all_equal)
+
+
+@needs_real_trades
+def test_the_trades_of_two_shares_are_backfilled(sinks: Sinks) -> None:
+    """Their volumes are those of the vendor, and all else is that of Python's decimal."""
+    backfill(sinks, EQUITY, price="trade")
+    sinks.work_off()
+    candles, expected = landed(sinks), expected_candles(equity_trades())
+    assert equal_equity_volumes(candles) == EQUAL_EQUITY_VOLUMES
+    assert exact(candles).equals(expected)
+    assert exact(sinks.pipeline.candles()).equals(expected)
+
+
+@pytest.mark.skipif(not NEGATIVE.exists(), reason="the cases are missing (../shared/data)")
+def test_a_file_with_prices_below_zero_needs_a_setting(sinks: Sinks) -> None:
+    layout = ColumnMapping(source="CME", symbol="WTI")
+    with pytest.raises(FeedError, match=r"'mid': '-1.43'.* a finite number above 0"):
+        backfill(sinks, NEGATIVE, layout=layout)
+    backfill(sinks, NEGATIVE, layout=layout, prices="any")
+    days = sinks.pipeline.candles().filter(pl.col("interval") == "D1")
+    assert days["low"].to_list() == [-37.63, 1.1]
+    assert days["tick_count"].to_list() == [4, 1]
 
 
 def test_prices_of_any_sign_are_landed_and_verified(sinks: Sinks) -> None:
