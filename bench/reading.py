@@ -20,6 +20,7 @@ import polars as pl
 
 from bench import report
 from bench.storage import Storage, storage, takes_storage_port
+from homma.core.fields import TRADED
 from homma.core.interval import DAY_US, MINUTE, MINUTE_US
 from homma.lake.history import HistoryQuery, candles
 from homma.lake.schema import candle_table
@@ -57,7 +58,9 @@ def day_of(day: int) -> pl.DataFrame:
         "revision": pl.repeat(1, rows, dtype=pl.Int32, eager=True),
         "update_date_time": instant,
     }
-    return pl.DataFrame(columns).cast(TABLE.schema)
+    absent = [pl.lit(None, TABLE.schema[field.column]).alias(field.column) for field in TRADED]
+    frame = pl.DataFrame(columns).with_columns(absent)
+    return frame.select(TABLE.schema.names()).cast(TABLE.schema)
 
 
 def fill(table: Table, days: int) -> int:

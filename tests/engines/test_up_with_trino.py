@@ -34,7 +34,7 @@ def test_trino_starts_with_the_others_and_reads_landed_ticks(
         cursor.execute("SELECT count(*) FROM iceberg.live.stock_ticks")
         assert cursor.fetchall()[0][0] > 0
         cursor.execute("SELECT volume, tick_count, vwap FROM iceberg.lake.candle_1month")
-        assert all(row == (row[1], row[1], None) for row in cursor.fetchall())
+        assert all(volume == ticks and vwap is None for volume, ticks, vwap in cursor.fetchall())
     stopped = machine.homma("down")
     assert stopped.returncode == 0, stopped.stderr
     assert machine.processes() == []
