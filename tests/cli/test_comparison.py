@@ -9,10 +9,9 @@ from homma.core.recompute import TICKS, Slice
 
 def slices() -> list[Slice]:
     tick = {"source": "S", "symbol": "A", "event_us": 1_742_481_088_000_000, "number": 1}
+    rest = {"price": 1.0, "traded_volume": 0, "turnover": 0, "partition": 0, "offset": 0}
     return [
-        Slice(
-            0, 1, pl.DataFrame({**tick, "price": 1.0, "partition": 0, "offset": 0}, schema=TICKS)
-        ),
+        Slice(0, 1, pl.DataFrame({**tick, **rest}, schema=TICKS)),
         Slice(1, 2, TICKS.to_frame()),
     ]
 

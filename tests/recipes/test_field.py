@@ -23,9 +23,9 @@ EDITS = {
         (RECORD, RECORD + RECORD.replace("tickCount", "ticks2")),
         (STRATEGY, STRATEGY + STRATEGY.replace("tickCount", "ticks2")),
     ),
-    "tests/topics/test_latest.py": replacing(("3, 2, None, True, 1)", "3, 2, None, 3, True, 1)")),
+    "tests/topics/test_latest.py": replacing(("3, 2, None, True, 1)", "3, 2, 3, None, True, 1)")),
     "tests/topics/test_schemas.py": replacing(
-        ('"turnover", "isFinal"', '"turnover", "ticks2", "isFinal"')
+        ('{"tickCount", "turnover"', '{"tickCount", "ticks2", "turnover"')
     ),
 }
 

@@ -20,7 +20,8 @@ def candle_value(start: str = MINUTE, source: str = "S", symbol: str = "A", **fi
         "low": 0.5,
         "close": 1.5,
         "volume": 3,
-        "tickCount": fields.get("volume", 3),
+        # A size is no number of ticks.
+        "tickCount": volume if isinstance(volume := fields.get("volume"), int) else 3,
         "isFinal": True,
         "revision": 1,
         **fields,

@@ -14,7 +14,7 @@ from homma.formats import CURRENT
 PROJECT: Final = Path(__file__).parents[2]
 #: A field like tickCount, in a format of its own, by the row before which it is inserted.
 NEW_FIELD: Final = {
-    '    CandleField(\n        "openDateTime",': f"""\
+    '    CandleField(\n        "turnover",': f"""\
     CandleField(
         "ticks2",
         "ticks2",
