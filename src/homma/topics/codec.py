@@ -313,12 +313,13 @@ def decode_candle_texts(values: Sequence[bytes]) -> CandleTexts:
     computed = {
         "volume": pl.when(is_trade).then("tickCount").otherwise("_count"),
         "traded_volume": pl.when(is_trade).then("_size"),
-        "tick_count": pl.coalesce("tickCount", "_count"),
     }
-    return frame.select(
-        computed.get(field.column, pl.col(field.json)).alias(field.column)
-        for field in CANDLE_FIELDS
-    )
+
+    def value(field: CandleField) -> pl.Expr:
+        written = computed.get(field.column, pl.col(field.json))
+        return written.fill_null(computed[field.if_absent]) if field.if_absent else written
+
+    return frame.select(value(field).alias(field.column) for field in CANDLE_FIELDS)
 
 
 def _read_candles(values: Sequence[bytes]) -> pl.DataFrame:
