@@ -61,7 +61,8 @@ def test_the_page_of_a_new_folder_is_full_in_every_interval(
     for code, fewest in FEWEST.items():
         page.open(f"?interval={code}")
         page.wait(f"homma.seen && {IN_VIEW} >= expected", fewest)
-        assert page.page.evaluate(IN_VIEW) <= 155, code
+        # Candles that the lake adds between those of memory come into the same view.
+        assert page.page.evaluate(IN_VIEW) <= 230, code
     assert page.messages == []
     page.page.close()
 
