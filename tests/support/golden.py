@@ -20,8 +20,7 @@ CASES: list[Case] = [
 for candle in (
     row for case in CASES for rows in case["expect"]["candles"].values() for row in rows
 ):
-    if "turnover" not in candle:
-        candle.setdefault("tickCount", candle["volume"])
+    candle.setdefault("tickCount", candle["volume"])
 
 
 DEFAULTS = {
