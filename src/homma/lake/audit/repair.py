@@ -384,15 +384,10 @@ class Repairer:
                     topics[code], partition, keys, values, timestamps_ms, [headers] * part.height
                 )
         for code, part in _by_interval(correction.tombstones):
-            keys = codec.encode_candle_keys(part)
-            timestamps_ms = [state.metadata.clock // 1000] * part.height
+            keys, count = codec.encode_candle_keys(part), part.height
+            timestamps_ms = [state.metadata.clock // 1000] * count
             transactions.send(
-                topics[code],
-                partition,
-                keys,
-                [None] * part.height,
-                timestamps_ms,
-                [headers] * part.height,
+                topics[code], partition, keys, [None] * count, timestamps_ms, [headers] * count
             )
 
 
