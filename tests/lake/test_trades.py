@@ -22,6 +22,7 @@ from tests.support.real_trades import (
     CRYPTO,
     EQUAL_EQUITY_VOLUMES,
     EQUITY,
+    FOUR_MINUTES_US,
     crypto_trades,
     equal_crypto_bars,
     equal_equity_volumes,
@@ -32,7 +33,6 @@ from tests.support.real_trades import (
 )
 from tests.support.sinks import Sinks
 
-FOUR_MINUTES_US = 240_000_000
 NEGATIVE = FOLDER / "cases" / "k06_negative.csv"
 #: The last digit of a decimal.
 DIGIT = pl.lit(Decimal("1e-12"))

@@ -12,7 +12,8 @@ import pytest
 from homma.core.decimals import DECIMAL, parse_sizes, text
 from homma.core.interval import BY_CODE, CODE
 from tests.support import oracle
-from tests.support.real_ticks import FOLDER
+from tests.support.pipeline import Pipeline
+from tests.support.real_ticks import FOLDER, disturbed, real_ticks
 
 CRYPTO = FOLDER / "crypto-trades.parquet"
 CRYPTO_BARS = FOLDER / "crypto-trades-bars.parquet"
@@ -22,6 +23,7 @@ EQUITY_BARS = FOLDER / "equity-trades-bars.parquet"
 ALL_CRYPTO_BARS = {"1min": 2_469, "5min": 706}
 #: The vendor's own volumes differ from its trades in 35 more minutes.
 EQUAL_EQUITY_VOLUMES = 4_262
+FOUR_MINUTES_US = 240_000_000
 INTERVAL_OF = {"1min": "m1", "5min": "m5"}
 
 needs_real_trades = pytest.mark.skipif(
@@ -42,6 +44,20 @@ def crypto_trades() -> pl.DataFrame:
 def equity_trades() -> pl.DataFrame:
     """332,732 trades of two series, as ticks."""
     return _ticks(pl.read_parquet(EQUITY))
+
+
+def send_crypto_trades(pipeline: Pipeline) -> tuple[int, int]:
+    """Send the trades shuffled and a tenth of them twice, with quotes of the series in between.
+
+    Returns how many copies and how many quotes were sent.
+    """
+    trades = crypto_trades()
+    series = {"source": pl.lit("BINANCE"), "symbol": pl.lit("XRPETH")}
+    quotes = real_ticks().head(5_000).with_columns(**series)
+    sent = disturbed(trades, FOUR_MINUTES_US, 0.1, seed=1)
+    for part in (sent.head(6_000), quotes, sent.slice(6_000)):
+        pipeline.send_frame(part)
+    return sent.height - trades.height, quotes.height
 
 
 def _ticks(trades: pl.DataFrame) -> pl.DataFrame:
