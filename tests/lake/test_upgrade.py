@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator
 from datetime import timedelta
+from decimal import Decimal
 from itertools import pairwise
 from typing import Any, Final
 
@@ -198,6 +199,19 @@ def test_new_tables_and_tables_of_a_newer_homma(client: Lake, minutes: Iceberg) 
         transaction.set_properties({"homma.format": str(CURRENT)})
     with pytest.raises(TableMismatch, match=r"it lacks .*tick_count long"):
         client.table(MINUTES)
+
+
+def test_an_upgraded_table_of_ticks_takes_trades(lake: dict[str, str], namespace: str) -> None:
+    """The prices of quotes were required before."""
+    create(lake, namespace, TICKS.name, TICK_COLUMNS)
+    client = Lake(lake, namespace)
+    table = client.table(TICKS)
+    table.upgrade()
+    trade = tick(1, ask=None, bid=None, mid=None, price=1.5, size=Decimal("1e-12"), side="buy")
+    frame = pl.DataFrame([trade], schema=TICKS.schema)
+    table.commit(table.upload(frame))
+    assert client.table(TICKS).scan().equals(frame)
+    client.close()
 
 
 def send(sinks: Sinks, first: int, count: int) -> None:

@@ -5,6 +5,7 @@ import struct
 from collections.abc import Sequence
 from datetime import datetime, timedelta
 from decimal import Decimal
+from itertools import product
 from typing import Any
 
 import polars as pl
@@ -662,11 +663,15 @@ def test_candles_of_quotes_and_of_trades_in_one_batch() -> None:
     ]
 
 
-@pytest.mark.parametrize("volume", ["1.5", '"x"', "0.1234567890123", "1" * 27])
-@pytest.mark.parametrize("turnover", ["null", "2.5"])
+@pytest.mark.parametrize(
+    ("volume", "turnover"),
+    [
+        ("1.5", "null"),
+        *product(['"x"', "0.1234567890123", "1" * 27], ["null", "2.5"]),
+        ("1.5", "0.1234567890123"),
+    ],
+)
 def test_a_volume_that_is_no_such_number_is_no_candle(volume: str, turnover: str) -> None:
-    if (volume, turnover) == ("1.5", "2.5"):
-        return
     value = json.dumps(CANDLE_ROW | {"volume": ..., "turnover": ...}, default=lambda _: "?")
     value = value.replace('"volume": "?"', f'"volume": {volume}')
     value = value.replace('"turnover": "?"', f'"turnover": {turnover}')

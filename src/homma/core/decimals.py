@@ -16,6 +16,8 @@ import polars as pl
 
 #: The type of a decimal in frames.
 DECIMAL: Final[pl.DataType] = pl.Decimal(38, 12)
+#: The digits of a decimal after the point.
+FRACTION_DIGITS: Final = 12
 #: The magnitude that a product and a sum stay below.
 BOUND: Final = Decimal(10) ** 26
 #: The magnitude that the price of a trade stays below.
@@ -23,10 +25,9 @@ PRICE_BOUND: Final = 1e12
 
 _SIZE_PATTERN: Final = r"^(?:0|[1-9][0-9]{0,17})(?:\.[0-9]{1,12})?$"
 _SUM_PATTERN: Final = r"^-?(?:0|[1-9][0-9]{0,25})(?:\.[0-9]{1,12})?$"
-_FRACTION_DIGITS: Final = 12
 _WHOLE_DIGITS: Final = 18
 _NUMBER: Final = re.compile(r"-?(?:0|[1-9][0-9]*)(?:\.[0-9]+)?(?:[eE][+-]?[0-9]{1,9})?")
-_UNIT: Final = Decimal(1).scaleb(-_FRACTION_DIGITS)
+_UNIT: Final = Decimal(1).scaleb(-FRACTION_DIGITS)
 # A product of the shortest decimal of a double and a size has at most 17 + 30 digits.
 _EXACT: Final = Context(prec=64, rounding=ROUND_HALF_EVEN, Emin=MIN_EMIN, Emax=MAX_EMAX)
 
@@ -66,7 +67,7 @@ def _size(text: str) -> Decimal | None:
     digits = "".join(map(str, value.as_tuple().digits))
     significant = digits.rstrip("0")
     exponent = int(value.as_tuple().exponent) + len(digits) - len(significant)
-    fits = exponent >= -_FRACTION_DIGITS and value.adjusted() < _WHOLE_DIGITS
+    fits = exponent >= -FRACTION_DIGITS and value.adjusted() < _WHOLE_DIGITS
     return Decimal(f"{significant}e{exponent}") if fits and value > 0 else None
 
 

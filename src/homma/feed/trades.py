@@ -4,7 +4,7 @@ from typing import Final, TypeAlias
 
 import polars as pl
 
-from homma.core.decimals import DECIMAL
+from homma.core.decimals import DECIMAL, FRACTION_DIGITS
 from homma.feed.instruments import Instrument
 from homma.feed.instruments import Kind as InstrumentKind
 
@@ -35,7 +35,7 @@ def usual_units(instrument: Instrument) -> int:
 
 def unit(instrument: Instrument) -> int:
     """The number of 10^-12 in the last digit of the instrument's sizes."""
-    return int(10 ** (12 - _DIGITS[instrument.kind]))
+    return int(10 ** (FRACTION_DIGITS - _DIGITS[instrument.kind]))
 
 
 def trades(quotes: pl.DataFrame, draws: pl.DataFrame) -> TradeFields:

@@ -10,7 +10,7 @@ from functools import partial
 from operator import itemgetter
 from typing import Any, Final, Generic, TypeVar
 
-from homma.core.decimals import BOUND
+from homma.core.decimals import BOUND, FRACTION_DIGITS
 from homma.core.fields import CANDLE_FIELDS, CandleField, Kind
 from homma.topics.codec import strip_schema_id
 
@@ -29,8 +29,6 @@ _SAME_VALUES: Final = tuple(
 )
 # A record of a candle of trades has this field.
 _TURNOVER: Final = b'"turnover"'
-#: The most fractional digits that a sum over trades has.
-_DIGITS: Final = 12
 T = TypeVar("T")
 
 
@@ -107,7 +105,7 @@ def read_candle(value: bytes) -> Candle | None:
 def exact(value: Decimal) -> int | Decimal:
     """A sum over trades, as an integer if it is whole. Raises ValueError if it can be no sum."""
     # With an exponent, a short text can be a number of millions of digits.
-    if not abs(value) < BOUND or int(value.as_tuple().exponent) < -_DIGITS:
+    if not abs(value) < BOUND or int(value.as_tuple().exponent) < -FRACTION_DIGITS:
         raise ValueError("no sum of decimals")
     return int(value) if value == value.to_integral_value() else value
 

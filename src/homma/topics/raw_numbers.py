@@ -47,12 +47,7 @@ def _values(joined: bytes, name: str) -> pl.Series:
     """The values of all fields with a name, strings with their quotes, but no null."""
     key = rf'"{name}"[ \t\r]*:[ \t\r]*'
     pairs = pl.Series([joined.decode()]).str.extract_all(rf'{key}(?:"[^"]*"|[^",}}\s]+)').explode()
-    plain = f'"{name}":'
-    if pairs.str.starts_with(plain).all():
-        # Twice as fast as a regular expression.
-        values = pairs.str.strip_prefix(plain).str.strip_chars_start(" \t\r")
-    else:
-        values = pairs.str.replace(f"^{key}", "")
+    values = pairs.str.replace(f"^{key}", "")
     return values.filter(values != "null")
 
 
