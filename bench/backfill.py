@@ -25,7 +25,8 @@ from bench.stopwatch import peak_mib
 from bench.storage import storage, takes_storage_port
 from homma.core.calendar import DEFAULT_CALENDAR
 from homma.core.interval import MINUTE_US
-from homma.core.recompute import EventSpan, Recomputation, Slice
+from homma.core.recompute import FROM_FILE, EventSpan, Recomputation, Slice
+from homma.core.tick import measures
 from homma.feed.recorded import ColumnMapping
 from homma.feed.replay import Recording
 from homma.lake.audit.backfill import load
@@ -95,8 +96,8 @@ def _slices(path: Path) -> Iterator[Slice]:
                 "symbol",
                 "event_us",
                 "number",
-                pl.col("mid").alias("price"),
-                partition=pl.lit(-1, pl.Int64),
+                *measures("mid"),
+                partition=pl.lit(FROM_FILE, pl.Int64),
                 offset="number",
             )
         )
