@@ -4,7 +4,7 @@ A tick that would take a sum of one of its candles to `decimals.BOUND` is refuse
 over all candles shows nearly always that no tick does.
 """
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from typing import Final
 
 import polars as pl
@@ -25,13 +25,14 @@ _SURE: Final = float(BOUND) / 2
 
 def may_exceed(candles: Candles, added: Iterable[pl.DataFrame]) -> bool:
     """Whether a sum of `candles` may reach the bound with the ticks or candles that are added."""
-    largest = max(_magnitudes(candles).max().row(0)) if candles.height else 0.0
-    total = sum(max(_magnitudes(frame).sum().row(0)) for frame in added)
+    largest = _largest(candles, pl.Expr.max)
+    total = sum(_largest(frame, pl.Expr.sum) for frame in added)
     return bool(largest + total >= _SURE)
 
 
-def _magnitudes(frame: pl.DataFrame) -> pl.DataFrame:
-    return frame.select(pl.col(name).cast(pl.Float64).abs() for name in SUMS)
+def _largest(frame: pl.DataFrame, combine: Callable[[pl.Expr], pl.Expr]) -> float:
+    magnitudes = (combine(pl.col(name).cast(pl.Float64).abs()) for name in SUMS)
+    return float(frame.select(pl.max_horizontal(magnitudes)).item() or 0.0)
 
 
 def first_beyond(candles: Candles, ticks: KeyedTicks, intervals: Sequence[Interval]) -> int | None:
