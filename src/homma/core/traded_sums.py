@@ -4,7 +4,7 @@ A tick that would take a sum of one of its candles to `decimals.BOUND` is refuse
 over all candles shows nearly always that no tick does.
 """
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Sequence
 from typing import Final
 
 import polars as pl
@@ -23,16 +23,20 @@ _BOUND_UNITS: Final = int(BOUND.scaleb(12))
 _SURE: Final = float(BOUND) / 2
 
 
-def may_exceed(candles: Candles, added: Iterable[pl.DataFrame]) -> bool:
+def may_exceed(candles: Candles, added: Sequence[pl.DataFrame]) -> bool:
     """Whether a sum of `candles` may reach the bound with the ticks or candles that are added."""
-    largest = _largest(candles, pl.Expr.max)
-    total = sum(_largest(frame, pl.Expr.sum) for frame in added)
-    return bool(largest + total >= _SURE)
+    estimates = [
+        sum(
+            (_magnitudes(frame, name).sum() for frame in added),
+            _magnitudes(candles, name).max().fill_null(0),
+        )
+        for name in SUMS
+    ]
+    return float(pl.select(pl.max_horizontal(estimates)).item()) >= _SURE
 
 
-def _largest(frame: pl.DataFrame, combine: Callable[[pl.Expr], pl.Expr]) -> float:
-    magnitudes = (combine(pl.col(name).cast(pl.Float64).abs()) for name in SUMS)
-    return float(frame.select(pl.max_horizontal(magnitudes)).item() or 0.0)
+def _magnitudes(frame: pl.DataFrame, name: str) -> pl.Expr:
+    return pl.lit(frame[name]).cast(pl.Float64).abs()
 
 
 def first_beyond(candles: Candles, ticks: KeyedTicks, intervals: Sequence[Interval]) -> int | None:
@@ -64,7 +68,7 @@ def _units() -> list[pl.Expr]:
     return [pl.col(name).to_physical() for name in SUMS]
 
 
-def require_below_bound(candles: Candles, added: Iterable[pl.DataFrame]) -> None:
+def require_below_bound(candles: Candles, added: Sequence[pl.DataFrame]) -> None:
     """Raise StateError if a sum of `candles` may reach the bound with what is added."""
     if may_exceed(candles, added):
         raise StateError(

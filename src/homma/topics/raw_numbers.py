@@ -42,7 +42,8 @@ def _may_be_rounded(joined: bytes, name: str) -> bool:
         return True
     # Python's own search: polars would need two more copies of all lines, which costs five times
     # as much.
-    long = rf'"{name}"[ \t\r]*:[ \t\r]*-?(?:[0-9.]{{17}}|[0-9.]*[eE])'
+    space = r"[ \t\r]*+"
+    long = rf'"{name}"{space}:{space}-?[0-9.]{{0,16}}+[0-9.eE]'
     return re.search(long.encode(), joined) is not None
 
 
