@@ -6,6 +6,7 @@ expression accepts lines that are certainly flat JSON, and the reader itself che
 """
 
 from collections.abc import Sequence
+from itertools import groupby
 from typing import Final, Literal, TypeAlias
 
 import polars as pl
@@ -198,14 +199,20 @@ def encode_ticks(ticks: pl.DataFrame) -> tuple[list[bytes], list[bytes]]:
 
 
 def json_object(names: Sequence[str], decimals: Sequence[str]) -> pl.Expr:
-    """The JSON object of columns, of which `decimals` are texts of numbers.
-
-    No other text can look like such a field, because names have no quotes.
-    """
-    encoded = pl.struct(names).struct.json_encode()
+    """The JSON object of columns, of which `decimals` are texts of numbers."""
     if not decimals:
-        return encoded
-    return encoded.str.replace_all(rf'"({"|".join(decimals)})":"([^"]*)"', r'"$1":$2')
+        return pl.struct(names).struct.json_encode()
+    members: list[pl.Expr] = []
+    for is_decimal, group in groupby(names, key=lambda name: name in decimals):
+        if is_decimal:
+            members += (
+                pl.concat_str(pl.lit(f'"{name}":'), pl.col(name).fill_null("null"))
+                for name in group
+            )
+        else:
+            encoded = pl.struct(*group).struct.json_encode()
+            members.append(encoded.str.strip_prefix("{").str.strip_suffix("}"))
+    return pl.concat_str(pl.lit("{"), pl.concat_str(members, separator=","), pl.lit("}"))
 
 
 CANDLE_TEXTS: Final = pl.Schema(
