@@ -23,6 +23,7 @@ PAGES = (
     "bench/README.md",
     "docs/api.md",
     "docs/fault-tests.md",
+    "docs/feeds.md",
     "docs/confluent-cloud.md",
     "docs/flink.md",
     "docs/full-stack.md",

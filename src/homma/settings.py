@@ -19,7 +19,7 @@ from homma.errors import SettingError
 from homma.formats import CURRENT
 
 TickKinds = Literal["quotes", "trades", "both"]
-TimeUnit = Literal["text", "s", "ms", "us", "ns"]
+TimeUnit = Literal["text", "s", "ms", "us", "ns", "epoch"]
 
 
 def setting(default: Any, meaning: str) -> Any:
@@ -320,6 +320,7 @@ class ReplaySettings:
         "none",
         "now: shift all dates so that the date of the last tick is the time it is sent",
     )
+    feed: str = setting(*shared.FEED)
     source: str = setting(*shared.SOURCE)
     symbol: str = setting(*shared.SYMBOL)
     time_unit: TimeUnit = setting(*shared.TIME_UNIT)
@@ -337,6 +338,7 @@ class BackfillSettings:
     watermark_delay: timedelta = setting(*shared.WATERMARK_DELAY)
     allowed_lateness: timedelta = setting(*shared.ALLOWED_LATENESS)
     idle_timeout: timedelta = setting(*shared.IDLE_TIMEOUT)
+    feed: str = setting(*shared.FEED)
     source: str = setting(*shared.SOURCE)
     symbol: str = setting(*shared.SYMBOL)
     time_unit: TimeUnit = setting(*shared.TIME_UNIT)

@@ -53,6 +53,15 @@ SPEED: Final = ("1", "multiple of real time at which ticks are sent; max: as fas
 # Of the stages that read recorded ticks.
 SOURCE: Final = ("", "source of all ticks in files without a source column")
 SYMBOL: Final = ("", "symbol of all ticks in files without a symbol column")
-TIME_UNIT: Final = ("text", "unit of numeric dates, counted from 1970-01-01")
+FEED: Final = (
+    "",
+    "feed definition of the files: a name of `homma feeds`, or a TOML file; none: the files have "
+    "the names of fields as columns",
+)
+TIME_UNIT: Final = (
+    "text",
+    "unit of numeric dates, counted from 1970-01-01; epoch: any of them, told by the number of "
+    "digits",
+)
 SEPARATOR: Final = (",", "separator between the columns of a CSV file")
 SKIP: Final = (False, "skip rows with missing or invalid values, and report their number")

@@ -1,13 +1,14 @@
 """Sizes, products and texts of decimals equal those of Python's `decimal`."""
 
 from decimal import Decimal
+from fractions import Fraction
 
 import polars as pl
 import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from homma.core.decimals import BOUND, DECIMAL, parse_sizes, parse_sums, products, text
+from homma.core.decimals import BOUND, DECIMAL, half_sums, parse_sizes, parse_sums, products, text
 from tests.support import oracle
 from tests.support.effort import effort
 
@@ -114,3 +115,14 @@ def test_which_texts_are_sizes(size: str, expected: str | None) -> None:
         None,
     ]
     assert parse_sizes(pl.Series([size])).to_list() == sizes.to_list()[1:2]
+
+
+@effort(4)
+@given(st.lists(st.tuples(PRICES | st.none(), PRICES | st.none()), max_size=5))
+@example([(1.02068, 1.02069), (1.14182, 1.14184), (1.5, None)])
+def test_half_sums_are_the_nearest_doubles(pairs: list[tuple[float | None, float | None]]) -> None:
+    left, right = (pl.Series([pair[i] for pair in pairs], dtype=pl.Float64) for i in (0, 1))
+    assert half_sums(left, right).to_list() == [
+        None if a is None or b is None else float((Fraction(repr(a)) + Fraction(repr(b))) / 2)
+        for a, b in pairs
+    ]

@@ -270,5 +270,5 @@ def test_stars_in_file_names_are_not_patterns(tmp_path: Path) -> None:
 def test_semicolons_as_separators(tmp_path: Path) -> None:
     path = tmp_path / "t.csv"
     pl.DataFrame(GOOD).write_csv(path, separator=";")
-    [frame] = Recording([path], ColumnMapping(), ";").frames()
+    [frame] = Recording([path], ColumnMapping(separator=";")).frames()
     assert frame["mid"].to_list() == [1.5, 2.5]

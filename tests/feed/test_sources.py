@@ -9,6 +9,7 @@ import pytest
 
 from homma.errors import FeedError, SettingError
 from homma.feed import sources
+from homma.feed.recorded import ColumnMapping
 from homma.settings import GenerateSettings, ReplaySettings
 from tests.feed.market import SECOND_US, START_US, checked, take_values
 
@@ -82,7 +83,8 @@ def test_files_are_read_according_to_the_settings(file: Path) -> None:
     settings = ReplaySettings(
         source="S", symbol="X", time_unit="s", speed="max", rebase="now", skip_invalid_rows=True
     )
-    replay, recording = sources.replay([file], ["mid=price", "dateTime=time"], settings)
+    mapping = sources.mapping_of(settings, ["mid=price", "dateTime=time"], None)
+    replay, recording = sources.replay([file], mapping, settings)
     records = replay.take(START_US, 10)
     assert records is not None
     assert checked(records.values)["event_us"].to_list() == [START_US - 10 * SECOND_US, START_US]
@@ -90,15 +92,15 @@ def test_files_are_read_according_to_the_settings(file: Path) -> None:
 
 
 @pytest.mark.parametrize("pair", ["mid", "mid=", "=price", ""])
-def test_a_mapping_without_a_column_is_rejected(pair: str, file: Path) -> None:
+def test_a_mapping_without_a_column_is_rejected(pair: str) -> None:
     with pytest.raises(SettingError, match="does not name a column"):
-        sources.replay([file], [pair], ReplaySettings())
+        sources.mapping_of(ReplaySettings(), [pair], None)
 
 
-def test_other_invalid_settings(file: Path, tmp_path: Path) -> None:
+def test_other_invalid_settings(tmp_path: Path) -> None:
     with pytest.raises(SettingError, match="separator is ',,'"):
-        sources.replay([file], [], ReplaySettings(separator=",,"))
+        sources.mapping_of(ReplaySettings(separator=",,"), [], None)
     empty = tmp_path / "empty.csv"
     empty.write_text("source,symbol,mid,dateTime\n", encoding="utf-8")
     with pytest.raises(FeedError, match="the files contain no ticks"):
-        sources.replay([empty], [], ReplaySettings(rebase="now"))
+        sources.replay([empty], ColumnMapping(), ReplaySettings(rebase="now"))

@@ -4,8 +4,8 @@ from tests.recipes.recipe import follow, replacing
 from tests.support.homma_copy import HommaCopy
 
 SCAN = """\
-def _tsv(path: Path, separator: str) -> pl.LazyFrame:
-    del separator
+def _tsv(path: Path, layout: Layout) -> pl.LazyFrame:
+    del layout
     return pl.scan_csv(path, separator="\\t", infer_schema=False, glob=False)
 
 

@@ -11,6 +11,7 @@ import click
 import polars as pl
 
 from homma.cli.history_options import FORMATS, instant_us
+from homma.cli.terminal.table import text_table
 from homma.errors import SettingError
 from homma.lake.history import HistoryQuery, decimals_of, format_values, to_record_fields
 from homma.lake.schema import TableSpec
@@ -95,16 +96,10 @@ class HistoryRequest:
 def _table(records: pl.DataFrame, titles: dict[str, str]) -> str:
     if records.is_empty():
         return "no rows\n"
-    columns: list[list[str]] = []
     text = format_values(records.head(_MAX_TABLE_ROWS))
-    for name in records.columns:
-        if (title := titles.get(name)) is None:
-            continue
-        cells = [title, *text[name].cast(pl.String).fill_null("").to_list()]
-        width = max(map(len, cells))
-        is_number = records[name].dtype.is_numeric()
-        columns.append([cell.rjust(width) if is_number else cell.ljust(width) for cell in cells])
-    lines = ["  ".join(cells).rstrip() for cells in zip(*columns, strict=True)]
+    shown = {name: titles[name] for name in records.columns if name in titles}
+    numbers = {title for name, title in shown.items() if records[name].dtype.is_numeric()}
+    lines = text_table(text.select(list(shown)).rename(shown), numbers)
     if records.height > _MAX_TABLE_ROWS:
         lines.append(
             f"… {records.height - _MAX_TABLE_ROWS:,} more: select fewer rows, or use --format csv"

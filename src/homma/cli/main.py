@@ -22,6 +22,7 @@ COMMANDS: Final = {
     "status": "Show the running processes, their CPU, memory, rates and lag.",
     "generate": "Send synthetic ticks to Kafka until you press Ctrl-C.",
     "replay": "Send recorded ticks to Kafka.",
+    "feeds": "List, show and try feed definitions.",
     "aggregate": "Build candles from the ticks in Kafka, exactly once.",
     "flink": "Build the same candles with Apache Flink.",
     "land": "Write ticks and candles to Iceberg tables, exactly once.",
@@ -52,13 +53,14 @@ def homma(context: click.Context, config: Path | None) -> None:
       homma tail m1 BNBUSD     show the newest candles in the terminal
     """
     # The table of settings imports polars, which `homma --help` does not need.
-    from homma.cli.options import check_environment, read_file  # noqa: PLC0415
+    from homma.cli.options import CONFIG, check_environment, read_file  # noqa: PLC0415
 
     check_environment(os.environ)
     path = config or (DEFAULT_FILE if DEFAULT_FILE.exists() else None)
     settings, properties = read_file(path) if path else ({}, {})
     context.default_map = dict.fromkeys(homma.commands, settings)
     context.obj = properties
+    context.meta[CONFIG] = path
 
 
 def main() -> None:

@@ -42,6 +42,10 @@ CLIENT_PROPERTIES: Final = {
     KafkaSettings: ("-X", "kafka", "librdkafka"),
     LakeSettings: ("-C", "catalog", "pyiceberg"),
 }
+#: Where the context of a command has the path of homma.toml, or None.
+CONFIG: Final = PREFIX + "CONFIG"
+#: The table of feed definitions in homma.toml.
+FEEDS: Final = "feeds"
 _DIR: Final = "dir"
 
 
@@ -228,6 +232,10 @@ def read_file(path: Path) -> tuple[dict[str, Any], dict[str, dict[str, str]]]:
         table: {name: str(value) for name, value in entries.pop(table, {}).items()}
         for _, table, _ in CLIENT_PROPERTIES.values()
     }
+    # Feed definitions are read by the commands that use them.
+    if FEEDS in entries:
+        entries.pop(FEEDS)
+        properties[FEEDS] = {}
     for name in entries:
         if name not in all_settings():
             raise _unknown(f"{name} in {path}", name, all_settings(), RENAMED)

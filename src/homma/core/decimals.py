@@ -6,9 +6,11 @@ values stay below `BOUND`, and whoever adds values checks the result first: see
 `core/traded_sums.py`.
 """
 
+import math
 import re
 from collections.abc import Callable
 from decimal import MAX_EMAX, MIN_EMIN, ROUND_HALF_EVEN, Context, Decimal
+from fractions import Fraction
 from functools import partial
 from typing import Final
 
@@ -101,6 +103,30 @@ def products(prices: pl.Series, sizes: pl.Series) -> pl.Series:
     pairs = zip(prices.gather(rows), sizes.gather(rows), strict=True)
     exact = pl.Series([_product(price, size) for price, size in pairs], dtype=DECIMAL)
     return result.reinterpret(dtype=DECIMAL).scatter(rows, exact)
+
+
+def half_sums(left: pl.Series, right: pl.Series) -> pl.Series:
+    """Half the sum of prices, as the nearest double of the exact decimal; null if one is null.
+
+    The double of (1.02068 + 1.02069) / 2 may not be 1.020685, and nobody quoted the other one.
+    """
+    none = pl.zeros(left.len(), dtype=pl.Int128, eager=True)
+    left_digits, left_fits = _short_digits(8, left, none)
+    right_digits, right_fits = _short_digits(8, right, none)
+    # Both are exact integers, and so is their sum, so the quotient is the nearest double.
+    sums = (left_digits + right_digits).cast(pl.Float64)
+    halves = sums / pl.repeat(2e8, left.len(), eager=True)
+    is_there = left.is_not_null() & right.is_not_null()
+    rest = (is_there & ~(left_fits & right_fits).fill_null(value=False)).arg_true()
+    pairs = zip(left.gather(rest), right.gather(rest), strict=True)
+    exact = [_half_sum(*pair) for pair in pairs]
+    return halves.set(~is_there, None).scatter(rest, pl.Series(exact, dtype=pl.Float64))
+
+
+def _half_sum(left: float, right: float) -> float | None:
+    if not (math.isfinite(left) and math.isfinite(right)):
+        return None
+    return float((Fraction(repr(left)) + Fraction(repr(right))) / 2)
 
 
 def _short_digits(scale: int, prices: pl.Series, units: pl.Series) -> tuple[pl.Series, pl.Series]:

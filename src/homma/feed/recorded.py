@@ -7,15 +7,15 @@ from typing import Final
 
 import polars as pl
 
-from homma.core.decimals import DECIMAL, parse_sizes, text
-from homma.core.fields import TICK_FIELDS, TickKind
 from homma.core.tick import FIELDS, FileTicks
 from homma.errors import FeedError, SettingError
-from homma.feed.instants import Unit, parse_dates_us
+from homma.feed.definitions.definition import BY_NAME, FeedDefinition, FieldOrigin
+from homma.feed.definitions.tick_reader import INSTANTS, TickReader
+from homma.feed.definitions.values import present
+from homma.feed.files import Layout
+from homma.feed.instants import Unit
 
-_QUOTE: Final = tuple(field.json for field in TICK_FIELDS if field.required_of == "quote")
-_DATES: Final = {"dateTime": "event_us", "receiveDateTime": "received_us"}
-_BOOLEANS: Final = {"true": True, "1": True, "false": False, "0": False}
+_NAME_OF: Final = {row.json: name for name, row in BY_NAME.items()}
 
 
 @dataclass(frozen=True, slots=True)
@@ -23,15 +23,18 @@ class ColumnMapping:
     """How the columns of files map to the fields of a tick.
 
     columns: column names by field, where they differ. source, symbol: values for files without
-    these columns. unit: the unit of dates that are numbers. skip: skip invalid rows instead of
-    raising an error.
+    these columns. unit: the unit of dates that are numbers. separator: of the columns of CSV. skip:
+    skip invalid rows instead of raising an error. definition: a feed definition, which says all of
+    this but the values and whether to skip.
     """
 
     columns: Mapping[str, str] = field(default_factory=dict)
     source: str = ""
     symbol: str = ""
     unit: Unit = "text"
+    separator: str = ","
     skip: bool = False
+    definition: FeedDefinition | None = None
 
     def __post_init__(self) -> None:
         """Reject fields that a tick does not have."""
@@ -41,6 +44,38 @@ class ColumnMapping:
                     f"column {name}={self.columns[name]}: a tick has no field {name}",
                     f"write FIELD=COLUMN, where FIELD is one of {', '.join(FIELDS)}",
                 )
+        if self.definition and self.columns:
+            raise SettingError(
+                f"--column does not go with the feed definition {self.definition.name}",
+                "name the column in the definition",
+            )
+
+    @property
+    def layout(self) -> Layout:
+        """How the files are laid out."""
+        if self.definition is None:
+            return Layout(self.separator)
+        definition = self.definition
+        return Layout(definition.separator, definition.columns, definition.skip_lines)
+
+    def reader(self, path: Path, schema: pl.Schema) -> TickReader:
+        """The reader of a file with these columns. Raises FeedError if it lacks one."""
+        definition = self.definition or FeedDefinition(
+            path.name, "csv", _origins(path, schema, self), separator=self.separator
+        )
+        reader = TickReader(definition, self.source, self.symbol)
+        for name in ("source", "symbol"):
+            if name not in reader.definition.fields:
+                raise FeedError(
+                    f"the feed definition {definition.name} does not say the {name} of {path}",
+                    f"set --{name}",
+                )
+        for column in reader.paths:
+            if column not in schema and definition.format in ("csv", "parquet"):
+                raise _missing(
+                    path, column, schema, f"change the feed definition {definition.name}"
+                )
+        return reader
 
 
 class RowParser:
@@ -49,122 +84,68 @@ class RowParser:
     def __init__(self, path: Path, schema: pl.Schema, mapping: ColumnMapping) -> None:
         self._path = path
         self._mapping = mapping
-        self._columns = _columns(path, schema, mapping)
+        self._reader = mapping.reader(path, schema)
         self._rows = 0
+        self._unchanged: dict[str, pl.Series] = {}
+        #: Rows with missing or invalid values, and rows that are no ticks by the definition.
         self.skipped = 0
+        self.not_ticks = 0
 
     @property
-    def columns(self) -> list[str]:
-        """The columns of the file to read."""
-        return list(dict.fromkeys(self._columns.values()))
+    def reader(self) -> TickReader:
+        """What reads the columns of the file."""
+        return self._reader
 
     def ticks(self, batch: pl.DataFrame, first_number: int) -> FileTicks:
         """The ticks of the next rows, numbered from `first_number` if the file has no numbers."""
-        columns = {name: batch[column] for name, column in self._columns.items()}
-        values = {_DATES.get(name, name): self._value(name, columns[name]) for name in columns}
-        is_valid = pl.repeat(value=True, n=batch.height, dtype=pl.Boolean, eager=True)
-        may_be_absent = _may_be_absent(values, batch.height)
-        for name, column in columns.items():
-            value = values[_DATES.get(name, name)]
-            # An optional field may be absent, but a value must be readable.
-            is_readable = value.is_not_null() | (column.is_null() & may_be_absent[name])
-            if not is_readable.all():
-                if not self._mapping.skip:
-                    raise self._invalid_row(name, column, is_readable)
-                is_valid = is_valid & is_readable
-        ticks = self._fill_in(pl.DataFrame(values), batch.height).filter(is_valid)
+        read = self._reader.read(self.filled(batch))
+        invalid = read.error.is_not_null()
+        if invalid.any() and not self._mapping.skip:
+            raise self._invalid_row(read.error, read.error_field)
+        ticks = read.ticks.filter(read.is_tick & ~invalid)
         self._rows += batch.height
-        self.skipped += batch.height - ticks.height
-        if "number" not in values:
+        self.skipped += int(invalid.sum())
+        self.not_ticks += batch.height - int(read.is_tick.sum())
+        if "number" not in ticks.columns:
             numbers = pl.int_range(first_number, first_number + ticks.height, eager=True)
             ticks = ticks.with_columns(number=numbers)
         return ticks
 
-    def _value(self, name: str, column: pl.Series) -> pl.Series:
-        if name in _DATES:
-            return parse_dates_us(column, self._mapping.unit)
-        dtype = FIELDS[name]
-        if dtype == DECIMAL:
-            return _sizes(column)
-        if dtype == pl.Boolean and column.dtype == pl.String:
-            return column.str.to_lowercase().replace_strict(
-                _BOOLEANS, default=None, return_dtype=pl.Boolean
-            )
-        if dtype == pl.Float64:
-            if column.dtype == pl.String:
-                column = column.str.strip_chars()
-            value = column.cast(pl.Float64, strict=False)
-            # JSON cannot represent infinity and NaN.
-            return value.set(~value.is_finite(), None)
-        return column.cast(dtype, strict=False)
+    def filled(self, batch: pl.DataFrame) -> pl.DataFrame:
+        """The next rows, with the last value in place of empty ones that mean unchanged."""
+        for name, origin in self._reader.definition.fields.items():
+            if origin.empty == "unchanged":
+                [path] = origin.paths
+                column = present(origin, batch[path], BY_NAME[name])
+                before = self._unchanged.get(path, column.clear().extend_constant(None, 1))
+                filled = pl.concat([before, column]).forward_fill()
+                self._unchanged[path] = filled.tail(1)
+                batch = batch.with_columns(filled.slice(1).alias(path))
+        return batch
 
-    def _fill_in(self, ticks: pl.DataFrame, height: int) -> pl.DataFrame:
-        """Fill in absent fields from other fields or from the settings."""
-        missing: dict[str, pl.Expr] = {}
-        if set(ticks.columns) & set(_QUOTE):
-            if "mid" not in ticks.columns:
-                missing["mid"] = (pl.col("ask") + pl.col("bid")) / 2
-            for side in ("ask", "bid"):
-                if side not in ticks.columns:
-                    missing[side] = pl.col("mid")
-        for name, value in (("source", self._mapping.source), ("symbol", self._mapping.symbol)):
-            if name not in ticks.columns:
-                missing[name] = pl.repeat(value, height)
-        return ticks.with_columns(**missing)
-
-    def _invalid_row(self, name: str, column: pl.Series, is_readable: pl.Series) -> FeedError:
-        index = int((~is_readable).arg_true()[0])
-        value = column[index]
-        problem = (
-            "is empty" if value is None else f"has {str(value)[:40]!r}, which is not {_kind(name)}"
-        )
+    def _invalid_row(self, error: pl.Series, error_field: pl.Series) -> FeedError:
+        index = int(error.is_not_null().arg_true()[0])
+        name, problem = str(error_field[index]), str(error[index])
+        column = " and ".join(self._reader.definition.fields[name].paths)
+        is_date = BY_NAME[name].json in INSTANTS and problem != "is empty"
         hint = (
-            "fix the row"
-            if name not in _DATES or value is None
-            else "write it as 2025-03-20T14:31:28.000, or set the unit of numbers with --time-unit"
+            "write it as 2025-03-20T14:31:28.000, or set the unit of numbers with --time-unit"
+            if is_date and self._mapping.definition is None
+            else "fix the row"
         )
         return FeedError(
-            f"{self._path}, row {self._rows + index + 1}: column {self._columns[name]} {problem}",
+            f"{self._path}, row {self._rows + index + 1}: column {column} {problem}",
             f"{hint}, or skip invalid rows with --skip-invalid-rows",
         )
 
 
-def _may_be_absent(values: Mapping[str, pl.Series], height: int) -> dict[str, pl.Series]:
-    """By field: the rows without it that may be ticks. A tick is a quote, a trade, or both."""
-    nowhere = pl.repeat(value=False, n=height, dtype=pl.Boolean, eager=True)
-    present: dict[TickKind, pl.Series] = {"quote": nowhere, "trade": nowhere}
-    for row in TICK_FIELDS:
-        if row.required_of and row.json in values:
-            is_there = values[row.json].is_not_null()
-            present[row.required_of] = present[row.required_of] | is_there
-    other: dict[TickKind | None, pl.Series] = {
-        "quote": present["trade"],
-        "trade": present["quote"],
-    }
+def _origins(path: Path, schema: pl.Schema, mapping: ColumnMapping) -> dict[str, FieldOrigin]:
+    """The origin of each field that the file has, by the names of definitions."""
+    columns = _columns(path, schema, mapping)
     return {
-        row.json: nowhere if row.required else other.get(row.required_of, ~nowhere)
-        for row in TICK_FIELDS
+        _NAME_OF[name]: FieldOrigin((column,), unit=mapping.unit if name in INSTANTS else "text")
+        for name, column in columns.items()
     }
-
-
-def _sizes(column: pl.Series) -> pl.Series:
-    """The exact decimals of a column: a double counts as its shortest decimal."""
-    if column.dtype == pl.String:
-        return parse_sizes(column.str.strip_chars())
-    texts = text(pl.col(column.name)) if column.dtype.is_decimal() else pl.col(column.name)
-    return parse_sizes(column.to_frame().select(texts.cast(pl.String)).to_series())
-
-
-def _kind(name: str) -> str:
-    if name in _DATES:
-        return "a date"
-    kinds = {
-        pl.Float64: "a finite number",
-        pl.Int64: "an integer",
-        pl.Boolean: "true or false",
-        pl.Decimal: "a decimal from 0 with up to 12 digits after the point",
-    }
-    return kinds.get(type(FIELDS[name]), "text")
 
 
 def _columns(path: Path, schema: pl.Schema, mapping: ColumnMapping) -> dict[str, str]:
@@ -190,7 +171,7 @@ def _columns(path: Path, schema: pl.Schema, mapping: ColumnMapping) -> dict[str,
             schema,
             "specify the column with --column mid=…, or both ask and bid, or price for trades",
         )
-    for name in _DATES:
+    for name in INSTANTS:
         if name in columns:
             _check_date(path, columns[name], schema[columns[name]], mapping)
     return columns

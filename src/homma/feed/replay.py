@@ -20,33 +20,38 @@ from homma.topics.codec import encode_ticks
 class Recording:
     """The ticks of several files, in order. Can be read more than once."""
 
-    def __init__(self, paths: Sequence[Path], mapping: ColumnMapping, separator: str = ",") -> None:
+    def __init__(self, paths: Sequence[Path], mapping: ColumnMapping) -> None:
         self._mapping = mapping
-        self._scans = [(path, files.scan(path, separator)) for path in paths]
+        self._files = [
+            (path, files.open_rows(path, mapping.layout, mapping.definition)) for path in paths
+        ]
         # Check the columns of all files before the first tick is sent.
-        for path, rows in self._scans:
-            RowParser(path, rows.collect_schema(), mapping)
-        #: Rows skipped in the last reading.
+        for path, rows in self._files:
+            RowParser(path, rows.schema, mapping)
+        #: Rows skipped in the last reading, and rows that were no ticks.
         self.skipped = 0
+        self.not_ticks = 0
 
     def frames(self) -> Iterator[FileTicks]:
         """Non-empty batches of ticks. Numbering continues over all files."""
-        self.skipped = 0
+        self.skipped = self.not_ticks = 0
         number = 1
-        for path, rows in self._scans:
-            parser = RowParser(path, rows.collect_schema(), self._mapping)
-            for batch in files.batches(path, rows.select(parser.columns)):
-                skipped_before = parser.skipped
+        for path, rows in self._files:
+            parser = RowParser(path, rows.schema, self._mapping)
+            for batch in rows.batches(parser.reader):
+                skipped_before, not_ticks_before = parser.skipped, parser.not_ticks
                 ticks = parser.ticks(batch, number)
                 number += ticks.height
                 self.skipped += parser.skipped - skipped_before
+                self.not_ticks += parser.not_ticks - not_ticks_before
                 if ticks.height:
                     yield ticks
 
     def count(self) -> int | None:
         """The number of ticks, or None if only reading the files can tell."""
-        counts = [files.count(path, rows) for path, rows in self._scans]
-        if self._mapping.skip or None in counts:
+        counts = [rows.count() for _, rows in self._files]
+        is_filtered = self._mapping.definition is not None and self._mapping.definition.where
+        if self._mapping.skip or is_filtered or None in counts:
             return None
         return sum(count or 0 for count in counts)
 

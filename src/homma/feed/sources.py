@@ -11,6 +11,7 @@ import polars as pl
 from homma.core.interval import DAY_US
 from homma.durations import microseconds
 from homma.errors import FeedError, SettingError
+from homma.feed.definitions.definition import FeedDefinition
 from homma.feed.history import HistoryTicks, leading_to
 from homma.feed.instants import parse_dates_us
 from homma.feed.instruments import market
@@ -18,7 +19,7 @@ from homma.feed.recorded import ColumnMapping
 from homma.feed.replay import Recording, Replay, summarize
 from homma.feed.source import Pacer
 from homma.feed.synthetic import Flaws, Synthetic
-from homma.settings import GenerateSettings, ReplaySettings
+from homma.settings import BackfillSettings, GenerateSettings, ReplaySettings
 
 # Without a seed, prices differ on every run but the instruments stay the same. Otherwise every
 # restart would create new series.
@@ -78,22 +79,32 @@ def _counts(settings: GenerateSettings) -> tuple[int, int]:
     return sources, settings.series // sources
 
 
-def replay(
-    paths: Sequence[Path], columns: Sequence[str], settings: ReplaySettings
-) -> tuple[Replay, Recording]:
-    """A source of recorded ticks, and the recording, which counts skipped rows.
-
-    `columns` are texts such as mid=price. With rebase, the files are read twice.
-    """
-    mapping = ColumnMapping(
+def mapping_of(
+    settings: ReplaySettings | BackfillSettings,
+    columns: Sequence[str],
+    definition: FeedDefinition | None,
+) -> ColumnMapping:
+    """How files are read. `columns` are texts such as mid=price."""
+    return ColumnMapping(
         columns=parse_columns(columns),
         source=settings.source,
         symbol=settings.symbol,
         unit=settings.time_unit,
+        separator=parse_separator(settings.separator),
         skip=settings.skip_invalid_rows,
+        definition=definition,
     )
+
+
+def replay(
+    paths: Sequence[Path], mapping: ColumnMapping, settings: ReplaySettings
+) -> tuple[Replay, Recording]:
+    """A source of recorded ticks, and the recording, which counts skipped rows.
+
+    With rebase, the files are read twice.
+    """
     speed = parse_speed(settings.speed)
-    recording = Recording(paths, mapping, parse_separator(settings.separator))
+    recording = Recording(paths, mapping)
     rebase = settings.rebase == "now"
     summary = summarize(recording, settings.limit) if rebase else None
     if rebase and summary is None:

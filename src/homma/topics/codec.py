@@ -102,8 +102,8 @@ def _ndjson(joined: bytes, schema: pl.Schema, *, ignore_errors: bool) -> pl.Data
 
 
 def _read_with_bad_lines(lines: list[bytes], joined: bytes, prices: Prices) -> ParsedTicks:
-    well_formed = _well_formed(lines, joined)
-    good = [line for line, ok in zip(lines, well_formed, strict=True) if ok]
+    is_well_formed = well_formed(lines, joined)
+    good = [line for line, ok in zip(lines, is_well_formed, strict=True) if ok]
     good_text = b"\n".join(good)
     frame = _read(good_text, len(good))
     if frame is not None:
@@ -123,7 +123,7 @@ def _read_with_bad_lines(lines: list[bytes], joined: bytes, prices: Prices) -> P
         ]
         parsed = typed.with_columns(error=pl.coalesce(*wrong))
     parsed = _with_decimals(parsed, good, good_text, prices)
-    row = pl.Series([i for i, ok in enumerate(well_formed) if ok], dtype=pl.UInt32)
+    row = pl.Series([i for i, ok in enumerate(is_well_formed) if ok], dtype=pl.UInt32)
     all_rows = pl.DataFrame({"row": pl.int_range(len(lines), dtype=pl.UInt32, eager=True)})
     return (
         all_rows.join(
@@ -139,20 +139,20 @@ def _read_with_bad_lines(lines: list[bytes], joined: bytes, prices: Prices) -> P
     )
 
 
-def _well_formed(lines: list[bytes], joined: bytes) -> list[bool]:
+def well_formed(lines: list[bytes], joined: bytes) -> list[bool]:
     """Whether the parser accepts each line, regardless of the types of its values."""
     # Invalid UTF-8 becomes U+FFFD here; the bytes of such a line are checked below.
     texts = joined.decode("utf-8", "replace").split("\n")
     series = pl.Series(texts, dtype=pl.String)
     plain = series.str.contains(PLAIN) & ~series.str.contains("\ufffd", literal=True)
-    well_formed: list[bool] = plain.to_list()
-    doubtful = [i for i, ok in enumerate(well_formed) if not ok]
+    is_well_formed: list[bool] = plain.to_list()
+    doubtful = [i for i, ok in enumerate(is_well_formed) if not ok]
     # A line that is not in braces cannot be an object.
     is_object = series.str.strip_chars(" \t\r").str.contains(r"^(?s)\{.*\}$").to_list()
     to_check = [i for i in doubtful if is_object[i]]
     for i, ok in zip(to_check, _check_lines([lines[i] for i in to_check]), strict=True):
-        well_formed[i] = ok
-    return well_formed
+        is_well_formed[i] = ok
+    return is_well_formed
 
 
 def _check_lines(lines: list[bytes]) -> list[bool]:

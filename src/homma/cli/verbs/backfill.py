@@ -14,13 +14,13 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 
 from homma.cli.catalog import Catalog
 from homma.cli.comparison import open_lake_and_engine
+from homma.cli.feed_choice import chosen_feed
 from homma.cli.options import with_settings
 from homma.core.finality import FinalityRules
 from homma.core.recompute import Slice
 from homma.durations import microseconds
-from homma.feed.recorded import ColumnMapping
 from homma.feed.replay import Recording
-from homma.feed.sources import parse_columns, parse_separator
+from homma.feed.sources import mapping_of
 from homma.lake.audit.backfill import LoadedTicks, initial_state, load
 from homma.lake.audit.engine import Engine
 from homma.lake.audit.repair import RepairReport, repair
@@ -68,18 +68,13 @@ def backfill(
     Example:
       homma backfill 2024.parquet 2025.parquet
       homma backfill quotes.csv.gz --column mid=price --source LSE --symbol VOD
+      homma backfill EURUSD-2024-05.csv --feed truefx
     """
     # `homma up` prepares this process before the servers are ready, and waits for the candles only.
     while signal and not signal.exists():
         time.sleep(_POLL_S)
-    mapping = ColumnMapping(
-        columns=parse_columns(column),
-        source=settings.source,
-        symbol=settings.symbol,
-        unit=settings.time_unit,
-        skip=settings.skip_invalid_rows,
-    )
-    recording = Recording(file, mapping, parse_separator(settings.separator))
+    mapping = mapping_of(settings, column, chosen_feed(settings.feed))
+    recording = Recording(file, mapping)
     names, admin = contract.topics(topics), Admin(connection)
     partitions = admin.partitions().get(names.ticks, topics.partitions)
     admin.ensure(contract.specs(topics, partitions), topics.replication_factor)
@@ -110,7 +105,9 @@ def backfill(
             on_ticks=lambda count: show("loading ticks", count),
         )
     skipped = recording.skipped + loaded.skipped
-    _print_result(loaded, repaired, skipped, time.monotonic() - start_s, as_json=as_json)
+    _print_result(
+        loaded, repaired, skipped, recording.not_ticks, time.monotonic() - start_s, as_json=as_json
+    )
 
 
 def _publish_candles(
@@ -174,20 +171,29 @@ def _progress_bar(recording: Recording) -> Iterator[ShowProgress]:
 
 
 def _print_result(
-    loaded: LoadedTicks, repaired: RepairReport, skipped: int, seconds: float, *, as_json: bool
+    loaded: LoadedTicks,
+    repaired: RepairReport,
+    skipped: int,
+    not_ticks: int,
+    seconds: float,
+    *,
+    as_json: bool,
 ) -> None:
     published, removed = sum(repaired.published.values()), sum(repaired.removed.values())
     if as_json:
         result = {
             "ticks": loaded.ticks,
             "skipped": skipped,
+            "not_ticks": not_ticks,
             "published": published,
             "removed": removed,
             "seconds": round(seconds, 3),
         }
         click.echo(json.dumps(result))
         return
-    skipped_text = f" ({skipped:,} skipped)" if skipped else ""
+    counts = [(skipped, "skipped"), (not_ticks, "other records left out")]
+    notes = ", ".join(f"{count:,} {what}" for count, what in counts if count)
+    skipped_text = f" ({notes})" if notes else ""
     click.echo(
         f"loaded {loaded.ticks:,} ticks into the lake{skipped_text} and published "
         f"{published:,} candles in {seconds:,.1f} s",

@@ -43,11 +43,19 @@ def replay(
       homma replay ticks.csv.gz --speed max --rebase now
       homma replay quotes.csv --column mid=price --source LSE --symbol VOD
       homma replay trades.ndjson.zst --column dateTime=time --time-unit ms
+      homma replay XBTUSD.csv --feed kraken_dump --symbol XBTUSD
     """
+    from homma.cli.feed_choice import chosen_feed
     from homma.cli.sending import send
     from homma.feed import sources
 
-    source, recording = sources.replay(file, column, settings)
+    mapping = sources.mapping_of(settings, column, chosen_feed(settings.feed))
+    source, recording = sources.replay(file, mapping, settings)
+
+    def counts() -> dict[str, int]:
+        skipped = {"rows_skipped": recording.skipped} if settings.skip_invalid_rows else {}
+        return skipped | ({"rows_not_ticks": recording.not_ticks} if settings.feed else {})
+
     send(
         connection,
         topics,
@@ -55,5 +63,5 @@ def replay(
         source,
         settings.limit,
         as_json=as_json,
-        extra=lambda: {"rows_skipped": recording.skipped} if settings.skip_invalid_rows else {},
+        extra=counts,
     )

@@ -1,0 +1,1 @@
+"""Feed definitions: how records of other systems become ticks."""
