@@ -50,7 +50,7 @@ SECOND_US = 1_000_000
 MINUTE_US = 60 * SECOND_US
 HOUR_US = 60 * MINUTE_US
 DAY_US = 24 * HOUR_US
-ASSIGNED = re.compile(r"^(\S+ \S+) homma.aggregate: assigned: partitions \[\d", re.MULTILINE)
+ASSIGNED = re.compile(r"^(\S+ \S+) homma.partitions: assigned: partitions \[\d", re.MULTILINE)
 RESTORED = re.compile(r"restored in ([0-9.]+) s")
 #: Time until the candles of live ticks flow evenly.
 SETTLE_S = 10.0

@@ -1,21 +1,21 @@
 """The phases of a partition, its records, and the queue of parses; they need no broker."""
 
 import json
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from itertools import pairwise, product
 
 import pytest
 
-from homma.aggregate.assigned_partition import AssignedPartition, Phase
-from homma.aggregate.parsing import Parsing, PolledRecords
-from homma.aggregate.stage import PartitionTask
 from homma.core.tick import TickRules
 from homma.errors import InternalError
+from homma.partitions.assigned_partition import AssignedPartition, Phase
+from homma.partitions.parsing import Parsing, PolledRecords
+from homma.partitions.stage import PartitionTask
 from homma.topics.kafka.reading import Committed, Message, Reader
 from homma.topics.kafka.writing import Transactions
-from homma.topics.ticks import ParsedBatch
+from homma.topics.ticks import ParsedBatch, parse_ticks
 from tests.support.pipeline import tick
 
 #: No program listens here: no test in this file sends a request.
@@ -61,16 +61,19 @@ class RecordingStage:
     applied: list[int] = field(default_factory=list)
     revoked: list[int] = field(default_factory=list)
 
+    def parse(self, batches: Mapping[int, list[Message]]) -> dict[int, ParsedBatch]:
+        return parse_ticks(batches, TickRules(10**18))
+
     def check_group(self) -> None:
         return None
 
     def on_assigned(
         self, number: int, committed: Committed | None, reader: Reader, transactions: Transactions
-    ) -> PartitionTask:
+    ) -> PartitionTask[ParsedBatch]:
         del committed, reader, transactions
         return CountingTask(number)
 
-    def on_applied(self, task: PartitionTask) -> None:
+    def on_applied(self, task: PartitionTask[ParsedBatch]) -> None:
         self.applied.append(task.offset)
 
     def on_revoked(self, number: int) -> None:
@@ -83,19 +86,21 @@ def stage() -> RecordingStage:
 
 
 @pytest.fixture
-def partition(stage: RecordingStage) -> Iterator[AssignedPartition]:
-    partition = AssignedPartition(0, stage)
+def partition(stage: RecordingStage) -> Iterator[AssignedPartition[ParsedBatch]]:
+    partition: AssignedPartition[ParsedBatch] = AssignedPartition(0, stage)
     yield partition
     partition.revoke()
 
 
 @pytest.fixture
-def parsing() -> Iterator[Parsing]:
+def parsing() -> Iterator[Parsing[ParsedBatch]]:
     with ThreadPoolExecutor(2) as pool:
-        yield Parsing(pool, TickRules(10**18))
+        yield Parsing(pool, RecordingStage().parse)
 
 
-def open_with(partition: AssignedPartition, task: CountingTask, stop: int | None = None) -> None:
+def open_with(
+    partition: AssignedPartition[ParsedBatch], task: CountingTask, stop: int | None = None
+) -> None:
     partition.wait(0)
     partition.start_opening(CONFIG)
     partition.open(task, stop)
@@ -109,19 +114,21 @@ def messages(*offsets: int) -> list[Message]:
     ]
 
 
-def apply_all(parsing: Parsing, partition: AssignedPartition, leave: int = 0) -> None:
+def apply_all(
+    parsing: Parsing[ParsedBatch], partition: AssignedPartition[ParsedBatch], leave: int = 0
+) -> None:
     for records, batch in parsing.take(leave):
         partition.apply(records, batch)
 
 
-def taken(partition: AssignedPartition) -> PolledRecords:
+def taken(partition: AssignedPartition[ParsedBatch]) -> PolledRecords[ParsedBatch]:
     records = partition.take_polled()
     assert records is not None
     return records
 
 
 # --- phases -----------------------------------------------------------------------------------
-def enter(partition: AssignedPartition, phase: Phase) -> None:
+def enter(partition: AssignedPartition[ParsedBatch], phase: Phase) -> None:
     if phase is Phase.REVOKED:
         partition.revoke()
     elif phase is Phase.WAITING:
@@ -155,7 +162,7 @@ IMPOSSIBLE = {
 
 @pytest.mark.parametrize(("before", "after"), [*product(Phase, Phase)])
 def test_a_partition_changes_only_to_a_phase_that_may_follow(
-    partition: AssignedPartition, before: Phase, after: Phase
+    partition: AssignedPartition[ParsedBatch], before: Phase, after: Phase
 ) -> None:
     for _, phase in pairwise(WAY[: WAY.index(before) + 1]):
         enter(partition, phase)
@@ -170,7 +177,7 @@ def test_a_partition_changes_only_to_a_phase_that_may_follow(
     assert partition.is_open == (partition.phase in {Phase.READING, Phase.PAUSED})
 
 
-def test_a_partition_is_opened_when_it_is_due(partition: AssignedPartition) -> None:
+def test_a_partition_is_opened_when_it_is_due(partition: AssignedPartition[ParsedBatch]) -> None:
     assert not partition.is_due(10)
     partition.wait(10)
     assert not partition.is_due(9)
@@ -179,7 +186,7 @@ def test_a_partition_is_opened_when_it_is_due(partition: AssignedPartition) -> N
     assert not partition.is_due(10)
 
 
-def test_a_partition_without_a_task_says_why(partition: AssignedPartition) -> None:
+def test_a_partition_without_a_task_says_why(partition: AssignedPartition[ParsedBatch]) -> None:
     partition.wait(0)
     with pytest.raises(InternalError, match="partition 0 has no task: it is waiting"):
         _ = partition.task
@@ -187,7 +194,7 @@ def test_a_partition_without_a_task_says_why(partition: AssignedPartition) -> No
 
 @pytest.mark.parametrize("is_lost", [False, True])
 def test_whoever_loses_a_task_closes_it_once(
-    partition: AssignedPartition, stage: RecordingStage, is_lost: bool
+    partition: AssignedPartition[ParsedBatch], stage: RecordingStage, is_lost: bool
 ) -> None:
     task = CountingTask()
     open_with(partition, task)
@@ -201,7 +208,9 @@ def test_whoever_loses_a_task_closes_it_once(
     assert stage.revoked == [0]
 
 
-def test_a_reader_serves_until_the_partition_is_revoked(partition: AssignedPartition) -> None:
+def test_a_reader_serves_until_the_partition_is_revoked(
+    partition: AssignedPartition[ParsedBatch],
+) -> None:
     partition.wait(0)
     reader = partition.start_opening(CONFIG)
     partition.wait(0)
@@ -213,7 +222,7 @@ def test_a_reader_serves_until_the_partition_is_revoked(partition: AssignedParti
 
 # --- records ----------------------------------------------------------------------------------
 def test_records_are_applied_in_the_order_in_which_they_were_polled(
-    partition: AssignedPartition, stage: RecordingStage, parsing: Parsing
+    partition: AssignedPartition[ParsedBatch], stage: RecordingStage, parsing: Parsing[ParsedBatch]
 ) -> None:
     task = CountingTask()
     open_with(partition, task)
@@ -232,7 +241,7 @@ def test_records_are_applied_in_the_order_in_which_they_were_polled(
 
 
 def test_the_end_counts_only_if_no_record_came_after_it(
-    partition: AssignedPartition, parsing: Parsing
+    partition: AssignedPartition[ParsedBatch], parsing: Parsing[ParsedBatch]
 ) -> None:
     task = CountingTask()
     open_with(partition, task)
@@ -249,7 +258,7 @@ def test_the_end_counts_only_if_no_record_came_after_it(
 
 
 def test_records_polled_for_an_earlier_task_are_not_applied(
-    partition: AssignedPartition, parsing: Parsing
+    partition: AssignedPartition[ParsedBatch], parsing: Parsing[ParsedBatch]
 ) -> None:
     closed, task = CountingTask(), CountingTask()
     partition.add(messages(0), 0)
@@ -267,7 +276,7 @@ def test_records_polled_for_an_earlier_task_are_not_applied(
 
 
 def test_work_ends_where_the_partition_ended_when_it_was_first_opened(
-    partition: AssignedPartition, parsing: Parsing
+    partition: AssignedPartition[ParsedBatch], parsing: Parsing[ParsedBatch]
 ) -> None:
     task = CountingTask()
     open_with(partition, task, stop=3)
@@ -284,12 +293,12 @@ def test_work_ends_where_the_partition_ended_when_it_was_first_opened(
     assert (partition.is_at_stop, partition.stop_offset, task.offset) == (True, 2, 2)
 
 
-def test_without_until_end_work_never_ends(partition: AssignedPartition) -> None:
+def test_without_until_end_work_never_ends(partition: AssignedPartition[ParsedBatch]) -> None:
     open_with(partition, CountingTask(offset=10**9))
     assert not partition.is_at_stop
 
 
-def test_a_failed_parse_is_raised_where_it_is_taken(parsing: Parsing) -> None:
+def test_a_failed_parse_is_raised_where_it_is_taken(parsing: Parsing[ParsedBatch]) -> None:
     broken = PolledRecords(CountingTask(), 0, [None])  # type: ignore[list-item]
     parsing.start([broken])
     with pytest.raises(AttributeError):

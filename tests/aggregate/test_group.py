@@ -9,13 +9,14 @@ from unittest.mock import Mock
 
 import pytest
 
-from homma.aggregate import loop
 from homma.aggregate.job import candle_loop
-from homma.aggregate.loop import Loop
-from homma.aggregate.stage import tick_topics
 from homma.core.calendar import calendar_of
 from homma.errors import KafkaError, StateError
+from homma.partitions import loop
+from homma.partitions.loop import Loop
+from homma.partitions.stage import tick_topics
 from homma.topics.kafka.admin import Admin
+from homma.topics.ticks import ParsedBatch
 from tests.support.engines import Engines, at_work, check, market
 from tests.support.pipeline import Pipeline, tick, until
 
@@ -24,7 +25,9 @@ SECONDS = calendar_of(["s1", "m1"])
 REFUSED = "a running engine of group {} has the intervals m1,m5, but --intervals is s1,m1; stop all"
 
 
-def engine(pipeline: Pipeline, client_ids: Callable[[str], Sequence[str]], **settings: Any) -> Loop:
+def engine(
+    pipeline: Pipeline, client_ids: Callable[[str], Sequence[str]], **settings: Any
+) -> Loop[ParsedBatch]:
     """An engine that works to the end and learns from `client_ids` who the members are."""
     topics = tick_topics(pipeline.config, pipeline.topics, Admin(pipeline.config))
     settings = {"until_end": True, **settings}

@@ -11,9 +11,8 @@ import polars as pl
 import pytest
 
 from homma.aggregate.clock import PartitionClock
-from homma.aggregate.group import announcement, check_members, wait_for_members
+from homma.aggregate.group import announcement, check_members
 from homma.aggregate.latency import Arrivals
-from homma.aggregate.origin import RecordOrigin
 from homma.aggregate.rekey import WatermarkAlignment
 from homma.aggregate.restore import incomplete_candles
 from homma.core.calendar import DEFAULT_CODES, calendar_of
@@ -21,6 +20,8 @@ from homma.core.interval import BY_CODE
 from homma.errors import KafkaError, StateError
 from homma.formats import CURRENT, format_of_headers
 from homma.metrics import AGGREGATE, SECONDS, Metric, Metrics
+from homma.partitions.members import wait_for_members
+from homma.partitions.origin import RecordOrigin
 from homma.topics.offset_metadata import (
     OffsetMetadata,
     RekeyMetadata,

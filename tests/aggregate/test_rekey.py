@@ -12,13 +12,14 @@ import pytest
 from confluent_kafka.admin import AdminClient
 
 from homma.aggregate.job import candle_loop
-from homma.aggregate.loop import Loop
 from homma.aggregate.rekey import rekey_loop, run_together
-from homma.aggregate.stage import tick_topics
 from homma.errors import SplitSeries, StateError
+from homma.partitions.loop import Loop
+from homma.partitions.stage import tick_topics
 from homma.topics import contract
 from homma.topics.kafka.admin import Admin
 from homma.topics.kafka.writing import Sender
+from homma.topics.ticks import ParsedBatch
 from tests.support.engines import NOON, check, market
 from tests.support.pipeline import Pipeline, batch_candles, same_candles, tick, until
 
@@ -42,7 +43,7 @@ def scatter(pipeline: Pipeline, ticks: list[dict[str, Any]], seed: int = 1) -> N
     assert sender.flush(30) == 0
 
 
-def loops(pipeline: Pipeline, **settings: Any) -> tuple[Loop, Loop]:
+def loops(pipeline: Pipeline, **settings: Any) -> tuple[Loop[ParsedBatch], Loop[ParsedBatch]]:
     """The loop that rekeys ticks, and the loop that makes candles of them."""
     admin = Admin(pipeline.config)
     admin.ensure([contract.by_series_spec(pipeline.topic_settings, pipeline.partitions)], 1)

@@ -1,23 +1,23 @@
-"""The contract in src/homma/aggregate/stage.py: the order of the calls, and their threads."""
+"""The contract in src/homma/partitions/stage.py: the order of the calls, and their threads."""
 
 import re
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from datetime import timedelta
 
 import pytest
 
-from homma.aggregate.loop import Loop
-from homma.aggregate.stage import LoopSettings, tick_topics
 from homma.core.tick import TickRules
 from homma.errors import OutcomeUnknown, StateError
 from homma.failpoint import ignore_step
+from homma.partitions.loop import Loop
+from homma.partitions.stage import LoopSettings, tick_topics
 from homma.topics.kafka.admin import Admin
-from homma.topics.kafka.reading import Committed, Reader
+from homma.topics.kafka.reading import Committed, Message, Reader
 from homma.topics.kafka.writing import Transactions
-from homma.topics.ticks import ParsedBatch
+from homma.topics.ticks import ParsedBatch, parse_ticks
 from tests.support.pipeline import Pipeline, tick
 
 COUNT = 12
@@ -89,6 +89,9 @@ class LoggedStage:
     calls: list[Call] = field(default_factory=list)
     committed: list[Committed | None] = field(default_factory=list)
 
+    def parse(self, batches: Mapping[int, list[Message]]) -> dict[int, ParsedBatch]:
+        return parse_ticks(batches, TickRules(10**18))
+
     def log(self, name: str, number: int) -> None:
         self.calls.append(Call(name, number, threading.current_thread().name))
 
@@ -123,9 +126,7 @@ def pipeline(bootstrap: str) -> Pipeline:
 
 def run(pipeline: Pipeline, stage: LoggedStage) -> None:
     """Let the stage work in a loop, in this thread, up to the end."""
-    settings = LoopSettings(
-        pipeline.name, timedelta(seconds=0.2), TickRules(10**18), until_end=True
-    )
+    settings = LoopSettings(pipeline.name, timedelta(seconds=0.2), until_end=True)
     topics = tick_topics(pipeline.config, pipeline.topics, Admin(pipeline.config))
     Loop(
         topics, settings, stage, pipeline.metrics, lambda: time.monotonic_ns() // 1000, ignore_step

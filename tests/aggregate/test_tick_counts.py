@@ -18,7 +18,6 @@ from homma.aggregate.partition import Partition
 from homma.aggregate.recorded_state import RestoreContext
 from homma.aggregate.rekey import RekeyPartition, WatermarkAlignment
 from homma.aggregate.restore import RestoredState
-from homma.aggregate.stage import TickTopics
 from homma.aggregate.tick_counts import TickCounts
 from homma.core.finality import FinalityRules
 from homma.core.tick import TickRules
@@ -27,6 +26,7 @@ from homma.durations import microseconds
 from homma.errors import InternalError
 from homma.failpoint import ignore_step
 from homma.metrics import AGGREGATE, Metrics
+from homma.partitions.stage import TickTopics
 from homma.settings import TopicSettings
 from homma.topics import contract
 from homma.topics.kafka.reading import Message, Reader

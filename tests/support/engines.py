@@ -24,8 +24,8 @@ from confluent_kafka import (
     TopicPartition,
 )
 
-from homma.aggregate.origin import origin, rekeyed_origin
 from homma.cli.options import FAILPOINT
+from homma.partitions.origin import origin, rekeyed_origin
 from homma.topics.kafka.reading import Message
 from homma.topics.kafka.writing import Sender
 from tests.support import oracle

@@ -16,19 +16,20 @@ from typing import Any
 import polars as pl
 
 from homma.aggregate.job import candle_loop
-from homma.aggregate.loop import Loop
-from homma.aggregate.stage import tick_topics
 from homma.core import fields
 from homma.core.calendar import DEFAULT_CALENDAR, Calendar
 from homma.core.decimals import DECIMAL
 from homma.core.interval import BY_CODE, CLOCK, CODE
 from homma.metrics import AGGREGATE, Metrics
+from homma.partitions.loop import Loop
+from homma.partitions.stage import tick_topics
 from homma.settings import AggregateSettings, TopicSettings
 from homma.topics import codec, contract
 from homma.topics.contract import Topics
 from homma.topics.kafka.admin import Admin
 from homma.topics.kafka.reading import Message, Reader
 from homma.topics.kafka.writing import Sender, Transactions
+from homma.topics.ticks import ParsedBatch
 from tests.support.waiting import NEVER_S
 
 KEY = ["source", "symbol", "interval", "start_us"]
@@ -110,7 +111,7 @@ class Pipeline:
             sender.send(self.topics.ticks, *codec.encode_ticks(part))
         assert sender.flush(60) == 0
 
-    def engine(self, **settings: Any) -> Loop:
+    def engine(self, **settings: Any) -> Loop[ParsedBatch]:
         """An engine in this process."""
         topics = tick_topics(self.config, self.topics, Admin(self.config))
         return candle_loop(topics, replace(self.settings, **settings), self.metrics)

@@ -15,10 +15,10 @@ import polars as pl
 import pytest
 from jsonschema import Draft7Validator, Draft202012Validator
 
-from homma.aggregate.origin import RecordOrigin
 from homma.core.calendar import DEFAULT_CODES, calendar_of
 from homma.core.fields import CANDLE_FIELDS, TICK_FIELDS
 from homma.core.tick import FIELDS, JSON_SCHEMA, TickRules, check
+from homma.partitions.origin import RecordOrigin
 from homma.settings import TopicSettings
 from homma.topics import asyncapi, contract, schemas
 from homma.topics.codec import decode_ticks

@@ -6,19 +6,14 @@ looks at the members before it joins. Two engines may join at the same moment, s
 when it opens a partition whose last commit was not made with its intervals.
 """
 
-import logging
 import re
-import time
-from collections.abc import Callable, Iterable
+from collections.abc import Iterable
 from typing import Final
 
 from homma.core.calendar import Calendar
-from homma.errors import KafkaError, StateError
-
-log = logging.getLogger("homma.aggregate")
+from homma.errors import StateError
 
 _ANNOUNCEMENT: Final = re.compile("(?:^| )homma ((?:,?[a-zA-Z][0-9]+)+)$")
-_POLL_S: Final = 0.5
 
 
 def announcement(calendar: Calendar) -> str:
@@ -36,27 +31,3 @@ def check_members(client_ids: Iterable[str], calendar: Calendar, group: str) -> 
                 f"--intervals is {calendar}",
                 "stop all engines of the group, then start them with the same --intervals",
             )
-
-
-def wait_for_members(
-    check: Callable[[], None], session_ms: int, stopped: Callable[[], bool]
-) -> None:
-    """Wait until `check` passes; raise its StateError if that takes longer than a session.
-
-    A member that was killed leaves the group when its session ends.
-    """
-    until_s = time.monotonic() + session_ms / 1000 + 1
-    while not stopped():
-        try:
-            check()
-        except StateError as error:
-            if time.monotonic() > until_s:
-                raise
-            log.info("waiting: %s", error.problem)
-            time.sleep(_POLL_S)
-        except KafkaError as error:
-            # The group of a new cluster has no coordinator yet.
-            log.debug("the group is checked when partitions are opened: %s", error)
-            return
-        else:
-            return

@@ -7,11 +7,9 @@ from collections.abc import Callable, Mapping
 from datetime import UTC, datetime
 
 from homma.aggregate import group, restore
-from homma.aggregate.loop import Loop
 from homma.aggregate.partition import Partition
 from homma.aggregate.recorded_state import RestoreContext
 from homma.aggregate.restore import RestoredState
-from homma.aggregate.stage import LoopSettings, PartitionTask, TickTopics
 from homma.core.finality import FinalityRules
 from homma.core.series_partitions import SeriesPartitions
 from homma.core.tick import TickRules
@@ -21,10 +19,13 @@ from homma.errors import StateError
 from homma.failpoint import OnStep, ignore_step
 from homma.formats import TRADES_SINCE
 from homma.metrics import Metrics
+from homma.partitions.loop import Loop
+from homma.partitions.stage import LoopSettings, PartitionTask, TickTopics
 from homma.settings import AggregateSettings
-from homma.topics.kafka.reading import Committed, Reader
+from homma.topics.kafka.reading import Committed, Message, Reader
 from homma.topics.kafka.writing import Transactions
 from homma.topics.offset_metadata import check_format_1
+from homma.topics.ticks import ParsedBatch, parse_ticks
 
 log = logging.getLogger("homma.aggregate")
 
@@ -54,7 +55,9 @@ class CandleStage:
                 idle_timeout_us=microseconds(settings.idle_timeout),
             ),
         )
-        self._tick_rules = _tick_rules(settings)
+        self._tick_rules = TickRules(
+            microseconds(settings.max_future), settings.prices, settings.price
+        )
         self._format = settings.write_format
         self._check_format({})
         #: Partitions that were opened. `--rebuild` does not start them again.
@@ -73,6 +76,10 @@ class CandleStage:
                 f"start without --write-format {self._format}",
             )
 
+    def parse(self, batches: Mapping[int, list[Message]]) -> dict[int, ParsedBatch]:
+        """Parse records, and check them by the rules of ticks."""
+        return parse_ticks(batches, self._tick_rules)
+
     @property
     def announcement(self) -> str:
         """The intervals, which all members have in common."""
@@ -85,7 +92,7 @@ class CandleStage:
 
     def on_assigned(
         self, number: int, committed: Committed | None, reader: Reader, transactions: Transactions
-    ) -> PartitionTask:
+    ) -> PartitionTask[ParsedBatch]:
         """Restore the partition's candles and identities as of the committed offset."""
         context = RestoreContext(
             reader=reader,
@@ -142,7 +149,7 @@ class CandleStage:
                 datetime.fromtimestamp(start_us / 1e6, UTC).strftime("%Y-%m-%dT%H:%M"),
             )
 
-    def on_applied(self, task: PartitionTask) -> None:
+    def on_applied(self, task: PartitionTask[ParsedBatch]) -> None:
         """Raise SplitSeries if a series is in two partitions: each has only part of its ticks."""
         assert isinstance(task, Partition)
         series, checked = task.series, self._checked.get(task.number, 0)
@@ -157,10 +164,6 @@ class CandleStage:
         self._series_partitions.forget(number)
 
 
-def _tick_rules(settings: AggregateSettings) -> TickRules:
-    return TickRules(microseconds(settings.max_future), settings.prices, settings.price)
-
-
 def candle_loop(
     topics: TickTopics,
     settings: AggregateSettings,
@@ -168,10 +171,8 @@ def candle_loop(
     source_topic: str | None = None,
     monotonic_us: Callable[[], int] = lambda: time.monotonic_ns() // 1000,
     on_step: OnStep = ignore_step,
-) -> Loop:
+) -> Loop[ParsedBatch]:
     """The loop that makes candles. With --rekey, `source_topic` is the topic before rekeying."""
-    loop_settings = LoopSettings(
-        settings.group, settings.emit_every, _tick_rules(settings), settings.until_end
-    )
+    loop_settings = LoopSettings(settings.group, settings.emit_every, settings.until_end)
     stage = CandleStage(topics, settings, metrics, source_topic, on_step)
     return Loop(topics, loop_settings, stage, metrics, monotonic_us, on_step)

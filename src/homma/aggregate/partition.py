@@ -13,7 +13,6 @@ from typing import Final
 from homma.aggregate import restore
 from homma.aggregate.clock import PartitionClock
 from homma.aggregate.latency import Arrivals
-from homma.aggregate.origin import RecordOrigin, origin, rekeyed_origin
 from homma.aggregate.recorded_state import RestoreContext
 from homma.aggregate.restore import RestoredState
 from homma.aggregate.tick_counts import TickCounts
@@ -25,6 +24,7 @@ from homma.core.window import ChangedCandles, Window
 from homma.errors import Aborted
 from homma.formats import CURRENT
 from homma.metrics import Metrics
+from homma.partitions.origin import RecordOrigin, origin, rekeyed_origin
 from homma.topics import codec
 from homma.topics.kafka.reading import Message
 from homma.topics.kafka.writing import Transactions

@@ -11,30 +11,30 @@ import logging
 import math
 import time
 from bisect import bisect_right
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from threading import Event, Thread
 from typing import Final
 
 import polars as pl
 
-from homma.aggregate.loop import Loop
-from homma.aggregate.origin import origin, rekeyed_origin
 from homma.aggregate.restore import check_offset
-from homma.aggregate.stage import LoopSettings, PartitionTask, TickTopics
 from homma.aggregate.tick_counts import check_counts
 from homma.core.tick import TickRules
 from homma.durations import microseconds
 from homma.errors import Aborted, StateError
 from homma.failpoint import OnStep, ignore_step
 from homma.metrics import Metrics
+from homma.partitions.loop import Loop
+from homma.partitions.origin import origin, rekeyed_origin
+from homma.partitions.stage import LoopSettings, PartitionTask, TickTopics
 from homma.settings import AggregateSettings
 from homma.topics.contract import Headers, Topics
 from homma.topics.kafka.identity import TopicState, topic_state
 from homma.topics.kafka.reading import Committed, Message, Range, Reader
 from homma.topics.kafka.writing import ANY_PARTITION, Transactions
 from homma.topics.offset_metadata import RekeyMetadata, read_rekey_metadata
-from homma.topics.ticks import ParsedBatch
+from homma.topics.ticks import ParsedBatch, parse_ticks
 
 log = logging.getLogger("homma.aggregate")
 
@@ -255,8 +255,13 @@ class RekeyStage:
         self._topics = topics
         self._target_id = target_id
         self._metrics = metrics
+        self._tick_rules = TickRules(microseconds(settings.max_future), settings.prices)
         # Far less than allowed_lateness, so that no tick is dropped because another overtook it.
         self._alignment = WatermarkAlignment(microseconds(settings.allowed_lateness) // 10)
+
+    def parse(self, batches: Mapping[int, list[Message]]) -> dict[int, ParsedBatch]:
+        """Parse records, and check them by the rules of ticks of any kind."""
+        return parse_ticks(batches, self._tick_rules)
 
     @property
     def announcement(self) -> str:
@@ -268,7 +273,7 @@ class RekeyStage:
 
     def on_assigned(
         self, number: int, committed: Committed | None, reader: Reader, transactions: Transactions
-    ) -> PartitionTask:
+    ) -> PartitionTask[ParsedBatch]:
         """Continue after the last tick that was forwarded."""
         return RekeyPartition(
             self._topics,
@@ -312,7 +317,7 @@ class RekeyStage:
                     return True
         return False
 
-    def on_applied(self, task: PartitionTask) -> None:
+    def on_applied(self, task: PartitionTask[ParsedBatch]) -> None:
         """Nothing to check."""
 
     def on_revoked(self, number: int) -> None:
@@ -327,14 +332,9 @@ def rekey_loop(
     metrics: Metrics,
     monotonic_us: Callable[[], int] = lambda: time.monotonic_ns() // 1000,
     on_step: OnStep = ignore_step,
-) -> Loop:
+) -> Loop[ParsedBatch]:
     """The loop that forwards ticks by series; `target_id` is the id of the topic they go to."""
-    loop_settings = LoopSettings(
-        f"{settings.group}-rekey",
-        settings.emit_every,
-        TickRules(microseconds(settings.max_future), settings.prices),
-        settings.until_end,
-    )
+    loop_settings = LoopSettings(f"{settings.group}-rekey", settings.emit_every, settings.until_end)
     stage = RekeyStage(topics, settings, target_id, metrics)
     return Loop(topics, loop_settings, stage, metrics, monotonic_us, on_step)
 

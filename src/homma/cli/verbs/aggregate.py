@@ -51,10 +51,10 @@ def aggregate(
     """
     from homma.aggregate.job import candle_loop
     from homma.aggregate.rekey import rekey_loop, run_together
-    from homma.aggregate.stage import tick_topics
     from homma.cli.clock import exit_when_set_back
     from homma.flink import job as flink_run
     from homma.metrics import AGGREGATE, Metrics
+    from homma.partitions.stage import tick_topics
     from homma.topics.kafka.admin import Admin
 
     exit_when_set_back()

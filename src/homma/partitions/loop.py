@@ -1,30 +1,30 @@
 """The loop of a stage that works in transactions: poll, apply, publish, commit.
 
-The loop decides nothing about ticks. When the group assigns a partition, `aggregate/opening.py`
-opens it. Its records are parsed in the background (`aggregate/parsing.py`) and applied here. At
-even intervals, all open partitions are published (`aggregate/publishing.py`). When the group
+The loop decides nothing about ticks. When the group assigns a partition, `partitions/opening.py`
+opens it. Its records are parsed in the background (`partitions/parsing.py`) and applied here. At
+even intervals, all open partitions are published (`partitions/publishing.py`). When the group
 revokes a partition, the loop publishes it once more and closes it.
 """
 
 import logging
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from typing import Final
+from typing import Final, Generic
 
-from homma.aggregate.assigned_partition import SESSION_MS, AssignedPartition, Phase
-from homma.aggregate.group import wait_for_members
-from homma.aggregate.opening import Opening
-from homma.aggregate.parsing import Parsing
-from homma.aggregate.publishing import Publishing
-from homma.aggregate.stage import LoopSettings, Stage, TickTopics
 from homma.durations import microseconds
 from homma.errors import StateError
 from homma.failpoint import OnStep
 from homma.metrics import Metrics
+from homma.partitions.assigned_partition import SESSION_MS, AssignedPartition, Phase
+from homma.partitions.members import wait_for_members
+from homma.partitions.opening import Opening
+from homma.partitions.parsing import Parsing
+from homma.partitions.publishing import Publishing
+from homma.partitions.stage import Batch, LoopSettings, Stage, TickTopics
 from homma.topics.kafka.identity import TopicState, TopicWatch
 from homma.topics.kafka.reading import GroupReader
 
-log = logging.getLogger("homma.aggregate")
+log = logging.getLogger("homma.partitions")
 
 # Records per poll, which ends when it has that many: it bounds the time until the next check of
 # what is due.
@@ -41,14 +41,14 @@ _THREADS: Final = 16
 _POLL_US: Final = 200_000
 
 
-class Loop:
+class Loop(Generic[Batch]):
     """Moves ticks through a stage, for the partitions that the group assigns to this process."""
 
     def __init__(
         self,
         topics: TickTopics,
         settings: LoopSettings,
-        stage: Stage,
+        stage: Stage[Batch],
         metrics: Metrics,
         monotonic_us: Callable[[], int],
         on_step: OnStep,
@@ -67,10 +67,10 @@ class Loop:
         self._opening = Opening(
             topics, settings, stage, ticks, pool, metrics, monotonic_us, on_step
         )
-        self._parsing = Parsing(pool, settings.rules)
-        self._publishing = Publishing(ticks, pool, metrics, monotonic_us)
+        self._parsing = Parsing(pool, stage.parse)
+        self._publishing: Publishing[Batch] = Publishing(ticks, pool, metrics, monotonic_us)
         #: Every partition that was ever assigned to this process.
-        self._partitions: dict[int, AssignedPartition] = {}
+        self._partitions: dict[int, AssignedPartition[Batch]] = {}
 
     def run(self, stopped: Callable[[], bool]) -> None:
         """Work until `stopped` or, with `until_end`, until all existing records are processed."""
@@ -96,7 +96,7 @@ class Loop:
             self._close()
 
     @property
-    def _open(self) -> list[AssignedPartition]:
+    def _open(self) -> list[AssignedPartition[Batch]]:
         return [partition for partition in self._partitions.values() if partition.is_open]
 
     # --- the group -----------------------------------------------------------------------------

@@ -9,18 +9,18 @@ import time
 from collections.abc import Callable, Sequence
 from concurrent.futures import Executor, Future, wait
 from dataclasses import dataclass
-from typing import Final
+from typing import Final, Generic
 
-from homma.aggregate.assigned_partition import AssignedPartition
-from homma.aggregate.stage import LoopSettings, PartitionTask, Stage, TickTopics
 from homma.errors import KafkaError, TopicMismatch, Unreachable
 from homma.failpoint import OnStep, Step
 from homma.metrics import Metrics
+from homma.partitions.assigned_partition import AssignedPartition
+from homma.partitions.stage import Batch, LoopSettings, PartitionTask, Stage, TickTopics
 from homma.topics.contract import transactional_id
 from homma.topics.kafka.reading import Committed, GroupReader, Reader
 from homma.topics.kafka.writing import Transactions
 
-log = logging.getLogger("homma.aggregate")
+log = logging.getLogger("homma.partitions")
 
 #: When to try again after Kafka refused or did not answer. The attempts themselves wait for
 #: seconds, so this only spares a broker that refuses at once.
@@ -31,27 +31,27 @@ _TRANSACTION_MS: Final = 10_000
 
 
 @dataclass(frozen=True, slots=True)
-class Opened:
+class Opened(Generic[Batch]):
     """A restored task and, with `until_end`, the offset to stop at."""
 
-    task: PartitionTask
+    task: PartitionTask[Batch]
     stop_offset: int | None
 
 
 @dataclass(frozen=True, slots=True)
-class Opening:
+class Opening(Generic[Batch]):
     """Opens partitions for a stage."""
 
     topics: TickTopics
     settings: LoopSettings
-    stage: Stage
+    stage: Stage[Batch]
     ticks: GroupReader
     pool: Executor
     metrics: Metrics
     monotonic_us: Callable[[], int]
     on_step: OnStep
 
-    def open(self, partitions: Sequence[AssignedPartition]) -> None:
+    def open(self, partitions: Sequence[AssignedPartition[Batch]]) -> None:
         """Open partitions in parallel: most of the time goes into waiting for the broker."""
         for partition in partitions:
             self._check_number(partition.number)
@@ -73,11 +73,11 @@ class Opening:
                 "same number of partitions and start with --rebuild",
             )
 
-    def _submit(self, partition: AssignedPartition) -> Future[Opened]:
+    def _submit(self, partition: AssignedPartition[Batch]) -> Future[Opened[Batch]]:
         reader = partition.start_opening(self.topics.connection)
         return self.pool.submit(self._take_over, partition.number, reader, partition.stop_offset)
 
-    def _start(self, partition: AssignedPartition, opened: Future[Opened]) -> None:
+    def _start(self, partition: AssignedPartition[Batch], opened: Future[Opened[Batch]]) -> None:
         """Start reading an opened partition; if opening failed, schedule a retry."""
         try:
             task = opened.result().task
@@ -88,7 +88,7 @@ class Opening:
         self.stage.on_applied(task)
         self.ticks.start(partition.number, task.offset)
 
-    def _take_over(self, number: int, reader: Reader, stop_offset: int | None) -> Opened:
+    def _take_over(self, number: int, reader: Reader, stop_offset: int | None) -> Opened[Batch]:
         """Take a partition over: first the producer, then the offset and the state."""
         started = time.perf_counter()
         topic, connection = self.topics.topics.ticks, self.topics.connection

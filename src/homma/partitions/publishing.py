@@ -4,15 +4,15 @@ import logging
 from collections.abc import Callable, Collection, Sequence
 from concurrent.futures import Executor, Future, wait
 from dataclasses import dataclass
-from typing import Final
+from typing import Final, Generic
 
-from homma.aggregate.assigned_partition import SESSION_MS, AssignedPartition, Phase
-from homma.aggregate.stage import PartitionTask
 from homma.errors import Fenced, KafkaError, OutcomeUnknown
 from homma.metrics import Metrics
+from homma.partitions.assigned_partition import SESSION_MS, AssignedPartition, Phase
+from homma.partitions.stage import Batch, PartitionTask
 from homma.topics.kafka.reading import GroupReader
 
-log = logging.getLogger("homma.aggregate")
+log = logging.getLogger("homma.partitions")
 
 # A fenced task waits until its session has certainly ended, and so the group has decided whether
 # the partition still belongs to this process. Two owners would otherwise fence each other in turn.
@@ -23,7 +23,7 @@ _PUBLISH_US: Final = 1_000_000
 
 
 @dataclass(frozen=True, slots=True)
-class Publishing:
+class Publishing(Generic[Batch]):
     """Commits the work of open partitions."""
 
     ticks: GroupReader
@@ -31,7 +31,7 @@ class Publishing:
     metrics: Metrics
     monotonic_us: Callable[[], int]
 
-    def publish_due(self, partitions: Collection[AssignedPartition]) -> None:
+    def publish_due(self, partitions: Collection[AssignedPartition[Batch]]) -> None:
         """Publish until no open partition has more; then pause those that are full."""
         until_us = self.monotonic_us() + _PUBLISH_US
         while True:
@@ -43,7 +43,7 @@ class Publishing:
             if partition.is_open:
                 self._pause_or_resume(partition)
 
-    def publish(self, partitions: Sequence[AssignedPartition]) -> None:
+    def publish(self, partitions: Sequence[AssignedPartition[Batch]]) -> None:
         """Publish open partitions in parallel: most of a transaction is waiting for the broker."""
         now_us, owner = self.monotonic_us(), self.ticks.group_metadata()
         futures = [(p, p.task, self.pool.submit(p.task.publish, now_us, owner)) for p in partitions]
@@ -53,7 +53,7 @@ class Publishing:
             self._on_published(partition, future)
             self._report_lag(task)
 
-    def _on_published(self, partition: AssignedPartition, published: Future[bool]) -> None:
+    def _on_published(self, partition: AssignedPartition[Batch], published: Future[bool]) -> None:
         number = partition.number
         try:
             if not published.result():
@@ -68,12 +68,14 @@ class Publishing:
             # At once: taking the partition over shows whether the transaction was committed.
             self._reopen(partition, error, 0)
 
-    def _reopen(self, partition: AssignedPartition, error: KafkaError, after_us: int) -> None:
+    def _reopen(
+        self, partition: AssignedPartition[Batch], error: KafkaError, after_us: int
+    ) -> None:
         log.warning("partition %d: %s", partition.number, error)
         partition.wait(self.monotonic_us() + after_us)
         self.ticks.pause([partition.number])
 
-    def _pause_or_resume(self, partition: AssignedPartition) -> None:
+    def _pause_or_resume(self, partition: AssignedPartition[Batch]) -> None:
         is_full = partition.task.is_full
         if is_full and partition.phase is Phase.READING:
             partition.pause()
@@ -82,7 +84,7 @@ class Publishing:
             partition.read_on()
             self.ticks.resume(partition.number)
 
-    def _report_lag(self, task: PartitionTask) -> None:
+    def _report_lag(self, task: PartitionTask[Batch]) -> None:
         end = self.ticks.known_end(task.number)
         if end is not None:
             lag = max(0, end - task.offset)

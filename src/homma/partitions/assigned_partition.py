@@ -9,19 +9,18 @@
                           failed
 
 A partition may be revoked in every phase. Only the loop's thread changes a phase. Nothing here
-calls the consumer: `aggregate/loop.py`, `opening.py` and `publishing.py` do so.
+calls the consumer: `partitions/loop.py`, `opening.py` and `publishing.py` do so.
 """
 
 from collections.abc import Mapping
 from enum import Enum
-from typing import Final
+from typing import Final, Generic
 
-from homma.aggregate.parsing import PolledRecords
-from homma.aggregate.stage import PartitionTask, Stage
 from homma.errors import InternalError
+from homma.partitions.parsing import PolledRecords
+from homma.partitions.stage import Batch, PartitionTask, Stage
 from homma.topics.kafka.connection import Connection
 from homma.topics.kafka.reading import Message, Reader
-from homma.topics.ticks import ParsedBatch
 
 #: How long Kafka waits for the heartbeat of a member before it assigns the member's partitions to
 #: others. A shorter session moves the partitions of a killed engine sooner; brokers refuse less
@@ -54,14 +53,14 @@ _NEXT: Final[Mapping[Phase, frozenset[Phase]]] = {
 }
 
 
-class AssignedPartition:
+class AssignedPartition(Generic[Batch]):
     """What the loop knows about one partition.
 
     The object outlives a revocation, because the group may assign the partition again: with
     `until_end`, its work ends at the offset that was the end when it was first opened.
     """
 
-    def __init__(self, number: int, stage: Stage) -> None:
+    def __init__(self, number: int, stage: Stage[Batch]) -> None:
         self.number = number
         self.phase = Phase.REVOKED
         #: With `until_end`: the offset to stop at, once the partition has been opened.
@@ -69,8 +68,8 @@ class AssignedPartition:
         self._stage = stage
         self._open_from_us = 0
         self._reader: Reader | None = None
-        self._task: PartitionTask | None = None
-        self._polled: PolledRecords | None = None
+        self._task: PartitionTask[Batch] | None = None
+        self._polled: PolledRecords[Batch] | None = None
 
     def is_due(self, monotonic_us: int) -> bool:
         """Whether it is time to open the partition."""
@@ -82,7 +81,7 @@ class AssignedPartition:
         return self._task is not None
 
     @property
-    def task(self) -> PartitionTask:
+    def task(self) -> PartitionTask[Batch]:
         """The task of an open partition."""
         if self._task is None:
             raise InternalError(f"partition {self.number} has no task: it is {self.phase.value}")
@@ -108,7 +107,7 @@ class AssignedPartition:
             self._reader = Reader(config)
         return self._reader
 
-    def open(self, task: PartitionTask, stop_offset: int | None) -> None:
+    def open(self, task: PartitionTask[Batch], stop_offset: int | None) -> None:
         """Set the restored task."""
         self._enter(Phase.READING)
         self._task, self.stop_offset = task, stop_offset
@@ -160,17 +159,17 @@ class AssignedPartition:
         if polled := self._polled_since(monotonic_us):
             polled.end_reached_us = monotonic_us
 
-    def _polled_since(self, monotonic_us: int) -> PolledRecords | None:
+    def _polled_since(self, monotonic_us: int) -> PolledRecords[Batch] | None:
         if self._polled is None and self._task is not None:
             self._polled = PolledRecords(self._task, monotonic_us)
         return self._polled
 
-    def take_polled(self) -> PolledRecords | None:
+    def take_polled(self) -> PolledRecords[Batch] | None:
         """The polled records, which are the caller's from now on."""
         polled, self._polled = self._polled, None
         return polled
 
-    def apply(self, records: PolledRecords, batch: ParsedBatch | None) -> None:
+    def apply(self, records: PolledRecords[Batch], batch: Batch | None) -> None:
         """Apply records in the order in which they were taken; `batch` is None if there are none.
 
         Records polled for an earlier task are ignored: its successor reads them again.

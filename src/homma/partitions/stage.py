@@ -1,4 +1,4 @@
-"""The interface between the loop (`aggregate/loop.py`) and the stages that it runs.
+"""The interface between the loop (`partitions/loop.py`) and the stages that it runs.
 
 The loop reads records and commits; a stage decides what becomes of the ticks. To add a stage, write
 a class that follows `Stage` and one that follows `PartitionTask`, and pass the stage to a `Loop`:
@@ -24,19 +24,21 @@ process: all tasks are closed, nothing more is committed, and the next start con
 commit. A record is never skipped because of an error.
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import timedelta
-from typing import Protocol
+from typing import Protocol, TypeVar
 
-from homma.core.tick import TickRules
 from homma.errors import KafkaError
 from homma.topics.contract import Topics
 from homma.topics.kafka.admin import Admin
 from homma.topics.kafka.connection import Connection
-from homma.topics.kafka.reading import Committed, Reader
+from homma.topics.kafka.reading import Committed, Message, Reader
 from homma.topics.kafka.writing import Transactions
-from homma.topics.ticks import ParsedBatch
+
+#: The parsed records of one partition, as a stage defines them.
+Batch = TypeVar("Batch")
+_Batch_contra = TypeVar("_Batch_contra", contravariant=True)
 
 
 @dataclass(frozen=True, slots=True)
@@ -81,15 +83,14 @@ def tick_topics(connection: Connection, topics: Topics, admin: Admin) -> TickTop
 
 @dataclass(frozen=True, slots=True)
 class LoopSettings:
-    """The consumer group, how often to commit, which ticks to take, and when to stop."""
+    """The consumer group, how often to commit, and when to stop."""
 
     group: str
     emit_every: timedelta
-    rules: TickRules
     until_end: bool
 
 
-class PartitionTask(Protocol):
+class PartitionTask(Protocol[_Batch_contra]):
     """A stage's work on one partition, from the moment it is opened until it is closed.
 
     A task has two states: the one after the last record applied, and the one of the last commit.
@@ -132,7 +133,7 @@ class PartitionTask(Protocol):
         The loop publishes all partitions again at once, up to a second long.
         """
 
-    def apply(self, batch: ParsedBatch, monotonic_us: int) -> None:
+    def apply(self, batch: _Batch_contra, monotonic_us: int) -> None:
         """Apply records. Loop's thread.
 
         Batches come in offset order, each at least one record, without a gap but what Kafka itself
@@ -174,7 +175,7 @@ class PartitionTask(Protocol):
         """
 
 
-class Stage(Protocol):
+class Stage(Protocol[Batch]):
     """Creates the tasks of partitions, and keeps track of what they have in common."""
 
     @property
@@ -182,6 +183,12 @@ class Stage(Protocol):
         """What the other members of the group see of this one, at the end of its client id.
 
         Read once, before the process joins the group.
+        """
+
+    def parse(self, batches: Mapping[int, list[Message]]) -> Mapping[int, Batch]:
+        """Parse records by partition. Pool; pure, and several at once.
+
+        Each list has at least one record. Returns a batch for each partition.
         """
 
     def check_group(self) -> None:
@@ -194,7 +201,7 @@ class Stage(Protocol):
 
     def on_assigned(
         self, number: int, committed: Committed | None, reader: Reader, transactions: Transactions
-    ) -> PartitionTask:
+    ) -> PartitionTask[Batch]:
         """Restore the task of a partition. Pool, for several partitions at once; may take minutes.
 
         `committed` is the group's committed offset, None if it has none. `transactions` has taken
@@ -208,7 +215,7 @@ class Stage(Protocol):
         `transactions`, so nothing may be left behind: neither `close` nor `on_revoked` follows.
         """
 
-    def on_applied(self, task: PartitionTask) -> None:
+    def on_applied(self, task: PartitionTask[Batch]) -> None:
         """A task has been opened or has applied records. Loop's thread; returns at once.
 
         Here a stage compares its tasks with each other. Raises StateError if they contradict each
