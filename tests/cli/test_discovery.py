@@ -19,6 +19,7 @@ from homma.settings import (
     KafkaSettings,
     LakeSettings,
     TopicSettings,
+    UpSettings,
     VerifySettings,
 )
 from homma.stack.processes.folder import Folder, claim
@@ -97,7 +98,9 @@ def folder(home: Path) -> Iterator[Folder]:
     topics = TopicSettings(topic="quotes", intervals=calendar_of(["s1", "m1"]))
     engine = AggregateSettings(group="mine", price="bid")
     with claim(home) as folder:
-        folder.record_settings(recorded(BROKER, LAKE, topics, engine, GenerateSettings()))
+        folder.record_settings(
+            recorded(BROKER, LAKE, topics, engine, GenerateSettings(), UpSettings())
+        )
         yield folder
 
 
@@ -119,11 +122,15 @@ def test_the_next_start_continues_what_the_folder_holds(tmp_path: Path) -> None:
     assert continued(tmp_path, is_given) == {}
     engine = AggregateSettings(price="trade", prices="any")
     with claim(tmp_path) as folder:
-        ticks = GenerateSettings(kind="trades")
-        folder.record_settings(recorded(BROKER, LAKE, TopicSettings(), engine, ticks))
+        ticks, up = GenerateSettings(kind="trades"), UpSettings(no_generate=True)
+        folder.record_settings(recorded(BROKER, LAKE, TopicSettings(), engine, ticks, up))
     # Also after a start that failed, and after `homma down`.
     claim(tmp_path).release()
-    assert continued(tmp_path, is_given) == {"price": "trade", "kind": "trades"}
+    assert continued(tmp_path, is_given) == {
+        "price": "trade",
+        "kind": "trades",
+        "no_generate": True,
+    }
 
 
 def test_nothing_is_found_where_no_pipeline_has_run(home: Path) -> None:

@@ -125,6 +125,40 @@ def test_up_runs_in_the_background_until_down(machine: Machine) -> None:
     assert "nothing runs" in machine.homma("down").stdout
 
 
+def test_other_prices_are_refused_and_not_remembered(machine: Machine) -> None:
+    """The last start is continued, also if one in between was refused."""
+    assert machine.homma("up", "--detach").returncode == 0
+    until(machine.has_flow)
+    until(lambda: machine.records(MONTHS) > 0)
+    machine.homma("down")
+    for flags, name, former in (
+        (("--price", "bid"), "price", "mid"),
+        (("--price", "trade", "--kind", "both"), "price", "mid"),
+        (("--prices", "any"), "prices", "positive"),
+    ):
+        refused = machine.homma("up", "--detach", *flags)
+        assert refused.returncode == 1
+        assert f"built with --{name} {former}, but --{name} is" in refused.stderr
+        assert machine.processes() == []
+    assert machine.homma("up", "--detach").returncode == 0
+    until(machine.has_flow)
+    assert machine.stages()["aggregate"]["restarts"] == 0
+    machine.homma("down")
+
+
+def test_a_folder_of_real_ticks_stays_without_a_generator(machine: Machine) -> None:
+    assert machine.homma("up", "--detach", "--no-generate").returncode == 0
+    machine.homma("down")
+    assert machine.homma("up", "--detach").returncode == 0
+    assert "generate" not in machine.stages()
+    assert "HOMMA_NO_GENERATE=false generates them again" in (machine.home / "up.log").read_text()
+    machine.homma("down")
+    machine.env["HOMMA_NO_GENERATE"] = "false"
+    assert machine.homma("up", "--detach").returncode == 0
+    assert "generate" in machine.stages()
+    machine.homma("down")
+
+
 def test_the_error_for_a_port_in_use_names_its_flag(machine: Machine, bootstrap: str) -> None:
     port = bootstrap.rsplit(":", 1)[1]
     refused = machine.homma("up", "--kafka-port", port)

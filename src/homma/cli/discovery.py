@@ -18,6 +18,7 @@ from homma.settings import (
     KafkaSettings,
     LakeSettings,
     TopicSettings,
+    UpSettings,
 )
 
 #: Settings of the engine that other stages share.
@@ -43,8 +44,8 @@ _PROPERTIES: Final = {
 _OF_LAKE: Final = {row.name for row in fields(LakeSettings)}
 
 
-#: What a data folder holds, which the next start continues.
-_CONTINUED: Final = ("price", "prices", "kind")
+#: What a data folder holds, and whether its ticks are real: the next start continues that.
+_CONTINUED: Final = ("price", "prices", "kind", "no_generate")
 
 
 def recorded(
@@ -53,11 +54,12 @@ def recorded(
     topics: TopicSettings,
     engine: AggregateSettings,
     ticks: GenerateSettings,
+    up: UpSettings,
 ) -> dict[str, str]:
     """Return what `homma up` records: the address of Kafka, those of the lake, and settings."""
     shared = {name: getattr(engine, name) for name in _SHARED}
     values = {row.name: getattr(topics, row.name) for row in fields(topics)} | shared
-    values["kind"] = ticks.kind
+    values |= {"kind": ticks.kind, "no_generate": up.no_generate}
     texts = {name: format_value(value) for name, value in values.items()}
     return {"bootstrap_servers": kafka, **lake, **texts}
 

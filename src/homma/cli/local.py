@@ -11,7 +11,7 @@ from functools import partial
 from pathlib import Path
 from typing import Final
 
-from homma.cli import first_history, trino_node
+from homma.cli import committed_prices, first_history, trino_node
 from homma.cli.discovery import recorded
 from homma.cli.scraping import scrape
 from homma.cli.stage_programs import (
@@ -38,6 +38,7 @@ from homma.stack.processes.backoff import Backoff
 from homma.stack.processes.folder import Folder
 from homma.stack.processes.ports import must_be_free
 from homma.stack.processes.process import Process, Program, Status
+from homma.stack.processes.record import read_record
 from homma.stack.servers import kafka, seaweed, trino
 from homma.stack.servers.credentials import ACCESS_KEY, SECRET_KEY
 from homma.stack.servers.kafka import Broker
@@ -89,7 +90,11 @@ def running(
             say(f"stopped {orphan.name}, left over from an earlier run")
         server = lake_server(up)
         lake = {"catalog_uri": server.catalog, "s3_endpoint": server.s3} if server else {}
-        home.record_settings(recorded(f"{HOST}:{up.kafka_port}", lake, topics, engine, ticks))
+        settings = recorded(f"{HOST}:{up.kafka_port}", lake, topics, engine, ticks, up)
+        are_other = committed_prices.differ(read_record(up.dir).settings, engine)
+        # The next start continues what is recorded, so prices that are refused are not.
+        if not are_other:
+            home.record_settings(settings)
         prices = PriceSettings(price=engine.price, prices=engine.prices)
         programs = stages(up, topics, ticks, prices)
         # Check all ports first: downloads and servers take time.
@@ -104,7 +109,14 @@ def running(
         )
         trino_server = trino_node.fetch(up, partial(on_fetch, "Trino")) if TRINO in extras else None
         own = _OwnPrograms(programs, f"{HOST}:{up.kafka_port}", config, started)
-        _start_servers(up, topics, ticks, own, as_flags(prices), class_path, started)
+
+        def accept(partitions: int) -> None:
+            if are_other:
+                connection = {"bootstrap.servers": own.bootstrap}
+                committed_prices.require_same(connection, topics.topic, partitions, engine)
+                home.record_settings(settings)
+
+        _start_servers(up, topics, ticks, own, as_flags(prices), class_path, started, accept)
         own.start(*own.programs)
         if server is not None and trino_server is not None:
             node = trino_node.of(
@@ -178,8 +190,12 @@ def _start_servers(
     price_flags: tuple[str, ...],
     class_path: list[Path],
     started: _Started,
+    accept: Callable[[int], None],
 ) -> None:
-    """Start the servers, and load the history if it is due."""
+    """Start the servers, and load the history if it is due.
+
+    `accept` is called with the number of partitions, before the first of homma's own programs.
+    """
     server, bootstrap = lake_server(up), own.bootstrap
     with ExitStack() as preparing:
         load = None
@@ -199,6 +215,7 @@ def _start_servers(
         admin = Admin({"bootstrap.servers": bootstrap})
         partitions = admin.partitions().get(topics.topic, topics.partitions)
         admin.ensure(contract.specs(topics, partitions), topics.replication_factor)
+        accept(partitions)
         _write_prometheus_targets(up.dir, own.programs.values())
         if server is not None and storage is not None:
             _wait_for_seaweed(server, storage, started)

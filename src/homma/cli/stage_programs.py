@@ -79,8 +79,8 @@ def require_applicable(up: UpSettings, ticks: GenerateSettings, price: Price) ->
         return
     other = "--price trade" if ticks.kind == "trades" else "--kind trades"
     raise SettingError(
-        f"homma up would generate {ticks.kind}, and build candles from the price {price}",
-        f"add {other}, or --kind both",
+        f"homma up cannot build candles from the price {price} out of generated {ticks.kind}",
+        f"add {other}, or --kind both, or --no-generate if the ticks come from elsewhere",
     )
 
 

@@ -92,6 +92,7 @@ def rule_error(field: TickField, prices: Prices) -> str:
 
 
 TURNOVER_ERROR: Final = "size: price times size is 10^26 or more"
+NEITHER_ERROR: Final = "neither a quote (ask, bid and mid) nor a trade (price)"
 _QUOTE: Final = tuple(f.json for f in TICK_FIELDS if f.required_of == "quote")
 
 
@@ -141,6 +142,8 @@ def check(raw: ParsedTicks, rules: TickRules) -> CheckedTicks:
     )
     if timed.select(all_valid.all()).item():
         return timed
+    is_neither = pl.all_horizontal(pl.col(name).is_null() for name in (*_QUOTE, "price"))
+    neither = pl.when(is_neither).then(pl.lit(NEITHER_ERROR))
     errors = [
         pl.when(~is_valid(field, rules.prices)).then(pl.lit(rule_error(field, rules.prices)))
         for field in TICK_FIELDS
@@ -149,7 +152,9 @@ def check(raw: ParsedTicks, rules: TickRules) -> CheckedTicks:
         pl.lit("dateTime: too far ahead of the record's Kafka timestamp")
     )
     beyond = pl.when(~has_turnover()).then(pl.lit(TURNOVER_ERROR))
-    return timed.with_columns(pl.coalesce(pl.col("error"), *errors, beyond, ahead).alias("error"))
+    return timed.with_columns(
+        pl.coalesce(pl.col("error"), neither, *errors, beyond, ahead).alias("error")
+    )
 
 
 def positive_zeros() -> list[pl.Expr]:

@@ -5,12 +5,12 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Collection
+from collections.abc import Collection, Mapping
 from dataclasses import replace
 from datetime import timedelta
 from pathlib import Path
 from types import FrameType
-from typing import Final, Self
+from typing import Any, Final, Self
 
 import click
 from rich.console import Console
@@ -79,7 +79,7 @@ def up(
       homma up --with trino
       homma up --detach && homma status && homma down
     """
-    prices, ticks = _continued(settings.dir, prices, ticks)
+    settings, prices, ticks = _continued(settings, prices, ticks)
     require_applicable(settings, ticks, prices.price)
     settings = _without_foreign_history(settings)
     if detach:
@@ -112,12 +112,25 @@ def up(
 
 
 def _continued(
-    home: Path, prices: PriceSettings, ticks: GenerateSettings
-) -> tuple[PriceSettings, GenerateSettings]:
-    """What candles are made of stays as it was in the last start of the folder."""
-    last = continued(home, is_given)
-    kind = {name: last.pop(name) for name in ("kind",) if name in last}
-    return replace(prices, **last), replace(ticks, **kind)
+    up: UpSettings, prices: PriceSettings, ticks: GenerateSettings
+) -> tuple[UpSettings, PriceSettings, GenerateSettings]:
+    """What candles are made of, and where ticks come from, stays as it was in the last start."""
+    last = continued(up.dir, is_given)
+    if last.get("no_generate"):
+        log.info(
+            "no ticks are generated, as in the last start of %s; HOMMA_NO_GENERATE=false generates "
+            "them again",
+            up.dir,
+        )
+    return (
+        replace(up, **_only(last, "no_generate")),
+        replace(prices, **_only(last, "price", "prices")),
+        replace(ticks, **_only(last, "kind")),
+    )
+
+
+def _only(values: Mapping[str, Any], *names: str) -> dict[str, Any]:
+    return {name: values[name] for name in names if name in values}
 
 
 def _without_foreign_history(settings: UpSettings) -> UpSettings:
@@ -206,14 +219,30 @@ def _start_detached(home: Path, needed: Collection[str]) -> None:
     until_s = time.monotonic() + _DETACH_TIMEOUT_S
     while time.monotonic() < until_s:
         if child.poll() is not None:
-            lines = path.read_text(errors="replace").strip().splitlines()
-            raise StackError(lines[-1] if lines else "homma up exited", f"see {path}")
+            raise StackError(_last_line(path) or "homma up exited", f"see {path}")
         owner = owner_of(home)
         if owner is not None and owner.pid == child.pid and _all_run(home, needed):
             click.echo(f"homma runs in the background as process {child.pid}; see `homma status`")
             return
+        failed = _failed(home)
+        if failed:
+            child.terminate()
+            child.wait()
+            log_file = home / f"{failed}.log"
+            raise StackError(f"{failed} failed: {_last_line(log_file)}", f"see {log_file}")
         time.sleep(0.2)
     raise StackError(f"homma up is not ready after {_DETACH_TIMEOUT_S:g} s", f"see {path}")
+
+
+def _failed(home: Path) -> str:
+    """The name of a program that is not started again; "" if there is none."""
+    statuses = [entry.status for entry in read_record(home).entries]
+    return next((status.name for status in statuses if status.state is State.FAILED), "")
+
+
+def _last_line(path: Path) -> str:
+    lines = path.read_text(errors="replace").strip().splitlines()
+    return lines[-1] if lines else ""
 
 
 def _all_run(home: Path, needed: Collection[str]) -> bool:
