@@ -92,7 +92,9 @@ def rule_error(field: TickField, prices: Prices) -> str:
 
 
 TURNOVER_ERROR: Final = "size: price times size is 10^26 or more"
-NEITHER_ERROR: Final = "neither a quote (ask, bid and mid) nor a trade (price)"
+NEITHER_ERROR: Final = (
+    "ask, bid, mid and price are absent: the record is neither a quote nor a trade"
+)
 _QUOTE: Final = tuple(f.json for f in TICK_FIELDS if f.required_of == "quote")
 
 
