@@ -2,6 +2,7 @@
 
 import csv
 import io
+import json
 from collections.abc import Iterator
 from datetime import timedelta
 from pathlib import Path
@@ -12,7 +13,7 @@ from playwright.sync_api import Browser, BrowserContext, expect
 
 from homma.core.calendar import DEFAULT_CALENDAR, calendar_of
 from homma.core.fields import CANDLE_FIELDS
-from tests.browser.chart_page import ChartPage
+from tests.browser.chart_page import IN_VIEW, ChartPage
 from tests.browser.site import Site
 from tests.browser.walk import END, MINUTES, SERIES, at
 from tests.support.candle_records import RecordSequence
@@ -36,6 +37,21 @@ def test_candles_are_drawn(chart: ChartPage, site: Site) -> None:
     until(lambda: chart.pixels("up") > 500 and chart.pixels("down") > 500)
     expect(chart.page.locator("#legend")).to_contain_text("BNBUSD SOURCE_1 · m1")
     expect(chart.page.locator("#link")).to_have_text("Live")
+
+
+def test_candles_that_the_lake_has_too_late_are_asked_for_again(
+    chart: ChartPage, site: Site
+) -> None:
+    """The first answer has only what is in memory."""
+    expected = site.candles("m1", limit=500)
+    first = json.dumps({"complete": False, "candles": expected[-3:]})
+    chart.page.route("**/api/candles?*", lambda route: route.fulfill(body=first), times=1)
+    chart.open("?symbol=BNBUSD&source=SOURCE_1")
+    assert len(chart.drawn()) == 3
+    chart.wait("homma.drawn.candles.length > 3")
+    assert chart.drawn()[-len(expected) :] == rows(expected)
+    # As many as where the first answer is complete.
+    chart.wait(f"{IN_VIEW} > 100")
 
 
 def test_the_chart_library_is_credited(chart: ChartPage) -> None:

@@ -50,11 +50,17 @@ export interface CandleQuery extends Series {
   readonly interval: string;
 }
 
-/** The newest `limit` candles before `to`, oldest first. */
-export async function candles(series: CandleQuery, limit: number, to?: string): Promise<Candle[]> {
+/** Candles, oldest first. There may be more if they are not complete: the lake has not answered yet. */
+export interface CandlesAnswer {
+  readonly candles: Candle[];
+  readonly complete: boolean;
+}
+
+/** The newest `limit` candles before `to`. */
+export function candles(series: CandleQuery, limit: number, to?: string): Promise<CandlesAnswer> {
   const { source, symbol, interval } = series;
   const query = { source, symbol, interval, limit: String(limit), ...(to === undefined ? {} : { to }) };
-  return (await getJson<{ candles: Candle[] }>("api/candles", query)).candles;
+  return getJson<CandlesAnswer>("api/candles", query);
 }
 
 export async function overview(interval: string): Promise<readonly Quote[]> {

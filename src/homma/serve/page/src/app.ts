@@ -22,6 +22,7 @@ import { StudyLines } from "./study-lines";
 import { onSystemChange, timeZoneOf, applyTheme } from "./theme";
 
 const RETRY_MS = 2_000;
+const MAX_RETRY_MS = 60_000;
 /** Older candles are loaded when fewer than this are left of the visible range. */
 const LOAD_OLDER_BELOW = 100;
 const LAST_INTERVAL = "homma.interval";
@@ -200,7 +201,22 @@ export class App {
     this.#draw();
     this.#chart.toNewest(data.main);
     performance.mark("homma:drawn");
+    if (!data.isComplete) this.#completeLater(data, RETRY_MS);
     await this.#loadForStudies();
+  }
+
+  /** Ask again for candles that the lake could not give in time. */
+  #completeLater(data: ChartData, afterMs: number): void {
+    setTimeout(() => void this.#complete(data, Math.min(2 * afterMs, MAX_RETRY_MS)), afterMs);
+  }
+
+  async #complete(data: ChartData, retryMs: number): Promise<void> {
+    if (data !== this.#data) return;
+    const seesNewest = this.#seen().to >= (data.main.newest?.time ?? 0);
+    await this.#reload();
+    if (data !== this.#data) return;
+    if (seesNewest) this.#chart.toNewest(data.main);
+    if (!data.isComplete) this.#completeLater(data, retryMs);
   }
 
   /** Load the older candles from which the studies of the newest one are computed. */

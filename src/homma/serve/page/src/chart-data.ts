@@ -1,6 +1,6 @@
 /** The candles that the chart shows: one symbol and interval, of one or several sources. */
 
-import { candles as fetchCandles, type CandleQuery } from "./api";
+import { candles as fetchCandles, type CandleQuery, type CandlesAnswer } from "./api";
 import { Candles, type Change } from "./candles";
 import type { Candle } from "./fields";
 
@@ -9,11 +9,13 @@ const PAGE = 1000;
 /** The most that the server sends at once. */
 const LARGEST_PAGE = 10_000;
 
-type Fetch = (query: CandleQuery, limit: number, to?: string) => Promise<Candle[]>;
+type Fetch = (query: CandleQuery, limit: number, to?: string) => Promise<CandlesAnswer>;
 
 export class ChartData {
   readonly #bySource = new Map<string, Candles>();
   readonly #exhausted = new Set<string>();
+  /** The sources whose last answer was not complete. */
+  readonly #incomplete = new Set<string>();
   #older: Promise<boolean> | undefined;
 
   /** `sources`: first the source that is drawn as candles, then those drawn as lines. */
@@ -33,6 +35,11 @@ export class ChartData {
   /** Whether there are no candles before those of the first source. */
   get isWhole(): boolean {
     return this.#exhausted.has(this.sources[0] ?? "");
+  }
+
+  /** Whether the server could read all candles that it was asked for. */
+  get isComplete(): boolean {
+    return this.#incomplete.size === 0;
   }
 
   get others(): readonly Candles[] {
@@ -71,7 +78,7 @@ export class ChartData {
   async loadSince(time: number): Promise<void> {
     for (let limit = PAGE; !this.isWhole && (this.main.oldest?.time ?? time) > time; limit = LARGEST_PAGE) {
       if (this.#older !== undefined) await this.#older;
-      else await this.loadOlder(limit);
+      else if (!(await this.loadOlder(limit))) return;
     }
   }
 
@@ -79,7 +86,7 @@ export class ChartData {
     const hasMore = await Promise.all(
       sources.map(async (source) => {
         const loaded = await this.#loadPage(source, limit, this.of(source).oldest?.dateTime);
-        if (loaded.length === 0) this.#exhausted.add(source);
+        if (loaded.length === 0 && !this.#incomplete.has(source)) this.#exhausted.add(source);
         return loaded.length > 0;
       }),
     );
@@ -101,12 +108,14 @@ export class ChartData {
 
   async #loadPage(source: string, limit: number, to?: string): Promise<Candle[]> {
     const finish = this.of(source).load();
-    let loaded: Candle[] = [];
+    let answer: CandlesAnswer = { candles: [], complete: false };
     try {
-      loaded = await this.fetch({ source, symbol: this.symbol, interval: this.interval }, limit, to);
+      answer = await this.fetch({ source, symbol: this.symbol, interval: this.interval }, limit, to);
     } finally {
-      finish(loaded);
+      finish(answer.candles);
     }
-    return loaded;
+    if (answer.complete) this.#incomplete.delete(source);
+    else this.#incomplete.add(source);
+    return answer.candles;
   }
 }

@@ -13,7 +13,7 @@ function server(rows: Record<string, Candle[]>, maxCandles = Infinity) {
   const fetch = async ({ source }: { source: string }, limit: number, to?: string) => {
     requests.push(`${source} before ${to ?? "now"}`);
     const before = (rows[source] ?? []).filter(({ time }) => to === undefined || time < Number(to));
-    return before.slice(-Math.min(limit, maxCandles));
+    return { candles: before.slice(-Math.min(limit, maxCandles)), complete: true };
   };
   return { requests, fetch };
 }
@@ -83,4 +83,23 @@ test("candles are loaded back to a time, or to the first one", async () => {
   expect(data.isWhole).toBe(true);
   await data.loadSince(0);
   expect(requests.filter((request) => request.startsWith("A"))).toHaveLength(6);
+});
+
+test("an answer that is not complete does not end the series, and is asked for again", async () => {
+  const rows = [1, 2, 3].map((n) => candle(n));
+  let isAway = true;
+  const fetch = async (_: unknown, limit: number, to?: string) => {
+    const known = isAway ? rows.slice(-1) : rows;
+    const before = known.filter(({ time }) => to === undefined || time < Number(to));
+    return { candles: before.slice(-limit), complete: !isAway };
+  };
+  const data = new ChartData("X", "m1", ["A"], fetch);
+  await data.loadNewest();
+  expect([data.isComplete, await data.loadOlder(), data.isWhole]).toEqual([false, false, false]);
+  await data.loadSince(0);
+  expect(minutes(data, "A")).toEqual([3]);
+  isAway = false;
+  await data.reload();
+  expect([data.isComplete, minutes(data, "A")]).toEqual([true, [1, 2, 3]]);
+  expect([await data.loadOlder(), data.isWhole]).toEqual([false, true]);
 });
