@@ -155,14 +155,20 @@ _WAYS: Final[tuple[tuple[_DigitsOf, int], ...]] = (
 
 def _rounded(products: pl.Series, scale: int) -> pl.Series:
     """Integers divided by 10^scale, rounded half to even."""
-    magnitude = pl.col("product").abs()
     ten = pl.lit(10**scale, pl.Int128)
-    quotient = magnitude // ten
-    rest = magnitude - quotient * ten
     half = pl.lit(10**scale // 2, pl.Int128)
+    magnitude, quotient, rest = pl.col("magnitude"), pl.col("quotient"), pl.col("rest")
     is_up = (rest > half) | ((rest == half) & (quotient % 2 == 1))
-    rounded = (quotient + is_up.cast(pl.Int128)) * pl.col("product").sign()
-    return products.alias("product").to_frame().select(rounded).to_series()
+    # Step by step, because polars computes an expression again wherever it stands.
+    return (
+        products.alias("product")
+        .to_frame()
+        .with_columns(magnitude=pl.col("product").abs())
+        .with_columns(quotient=magnitude // ten)
+        .with_columns(rest=magnitude - quotient * ten)
+        .select((quotient + is_up.cast(pl.Int128)) * pl.col("product").sign())
+        .to_series()
+    )
 
 
 def _product(price: float, size: Decimal) -> Decimal | None:
