@@ -13,7 +13,7 @@ from tests.support.pipeline import Pipeline
 
 #: By partition: epoch seconds when its committed offset was seen to advance.
 Advances = Sequence[Sequence[float]]
-_TAKEN_OVER = re.compile(r"(\S+ \S+) homma\.aggregate: partition (\d+)\b.* continues at offset")
+_TAKEN_OVER = re.compile(r"(\S+ \S+) homma\.partitions: partition (\d+)\b.* continues at offset")
 _POLL_S = 0.1
 
 
