@@ -45,7 +45,7 @@ OPEN = {
     "homma.core.series.register": "any rows with a source and a symbol",
     "homma.core.series_partitions.SeriesPartitions.require_unsplit": "any rows with a partition",
     "homma.cli.terminal.table.text_table": "cells of any table",
-    "homma.feed.definitions.json_records.JsonRecords.values": "records of any feed",
+    "homma.feed.definitions.json_records.FeedRecords.values": "records of any feed",
     "homma.feed.definitions.tick_reader.ReadRecords.ticks": "the fields that a feed has",
     "homma.feed.trial.Trial.ticks": "the fields that a feed has",
     "homma.feed.definitions.tick_reader.TickReader.read": "records of any feed",

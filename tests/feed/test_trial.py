@@ -5,6 +5,7 @@ from typing import Any
 import polars as pl
 import pytest
 
+from homma.errors import FeedError
 from homma.feed.definitions.tick_reader import TickReader
 from homma.feed.definitions.toml import read_definitions
 from homma.feed.trial import Trial, try_records
@@ -69,6 +70,11 @@ def test_repeated_ticks_missing_numbers_and_missing_paths() -> None:
     without = FEED.replace('number = { field = "id" }', "")
     assert "the definition has no number" in tried(GOOD, feed=without).findings[0]
     assert "no record has id" in tried({**GOOD, "id": None}).findings
+
+
+def test_a_condition_that_compares_texts_with_numbers() -> None:
+    with pytest.raises(FeedError, match="the condition of the feed definition case cannot be"):
+        tried(GOOD, feed=FEED.replace("kind = 'q'", "kind = 5"))
 
 
 def test_no_records() -> None:

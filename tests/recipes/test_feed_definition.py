@@ -1,4 +1,4 @@
-"""The recipe for a feed definition: ticks of Stooq."""
+"""The recipe for a feed definition: ticks of an archive."""
 
 from tests.recipes.recipe import creating, follow, replacing
 from tests.support.homma_copy import HommaCopy

@@ -93,9 +93,11 @@ class JsonRows:
         json_reader = JsonReader(reader.paths, each, reader.exact_paths)
         first_line = 1
         for lines in [[document]] if document is not None else self._lines():
-            records = json_reader.read(lines)
+            numbers = [first_line + index for index, line in enumerate(lines) if line.strip()]
+            # A blank line is no record.
+            records = json_reader.read([line for line in lines if line.strip()])
             if records.malformed:
-                line = first_line + records.malformed[0]
+                line = numbers[records.malformed[0]]
                 raise FeedError(
                     f"{self.path} cannot be read at line {line} (it is not JSON)", "fix the line"
                 )
@@ -118,7 +120,7 @@ class JsonRows:
             for batch in pl.scan_lines(escape(str(self.path))).collect_batches(
                 chunk_size=BATCH, engine="streaming"
             ):
-                yield [line.encode() or b"{}" for line in batch.to_series()]
+                yield [line.encode() for line in batch.to_series()]
         except (PolarsError, OSError) as error:
             raise unreadable_error(self.path, error) from error
 

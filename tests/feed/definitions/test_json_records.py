@@ -92,6 +92,7 @@ def test_records_within_messages(messages: list[list[dict[str, Any]]]) -> None:
         pytest.param(b'{"data": []}', "data", ["p"], [], id="an empty array"),
         pytest.param(b'[{"p": 1}, {"p": 2}]', ".", ["p"], [("1",), ("2",)], id="an array"),
         pytest.param(b'{"p": 3}', ".", ["p"], [("3",)], id="no array"),
+        pytest.param(b' [{"p": 3}]', ".", ["p"], [("3",)], id="a space before an array"),
         pytest.param(
             b'[7, [["1.5", 2]], "trade", "X/Y"]', "1", ["0", "/3"], [("1.5", "X/Y")], id="places"
         ),

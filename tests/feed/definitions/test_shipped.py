@@ -73,7 +73,7 @@ SAMPLES: dict[str, tuple[str, str, tuple[str, ...], list[tuple[Any, ...]]]] = {
     ),
     "coinbase": (
         "m.ndjson",
-        '{"type":"subscriptions","channels":[]}\n'
+        '{"type":"subscriptions","channels":[]}\n\n'
         '{"type":"match","trade_id":10,"sequence":50,"time":"2014-11-07T08:19:27.028459Z",'
         '"product_id":"BTC-USD","size":"5.23512","price":"400.23","side":"sell"}\n',
         TRADE,

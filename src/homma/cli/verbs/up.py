@@ -221,10 +221,12 @@ def _start_detached(home: Path, needed: Collection[str]) -> None:
         if child.poll() is not None:
             raise StackError(_last_line(path) or "homma up exited", f"see {path}")
         owner = owner_of(home)
-        if owner is not None and owner.pid == child.pid and _all_run(home, needed):
+        # Until the process owns the folder, the statuses in it are those of an earlier run.
+        is_owner = owner is not None and owner.pid == child.pid
+        if is_owner and _all_run(home, needed):
             click.echo(f"homma runs in the background as process {child.pid}; see `homma status`")
             return
-        failed = _failed(home)
+        failed = _failed(home) if is_owner else ""
         if failed:
             child.terminate()
             child.wait()
@@ -242,7 +244,7 @@ def _failed(home: Path) -> str:
 
 def _last_line(path: Path) -> str:
     lines = path.read_text(errors="replace").strip().splitlines()
-    return lines[-1] if lines else ""
+    return lines[-1].removeprefix("homma: ") if lines else ""
 
 
 def _all_run(home: Path, needed: Collection[str]) -> bool:

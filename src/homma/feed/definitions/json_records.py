@@ -26,7 +26,7 @@ _VALUE: Final = "value"
 
 
 @dataclass(frozen=True, slots=True)
-class JsonRecords:
+class FeedRecords:
     """The records of messages.
 
     `values` has a column of texts for each path, null where a record has no such value. `message`
@@ -110,7 +110,7 @@ class JsonReader:
         self._message = _Node.of_paths([*of_message, *([each] if each not in ("", ITSELF) else ())])
         self._may_escape = bool(each) or self._record.reads_again() or self._message.reads_again()
 
-    def read(self, messages: Sequence[bytes]) -> JsonRecords:
+    def read(self, messages: Sequence[bytes]) -> FeedRecords:
         """The values of the records in messages."""
         lines = [message.replace(b"\n", b"\r") for message in messages]
         joined = b"\n".join(lines)
@@ -127,7 +127,7 @@ class JsonReader:
         if malformed:
             of_good = ~message.is_in(malformed)
             values, message = values.filter(of_good), message.filter(of_good)
-        return JsonRecords(values, message, malformed)
+        return FeedRecords(values, message, malformed)
 
     def _needs_python(self, joined: bytes) -> bool:
         if b"\\" in joined and (self._may_escape or self._exact):
@@ -140,7 +140,7 @@ class JsonReader:
         if not self._each:
             values = _values(joined, height, self._record)
             return pl.DataFrame({path: values[path] for path in self._paths}), message
-        texts = pl.Series(lines, dtype=pl.Binary).cast(pl.String)
+        texts = pl.Series(lines, dtype=pl.Binary).cast(pl.String).str.strip_chars_start(" \t\r")
         of_message: Mapping[str, pl.Series] = {}
         if self._message.children:
             of_message = _values(joined, height, self._message)

@@ -10,7 +10,7 @@ from polars.exceptions import PolarsError
 
 from homma.errors import FeedError
 from homma.feed.definitions.definition import RECORD_KEY, RECORD_TIMESTAMP
-from homma.feed.definitions.json_records import JsonReader, JsonRecords
+from homma.feed.definitions.json_records import FeedRecords, JsonReader
 from homma.feed.definitions.tick_reader import TickReader
 
 _OF_RECORD: Final = (RECORD_TIMESTAMP, RECORD_KEY)
@@ -25,7 +25,7 @@ class KafkaRecords:
     timestamps_ms: Sequence[int]
 
 
-def read_records(reader: TickReader, records: KafkaRecords) -> JsonRecords:
+def read_records(reader: TickReader, records: KafkaRecords) -> FeedRecords:
     """The records within the values of Kafka records. Raises FeedError for a format of files."""
     definition = reader.definition
     for name, origin in definition.fields.items():
@@ -54,12 +54,12 @@ def read_records(reader: TickReader, records: KafkaRecords) -> JsonRecords:
         ),
     }
     more = {name: of_record[name].gather(read.message) for name in _OF_RECORD}
-    return JsonRecords(read.values.with_columns(**more), read.message, read.malformed)
+    return FeedRecords(read.values.with_columns(**more), read.message, read.malformed)
 
 
 def _csv_rows(
     values: list[bytes], paths: list[str], columns: Sequence[str], separator: str
-) -> JsonRecords:
+) -> FeedRecords:
     """Each value is one row. One that is not in UTF-8, or has several lines, is malformed."""
     malformed = [index for index, value in enumerate(values) if not _is_one_row(value)]
     bad = set(malformed)
@@ -68,7 +68,7 @@ def _csv_rows(
     joined = b"\n".join(values[index].rstrip(b"\r\n") for index in good)
     schema = dict.fromkeys(columns, pl.String)
     if not good:
-        return JsonRecords(pl.DataFrame(schema=schema).select(paths), message, malformed)
+        return FeedRecords(pl.DataFrame(schema=schema).select(paths), message, malformed)
     try:
         frame = pl.read_csv(
             io.BytesIO(joined),
@@ -82,7 +82,7 @@ def _csv_rows(
             f"records are no CSV ({str(error).splitlines()[0]})",
             "correct the columns or the separator of the feed definition",
         ) from error
-    return JsonRecords(frame.select(paths), message, malformed)
+    return FeedRecords(frame.select(paths), message, malformed)
 
 
 def _is_one_row(value: bytes) -> bool:

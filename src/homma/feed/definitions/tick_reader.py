@@ -5,10 +5,12 @@ from dataclasses import dataclass, replace
 from typing import Final
 
 import polars as pl
+from polars.exceptions import PolarsError
 
 from homma.core.decimals import half_sums
 from homma.core.fields import TICK_FIELDS, TickField, TickKind
 from homma.core.tick import JSON_SCHEMA
+from homma.errors import FeedError
 from homma.feed.definitions.definition import BY_NAME, FeedDefinition, FieldOrigin
 from homma.feed.definitions.values import joined, present, read_values
 
@@ -32,8 +34,8 @@ class ReadRecords:
 
     `ticks` has a row for each record, with the fields of a tick that the definition has (instants
     as in INSTANTS), `is_tick` says which records are ticks by the definition's condition, and
-    `error` why a record that should be a tick is none. Errors are of the field `name` in
-    `definition.fields`.
+    `error` why a record that should be a tick is none; `error_field` is
+    the name of the field that the error is about.
     """
 
     ticks: pl.DataFrame
@@ -108,7 +110,15 @@ class TickReader:
     def _ticks_among(self, records: pl.DataFrame) -> pl.Series:
         if self._where is None:
             return pl.repeat(value=True, n=records.height, dtype=pl.Boolean, eager=True)
-        return records.select(self._where.fill_null(value=False).alias("is_tick")).to_series()
+        try:
+            is_tick = self._where.cast(pl.Boolean).fill_null(value=False)
+            return records.select(is_tick.alias("is_tick")).to_series()
+        except PolarsError as error:
+            raise FeedError(
+                f"the condition of the feed definition {self.definition.name} cannot be evaluated "
+                f"({str(error).splitlines()[0]})",
+                "compare texts with texts, as in type = '5'",
+            ) from error
 
 
 def _column(origin: FieldOrigin, records: pl.DataFrame, row: TickField) -> pl.Series:

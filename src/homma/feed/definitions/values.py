@@ -10,7 +10,6 @@ from homma.feed.definitions.definition import FieldOrigin
 from homma.feed.instants import parse_dates_us
 
 _BOOLEANS: Final = {"true": True, "1": True, "false": False, "0": False}
-_WHOLE: Final = r"^[+-]?[0-9]{1,18}$"
 
 
 def read_values(row: TickField, origin: FieldOrigin, column: pl.Series) -> pl.Series:
