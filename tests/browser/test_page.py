@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from playwright.sync_api import Browser, BrowserContext, expect
+from playwright.sync_api import Browser, BrowserContext, Route, expect
 
 from homma.core.calendar import DEFAULT_CALENDAR, calendar_of
 from homma.core.fields import CANDLE_FIELDS
@@ -42,16 +42,41 @@ def test_candles_are_drawn(chart: ChartPage, site: Site) -> None:
 def test_candles_that_the_lake_has_too_late_are_asked_for_again(
     chart: ChartPage, site: Site
 ) -> None:
-    """The first answer has only what is in memory."""
+    """The first answers have only what is in memory."""
     expected = site.candles("m1", limit=500)
-    first = json.dumps({"complete": False, "candles": expected[-3:]})
-    chart.page.route("**/api/candles?*", lambda route: route.fulfill(body=first), times=1)
+
+    def answer(route: Route) -> None:
+        candles = [] if "&to=" in route.request.url else expected[-3:]
+        route.fulfill(body=json.dumps({"complete": False, "candles": candles}))
+
+    chart.page.route("**/api/candles?*", answer)
     chart.open("?symbol=BNBUSD&source=SOURCE_1")
     assert len(chart.drawn()) == 3
+    chart.page.unroute("**/api/candles?*")
     chart.wait("homma.drawn.candles.length > 3")
     assert chart.drawn()[-len(expected) :] == rows(expected)
     # As many as where the first answer is complete.
     chart.wait(f"{IN_VIEW} > 100")
+
+
+def test_candles_are_asked_for_again_after_an_error(chart: ChartPage, site: Site) -> None:
+    """Neither a lost connection nor a server that refuses leaves an empty chart."""
+    for failure in (
+        lambda route: route.abort("connectionreset"),
+        lambda route: route.fulfill(status=503, body=json.dumps({"detail": "Starting."})),
+    ):
+        chart.page.route("**/api/candles?*", failure)
+        with chart.page.expect_request("**/api/candles?*"):
+            chart.page.goto(chart.address + "/?symbol=BNBUSD&source=SOURCE_1")
+        with chart.page.expect_request("**/api/candles?*"):
+            pass
+        chart.page.unroute("**/api/candles?*")
+        chart.wait("homma.drawn.candles.length > 3")
+        assert chart.drawn()[-500:] == rows(site.candles("m1", limit=500))
+        chart.wait(f"{IN_VIEW} > 100")
+        expect(chart.page.locator("#notice")).to_be_hidden()
+    assert all("Failed to load" in message for message in chart.messages)
+    chart.messages.clear()
 
 
 def test_the_chart_library_is_credited(chart: ChartPage) -> None:

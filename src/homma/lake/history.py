@@ -77,23 +77,27 @@ def ticks(table: Table, query: HistoryQuery, now_us: int) -> TickRows:
 
 def _newest(table: Table, query: HistoryQuery, now_us: int, per_row_us: int) -> pl.DataFrame:
     """The matching rows, sorted; reads back only as far as needed for the newest."""
+    newest = pl.DataFrame(schema=table.spec.schema)
     if query.last and query.since_us is None:
         end_us = min(now_us, query.until_us or now_us)
         for factor in _LOOK_BACK_FACTORS:
             since_us = end_us - factor * per_row_us * query.last
             if since_us <= 0:
                 break
-            rows = _read(table, replace(query, since_us=since_us))
-            counts = rows.group_by(NAMES).len()
+            newest = _read(table, replace(query, since_us=since_us), newest)
+            counts = newest.group_by(NAMES).len()
             if counts.height and bool((counts["len"] >= query.last).all()):
-                return rows
-    return _read(table, query)
+                return newest
+            # What was read is not read again.
+            query = replace(query, until_us=since_us)
+    return _read(table, query, newest)
 
 
-def _read(table: Table, query: HistoryQuery) -> pl.DataFrame:
+def _read(table: Table, query: HistoryQuery, newer: pl.DataFrame) -> pl.DataFrame:
+    """The matching rows and the newer ones, sorted."""
     if not query.last:
         return query.filter_source(table.scan(query.where())).sort(table.spec.sort)
-    newest = pl.DataFrame(schema=table.spec.schema)
+    newest = newer
     # One file at a time: the whole range may not fit into memory.
     for rows in table.batches(query.where()):
         newest = _last(pl.concat([newest, query.filter_source(rows)]), query.last, table.spec)
@@ -113,7 +117,7 @@ def _before(table: Table, query: HistoryQuery) -> CandleRows:
         earlier = replace(
             query, since_us=max(0, query.since_us - back_us), until_us=query.since_us, last=1
         )
-        candles = _read(table, earlier)
+        candles = _read(table, earlier, pl.DataFrame(schema=table.spec.schema))
         if candles.height:
             break
     return candles

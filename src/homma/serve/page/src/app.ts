@@ -22,7 +22,7 @@ import { StudyLines } from "./study-lines";
 import { onSystemChange, timeZoneOf, applyTheme } from "./theme";
 
 const RETRY_MS = 2_000;
-const MAX_RETRY_MS = 60_000;
+const MAX_RETRY_MS = 10_000;
 /** Older candles are loaded when fewer than this are left of the visible range. */
 const LOAD_OLDER_BELOW = 100;
 const LAST_INTERVAL = "homma.interval";
@@ -38,6 +38,8 @@ export class App {
   #codes: readonly string[] = [];
   #data = new ChartData("", "", []);
   #isLoaded = false;
+  /** The candles that are asked for again soon. */
+  #retried: ChartData | undefined;
   #link: Link = "connecting";
   #crosshairTime: number | undefined;
   /** The crosshair was moved by the keyboard. */
@@ -201,22 +203,25 @@ export class App {
     this.#draw();
     this.#chart.toNewest(data.main);
     performance.mark("homma:drawn");
-    if (!data.isComplete) this.#completeLater(data, RETRY_MS);
+    this.#retry(data, RETRY_MS);
     await this.#loadForStudies();
   }
 
-  /** Ask again for candles that the lake could not give in time. */
-  #completeLater(data: ChartData, afterMs: number): void {
+  /** Ask again for candles that the server, or its lake, could not give. */
+  #retry(data: ChartData, afterMs: number): void {
+    if (data.isComplete || data === this.#retried) return;
+    this.#retried = data;
     setTimeout(() => void this.#complete(data, Math.min(2 * afterMs, MAX_RETRY_MS)), afterMs);
   }
 
   async #complete(data: ChartData, retryMs: number): Promise<void> {
     if (data !== this.#data) return;
     const seesNewest = this.#seen().to >= (data.main.newest?.time ?? 0);
-    await this.#reload();
+    await this.#load(() => data.reload());
     if (data !== this.#data) return;
     if (seesNewest) this.#chart.toNewest(data.main);
-    if (!data.isComplete) this.#completeLater(data, retryMs);
+    this.#retried = undefined;
+    this.#retry(data, retryMs);
   }
 
   /** Load the older candles from which the studies of the newest one are computed. */
@@ -238,7 +243,13 @@ export class App {
 
   async #reload(): Promise<void> {
     const data = this.#data;
-    await this.#tryRequest(() => data.reload());
+    await this.#load(() => data.reload());
+    this.#retry(data, RETRY_MS);
+  }
+
+  async #load(request: () => Promise<void>): Promise<void> {
+    const data = this.#data;
+    await this.#tryRequest(request);
     if (data !== this.#data) return;
     this.#seeNewest();
     this.#draw();
@@ -331,12 +342,15 @@ export class App {
   /** Send a request to the server; errors are shown to the user. */
   async #tryRequest<T>(request: () => Promise<T>): Promise<T | undefined> {
     try {
-      return await request();
+      const answer = await request();
+      // What was refused before is answered now.
+      if (byId("notice").textContent !== WAITING) this.#notify("");
+      return answer;
     } catch (failure) {
       if (failure instanceof api.TokenRequired) this.onTokenRequired();
       else if (failure instanceof api.RequestRefused) this.#notify(failure.message);
-      else if (failure instanceof TypeError) setTimeout(() => void this.#reload(), RETRY_MS);
-      else throw failure;
+      // The server did not answer: it is asked again.
+      else if (!(failure instanceof TypeError)) throw failure;
       return undefined;
     }
   }

@@ -113,9 +113,9 @@ export class ChartData {
       answer = await this.fetch({ source, symbol: this.symbol, interval: this.interval }, limit, to);
     } finally {
       finish(answer.candles);
+      if (answer.complete) this.#incomplete.delete(source);
+      else this.#incomplete.add(source);
     }
-    if (answer.complete) this.#incomplete.delete(source);
-    else this.#incomplete.add(source);
     return answer.candles;
   }
 }
