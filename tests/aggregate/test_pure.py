@@ -13,21 +13,21 @@ import pytest
 from homma.aggregate.clock import PartitionClock
 from homma.aggregate.group import announcement, check_members
 from homma.aggregate.latency import Arrivals
-from homma.aggregate.rekey import WatermarkAlignment
 from homma.aggregate.restore import incomplete_candles
 from homma.core.calendar import DEFAULT_CODES, calendar_of
 from homma.core.interval import BY_CODE
 from homma.errors import KafkaError, StateError
 from homma.formats import CURRENT, format_of_headers
 from homma.metrics import AGGREGATE, SECONDS, Metric, Metrics
+from homma.partitions.alignment import WatermarkAlignment
 from homma.partitions.members import wait_for_members
 from homma.partitions.origin import RecordOrigin
 from homma.topics.offset_metadata import (
+    ForwardMetadata,
     OffsetMetadata,
-    RekeyMetadata,
     candle_headers,
+    read_forward_metadata,
     read_offset_metadata,
-    read_rekey_metadata,
 )
 
 METADATA = OffsetMetadata(
@@ -89,7 +89,7 @@ def test_what_format_1_cannot_describe_is_not_written_in_it(
         replace(METADATA, **change).text(1)
 
 
-@pytest.mark.parametrize("read", [read_offset_metadata, read_rekey_metadata])
+@pytest.mark.parametrize("read", [read_offset_metadata, read_forward_metadata])
 @pytest.mark.parametrize(
     "text", [METADATA.text(CURRENT + 1), f'{{"format":{CURRENT + 1},"other":[]}}']
 )
@@ -115,15 +115,15 @@ def test_a_format_header_of_another_program_is_ignored(text: bytes | None) -> No
 
 
 @pytest.mark.parametrize("text", ["", "{}", "x", "[]", '{"run":1}'])
-@pytest.mark.parametrize("read", [read_offset_metadata, read_rekey_metadata])
+@pytest.mark.parametrize("read", [read_offset_metadata, read_forward_metadata])
 def test_foreign_metadata_is_refused(text: str, read: Callable[[str, str], object]) -> None:
     with pytest.raises(StateError, match=r"of here was not written by homma.*--rebuild"):
         read(text, "here")
 
 
 def test_rekey_metadata_round_trips() -> None:
-    metadata = RekeyMetadata(7, "source", "target")
-    assert read_rekey_metadata(metadata.text(), "here") == metadata
+    metadata = ForwardMetadata(7, "source", "target")
+    assert read_forward_metadata(metadata.text(), "here") == metadata
 
 
 def test_partitions_wait_for_the_partition_that_is_behind() -> None:

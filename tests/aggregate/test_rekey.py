@@ -12,10 +12,12 @@ import pytest
 from confluent_kafka.admin import AdminClient
 
 from homma.aggregate.job import candle_loop
-from homma.aggregate.rekey import rekey_loop, run_together
+from homma.aggregate.rekey import rekey_loop
 from homma.errors import SplitSeries, StateError
 from homma.partitions.loop import Loop
+from homma.partitions.outgoing import OutgoingBatch
 from homma.partitions.stage import tick_topics
+from homma.partitions.together import run_together
 from homma.topics import contract
 from homma.topics.kafka.admin import Admin
 from homma.topics.kafka.writing import Sender
@@ -43,7 +45,7 @@ def scatter(pipeline: Pipeline, ticks: list[dict[str, Any]], seed: int = 1) -> N
     assert sender.flush(30) == 0
 
 
-def loops(pipeline: Pipeline, **settings: Any) -> tuple[Loop[ParsedBatch], Loop[ParsedBatch]]:
+def loops(pipeline: Pipeline, **settings: Any) -> tuple[Loop[OutgoingBatch], Loop[ParsedBatch]]:
     """The loop that rekeys ticks, and the loop that makes candles of them."""
     admin = Admin(pipeline.config)
     admin.ensure([contract.by_series_spec(pipeline.topic_settings, pipeline.partitions)], 1)
@@ -136,7 +138,7 @@ def test_live_with_invalid_late_and_duplicate_ticks(pipeline: Pipeline) -> None:
     sender = Sender(pipeline.config)
     stop = threading.Event()
     first, second = loops(pipeline, emit_every=timedelta(milliseconds=20))
-    running = threading.Thread(target=run_together, args=(first.run, second.run, stop.is_set))
+    running = threading.Thread(target=run_together, args=([first.run, second.run], stop.is_set))
     running.start()
     try:
         for number, (_, value) in enumerate(records):
@@ -216,4 +218,4 @@ def test_an_error_in_one_loop_stops_the_other(failing: str) -> None:
     # `until` raises its own error if it is not stopped.
     first, second = (_fails, until) if failing == "first" else (until, _fails)
     with pytest.raises(StateError, match="problem"):
-        run_together(first, second, lambda: False)
+        run_together([first, second], lambda: False)

@@ -16,7 +16,7 @@ from hypothesis import strategies as st
 
 from homma.aggregate.partition import Partition
 from homma.aggregate.recorded_state import RestoreContext
-from homma.aggregate.rekey import RekeyPartition, WatermarkAlignment
+from homma.aggregate.rekey import outgoing
 from homma.aggregate.restore import RestoredState
 from homma.aggregate.tick_counts import TickCounts
 from homma.core.finality import FinalityRules
@@ -26,7 +26,9 @@ from homma.durations import microseconds
 from homma.errors import InternalError
 from homma.failpoint import ignore_step
 from homma.metrics import AGGREGATE, Metrics
-from homma.partitions.stage import TickTopics
+from homma.partitions.alignment import WatermarkAlignment
+from homma.partitions.forwarding import ForwardingPartition, Route
+from homma.partitions.outgoing import OutgoingRecords
 from homma.settings import TopicSettings
 from homma.topics import contract
 from homma.topics.kafka.reading import Message, Reader
@@ -75,10 +77,13 @@ def candle_task(reader: Reader, transactions: Transactions) -> Partition:
     return Partition(context, restored, transactions, Metrics(AGGREGATE), keeps_time=False)
 
 
-def rekey_task(transactions: Transactions) -> RekeyPartition:
-    topics = TickTopics(CONFIG, TOPICS, "id", 1, lambda: "id", lambda _: [])
+def forwarding_task(transactions: Transactions) -> ForwardingPartition:
+    route = Route(
+        TOPICS.ticks, "id", TOPICS.by_series, "target", TOPICS.dead, lambda number: number
+    )
     alignment = WatermarkAlignment(10**9)
-    return RekeyPartition(topics, 0, 0, transactions, "target", alignment, Metrics(AGGREGATE))
+    metrics = Metrics(AGGREGATE)
+    return ForwardingPartition(route, 0, 0, transactions, alignment, metrics, lambda _: None)
 
 
 def batch_of(values: Sequence[bytes], first: int = 0) -> ParsedBatch:
@@ -130,14 +135,14 @@ BATCH = st.lists(INVALID | VALID, min_size=1, max_size=30)
 def test_each_record_of_random_batches_counts_once(
     reader: Reader, transactions: Transactions, batches: list[list[bytes | dict[str, Any]]]
 ) -> None:
-    candles, rekeyed = candle_task(reader, transactions), rekey_task(transactions)
+    candles = candle_task(reader, transactions)
     read: list[bytes | dict[str, Any]] = []
     for records in batches:
         values = [r if isinstance(r, bytes) else encoded(r)[0] for r in records]
         batch = batch_of(values, len(read))
         read += records
         candles.apply(batch, 0)
-        rekeyed.apply(batch, 0)
+        rekeyed = outgoing(batch, WHERE)
         valid = [record for record in read if isinstance(record, dict)]
         fates = oracle.fates(valid, ALLOWED_LATENESS)
         assert candles._current.counts == TickCounts(
@@ -147,10 +152,9 @@ def test_each_record_of_random_batches_counts_once(
             dropped_as_late=fates.count("late"),
             dead=len(read) - len(valid),
         )
-        waiting = [record.topic for record in rekeyed._waiting]
-        assert waiting == [
-            TOPICS.by_series if isinstance(record, dict) else TOPICS.dead for record in read
-        ]
+        is_tick = [isinstance(record, dict) for record in records]
+        assert [row in rekeyed.forwarded.rows for row in range(len(records))] == is_tick
+        assert [row not in rekeyed.dead.rows for row in range(len(records))] == is_tick
 
 
 # --- broken parts -----------------------------------------------------------------------------
@@ -200,15 +204,15 @@ def test_a_parser_that_loses_records_or_returns_them_twice_is_stopped(
     rekey_error: str,
     candle_error: str,
 ) -> None:
-    candles, rekeyed = candle_task(reader, transactions), rekey_task(transactions)
+    candles = candle_task(reader, transactions)
     with pytest.raises(InternalError) as raised:
         candles.apply(breaks(EACH), 0)
     assert raised.value.problem == f"{WHERE}: {candle_error}"
     with pytest.raises(InternalError) as raised:
-        rekeyed.apply(breaks(EACH), 0)
+        outgoing(breaks(EACH), WHERE)
     assert raised.value.problem == f"{WHERE}: {rekey_error}"
     # Nothing of the batch is applied.
-    assert (candles.offset, rekeyed.offset) == (0, 0)
+    assert candles.offset == 0
 
 
 def test_a_window_that_cannot_tell_whether_a_tick_is_late_is_stopped(
@@ -253,9 +257,11 @@ def test_a_transaction_without_a_rejected_record_is_not_begun(
 
 
 def test_a_transaction_without_a_forwarded_record_is_not_begun(transactions: Transactions) -> None:
-    task = rekey_task(transactions)
-    task.apply(EACH, 0)
-    task._waiting[0] = replace(task._waiting[0], topic="another")
+    task = forwarding_task(transactions)
+    task.apply(replace(outgoing(EACH, WHERE), dead=OutgoingRecords()), 0)
     with pytest.raises(InternalError) as raised:
         task.publish(0, None)
-    assert raised.value.problem == f"{WHERE}: 5 records were due, but 4 count: forwarded 3, dead 1"
+    assert (
+        raised.value.problem
+        == f"{WHERE}: 5 records were due, but 4 count: forwarded 4, dead 0, left out 0"
+    )

@@ -31,7 +31,8 @@ from homma.core.tick import Price, kind_of
 from homma.core.window import RestoredCandles, Window, WindowRules
 from homma.errors import StateError
 from homma.failpoint import Step
-from homma.topics.kafka.identity import TopicState, ends_before, topic_state
+from homma.partitions.committed import check_offset
+from homma.topics.kafka.identity import topic_state
 from homma.topics.kafka.reading import Committed, Range
 from homma.topics.offset_metadata import DAY_STARTS, OffsetMetadata, read_offset_metadata
 
@@ -279,30 +280,6 @@ def _other_price(price: Price, context: RestoreContext) -> str:
         "other topics, another --group and another --namespace, as candles of trades and of quotes "
         "cannot share them"
     )
-
-
-def check_offset(
-    where: str, committed: int, expected: int, ticks: Range, state: TopicState, remedy: str
-) -> None:
-    """Raise StateError if a committed offset does not match the ticks in the topic.
-
-    `expected` is the offset in the metadata, `ticks` the offsets that the partition still has,
-    `state` that of its topic.
-    """
-    if expected != committed:
-        raise StateError(
-            f"the committed offset of {where} is {committed}, but the candles already include "
-            f"the ticks before offset {expected}",
-            f"set the offset back to {expected}, or {remedy}",
-        )
-    if state is not TopicState.SAME or ends_before(ticks.end, committed):
-        raise StateError(f"the topic of {where} was deleted and created again", remedy)
-    if committed < ticks.start:
-        raise StateError(
-            f"{ticks.start - committed} ticks of {where} were deleted by retention before they "
-            "were read",
-            f"raise --tick-retention, and {remedy}",
-        )
 
 
 def _dormant(candles: RestoredCandles, since_us: int) -> dict[tuple[str, str], int]:

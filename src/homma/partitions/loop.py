@@ -168,12 +168,11 @@ class Loop(Generic[Batch]):
         topic, state = self._topics.topics.ticks, self._watch.state()
         if state is TopicState.RECREATED:
             raise StateError(
-                f"topic {topic} was deleted and created again",
-                "start with --rebuild to build all candles again from the ticks in the topic",
+                f"topic {topic} was deleted and created again", self._settings.if_recreated
             )
         if state is TopicState.DELETED:
             raise StateError(
-                f"topic {topic} was deleted", "create it again, then start with --rebuild"
+                f"topic {topic} was deleted", f"create it again, then {self._settings.if_recreated}"
             )
         return state is TopicState.SAME
 

@@ -66,7 +66,7 @@ class Opening(Generic[Batch]):
 
     def _check_number(self, number: int) -> None:
         topic, partitions = self.topics.topics.ticks, self.topics.partitions
-        if number >= partitions:
+        if number >= partitions and not self.settings.may_grow:
             raise TopicMismatch(
                 f"{topic} had {partitions} partitions and now has at least {number + 1}",
                 "series may have moved to other partitions: create candle topics with the "

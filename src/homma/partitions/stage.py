@@ -53,7 +53,7 @@ class TickTopics:
     #: The id of the tick topic when the stage started.
     topic_id: str
     #: The partition count at that moment. Series may move to other partitions if it grows, so the
-    #: loop raises TopicMismatch when a new partition is assigned.
+    #: loop raises TopicMismatch when a new partition is assigned, unless the settings allow it.
     partitions: int
     #: The id of the tick topic now; None if there is no such topic. The loop asks before each
     #: publish, and publishes only if the id is `topic_id`: offsets of another topic of that name
@@ -83,11 +83,19 @@ def tick_topics(connection: Connection, topics: Topics, admin: Admin) -> TickTop
 
 @dataclass(frozen=True, slots=True)
 class LoopSettings:
-    """The consumer group, how often to commit, and when to stop."""
+    """The consumer group, how often to commit, and when to stop.
+
+    `if_recreated` is the remedy if the topic is deleted or created again. Where the number of
+    partitions decides to which one a series belongs, the topic must not grow.
+    """
 
     group: str
     emit_every: timedelta
     until_end: bool
+    if_recreated: str = (
+        "start with --rebuild to build all candles again from the ticks in the topic"
+    )
+    may_grow: bool = False
 
 
 class PartitionTask(Protocol[_Batch_contra]):

@@ -124,15 +124,15 @@ def _downgrade(fields: Mapping[str, Any]) -> dict[str, Any]:
 
 
 @dataclass(frozen=True, slots=True)
-class RekeyMetadata:
-    """The metadata of an offset committed by the rekey step, which only forwards ticks.
+class ForwardMetadata:
+    """The metadata of an offset committed by a stage that only forwards ticks.
 
-    It is still as in format 1.
+    These are rekeying and ingestion. It is still as in format 1.
     """
 
-    #: All ticks before this input offset have been forwarded.
+    #: All records before this input offset have been forwarded.
     lastTicksBefore: int  # noqa: N815  as in OffsetMetadata
-    #: The ids of the source topic and of the rekeyed topic.
+    #: The ids of the source topic and of the topic to which the ticks are forwarded.
     topicId: str  # noqa: N815
     ontoId: str  # noqa: N815
 
@@ -141,14 +141,14 @@ class RekeyMetadata:
         return json.dumps(asdict(self), separators=(",", ":"))
 
 
-def read_rekey_metadata(text: str, where: str) -> RekeyMetadata:
-    """Parse rekey metadata.
+def read_forward_metadata(text: str, where: str) -> ForwardMetadata:
+    """Parse the metadata of a stage that forwards ticks.
 
     Raises StateError if homma did not write the metadata, or if a newer homma did.
     """
     _, fields = _read(text, where)
     try:
-        return RekeyMetadata(**fields)
+        return ForwardMetadata(**fields)
     except TypeError as error:
         raise _not_from_homma(where, error) from error
 

@@ -50,11 +50,12 @@ def aggregate(
       homma aggregate --engine flink       build the same candles with Apache Flink
     """
     from homma.aggregate.job import candle_loop
-    from homma.aggregate.rekey import rekey_loop, run_together
+    from homma.aggregate.rekey import rekey_loop
     from homma.cli.clock import exit_when_set_back
     from homma.flink import job as flink_run
     from homma.metrics import AGGREGATE, Metrics
     from homma.partitions.stage import tick_topics
+    from homma.partitions.together import run_together
     from homma.topics.kafka.admin import Admin
 
     exit_when_set_back()
@@ -84,7 +85,7 @@ def aggregate(
         rekeying.run(stopped)
         candles.run(stopped)
     else:
-        run_together(rekeying.run, candles.run, stopped)
+        run_together([rekeying.run, candles.run], stopped)
 
 
 def _failpoint() -> OnStep:

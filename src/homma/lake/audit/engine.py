@@ -14,8 +14,8 @@ from homma.topics.kafka.reading import Committed, GroupOffsets, Reader
 from homma.topics.offset_metadata import (
     DAY_STARTS,
     OffsetMetadata,
+    read_forward_metadata,
     read_offset_metadata,
-    read_rekey_metadata,
 )
 
 
@@ -84,7 +84,7 @@ class Engine:
 
 def _is_rekeyed(committed: Committed, where: str) -> bool:
     try:
-        read_rekey_metadata(committed.metadata, where)
+        read_forward_metadata(committed.metadata, where)
     except StateError:
         return False
     return True
