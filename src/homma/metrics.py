@@ -4,6 +4,7 @@ docs/reference/metrics.md is rendered from here.
 """
 
 from collections.abc import Iterator, Sequence
+from copy import copy
 from dataclasses import dataclass
 from typing import Final, Literal
 
@@ -56,6 +57,31 @@ AGGREGATE: Final = (
         "time from assignment of a partition until reading starts",
     ),
     Metric("homma_transactions", "counter", "transactions by outcome", ("outcome",)),
+)
+INGEST: Final = (
+    Metric("homma_ticks_read", "counter", "records read", ("feed",)),
+    Metric("homma_ticks_forwarded", "counter", "ticks written to the tick topic", ("feed",)),
+    Metric(
+        "homma_records_not_ticks",
+        "counter",
+        "records that are no ticks by the condition of the feed definition",
+        ("feed",),
+    ),
+    Metric("homma_ticks_dead", "counter", "records sent to the dead letter topic", ("feed",)),
+    Metric("homma_lag_ticks", "gauge", "records not yet read", ("feed", "partition")),
+    Metric(
+        "homma_transaction_seconds",
+        "histogram",
+        "time from begin to commit of a transaction",
+        ("feed",),
+    ),
+    Metric(
+        "homma_restore_seconds",
+        "histogram",
+        "time from assignment of a partition until reading starts",
+        ("feed",),
+    ),
+    Metric("homma_transactions", "counter", "transactions by outcome", ("feed", "outcome")),
 )
 FEED: Final = (
     Metric("homma_ticks_sent", "counter", "ticks handed to the Kafka client"),
@@ -131,6 +157,7 @@ STAGES: Final = {
     "land": LAND,
     "serve": SERVE,
     "generate and replay": FEED,
+    "ingest": INGEST,
     "verify": VERIFY,
 }
 
@@ -167,6 +194,7 @@ class Metrics:
         self._gauges: dict[str, Gauge] = {}
         self._histograms: dict[str, Histogram] = {}
         self._bulk: dict[str, BulkHistogram] = {}
+        self._labels: tuple[str, ...] = ()
         for row in rows:
             if row.kind == "counter":
                 self._counters[row.name] = Counter(
@@ -184,19 +212,26 @@ class Metrics:
                 self._bulk[row.name] = BulkHistogram(row)
                 self.registry.register(self._bulk[row.name])
 
+    def labelled(self, *labels: str) -> "Metrics":
+        """These metrics, with the values of the first labels."""
+        labelled = copy(self)
+        labelled._labels = labels
+        return labelled
+
     def count(self, name: str, by: float = 1, *labels: str) -> None:
         """Increase a counter."""
-        counter = self._counters[name]
+        counter, labels = self._counters[name], (*self._labels, *labels)
         (counter.labels(*labels) if labels else counter).inc(by)
 
     def set(self, name: str, value: float, *labels: str) -> None:
         """Set a gauge."""
-        gauge = self._gauges[name]
+        gauge, labels = self._gauges[name], (*self._labels, *labels)
         (gauge.labels(*labels) if labels else gauge).set(value)
 
     def observe(self, name: str, seconds: float) -> None:
         """Add an observation to a histogram."""
-        self._histograms[name].observe(seconds)
+        histogram = self._histograms[name]
+        (histogram.labels(*self._labels) if self._labels else histogram).observe(seconds)
 
     def observe_all(self, name: str, counts: Sequence[int], sum_s: float) -> None:
         """Add many observations, as counts per bucket."""

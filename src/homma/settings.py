@@ -329,6 +329,24 @@ class ReplaySettings:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class IngestSettings:
+    """How the records of other topics become ticks."""
+
+    group: str = setting(*shared.GROUP)
+    emit_every: timedelta = setting(
+        timedelta(milliseconds=250), "how often ticks are forwarded, if there are any"
+    )
+    prices: Prices = setting(*shared.PRICES)
+    max_future: timedelta = setting(*shared.MAX_FUTURE)
+    allowed_lateness: timedelta = setting(*shared.ALLOWED_LATENESS)
+    until_end: bool = setting(*shared.UNTIL_END)
+    accept_loss: bool = setting(
+        False, "continue from the oldest record if Kafka has deleted records that were not read"
+    )
+    wait_for_topic: bool = setting(False, "wait until the topics exist, instead of failing")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class BackfillSettings:
     """How recorded ticks are loaded into the lake, and which engine's candles are rebuilt."""
 
@@ -389,6 +407,7 @@ STAGES: Final = (
     ServeSettings,
     VerifySettings,
     RepairSettings,
+    IngestSettings,
     BackfillSettings,
     MetricsSettings,
 )

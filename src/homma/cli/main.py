@@ -23,6 +23,7 @@ COMMANDS: Final = {
     "generate": "Send synthetic ticks to Kafka until you press Ctrl-C.",
     "replay": "Send recorded ticks to Kafka.",
     "feeds": "List, show and try feed definitions.",
+    "ingest": "Make ticks of the records of other topics, exactly once.",
     "aggregate": "Build candles from the ticks in Kafka, exactly once.",
     "flink": "Build the same candles with Apache Flink.",
     "land": "Write ticks and candles to Iceberg tables, exactly once.",

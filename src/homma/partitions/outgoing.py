@@ -41,7 +41,8 @@ class OutgoingBatch:
 
     event_times_us: the newest event time in each record, 0 in one without a tick. offsets: of the
     records. forwarded: ticks by series. dead: dead letters. left_out: the indices of the records
-    that are no ticks, ascending.
+    that have neither. not_ticks: for each record within these that is no tick, the index of the
+    record. Indices are ascending.
     """
 
     offsets: Sequence[int]
@@ -49,6 +50,7 @@ class OutgoingBatch:
     forwarded: OutgoingRecords
     dead: OutgoingRecords = field(default_factory=OutgoingRecords)
     left_out: Sequence[int] = ()
+    not_ticks: Sequence[int] = ()
 
     @property
     def end(self) -> int:
@@ -98,9 +100,14 @@ class WaitingBatch:
             batch.event_times_us[first:end],
             batch.forwarded.part(first, end),
             batch.dead.part(first, end),
-            batch.left_out[bisect_left(batch.left_out, first) : bisect_left(batch.left_out, end)],
+            _between(batch.left_out, first, end),
+            _between(batch.not_ticks, first, end),
         )
 
     def drop(self, count: int) -> None:
         """Remove the first waiting records, which were forwarded."""
         self._first += count
+
+
+def _between(rows: Sequence[int], first: int, end: int) -> Sequence[int]:
+    return rows[bisect_left(rows, first) : bisect_left(rows, end)]

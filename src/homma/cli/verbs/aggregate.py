@@ -2,18 +2,16 @@
 
 from __future__ import annotations
 
-import os
-import signal
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
 import click
 
+from homma.cli.failpoint_setting import chosen_failpoint
 from homma.cli.gc_tuning import collect_rarely
-from homma.cli.options import FAILPOINT, with_settings
+from homma.cli.options import with_settings
 from homma.cli.signals import stop_on_signals
 from homma.errors import SettingError
-from homma.failpoint import OnStep, failpoint, ignore_step
 from homma.settings import (
     AggregateSettings,
     EngineSettings,
@@ -60,7 +58,7 @@ def aggregate(
 
     exit_when_set_back()
     collect_rarely()
-    on_step, names = _failpoint(), contract.topics(topics)
+    on_step, names = chosen_failpoint(), contract.topics(topics)
     admin = Admin(connection)
     partitions = admin.require(names.ticks)
     admin.ensure(contract.specs(topics, partitions), topics.replication_factor)
@@ -86,11 +84,3 @@ def aggregate(
         candles.run(stopped)
     else:
         run_together([rekeying.run, candles.run], stopped)
-
-
-def _failpoint() -> OnStep:
-    """The step at which a test kills this process, as abruptly as a power cut."""
-    text = os.environ.get(FAILPOINT)
-    if text is None:
-        return ignore_step
-    return failpoint(text, lambda: os.kill(os.getpid(), signal.SIGKILL))

@@ -2,18 +2,17 @@
 
 from __future__ import annotations
 
-import os
-import signal
 from collections.abc import Callable
 from typing import TYPE_CHECKING
 
 import click
 
 from homma.cli.catalog import Catalog
+from homma.cli.failpoint_setting import chosen_failpoint
 from homma.cli.gc_tuning import collect_rarely
-from homma.cli.options import FAILPOINT, with_settings
+from homma.cli.options import with_settings
 from homma.cli.signals import stop_on_signals
-from homma.failpoint import OnStep, Step, failpoint, ignore_step
+from homma.failpoint import OnStep, Step
 from homma.settings import (
     KafkaSettings,
     LakeSettings,
@@ -51,7 +50,7 @@ def land(
     from homma.topics.kafka.admin import Admin
 
     collect_rarely()
-    on_step = _failpoint()
+    on_step = chosen_failpoint()
     lake = Lake(catalog.properties, catalog.namespace, _commit_steps(on_step))
     to_land = LandingTopics(connection, contract.topics(topics), Admin(connection))
     to_land.admin.require(to_land.topics.ticks)
@@ -73,11 +72,3 @@ def _commit_steps(on_step: OnStep) -> Callable[[str, str, bool], None]:
             on_step(Step.ANSWERED if answered else Step.ASKING)
 
     return watch
-
-
-def _failpoint() -> OnStep:
-    """The step at which a test kills this process, as abruptly as a power cut."""
-    text = os.environ.get(FAILPOINT)
-    if text is None:
-        return ignore_step
-    return failpoint(text, lambda: os.kill(os.getpid(), signal.SIGKILL))

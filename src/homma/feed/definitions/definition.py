@@ -54,8 +54,9 @@ class FeedDefinition:
 
     fields: by the name of the field, as in BY_NAME. where: a condition in SQL on paths or columns;
     other records are no ticks. each: the path of the records within a message, "." for a message
-    that is an array. columns: the names of the columns of CSV without a header. separator: of CSV.
-    skip_lines: the number of lines before the header or the first row.
+    that is an array. topic: the one that has the records, unless another one is named. columns: the
+    names of the columns of CSV without a header. separator: of CSV. skip_lines: the number of lines
+    before the header or the first row.
     """
 
     name: str
@@ -64,6 +65,7 @@ class FeedDefinition:
     about: str = ""
     where: str = ""
     each: str = ""
+    topic: str = ""
     columns: tuple[str, ...] = ()
     separator: str = ","
     skip_lines: int = 0

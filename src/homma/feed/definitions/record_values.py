@@ -9,7 +9,7 @@ import polars as pl
 from polars.exceptions import PolarsError
 
 from homma.errors import FeedError
-from homma.feed.definitions.definition import RECORD_KEY, RECORD_TIMESTAMP
+from homma.feed.definitions.definition import RECORD_KEY, RECORD_TIMESTAMP, FeedDefinition
 from homma.feed.definitions.json_records import FeedRecords, JsonReader
 from homma.feed.definitions.tick_reader import TickReader
 
@@ -28,24 +28,13 @@ class KafkaRecords:
 def read_records(reader: TickReader, records: KafkaRecords) -> FeedRecords:
     """The records within the values of Kafka records. Raises FeedError for a format of files."""
     definition = reader.definition
-    for name, origin in definition.fields.items():
-        if origin.empty == "unchanged":
-            raise FeedError(
-                f'the feed definition {definition.name} has {name} with empty = "unchanged"',
-                "use it for files only: records of a topic have no row before",
-            )
+    require_records(definition)
     paths = [path for path in reader.paths if path not in _OF_RECORD]
     values = [value or b"" for value in records.values]
     if definition.format in ("json", "ndjson"):
         read = JsonReader(paths, definition.each, reader.exact_paths).read(values)
-    elif definition.format == "csv" and definition.columns:
-        read = _csv_rows(values, paths, definition.columns, definition.separator)
     else:
-        raise FeedError(
-            f"the feed definition {definition.name} is of {definition.format} files, not of records"
-            " in Kafka",
-            "use one of JSON, or of CSV with columns",
-        )
+        read = _csv_rows(values, paths, definition.columns, definition.separator)
     of_record = {
         RECORD_TIMESTAMP: pl.Series(records.timestamps_ms, dtype=pl.Int64),
         RECORD_KEY: pl.Series(
@@ -55,6 +44,23 @@ def read_records(reader: TickReader, records: KafkaRecords) -> FeedRecords:
     }
     more = {name: of_record[name].gather(read.message) for name in _OF_RECORD}
     return FeedRecords(read.values.with_columns(**more), read.message, read.malformed)
+
+
+def require_records(definition: FeedDefinition) -> None:
+    """Raise FeedError if a definition is of files only."""
+    for name, origin in definition.fields.items():
+        if origin.empty == "unchanged":
+            raise FeedError(
+                f'the feed definition {definition.name} has {name} with empty = "unchanged"',
+                "use it for files only: records of a topic have no row before",
+            )
+    has_records = definition.format in ("json", "ndjson") or definition.columns
+    if not has_records:
+        raise FeedError(
+            f"the feed definition {definition.name} is of {definition.format} files, not of records"
+            " in Kafka",
+            "use one of JSON, or of CSV with columns",
+        )
 
 
 def _csv_rows(

@@ -1,0 +1,149 @@
+"""`homma ingest`: ticks from the records of other topics."""
+
+from __future__ import annotations
+
+import logging
+import time
+from dataclasses import replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Final
+
+import click
+
+from homma.cli.clock import exit_when_set_back
+from homma.cli.failpoint_setting import chosen_failpoint
+from homma.cli.gc_tuning import collect_rarely
+from homma.cli.options import with_settings
+from homma.cli.signals import stop_on_signals
+from homma.errors import KafkaError, SettingError, TopicMissing
+from homma.settings import IngestSettings, KafkaSettings, MetricsSettings, TopicSettings
+from homma.topics import contract
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from homma.feed.definitions.tick_reader import TickReader
+    from homma.topics.kafka.admin import Admin
+    from homma.topics.kafka.connection import Connection
+
+log = logging.getLogger("homma.ingest")
+
+_POLL_S: Final = 1.0
+_SAY_EVERY_S: Final = 30.0
+
+
+@click.command()
+@with_settings(KafkaSettings, TopicSettings, IngestSettings, MetricsSettings)
+@click.argument("feeds", nargs=-1, required=True, metavar="FEED[=TOPIC]...")
+@click.option("--source", default="", help="source of all ticks, if the records have none")
+@click.option("--symbol", default="", help="symbol of all ticks, if the records have none")
+def ingest(
+    connection: Connection,
+    topics: TopicSettings,
+    settings: IngestSettings,
+    metrics: MetricsSettings,
+    feeds: tuple[str, ...],
+    source: str,
+    symbol: str,
+) -> None:
+    """Make ticks of the records of other topics, exactly once.
+
+    FEED is a name of `homma feeds`, or a TOML file; its definition says how records become ticks.
+    TOPIC is the topic that has the records; without it, the definition has to name one.
+
+    \b
+    Example:
+      homma ingest oanda=oanda_prices
+      homma ingest my_feed.toml=trades alpaca=alpaca_trades
+      homma ingest polygon=polygon --until-end     read what is there now, then exit
+    """
+    from homma.feed.ingest.stage import ingest_loop
+    from homma.metrics import INGEST, Metrics
+    from homma.partitions.stage import tick_topics
+    from homma.partitions.together import run_together
+    from homma.topics.kafka.admin import Admin
+
+    names = contract.topics(topics)
+    readers = _readers(feeds, source, symbol, {*names.all(), names.by_series})
+    exit_when_set_back()
+    collect_rarely()
+    stopped, on_step = stop_on_signals(), chosen_failpoint()
+    stage_metrics = Metrics(INGEST)
+    stage_metrics.serve(metrics.metrics_host, metrics.metrics_port)
+    admin = Admin(connection)
+    if settings.wait_for_topic:
+        _wait_for([*readers], admin, stopped)
+    if stopped():
+        return
+    known = admin.partitions()
+    for topic in readers:
+        if topic not in known:
+            raise TopicMissing(
+                f"topic {topic} does not exist",
+                "check the name and --bootstrap.servers, or wait for it with --wait-for-topic",
+            )
+    partitions = known.get(names.ticks, topics.partitions)
+    admin.ensure(contract.specs(topics, partitions), topics.replication_factor)
+    target = tick_topics(connection, names, admin)
+    loops = []
+    for topic, reader in readers.items():
+        foreign = tick_topics(connection, replace(names, ticks=topic), admin)
+        labelled = stage_metrics.labelled(reader.definition.name)
+        loops.append(ingest_loop(foreign, target, reader, settings, labelled, on_step=on_step))
+    run_together([loop.run for loop in loops], stopped)
+
+
+def _readers(
+    feeds: tuple[str, ...], source: str, symbol: str, own: set[str]
+) -> dict[str, TickReader]:
+    """The reader of each topic."""
+    import polars as pl
+
+    from homma.cli.feed_choice import chosen_feed
+    from homma.feed.definitions.record_values import require_records
+    from homma.feed.recorded import ColumnMapping
+
+    readers: dict[str, TickReader] = {}
+    used: set[str] = set()
+    for feed in feeds:
+        name, _, topic = feed.partition("=")
+        definition = chosen_feed(name)
+        if definition is None:
+            raise SettingError(f"{feed!r} names no feed", "write FEED=TOPIC")
+        topic = topic or definition.topic
+        if not topic:
+            raise SettingError(
+                f"the feed {name} has no topic",
+                f'write {name}=TOPIC, or add topic = "TOPIC" to its definition',
+            )
+        if topic in own:
+            raise SettingError(
+                f"homma writes the topic {topic} itself", "name the topic of the feed"
+            )
+        if topic in readers or definition.name in used:
+            raise SettingError(
+                f"{topic} or {definition.name} is given twice",
+                "give each topic and each feed once; copy a definition to use it twice",
+            )
+        require_records(definition)
+        mapping = ColumnMapping(source=source, symbol=symbol, definition=definition)
+        readers[topic] = mapping.reader(Path(topic), pl.Schema())
+        used.add(definition.name)
+    return readers
+
+
+def _wait_for(topics: list[str], admin: Admin, stopped: Callable[[], bool]) -> None:
+    """Wait until topics exist."""
+    said_s = 0.0
+    while not stopped():
+        try:
+            missing = [topic for topic in topics if topic not in admin.partitions()]
+        except KafkaError as error:
+            log.warning("%s", error)
+            missing = topics
+        if not missing:
+            return
+        if time.monotonic() - said_s > _SAY_EVERY_S:
+            log.info("waiting until there is a topic %s", " and ".join(missing))
+            said_s = time.monotonic()
+        time.sleep(_POLL_S)
