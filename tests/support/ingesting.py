@@ -15,6 +15,8 @@ from datetime import datetime, timedelta
 from pathlib import Path
 from typing import Any
 
+from confluent_kafka import TopicPartition
+
 from homma.cli.options import FAILPOINT
 from homma.feed.definitions.definition import FeedDefinition
 from homma.feed.definitions.tick_reader import TickReader
@@ -135,6 +137,17 @@ class ForeignTopic:
         """The value of a counter of the ingestion in this process."""
         labels = {"feed": self.feed.name}
         return self.metrics.registry.get_sample_value(f"{name}_total", labels) or 0.0
+
+    def end_offsets(self) -> list[TopicPartition]:
+        """The end of each partition."""
+        reader = Reader(self.pipeline.config)
+        try:
+            return [
+                TopicPartition(self.name, number, reader.offset_range(self.name, number).end)
+                for number in range(self.partitions)
+            ]
+        finally:
+            reader.close()
 
     def records(self) -> list[Message]:
         """All records of the topic."""

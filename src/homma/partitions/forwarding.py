@@ -31,7 +31,8 @@ _RESUME_AT: Final = 10_000
 class Route:
     """From which topic to which others. `dead_partition` gives that of a partition's dead letters.
 
-    The ids are those of the source and of the target when the stage started.
+    The ids are those of the source and of the target when the stage started. With `is_noted`, the
+    id of the source outlives the source: Kafka deletes the offsets of a deleted topic.
     """
 
     source: str
@@ -40,6 +41,7 @@ class Route:
     target_id: str
     dead: str
     dead_partition: Callable[[int], int]
+    is_noted: bool = False
 
 
 class ForwardingPartition:
@@ -139,8 +141,9 @@ class ForwardingPartition:
             for batch in batches:
                 self._send(self._route.dead, self._route.dead_partition(self.number), batch.dead)
                 self._send(self._route.target, ANY_PARTITION, batch.forwarded)
+            noted_at = self._route.target if self._route.is_noted else ""
             self._transactions.commit(
-                self._route.source, self.number, offset, metadata.text(), owner
+                self._route.source, self.number, offset, metadata.text(), owner, noted_at
             )
         except Aborted as error:
             log.warning("partition %d: %s", self.number, error)

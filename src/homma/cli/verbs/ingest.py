@@ -65,6 +65,7 @@ def ingest(
 
     names = contract.topics(topics)
     readers = _readers(feeds, source, symbol, {*names.all(), names.by_series})
+    foreign_topics = list(dict.fromkeys(topic for _, topic in readers))
     exit_when_set_back()
     collect_rarely()
     stopped, on_step = stop_on_signals(), chosen_failpoint()
@@ -72,11 +73,11 @@ def ingest(
     stage_metrics.serve(metrics.metrics_host, metrics.metrics_port)
     admin = Admin(connection)
     if settings.wait_for_topic:
-        _wait_for([*readers], admin, stopped)
+        _wait_for(foreign_topics, admin, stopped)
     if stopped():
         return
     known = admin.partitions()
-    for topic in readers:
+    for topic in foreign_topics:
         if topic not in known:
             raise TopicMissing(
                 f"topic {topic} does not exist",
@@ -86,25 +87,24 @@ def ingest(
     admin.ensure(contract.specs(topics, partitions), topics.replication_factor)
     target = tick_topics(connection, names, admin)
     loops = []
-    for topic, reader in readers.items():
+    for reader, topic in readers:
         foreign = tick_topics(connection, replace(names, ticks=topic), admin)
-        labelled = stage_metrics.labelled(reader.definition.name)
+        labelled = stage_metrics.labelled(f"{reader.definition.name}={topic}")
         loops.append(ingest_loop(foreign, target, reader, settings, labelled, on_step=on_step))
     run_together([loop.run for loop in loops], stopped)
 
 
 def _readers(
     feeds: tuple[str, ...], source: str, symbol: str, own: set[str]
-) -> dict[str, TickReader]:
-    """The reader of each topic."""
+) -> list[tuple[TickReader, str]]:
+    """The reader and the topic of each feed."""
     import polars as pl
 
     from homma.cli.feed_choice import chosen_feed
     from homma.feed.definitions.record_values import require_records
     from homma.feed.recorded import ColumnMapping
 
-    readers: dict[str, TickReader] = {}
-    used: set[str] = set()
+    readers: list[tuple[TickReader, str]] = []
     for feed in feeds:
         name, _, topic = feed.partition("=")
         definition = chosen_feed(name)
@@ -120,15 +120,11 @@ def _readers(
             raise SettingError(
                 f"homma writes the topic {topic} itself", "name the topic of the feed"
             )
-        if topic in readers or definition.name in used:
-            raise SettingError(
-                f"{topic} or {definition.name} is given twice",
-                "give each topic and each feed once; copy a definition to use it twice",
-            )
+        if any((known.definition.name, of) == (definition.name, topic) for known, of in readers):
+            raise SettingError(f"{name}={topic} is given twice", "give it once")
         require_records(definition)
         mapping = ColumnMapping(source=source, symbol=symbol, definition=definition)
-        readers[topic] = mapping.reader(Path(topic), pl.Schema())
-        used.add(definition.name)
+        readers.append((mapping.reader(Path(topic), pl.Schema()), topic))
     return readers
 
 

@@ -9,10 +9,12 @@ becomes a dead letter, with the reason and where it came from.
 
 import time
 from collections.abc import Callable, Mapping
+from contextlib import closing
 from typing import Final
 
 from homma.core.tick import TickRules
 from homma.durations import microseconds
+from homma.errors import StateError
 from homma.failpoint import OnStep, ignore_step
 from homma.feed.definitions.tick_reader import TickReader
 from homma.feed.ingest.records import RecordParser, check_partitions
@@ -25,8 +27,8 @@ from homma.partitions.outgoing import OutgoingBatch
 from homma.partitions.stage import LoopSettings, PartitionTask, TickTopics
 from homma.settings import IngestSettings
 from homma.topics.kafka.identity import TopicState, topic_state
-from homma.topics.kafka.reading import Committed, Message, Reader
-from homma.topics.kafka.writing import ANY_PARTITION, Transactions
+from homma.topics.kafka.reading import Committed, GroupOffsets, Message, Reader
+from homma.topics.kafka.writing import ANY_PARTITION, NOTED_PARTITION, Transactions
 from homma.topics.offset_metadata import read_forward_metadata
 
 #: A partition may be ahead of the others by this share of allowed_lateness.
@@ -45,11 +47,13 @@ class IngestStage:
         route: Route,
         parser: RecordParser,
         settings: IngestSettings,
+        noted: Callable[[], Committed | None],
         metrics: Metrics,
         clock_us: Callable[[], int],
     ) -> None:
         self._route = route
         self._parser = parser
+        self._noted = noted
         self._accept_loss = settings.accept_loss
         self._metrics = metrics
         self._clock_us = clock_us
@@ -88,6 +92,7 @@ class IngestStage:
         where = f"{route.source} partition {number}"
         records = reader.offset_range(route.source, number)
         if committed is None:
+            self._check_noted(where)
             return records.start
         metadata = read_forward_metadata(committed.metadata, where)
         if topic_state(metadata.ontoId, route.target_id) is not TopicState.SAME:
@@ -100,6 +105,15 @@ class IngestStage:
         remedy = "continue with --accept-loss" if is_lost else _REMEDY
         check_offset(where, committed.offset, metadata.lastTicksBefore, records, state, remedy)
         return committed.offset
+
+    def _check_noted(self, where: str) -> None:
+        """Raise StateError if ticks of an earlier topic of the same name were forwarded."""
+        noted = self._noted()
+        if noted is None:
+            return
+        metadata = read_forward_metadata(noted.metadata, where)
+        if topic_state(metadata.topicId, self._route.source_id) is not TopicState.SAME:
+            raise StateError(f"the topic of {where} was deleted and created again", _REMEDY)
 
     def on_applied(self, task: PartitionTask[OutgoingBatch]) -> None:
         """Nothing to check."""
@@ -136,14 +150,21 @@ def ingest_loop(
         names.dead,
         # The topic may have more partitions than that of dead letters.
         dead_partition=lambda _: ANY_PARTITION,
+        is_noted=True,
     )
+    group = f"{settings.group}-ingest-{definition.name}-{names.ticks}"
     loop_settings = LoopSettings(
-        f"{settings.group}-ingest-{definition.name}",
+        group,
         settings.emit_every,
         settings.until_end,
         if_recreated=_REMEDY,
         may_grow=True,
     )
     parser = RecordParser(reader, TickRules(microseconds(settings.max_future), settings.prices))
-    stage = IngestStage(route, parser, settings, metrics, clock_us)
+
+    def noted() -> Committed | None:
+        with closing(GroupOffsets(source.connection, group, target.topics.ticks)) as offsets:
+            return offsets.committed(NOTED_PARTITION)
+
+    stage = IngestStage(route, parser, settings, noted, metrics, clock_us)
     return Loop(source, loop_settings, stage, metrics, monotonic_us, on_step)

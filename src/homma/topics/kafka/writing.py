@@ -16,6 +16,8 @@ from homma.topics.contract import Headers
 from homma.topics.kafka.connection import Connection, client_config, create_client, log
 from homma.topics.kafka.triage import to_homma_error
 
+#: The partition of a topic at which `commit` notes metadata.
+NOTED_PARTITION: Final = 0
 #: The key decides the partition.
 ANY_PARTITION: Final = -1
 # The partitioner of Kafka's Java clients, so that producers in any language use one partition per
@@ -204,14 +206,26 @@ class Transactions:
                     raise self._transaction_error(error, "writing candles") from error
 
     def commit(
-        self, topic: str, partition: int, offset: int, metadata: str, group_metadata: object
+        self,
+        topic: str,
+        partition: int,
+        offset: int,
+        metadata: str,
+        group_metadata: object,
+        noted_at: str = "",
     ) -> None:
-        """Commit the records and the input offset. `group_metadata` is from GroupReader."""
+        """Commit the records and the input offset. `group_metadata` is from GroupReader.
+
+        The metadata is also noted at the first partition of another topic, where it stays when the
+        topic of the offset is deleted.
+        """
         self._on_step(Step.SENT)
-        position = TopicPartition(topic, partition, offset, metadata)
+        positions = [TopicPartition(topic, partition, offset, metadata)]
+        if noted_at:
+            positions.append(TopicPartition(noted_at, NOTED_PARTITION, 0, metadata))
         self._step(
             "adding the offset to the transaction",
-            lambda: self._producer.send_offsets_to_transaction([position], group_metadata, _STEP_S),
+            lambda: self._producer.send_offsets_to_transaction(positions, group_metadata, _STEP_S),
         )
         self._on_step(Step.OFFSET_ADDED)
         self._step("committing a transaction", lambda: self._producer.commit_transaction(_STEP_S))
