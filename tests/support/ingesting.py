@@ -220,7 +220,7 @@ def check(topic: ForeignTopic) -> None:
             expected[position] = fields
         elif kind == "broken":
             refused[position] += 1
-    assert dead == refused
+    assert dead == refused, (dead - refused, refused - dead)
     assert made.keys() == expected.keys()
     for position, fields in expected.items():
         made_of = made[position]

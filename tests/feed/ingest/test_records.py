@@ -110,6 +110,14 @@ def test_a_record_that_should_be_a_tick_is_a_dead_letter(value: bytes | None, er
     }
 
 
+@pytest.mark.parametrize("value", [b"", b"{", b"\xff\xfe", b"null", b"5", b'"x"', b" true "])
+def test_what_is_no_message_is_a_dead_letter_in_any_company(value: bytes) -> None:
+    for others in ([], [trade(1)], [b"{"], [trade(1), b"[]"]):
+        [batch] = parse({0: [value, *others]}).values()
+        assert 0 in batch.dead.rows
+        assert 0 not in batch.left_out
+
+
 def test_records_of_one_message_have_numbers_of_their_own() -> None:
     """Two trades of one series with the same date are not one."""
     same = json.loads(trade(1))

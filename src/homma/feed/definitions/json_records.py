@@ -115,7 +115,8 @@ class JsonReader:
         lines = [message.replace(b"\n", b"\r") for message in messages]
         joined = b"\n".join(lines)
         malformed: list[int] = []
-        if not _is_readable(joined, len(lines)):
+        # The reader takes a number or null for a record without values.
+        if not all(map(_is_container, lines)) or not _is_readable(joined, len(lines)):
             is_good = well_formed_values(lines, joined)
             malformed = [index for index, good in enumerate(is_good) if not good]
             lines = [line if good else b"{}" for line, good in zip(lines, is_good, strict=True)]
@@ -200,6 +201,11 @@ def well_formed_values(lines: list[bytes], joined: bytes) -> list[bool]:
         good or (line.lstrip()[:1] == b"[" and _is_readable(line, 1))
         for line, good in zip(lines, is_object, strict=True)
     ]
+
+
+def _is_container(line: bytes) -> bool:
+    """Whether a line begins as an object or array does."""
+    return line[:1] in (b"{", b"[") or line.lstrip()[:1] in (b"{", b"[")
 
 
 def _is_readable(joined: bytes, height: int) -> bool:
