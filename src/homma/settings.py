@@ -230,6 +230,7 @@ class UpSettings:
     aggregate_metrics_port: int = setting(9301, "metrics port of `homma aggregate`")
     generate_metrics_port: int = setting(9302, "metrics port of `homma generate`")
     land_metrics_port: int = setting(9303, "metrics port of `homma land`")
+    ingest_metrics_port: int = setting(9304, "metrics port of `homma ingest`")
     verify_metrics_port: int = setting(9305, "metrics port of `homma verify`")
     verify_every: timedelta = setting(
         timedelta(minutes=5),
@@ -242,6 +243,11 @@ class UpSettings:
     history: timedelta = setting(
         timedelta(days=400),
         "how much synthetic history a new data folder gets, if ticks are generated; 0: none",
+    )
+    ingest: str = setting(
+        "",
+        "ingest feeds instead of generating ticks: the arguments of `homma ingest`, separated by "
+        "spaces",
     )
     no_generate: bool = setting(False, "do not generate synthetic ticks")
     no_lake: bool = setting(False, "do not start SeaweedFS or `homma land`")

@@ -45,7 +45,7 @@ _OF_LAKE: Final = {row.name for row in fields(LakeSettings)}
 
 
 #: What a data folder holds, and whether its ticks are real: the next start continues that.
-_CONTINUED: Final = ("price", "prices", "kind", "no_generate")
+_CONTINUED: Final = ("price", "prices", "kind", "ingest", "no_generate")
 
 
 def recorded(
@@ -59,7 +59,7 @@ def recorded(
     """Return what `homma up` records: the address of Kafka, those of the lake, and settings."""
     shared = {name: getattr(engine, name) for name in _SHARED}
     values = {row.name: getattr(topics, row.name) for row in fields(topics)} | shared
-    values |= {"kind": ticks.kind, "no_generate": up.no_generate}
+    values |= {"kind": ticks.kind, "ingest": up.ingest, "no_generate": up.no_generate}
     texts = {name: format_value(value) for name, value in values.items()}
     return {"bootstrap_servers": kafka, **lake, **texts}
 

@@ -45,7 +45,7 @@ def is_due(up: UpSettings) -> bool:
     path = up.dir / NAME
     if up.no_lake:
         return False
-    is_wanted = bool(up.history) and not up.no_generate
+    is_wanted = bool(up.history) and not (up.ingest or up.no_generate)
     if path.exists():
         return not _read(path) and (is_wanted or (up.dir / TICKS).exists())
     if not is_wanted or (up.dir / "kafka").exists():

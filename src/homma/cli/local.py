@@ -73,6 +73,7 @@ def running(
     ticks: GenerateSettings,
     engine: AggregateSettings,
     extras: Collection[str],
+    foreign_topics: Collection[str],
     config: Path | None,
     on_fetch: OnFetch,
     say: Callable[[str], None],
@@ -80,6 +81,7 @@ def running(
     """Run the pipeline for the duration of a with block, and stop it in reverse order.
 
     `engine` has the engine's settings, for other commands. `extras` are optional servers: TRINO.
+    `foreign_topics` are those to ingest, which are created if there are none.
     `say` is called with a line for each step. Raises HommaError, after stopping everything.
     """
     if TRINO in extras and up.no_lake:
@@ -111,6 +113,7 @@ def running(
         own = _OwnPrograms(programs, f"{HOST}:{up.kafka_port}", config, started)
 
         def accept(partitions: int) -> None:
+            _create_foreign(own.bootstrap, foreign_topics, partitions)
             if are_other:
                 connection = {"bootstrap.servers": own.bootstrap}
                 committed_prices.require_same(connection, topics.topic, partitions, engine)
@@ -247,6 +250,13 @@ def _start_kafka(up: UpSettings, started: _Started, class_path: list[Path], boot
     )
     started.add(process)
     process.wait_until_ready()
+
+
+def _create_foreign(bootstrap: str, topics: Collection[str], partitions: int) -> None:
+    """Create the topics to ingest: this broker makes none for a producer that names a new one."""
+    admin = Admin({"bootstrap.servers": bootstrap})
+    missing = [name for name in topics if name not in admin.partitions()]
+    admin.ensure([contract.TopicSpec(name, partitions, {}) for name in missing], -1)
 
 
 def _launch_seaweed(server: Seaweed, started: _Started) -> Process:

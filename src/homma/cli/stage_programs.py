@@ -63,7 +63,14 @@ def stages(
         addresses = ("--without-lake",) if server is None else lake_flags(up, server)
         flags = ("--serve-port", str(up.serve_port), *topic_flags, *addresses)
         programs.append(StageProgram("serve", up.serve_port, "--serve-port", flags, has_page=True))
-    if not up.no_generate:
+    if up.ingest:
+        flags = (*topic_flags, *as_flags(replace(prices, price=PriceSettings().price)))
+        programs.append(
+            _with_metrics(
+                "ingest", up.ingest_metrics_port, "--wait-for-topic", *flags, *feeds_of(up)
+            )
+        )
+    elif not up.no_generate:
         tick_flags = as_flags(ticks)
         programs.append(
             _with_metrics("generate", up.generate_metrics_port, *topic_flags, *tick_flags)
@@ -73,9 +80,14 @@ def stages(
     return programs
 
 
+def feeds_of(up: UpSettings) -> list[str]:
+    """Return the arguments of `homma ingest`."""
+    return up.ingest.split()
+
+
 def require_applicable(up: UpSettings, ticks: GenerateSettings, price: Price) -> None:
     """Raise SettingError if none of the generated ticks has the price that candles need."""
-    if up.no_generate or ticks.kind == "both" or ticks.kind == f"{kind_of(price)}s":
+    if up.ingest or up.no_generate or ticks.kind == "both" or ticks.kind == f"{kind_of(price)}s":
         return
     other = "--price trade" if ticks.kind == "trades" else "--kind trades"
     raise SettingError(

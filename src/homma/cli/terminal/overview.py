@@ -15,6 +15,7 @@ from homma.cli.local import RunningPipeline
 from homma.cli.terminal.stages import (
     Sample,
     StageView,
+    describe_ingestion,
     describe_ports,
     describe_verification,
     not_counted,
@@ -121,6 +122,8 @@ class Overview:
 def _details(values: Mapping[str, float]) -> str:
     if verification := describe_verification(values, time.time()):
         return verification
+    if ingestion := describe_ingestion(values):
+        return ingestion
     landed = values.get("homma_ticks_landed_total")
     if landed is not None:
         candles = values.get("homma_candles_landed_total", 0)

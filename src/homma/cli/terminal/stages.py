@@ -109,6 +109,19 @@ def not_counted(values: Mapping[str, float]) -> list[str]:
     return [f"{values[name]:,.0f} {why}" for name, why in _NOT_COUNTED.items() if values.get(name)]
 
 
+def describe_ingestion(values: Mapping[str, float]) -> str:
+    """Describe what an ingestion has made of records; "" if the metrics are not those of one."""
+    forwarded = values.get("homma_ticks_forwarded_total")
+    if forwarded is None:
+        return ""
+    others = {
+        "other records": values.get("homma_records_not_ticks_total", 0),
+        "dead letters": values.get("homma_ticks_dead_total", 0),
+    }
+    counts = [f"{count:,.0f} {what}" for what, count in others.items() if count]
+    return ", ".join([f"{forwarded:,.0f} ticks", *counts])
+
+
 def total_lag(values: Mapping[str, float]) -> float | None:
     """Return how many records of all its topics a stage has not yet processed."""
     return values.get("homma_lag_ticks", values.get("homma_lake_lag_records"))

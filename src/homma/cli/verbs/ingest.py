@@ -5,7 +5,6 @@ from __future__ import annotations
 import logging
 import time
 from dataclasses import replace
-from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
 import click
@@ -15,14 +14,13 @@ from homma.cli.failpoint_setting import chosen_failpoint
 from homma.cli.gc_tuning import collect_rarely
 from homma.cli.options import with_settings
 from homma.cli.signals import stop_on_signals
-from homma.errors import KafkaError, SettingError, TopicMissing
+from homma.errors import KafkaError, TopicMissing
 from homma.settings import IngestSettings, KafkaSettings, MetricsSettings, TopicSettings
 from homma.topics import contract
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from homma.feed.definitions.tick_reader import TickReader
     from homma.topics.kafka.admin import Admin
     from homma.topics.kafka.connection import Connection
 
@@ -57,6 +55,7 @@ def ingest(
       homma ingest my_feed.toml=trades alpaca=alpaca_trades
       homma ingest polygon=polygon --until-end     read what is there now, then exit
     """
+    from homma.cli.required_feeds import readers_of
     from homma.feed.ingest.stage import ingest_loop
     from homma.metrics import INGEST, Metrics
     from homma.partitions.stage import tick_topics
@@ -64,7 +63,7 @@ def ingest(
     from homma.topics.kafka.admin import Admin
 
     names = contract.topics(topics)
-    readers = _readers(feeds, source, symbol, {*names.all(), names.by_series})
+    readers = readers_of(feeds, source, symbol, {*names.all(), names.by_series})
     foreign_topics = list(dict.fromkeys(topic for _, topic in readers))
     exit_when_set_back()
     collect_rarely()
@@ -92,40 +91,6 @@ def ingest(
         labelled = stage_metrics.labelled(f"{reader.definition.name}={topic}")
         loops.append(ingest_loop(foreign, target, reader, settings, labelled, on_step=on_step))
     run_together([loop.run for loop in loops], stopped)
-
-
-def _readers(
-    feeds: tuple[str, ...], source: str, symbol: str, own: set[str]
-) -> list[tuple[TickReader, str]]:
-    """The reader and the topic of each feed."""
-    import polars as pl
-
-    from homma.cli.feed_choice import chosen_feed
-    from homma.feed.definitions.record_values import require_records
-    from homma.feed.recorded import ColumnMapping
-
-    readers: list[tuple[TickReader, str]] = []
-    for feed in feeds:
-        name, _, topic = feed.partition("=")
-        definition = chosen_feed(name)
-        if definition is None:
-            raise SettingError(f"{feed!r} names no feed", "write FEED=TOPIC")
-        topic = topic or definition.topic
-        if not topic:
-            raise SettingError(
-                f"the feed {name} has no topic",
-                f'write {name}=TOPIC, or add topic = "TOPIC" to its definition',
-            )
-        if topic in own:
-            raise SettingError(
-                f"homma writes the topic {topic} itself", "name the topic of the feed"
-            )
-        if any((known.definition.name, of) == (definition.name, topic) for known, of in readers):
-            raise SettingError(f"{name}={topic} is given twice", "give it once")
-        require_records(definition)
-        mapping = ColumnMapping(source=source, symbol=symbol, definition=definition)
-        readers.append((mapping.reader(Path(topic), pl.Schema()), topic))
-    return readers
 
 
 def _wait_for(topics: list[str], admin: Admin, stopped: Callable[[], bool]) -> None:

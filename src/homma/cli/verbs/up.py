@@ -20,8 +20,9 @@ from rich.progress import BarColumn, DownloadColumn, Progress, TextColumn, TimeR
 from homma.cli import local
 from homma.cli.discovery import continued
 from homma.cli.options import is_given, settings_without_flags, with_settings
+from homma.cli.required_feeds import require_feeds
 from homma.cli.signals import stop_on_signals
-from homma.cli.stage_programs import require_applicable
+from homma.cli.stage_programs import feeds_of, require_applicable
 from homma.cli.terminal import overview
 from homma.errors import StackError
 from homma.settings import (
@@ -75,6 +76,7 @@ def up(
       homma up --rate 1000
       homma up --kind trades --price trade
       homma up --history 0
+      homma up --ingest oanda=oanda_prices
       homma up --no-generate --dir /data/homma --kafka-port 19092
       homma up --with trino
       homma up --detach && homma status && homma down
@@ -82,6 +84,7 @@ def up(
     settings, prices, ticks = _continued(settings, prices, ticks)
     require_applicable(settings, ticks, prices.price)
     settings = _without_foreign_history(settings)
+    foreign_topics = require_feeds(feeds_of(settings), prices.price)
     if detach:
         _start_detached(settings.dir, {"kafka", "aggregate", *extras})
         return
@@ -96,7 +99,15 @@ def up(
     )
     with _Downloads(console) as downloads:
         pipeline = local.running(
-            settings, topics, ticks, engine, extras, config, downloads.show, downloads.say
+            settings,
+            topics,
+            ticks,
+            engine,
+            extras,
+            foreign_topics,
+            config,
+            downloads.show,
+            downloads.say,
         )
         try:
             running = pipeline.__enter__()
@@ -116,14 +127,20 @@ def _continued(
 ) -> tuple[UpSettings, PriceSettings, GenerateSettings]:
     """What candles are made of, and where ticks come from, stays as it was in the last start."""
     last = continued(up.dir, is_given)
-    if last.get("no_generate"):
+    if last.get("ingest"):
+        log.info(
+            "the feeds %s are ingested, as in the last start of %s; HOMMA_INGEST= stops that",
+            last["ingest"],
+            up.dir,
+        )
+    elif last.get("no_generate"):
         log.info(
             "no ticks are generated, as in the last start of %s; HOMMA_NO_GENERATE=false generates "
             "them again",
             up.dir,
         )
     return (
-        replace(up, **_only(last, "no_generate")),
+        replace(up, **_only(last, "ingest", "no_generate")),
         replace(prices, **_only(last, "price", "prices")),
         replace(ticks, **_only(last, "kind")),
     )
