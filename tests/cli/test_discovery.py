@@ -129,6 +129,7 @@ def test_the_next_start_continues_what_the_folder_holds(tmp_path: Path) -> None:
     assert continued(tmp_path, is_given) == {
         "price": "trade",
         "kind": "trades",
+        "ingest": "",
         "no_generate": True,
     }
 

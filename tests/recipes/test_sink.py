@@ -53,7 +53,10 @@ SQLITE = f"""\
 EDITS = {
     "src/homma/lake/land/sqlite.py": creating(SINK),
     "src/homma/cli/verbs/land.py": replacing(
-        ("import signal\n", "import signal\nfrom pathlib import Path\n"),
+        (
+            "from collections.abc import Callable\n",
+            "from collections.abc import Callable\nfrom pathlib import Path\n",
+        ),
         ("iceberg.opening import iceberg_sinks\n", "sqlite import sqlite_sinks\n"),
         ("    lake = Lake(catalog.properties, catalog.namespace, _commit_steps(on_step))\n", ""),
         (ICEBERG, SQLITE),
