@@ -58,6 +58,7 @@ def status(settings: UpSettings, as_json: bool) -> None:
 
 def _views(settings: UpSettings) -> list[StageView]:
     from homma.cli.terminal.stages import (
+        describe_ingestion,
         describe_ports,
         describe_verification,
         not_counted,
@@ -75,6 +76,7 @@ def _views(settings: UpSettings) -> list[StageView]:
         metrics = now.metrics or {}
         details = (
             describe_verification(metrics, time.time())
+            or describe_ingestion(metrics)
             or ", ".join(not_counted(metrics))
             or describe_ports(entry.ports)
         )
