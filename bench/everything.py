@@ -22,6 +22,7 @@ PLAN = (
     ("landing", "", "--ticks 200000 --commits 20 --rounds 3"),
     ("reading", "", "--rows 150000 --times 1"),
     ("backfill", "", "--ticks 200000"),
+    ("ingest", "", "--ticks 50000 --rounds 1"),
     ("serving", "", "--candles 20000 --series 20 --clients 50 --updates 200 --seconds 3"),
     ("memory", "--minutes 20", "--minutes 13 --rate 1000"),
 )

@@ -15,6 +15,7 @@ SMALL_FLAGS = {
     "latency": "--rate 200 --series 10 --emit-every 100ms --seconds 3 --warm-up 1",
     "reading": "--rows 150000 --times 1",
     "backfill": "--ticks 200000",
+    "ingest": "--ticks 20000 --rounds 1",
     "landing": "--ticks 20000 --commits 12 --rounds 2",
     "serving": "--candles 10000 --starts 1 --series 10 --clients 20 --updates 100 --seconds 1",
     "steps": "--series 10 --seconds 0 --thin 1000",

@@ -80,7 +80,7 @@ def test_a_healthy_machine_has_no_problems(tmp_path: Path) -> None:
     assert {"Python", "Java", "jars", "SeaweedFS", "data folder", "owner", "disk", "memory"} <= {
         f.check for f in findings
     }
-    assert sum(f.check.startswith("port ") for f in findings) == 19
+    assert sum(f.check.startswith("port ") for f in findings) == 20
 
 
 def test_a_jvm_that_does_not_start(tmp_path: Path) -> None:
@@ -127,7 +127,7 @@ def test_an_internal_port_of_seaweed_in_use(tmp_path: Path) -> None:
         [problem] = problems(machine_checks.ports(settings))
     assert "--seaweed-port" in problem.remedy
     without_lake = replace(settings, no_lake=True)
-    assert len(list(machine_checks.ports(without_lake))) == 11
+    assert len(list(machine_checks.ports(without_lake))) == 12
 
 
 def test_a_changed_jar(tmp_path: Path, jars: list[Path]) -> None:

@@ -18,7 +18,7 @@ class Machine:
     """Runs homma commands with a data folder and ports that no one else uses."""
 
     def __init__(self, home: Path, cache: Path) -> None:
-        broker, controller, aggregate, generate, land, *others = free_ports(8)
+        broker, controller, aggregate, generate, land, ingest, *others = free_ports(9)
         self.trino, self.page, self.verifier = others
         self.ports = seaweed_ports()
         self.home = home
@@ -36,6 +36,7 @@ class Machine:
             "AGGREGATE_METRICS_PORT": aggregate,
             "GENERATE_METRICS_PORT": generate,
             "LAND_METRICS_PORT": land,
+            "INGEST_METRICS_PORT": ingest,
             "SERVE_PORT": self.page,
             # Tests that need a verifier choose how often it runs.
             "VERIFY_EVERY": "0s",

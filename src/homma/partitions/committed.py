@@ -15,8 +15,8 @@ def check_offset(
     """
     if expected != committed:
         raise StateError(
-            f"the committed offset of {where} is {committed}, but the ticks before offset "
-            f"{expected} are already processed",
+            f"the committed offset of {where} is {committed}, but homma has processed the "
+            f"ticks before offset {expected}",
             f"set the offset back to {expected}, or {remedy}",
         )
     if state is not TopicState.SAME or ends_before(ticks.end, committed):
